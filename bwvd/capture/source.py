@@ -1,0 +1,74 @@
+"""The Protocol of a media source, and the gate that keeps sound out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import trio
+
+from bwvd.messages import MediaEvent
+
+
+# What a source may raise when its device is gone or will not open; anything else ends the daemon in order.
+class DeviceLost(Exception):
+    """The device is absent, was unplugged, or stopped delivering. The text is one line that names it. Reopen later."""
+
+
+class SourceEnded(Exception):
+    """The source came to its end (a file without `?loop=1`). Do not reopen."""
+
+
+class SourceRefused(Exception):
+    """The source can never work as configured (no such codec, GOP too long). One line that names the key."""
+
+
+class AudioGate:
+    """Says from when on sound may enter the loop. Closed = no microphone sample leaves the device's thread.
+
+    **Synchronization:** written on trio's thread, read by the device's thread; one reference, replaced whole.
+    """
+
+    def __init__(self) -> None:
+        self.open_from_ns: int | None = None
+
+    def open(self, from_ns: int) -> None:
+        """Let samples at or after `from_ns` (CLOCK_MONOTONIC) through."""
+        self.open_from_ns = from_ns
+
+    def close(self) -> None:
+        self.open_from_ns = None
+
+    def lets(self, start_ns: int) -> bool:
+        since = self.open_from_ns
+        return since is not None and start_ns >= since
+
+
+class MediaSource(Protocol):
+    """A camera, a microphone, or both in one (a file, an RTSP stream).
+
+    A source delivers batches: a video batch is one closed GOP, sent when the next key frame has arrived, or when the
+    source is asked to end; audio batches are sent at least every AUDIO_BATCH_NS of sound.
+    """
+
+    async def run(
+        self,
+        send: Callable[[MediaEvent], None],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Open, call `task_status.started()` and send SourceUp when the first sample is there, deliver until cancelled.
+
+        `send` never blocks and is called on trio's thread. Does not send SourceDown: the supervisor does, from the
+        exception. On cancellation the GOP in the making is sent if `flush_on_cancel` was set, else wiped.
+
+        Raises: DeviceLost, SourceEnded, SourceRefused.
+        """
+        ...
+
+    def flush_on_cancel(self, flush: bool) -> None:
+        """Whether the pending partial GOP is delivered (a recording runs) or wiped (standby) at the end of `run`."""
+        ...
+
+
+AUDIO_BATCH_NS = 250_000_000
