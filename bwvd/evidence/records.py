@@ -1,0 +1,254 @@
+"""The records of a manifest and of the journal: what each line says. FORMAT.md describes them for strangers.
+
+Every record carries `n`, its index in its file from 0, and `type`. Times called `pts_ns`, `from_ns`, `to_ns` and `at_ns`
+in a manifest are media time: nanoseconds since the recording's first decode time, `open.origin_mono_ns` on the device's
+CLOCK_MONOTONIC. `mono_ns` is that clock itself; `utc` is ISO 8601 with Z. A reader ignores fields it does not know.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+FORMAT = 1  # changes when a reader of the last one would misread; new fields and record types do not change it
+
+
+class Sealed(msgspec.Struct, frozen=True, kw_only=True):
+    """Text that only a holder of an identity may read: a file beside the segments, one whole age file.
+
+    Its plain text is one JSON object, with 16 random bytes as `salt` so that `plain_sha256` can't be guessed back.
+    """
+
+    file: str
+    bytes: int
+    sha256: str
+    plain_sha256: str
+
+
+class Stamp(msgspec.Struct, frozen=True, kw_only=True):
+    """The two clocks at one moment, and the trust in the second."""
+
+    mono_ns: int
+    utc: str
+    quality: str
+    uncertainty_us: int | None = None
+
+
+class TrackInfo(msgspec.Struct, frozen=True, kw_only=True):
+    id: int  # the MP4 track id: 1 video, 2 audio
+    kind: str
+    codec: str
+    encoder: str
+    source: str
+    timescale: int
+    width: int = 0
+    height: int = 0
+    rate: float = 0.0
+    channels: int = 0
+
+
+class Press(msgspec.Struct, frozen=True, kw_only=True):
+    source: str
+    stamp: Stamp  # of the press: the kernel's edge time where it gives one
+    handled_mono_ns: int
+
+
+class PreEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """How much was kept from before the press, and why less than asked if less."""
+
+    asked_s: float
+    got_s: float
+    reason: str = ""  # "" | "started" | "asleep" | "memory" | "camera_gap" | "late_press" | "continued"
+    audio: bool = False
+
+
+class JournalHead(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the device's journal stood: its file's name, how many bytes, and the SHA-512 of those bytes (hex)."""
+
+    file: str
+    bytes: int
+    sha512: str
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    n: int
+
+
+class Open(Record, frozen=True, kw_only=True, tag="open"):
+    format: int
+    recording: str
+    device: str
+    serial: int
+    software: str
+    boot: str  # the kernel's boot id
+    signer: str  # the device's public key, "ssh-ed25519 AAAA…"
+    press: Press
+    pre_event: PreEvent
+    origin_mono_ns: int
+    origin_utc: str
+    segment_s: float
+    tracks: list[TrackInfo]
+    init: str  # the init segment, base64
+    recipients: list[str]
+    journal: JournalHead | None = None
+    continues: str = ""  # the recording that this one goes on from, after a storage error
+    pad: str = ""  # spaces up to 8 KiB: f2fs returns from fdatasync of a small inline file without a flush
+
+
+class Init(Record, frozen=True, kw_only=True, tag="init"):
+    """The camera or encoder changed its parameters: the following segments belong to this epoch."""
+
+    epoch: int  # counts from 1 (the `open` record's)
+    at_ns: int
+    reason: str
+    tracks: list[TrackInfo]
+    init: str
+
+
+class Segment(Record, frozen=True, kw_only=True, tag="segment"):
+    segment: int  # counts from 1 without a hole
+    file: str
+    bytes: int  # as stored
+    sha256: str  # of the bytes as stored
+    plain_bytes: int
+    plain_sha256: str  # of the media segment before encryption; equal to sha256 without recipients
+    epoch: int
+    pts_ns: int  # first video presentation time
+    duration_ns: int
+    frames: int
+    audio_frames: int
+    gops: int
+    stamp: Stamp  # of the first frame: its monotonic time, and UTC as known when it was captured
+
+
+class Mark(Record, frozen=True, kw_only=True, tag="mark"):
+    at_ns: int
+    source: str
+    stamp: Stamp
+    label: str = ""
+    sealed: Sealed | None = None  # the label, when there are recipients
+
+
+class Officer(Record, frozen=True, kw_only=True, tag="officer"):
+    """Who wears the device; in the clear only where there are no recipients."""
+
+    at_ns: int
+    officer: str = ""
+    sealed: Sealed | None = None
+
+
+class Gap(Record, frozen=True, kw_only=True, tag="gap"):
+    """Between `from_ns` and `to_ns` there is no media of this track."""
+
+    track: str  # "video" | "audio" | "both"
+    from_ns: int
+    to_ns: int
+    cause: str
+    frames: int = 0  # missing, where known
+
+
+class Fault(Record, frozen=True, kw_only=True, tag="fault"):
+    name: str
+    active: bool
+    at_ns: int
+    detail: str = ""
+
+
+class Audio(Record, frozen=True, kw_only=True, tag="audio"):
+    """Sound went on or off: the press, a mute, an unmute."""
+
+    on: bool
+    at_ns: int
+    reason: str
+
+
+class ClockStep(Record, frozen=True, kw_only=True, tag="clock"):
+    at_ns: int
+    step_ns: int
+    stamp: Stamp  # after the step
+
+
+class Power(Record, frozen=True, kw_only=True, tag="power"):
+    at_ns: int
+    percent: int | None
+    supply: str  # "battery", "charging", "full", "external", "unknown"
+    flags: list[str] = []
+
+
+class State(Record, frozen=True, kw_only=True, tag="state"):
+    """Stop asked, stop not confirmed, post-roll begun, resumed."""
+
+    state: str
+    at_ns: int
+    source: str = ""
+
+
+class Close(Record, frozen=True, kw_only=True, tag="close"):
+    reason: str  # "stop" | "shutdown" | "max_s" | "storage_full" | "camera_lost" | "source_ended" | "battery" | …
+    segments: int
+    frames: int
+    audio_frames: int
+    bytes: int
+    duration_ns: int
+    gaps: int
+    stamp: Stamp
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that recovery found out of order."""
+
+    what: str  # "torn_line" | "file_without_line" | "line_without_file" | "short_file" | "no_manifest" | …
+    where: str  # the file's name, or "manifest.jsonl"
+    offset: int = 0
+    bytes: int = 0
+    sha256: str = ""  # of those bytes, so that they are covered by this record's signature
+
+
+class Recovered(Record, frozen=True, kw_only=True, tag="recovered"):
+    """Written at start-up into a recording that has no end: what is there, and what was out of order."""
+
+    reason: str  # "power_cut": the boot id differs; "killed": the same boot
+    boot: str
+    segments: int
+    frames: int
+    audio_frames: int
+    bytes: int
+    duration_ns: int
+    found: list[Found]
+    stamp: Stamp
+
+
+ManifestRecord = (
+    Open | Init | Segment | Mark | Officer | Gap | Fault | Audio | ClockStep | Power | State | Close | Recovered
+)
+
+
+# --- the journal -----------------------------------------------------------------------------------------------------
+
+
+class Journal(Record, frozen=True, kw_only=True, tag="journal"):
+    """The first record of every journal file."""
+
+    format: int
+    device: str
+    signer: str
+    file_number: int  # counts from 1
+    last_serial: int  # of the last recording opened before this file
+    previous: JournalHead | None  # the file before: its archived name, its size and its digest
+    pad: str = ""
+
+
+class Entry(Record, frozen=True, kw_only=True, tag="entry"):
+    """One thing that happened."""
+
+    event: str  # "boot", "config", "state", "press", "refused", "fault", "clock", "opened", "closed", "released", …
+    stamp: Stamp
+    detail: dict[str, str | int | float | bool | None]
+
+
+class TornTail(Record, frozen=True, kw_only=True, tag="torn"):
+    """Bytes of an unfinished append that the last power cut left before this line; covered by this signature."""
+
+    found: Found
+
+
+JournalRecord = Journal | Entry | TornTail
