@@ -1,8 +1,8 @@
 """The records of a manifest and of the journal: what each line says. FORMAT.md describes them for strangers.
 
-Every record carries `n`, its index in its file from 0, and `type`. Times called `pts_ns`, `from_ns`, `to_ns` and `at_ns`
-in a manifest are media time: nanoseconds since the recording's first decode time, `open.origin_mono_ns` on the device's
-CLOCK_MONOTONIC. `mono_ns` is that clock itself; `utc` is ISO 8601 with Z. A reader ignores fields it does not know.
+Every record carries `n`, its index in its file from 0, and `type`. Times called `pts_ns`, `from_ns`, `to_ns` and
+`at_ns` in a manifest are media time: nanoseconds since the recording's first decode time, `open.origin_mono_ns` on the
+device's CLOCK_MONOTONIC. `mono_ns` is that clock itself; `utc` is ISO 8601 with Z. A reader ignores fields it does not know.
 """
 
 from __future__ import annotations
@@ -217,8 +217,27 @@ class Recovered(Record, frozen=True, kw_only=True, tag="recovered"):
     stamp: Stamp
 
 
+class TornTail(Record, frozen=True, kw_only=True, tag="torn"):
+    """Bytes of an unfinished append that the last power cut left before this line; covered by this signature."""
+
+    found: Found
+
+
 ManifestRecord = (
-    Open | Init | Segment | Mark | Officer | Gap | Fault | Audio | ClockStep | Power | State | Close | Recovered
+    Open
+    | Init
+    | Segment
+    | Mark
+    | Officer
+    | Gap
+    | Fault
+    | Audio
+    | ClockStep
+    | Power
+    | State
+    | Close
+    | Recovered
+    | TornTail
 )
 
 
@@ -243,12 +262,6 @@ class Entry(Record, frozen=True, kw_only=True, tag="entry"):
     event: str  # "boot", "config", "state", "press", "refused", "fault", "clock", "opened", "closed", "released", …
     stamp: Stamp
     detail: dict[str, str | int | float | bool | None]
-
-
-class TornTail(Record, frozen=True, kw_only=True, tag="torn"):
-    """Bytes of an unfinished append that the last power cut left before this line; covered by this signature."""
-
-    found: Found
 
 
 JournalRecord = Journal | Entry | TornTail
