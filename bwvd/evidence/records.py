@@ -2,7 +2,8 @@
 
 Every record carries `n`, its index in its file from 0, and `type`. Times called `pts_ns`, `from_ns`, `to_ns` and
 `at_ns` in a manifest are media time: nanoseconds since the recording's first decode time, `open.origin_mono_ns` on the
-device's CLOCK_MONOTONIC. `mono_ns` is that clock itself; `utc` is ISO 8601 with Z. A reader ignores fields it does not know.
+device's CLOCK_MONOTONIC. `mono_ns` is that clock itself; `utc` is ISO 8601 with Z. A reader ignores fields that it does
+not know.
 """
 
 from __future__ import annotations
