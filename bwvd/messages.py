@@ -196,6 +196,77 @@ class Command:
             self.reply(answer)
 
 
+# --- recorder to writer ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRecording:
+    """Begin a recording; the GOP that follows in the queue is its first."""
+
+    recording: str  # its id
+    serial: int
+    press_source: str
+    press_ns: int
+    handled_ns: int
+    asked_ns: int  # pre-event part: asked, got, and why less
+    got_ns: int
+    short_because: str
+    video: Track
+    audio: Track | None  # a microphone that may come to sound during the recording
+    pre_event_audio: bool
+    officer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    at_ns: int
+    source: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class GapSeen:
+    """Between the two times the recording has no media of this track."""
+
+    track: Literal["video", "audio", "both"]
+    from_ns: int
+    to_ns: int
+    cause: str
+    frames: int  # missing, 0 = unknown
+
+
+@dataclass(frozen=True, slots=True)
+class SoundSwitched:
+    """Sound went on or off inside a recording."""
+
+    on: bool
+    at_ns: int
+    reason: str  # "press", "mute", "unmute", "microphone lost", ...
+
+
+@dataclass(frozen=True, slots=True)
+class PowerRead:
+    at_ns: int
+    percent: int | None
+    supply: str  # "battery" | "charging" | "full" | "external" | "unknown"
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A step on the way to the end of a recording: stop_asked, stop_lapsed, post_roll, resumed."""
+
+    stage: str
+    at_ns: int
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseRecording:
+    reason: str
+    at_ns: int
+
+
 # --- recorder to everybody -------------------------------------------------------------------------------------------
 
 
@@ -320,3 +391,9 @@ Event = (
     | Muted
     | Assigned
 )
+
+
+Note = Marked | GapSeen | SoundSwitched | PowerRead | Stage | FaultChanged | ClockStepped | Assigned
+"""What a manifest says between its segments."""
+
+WriterMessage = OpenRecording | Gop | Note | CloseRecording

@@ -1,0 +1,68 @@
+"""The queue between recorder and writer: a trio memory channel whose bound is counted in bytes.
+
+Bound: `max_bytes` of media (`storage.backlog_bytes`), so that a stall of the flash costs a known amount of memory.
+When full: `offer` says no, and the recorder drops that GOP whole and records a gap; the camera never waits (invariant 10).
+Notes and openings are small and few: they always find room.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import trio
+
+from bwvd.messages import Gop, WriterMessage
+
+
+@dataclass(frozen=True, slots=True)
+class InboxStatistics:
+    backlog_bytes: int
+    backlog_gops: int
+    peak_bytes: int
+    dropped_gops: int
+
+
+class Inbox:
+    """Where the recorder leaves what the writer is to keep. The writer holds each GOP until its commit has returned.
+
+    **Synchronization:** trio's thread; the methods never block.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        # No bound on the number of items: the bytes bound the GOPs, and the rest comes at the pace of a hand.
+        self._send, self.receive = trio.open_memory_channel[WriterMessage](math.inf)
+        self._bytes = 0
+        self._gops = 0
+        self._peak = 0
+        self._dropped = 0
+
+    def offer(self, gop: Gop) -> bool:
+        """Queue a GOP and hold it; False, and nothing held, where the bytes would pass the bound."""
+        # One GOP always fits into an empty backlog, however large: a bound that can never be met would lose all.
+        if self._gops and self._bytes + gop.size > self.max_bytes:
+            self._dropped += 1
+            return False
+        self._bytes += gop.size
+        self._gops += 1
+        self._peak = max(self._peak, self._bytes)
+        self._send.send_nowait(gop.hold())
+        return True
+
+    def put(self, message: WriterMessage) -> None:
+        """Queue anything that is not media."""
+        self._send.send_nowait(message)
+
+    def done(self, gop: Gop) -> None:
+        """The writer is through with a GOP that it received: committed, or given up with a gap record."""
+        self._bytes -= gop.size
+        self._gops -= 1
+        gop.release()
+
+    def close(self) -> None:
+        """Nothing more will come; the writer drains what is there and ends."""
+        self._send.close()
+
+    def statistics(self) -> InboxStatistics:
+        return InboxStatistics(self._bytes, self._gops, self._peak, self._dropped)
