@@ -53,11 +53,14 @@ class Batch:
 
     A video batch is one closed group of pictures: its first sample, and no other, is a key frame; its last sample's
     duration reaches to the next group's first dts when that was known. An audio batch is the sound since the last one.
+
+    The loop and the writer's backlog share batches: each holds one while it needs it, and the last to let go wipes it.
     """
 
     track: Track
     samples: tuple[Sample, ...]  # never empty
     data: bytearray
+    _holds: int = field(default=0, repr=False)
 
     @property
     def start_ns(self) -> int:
@@ -70,50 +73,64 @@ class Batch:
         first, last = self.samples[0], self.samples[-1]
         return first.pts_ns + (last.dts_ns + last.duration_ns - first.dts_ns)
 
-    def wipe(self) -> None:
-        """Overwrite the samples with zeros; the buffer keeps its size (a packet may still point into it)."""
-        self.data[:] = bytes(len(self.data))
-
-
-@dataclass(slots=True, eq=False)
-class Gop:
-    """One group of pictures with the sound of the same span: the unit of the loop and of everything after it.
-
-    It is shared by the loop and the writer's backlog: each holds it while it needs it, and the last to let go wipes it.
-    """
-
-    video: Batch
-    audio: Batch | None = None
-    _holds: int = field(default=0, repr=False)
-
-    @property
-    def start_ns(self) -> int:
-        return self.video.start_ns
-
-    @property
-    def end_ns(self) -> int:
-        return self.video.end_ns
-
-    @property
-    def size(self) -> int:
-        """Bytes of media held."""
-        return len(self.video.data) + (len(self.audio.data) if self.audio else 0)
-
-    def hold(self) -> Gop:
-        """Say that one more owner needs the buffers."""
+    def hold(self) -> None:
+        """Say that one more owner needs the buffer."""
         self._holds += 1
-        return self
 
     def release(self) -> None:
-        """Let go; the last owner's release overwrites the buffers."""
+        """Let go; the last owner's release overwrites the buffer."""
         self._holds -= 1
         if self._holds == 0:
             self.wipe()
 
     def wipe(self) -> None:
-        self.video.wipe()
-        if self.audio:
-            self.audio.wipe()
+        """Overwrite the samples with zeros; the buffer keeps its size (a packet may still point into it)."""
+        self.data[:] = bytes(len(self.data))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gop:
+    """One group of pictures with the sound of the same span: the unit of the loop and of everything after it.
+
+    While the camera is gone and the microphone is not, a unit has sound alone.
+    """
+
+    video: Batch | None
+    audio: Batch | None = None
+
+    @property
+    def batches(self) -> tuple[Batch, ...]:
+        return tuple(batch for batch in (self.video, self.audio) if batch is not None)
+
+    @property
+    def start_ns(self) -> int:
+        return self.batches[0].start_ns
+
+    @property
+    def end_ns(self) -> int:
+        return self.batches[0].end_ns
+
+    @property
+    def frames(self) -> int:
+        return len(self.video.samples) if self.video else 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of media held."""
+        return sum(len(batch.data) for batch in self.batches)
+
+    def hold(self) -> Gop:
+        for batch in self.batches:
+            batch.hold()
+        return self
+
+    def release(self) -> None:
+        for batch in self.batches:
+            batch.release()
+
+    def without_audio(self) -> Gop:
+        """The same pictures without their sound; shares the buffer."""
+        return Gop(self.video)
 
 
 # --- capture to recorder ---------------------------------------------------------------------------------------------

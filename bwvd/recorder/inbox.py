@@ -1,8 +1,8 @@
 """The queue between recorder and writer: a trio memory channel whose bound is counted in bytes.
 
 Bound: `max_bytes` of media (`storage.backlog_bytes`), so that a stall of the flash costs a known amount of memory.
-When full: `offer` says no, and the recorder drops that GOP whole and records a gap; the camera never waits (invariant 10).
-Notes and openings are small and few: they always find room.
+When full: `offer` says no, and the recorder drops that GOP whole and records a gap; the camera never waits (invariant
+10). Notes and openings are small and few: they always find room.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class Loop:
         self.max_bytes = max_bytes
         self.bytes = 0
         self._gops: deque[Gop] = deque()
-        self._short_because = "started"  # why the loop does not reach back further, until it first evicts by age
+        self.short_because = "started"  # why a press finds less than asked, if it does
 
     def __len__(self) -> int:
         return len(self._gops)
@@ -55,20 +55,20 @@ class Loop:
     def append(self, gop: Gop, now_ns: int) -> None:
         """Take the newest GOP, and let go of what is now too old or too much."""
         if self._gops and gop.start_ns - self._gops[-1].end_ns > NEIGHBOUR_NS:
-            self._short_because = "camera_gap"
+            self.short_because = "camera_gap"
         self._gops.append(gop.hold())
         self.bytes += gop.size
         self.evict(now_ns)
         while self.bytes > self.max_bytes and len(self._gops) > 1:
             self._drop()
-            self._short_because = "memory"
+            self.short_because = "memory"
 
     def evict(self, now_ns: int) -> int:
         """Let go of every GOP that ended `seconds` ago or earlier; returns how many went."""
         gone = 0
         while self._gops and self._leaves_ns() <= now_ns:
             # A loop that reaches its full length can only be short for a press that is handled late.
-            self._short_because = "late_press" if self._has_neighbour() else "camera_gap"
+            self.short_because = "late_press" if self._has_neighbour() else "camera_gap"
             self._drop()
             gone += 1
         return gone
@@ -93,11 +93,11 @@ class Loop:
         """Let go of everything. `reason` is why the next press may find little: "started", "asleep", "camera_gap"."""
         while self._gops:
             self._drop()
-        self._short_because = reason
+        self.short_because = reason
 
     def _why_short(self, gops: tuple[Gop, ...]) -> str:
         holes = any(later.start_ns - earlier.end_ns > NEIGHBOUR_NS for earlier, later in itertools.pairwise(gops))
-        return "camera_gap" if holes else self._short_because
+        return "camera_gap" if holes else self.short_because
 
     def _leaves_ns(self) -> int:
         """When the oldest GOP's last frame is `seconds` old.

@@ -73,7 +73,7 @@ class Machine:
         self.ends_ns = 0  # in post_roll: the recording holds everything up to here
         self._pressed_ns = 0  # the press that began the recording
         self._asked_ns: int | None = None
-        self._asked_until_ns = 0
+        self.asked_until_ns = 0
         self._max_at_ns: int | None = None
         self._remind_ns: int | None = None
 
@@ -146,7 +146,7 @@ class Machine:
 
     def _answers(self, at_ns: int) -> bool:
         return (
-            self._asked_ns is not None and self._asked_ns + CONFIRM_GUARD_NS <= at_ns and at_ns <= self._asked_until_ns
+            self._asked_ns is not None and self._asked_ns + CONFIRM_GUARD_NS <= at_ns and at_ns <= self.asked_until_ns
         )
 
     def _stop(self, at_ns: int, now_ns: int, confirmed: bool) -> Decision:
@@ -162,7 +162,7 @@ class Machine:
                     # The finger that began the recording is still on the button.
                     return Decision((), "ignored")
                 self._asked_ns = now_ns
-                self._asked_until_ns = now_ns + self._times.stop_confirm_ns
+                self.asked_until_ns = now_ns + self._times.stop_confirm_ns
                 return Decision((Effect.ASK,), "stop_asked")
             case _:
                 assert_never(self.state)
@@ -194,7 +194,7 @@ class Machine:
             times.append(self.ends_ns)
         if self.state is State.RECORDING:
             if self._asked_ns is not None:
-                times.append(self._asked_until_ns + 1)
+                times.append(self.asked_until_ns + 1)
             if self._max_at_ns is not None:
                 times.append(self._max_at_ns)
         if self.state in (State.RECORDING, State.POST_ROLL) and self._remind_ns is not None:
@@ -204,7 +204,7 @@ class Machine:
     def expire(self, now_ns: int) -> list[Effect]:
         """What the passing of time asks for."""
         effects = []
-        if self._asked_ns is not None and now_ns > self._asked_until_ns:
+        if self._asked_ns is not None and now_ns > self.asked_until_ns:
             self._asked_ns = None
             effects.append(Effect.LAPSE)
         if self.state is State.RECORDING and self._max_at_ns is not None and now_ns >= self._max_at_ns:

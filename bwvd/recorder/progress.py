@@ -1,0 +1,140 @@
+"""The recording in progress: an interval over the stream, handed to the writer GOP by GOP.
+
+There is no pre-event file that is joined to a live file: the GOPs of the loop and the ones that follow go the same way,
+in order, from the same place. What is missing between two of them is named (invariant 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bwvd.messages import (
+    NS,
+    Batch,
+    CloseRecording,
+    Command,
+    GapSeen,
+    Gop,
+    MediaGap,
+    Note,
+    OpenRecording,
+    SoundSwitched,
+    Track,
+)
+from bwvd.recorder.inbox import Inbox
+from bwvd.recorder.loop import NEIGHBOUR_NS
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What the opening says besides the press: as they are when the first GOP is there."""
+
+    asked_ns: int
+    short_because: str  # in case less than asked was got
+    audio: Track | None
+    muted: bool
+    pre_event_audio: bool
+    officer: str
+
+
+class Progress:
+    """One recording on its way to the writer. **Synchronization:** trio's thread, never waits."""
+
+    def __init__(self, serial: int, recording: str, command: Command, handled_ns: int, inbox: Inbox) -> None:
+        self.serial = serial
+        self.recording = recording
+        self.press = command
+        self.handled_ns = handled_ns
+        self.opened = False  # the writer was told: the first GOP was handed on
+        self.handed_ns = 0  # where the last GOP that the writer took ends
+        self.first_ns = 0
+        self.frames = 0
+        self.frames_dropped = 0  # by a full backlog, in all
+        self._dropped = 0  # the same, since the last GOP that the writer took
+        self._named_until_ns = 0  # up to where capture has named what is missing
+        self._inbox = inbox
+        self._waiting: list[Note] = []  # notes from before the opening
+
+    def open(self, first: Batch, circumstances: Circumstances, gaps: Iterable[MediaGap]) -> None:
+        """Tell the writer, now that the first GOP is here and says what the tracks are.
+
+        Args:
+            gaps: what capture named lately; those that reach into the recording are repeated in its manifest.
+        """
+        got_ns = max(0, self.press.at_ns - first.start_ns)
+        self._inbox.put(
+            OpenRecording(
+                recording=self.recording,
+                serial=self.serial,
+                press_source=self.press.source,
+                press_ns=self.press.at_ns,
+                handled_ns=self.handled_ns,
+                asked_ns=circumstances.asked_ns,
+                got_ns=got_ns,
+                short_because=circumstances.short_because if got_ns < circumstances.asked_ns else "",
+                video=first.track,
+                audio=circumstances.audio,
+                pre_event_audio=circumstances.pre_event_audio,
+                officer=circumstances.officer,
+            )
+        )
+        self.opened = True
+        self.first_ns = self.handed_ns = first.start_ns
+        for gap in gaps:
+            if gap.to_ns > first.start_ns:
+                self.name_gap(gap)
+        if circumstances.audio is not None:
+            if circumstances.muted:
+                self.note(SoundSwitched(False, self.first_ns, "muted"))
+            elif circumstances.pre_event_audio:
+                self.note(SoundSwitched(True, self.first_ns, "pre-event"))
+            else:
+                self.note(SoundSwitched(True, max(self.press.at_ns, self.first_ns), "press"))
+        waiting, self._waiting = self._waiting, []
+        for note in waiting:
+            self.note(note)
+
+    def note(self, note: Note) -> None:
+        """Something for the manifest; before the opening it waits."""
+        if self.opened:
+            self._inbox.put(note)
+        else:
+            self._waiting.append(note)
+
+    def name_gap(self, gap: MediaGap) -> None:
+        """Capture said what it lost."""
+        if gap.kind == "video":
+            self._named_until_ns = max(self._named_until_ns, gap.to_ns)
+        self.note(GapSeen(gap.kind, gap.from_ns, gap.to_ns, gap.cause, gap.frames))
+
+    def hand_on(self, gop: Gop, gap_cause: str) -> None:
+        """Hand one GOP to the writer; a hole before it gets a gap record with `gap_cause`.
+
+        A GOP that finds the backlog full is dropped whole; the gap is named when the next one is taken, or at the end.
+        """
+        hole_ns = gop.start_ns - self.handed_ns
+        if not self._inbox.offer(gop):
+            self._dropped += gop.frames
+            self.frames_dropped += gop.frames
+            return
+        if self._dropped:
+            self._inbox.put(GapSeen("both", self.handed_ns, gop.start_ns, "backlog_full", self._dropped))
+            self._dropped = 0
+        elif hole_ns > NEIGHBOUR_NS and gop.video and self._named_until_ns < gop.start_ns - NEIGHBOUR_NS:
+            frames = round(hole_ns / NS * gop.video.track.rate)
+            self._inbox.put(GapSeen("video", self.handed_ns, gop.start_ns, gap_cause, frames))
+        # Sound alone does not fill a hole in the pictures.
+        if gop.video:
+            self.handed_ns = gop.end_ns
+        self.frames += gop.frames
+
+    def close(self, reason: str, now_ns: int) -> bool:
+        """End it; False where nothing was ever handed on, and so nothing has to be closed."""
+        if not self.opened:
+            return False
+        if self._dropped:
+            until_ns = max(now_ns, self.handed_ns)
+            self._inbox.put(GapSeen("both", self.handed_ns, until_ns, "backlog_full", self._dropped))
+        self._inbox.put(CloseRecording(reason, now_ns))
+        return True
