@@ -32,7 +32,19 @@ def stock_sign(key: Path, message: bytes, namespace: str, *extra: str) -> bytes:
 
 
 def stock_verify(signers: Path, principal: str, namespace: str, signature: Path, message: bytes, *extra: str) -> bool:
-    arguments = ("-Y", "verify", "-f", signers, "-I", principal, "-n", namespace, "-s", signature, *extra)
+    arguments: tuple[str | Path, ...] = (
+        "-Y",
+        "verify",
+        "-f",
+        signers,
+        "-I",
+        principal,
+        "-n",
+        namespace,
+        "-s",
+        signature,
+        *extra,
+    )
     return ssh_keygen(*arguments, data=message, check=False).returncode == 0
 
 

@@ -177,7 +177,7 @@ class TestRefusedKeyFiles:
         self.refused(stock_key(tmp_path / "key", "ecdsa"), "not an Ed25519 key")
 
     @pytest.mark.parametrize(
-        "content", [b"", b"hello", b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n", b"\xff" * 70000]
+        "content", [b"", b"hello", b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n", b"\xff" * 60000]
     )
     def test_rubbish(self, tmp_path: Path, content: bytes) -> None:
         key = tmp_path / "key"
@@ -186,9 +186,9 @@ class TestRefusedKeyFiles:
         self.refused(key, "not an OpenSSH private key")
 
     def test_a_folder_or_a_fifo(self, tmp_path: Path) -> None:
-        self.refused(tmp_path, "regular file|directory")
+        self.refused(tmp_path, "a folder, not a regular file")
         os.mkfifo(tmp_path / "fifo", 0o600)
-        self.refused(tmp_path / "fifo", "not a regular file")
+        self.refused(tmp_path / "fifo", "a FIFO, not a regular file")
 
     def test_a_link_is_judged_by_what_it_leads_to(self, tmp_path: Path) -> None:
         key = keygen(tmp_path)[0]

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from bwvd.evidence.errors import KeyUnusable, SignatureBad
 from bwvd.evidence.public_key import ED25519, USER_CERTIFICATE, Certificate, PublicKey, parse_key, parse_key_line
+from bwvd.evidence.regular import open_regular, read_bounded
 from bwvd.evidence.wire import Reader, string
 
 NAMESPACES = "bwvd-*"  # what a device's key may sign: the patterns of bwvd.evidence.chain's namespaces
@@ -248,18 +249,15 @@ def _openssh_text(private: Ed25519PrivateKey) -> bytes:
 def _read(path: Path, *, secret: bool) -> bytes:
     """A key file's bytes. A symbolic link is followed (credentials are often linked); what it leads to is judged."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(fd, "rb") as file:
-            status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode):
-                raise KeyUnusable(f"{path}: not a regular file")
+        with open_regular(path, follow=True) as file:
+            status = os.fstat(file.fileno())
             # A key that root owns and lends to the daemon's group for reading (0640) is safer than one that the daemon
             # can write, so the group's read bit counts only when the key is our own.
             forbidden = 0o077 if status.st_uid == os.geteuid() else 0o037
             if secret and status.st_mode & forbidden:
                 mode = stat.S_IMODE(status.st_mode)
                 raise KeyUnusable(f"{path}: mode {mode:04o} lets others at the key; chmod 600 it")
-            return file.read(_KEY_FILE_BYTES)
+            return read_bounded(file, _KEY_FILE_BYTES, path)
     except OSError as error:
         raise KeyUnusable(f"{path}: {error.strerror}") from None
 
