@@ -1,0 +1,435 @@
+"""One recording's folder on the flash, while it is being written. Blocking; every durability promise is made here.
+
+A commit is: the segment file under its final name (O_EXCL), fdatasync, fsync of the folder, one append of record and
+signature to the manifest, fdatasync. When that has returned the segment survives a power cut (invariant 6); the
+manifest's line is the commit, so nothing is ever renamed.
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from bwvd import __version__
+from bwvd.clock import Clock, Reading, utc_text
+from bwvd.evidence import records
+from bwvd.evidence.chain import MANIFEST_NAMESPACE, Chain, Signer
+from bwvd.evidence.mux import Epoch
+from bwvd.evidence.seal import Sealer, private_json
+from bwvd.evidence.storage import File, Volume
+from bwvd.messages import (
+    NS,
+    Assigned,
+    ClockStepped,
+    FaultChanged,
+    GapSeen,
+    Gop,
+    Marked,
+    Note,
+    OpenRecording,
+    PowerRead,
+    SoundSwitched,
+    Stage,
+    Track,
+)
+
+MANIFEST = "manifest.jsonl"
+RECORDINGS = "recordings"
+# f2fs returns from fdatasync of a file that is small enough to lie in its inode without a device flush.
+MANIFEST_FIRST_BYTES = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What every recording of this device says about it."""
+
+    id: str
+    boot: str
+    segment_s: float
+    signer: Signer
+    sealer: Sealer | None
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What one commit made durable."""
+
+    bytes: int
+    frames: int
+    until_ns: int  # CLOCK_MONOTONIC: the end of the last GOP
+
+
+class RecordingFolder:
+    """A recording that is open.
+
+    Every method may raise OSError; after one, only `close_full` (for ENOSPC) may be called: the state of the files is
+    not known.
+
+    **Synchronization:** one thread at a time (`Storage.run`).
+    """
+
+    def __init__(self, volume: Volume, device: Device, opening: OpenRecording, clock: Clock) -> None:
+        self._volume = volume
+        self._device = device
+        self._opening = opening
+        self._clock = clock
+        self._chain = Chain(device.signer, MANIFEST_NAMESPACE)
+        self._folder = f"{RECORDINGS}/{opening.recording}"
+        self._manifest: File | None = None
+        self._durable = 0  # bytes of the manifest that a sync has confirmed
+        self._epoch: Epoch | None = None
+        self._epochs = 0
+        self._origin_ns = 0
+        self._sealed = 0
+        self._gops = 0
+        self._duration_ns = 0
+        self._uncommitted: list[str] = []  # files written since the manifest's last line
+        self._new_gaps = 0  # gap records in lines that are not durable yet
+        self.created = False  # the folder exists: its serial number is used
+        self.segments = 0
+        self.frames = 0
+        self.audio_frames = 0
+        self.bytes = 0
+        self.gaps = 0
+
+    @property
+    def recording(self) -> str:
+        return self._opening.recording
+
+    @property
+    def opening(self) -> OpenRecording:
+        return self._opening
+
+    @property
+    def duration_ns(self) -> int:
+        """Media time of the end of what is committed."""
+        return self._duration_ns
+
+    # --- open --------------------------------------------------------------------------------------------------------
+
+    def create(self, first: Gop | None, journal: records.JournalHead | None, continues: str = "") -> None:
+        """Make the folder and the manifest with its `open` record.
+
+        Args:
+            first: the GOP that media time 0 is taken from; None for a recording that never got one.
+        """
+        opening = self._opening
+        start = first.batches[0].samples[0] if first else None
+        self._origin_ns = min(start.dts_ns, start.pts_ns) if start else opening.press_ns
+        try:
+            self._volume.make_dir(self._folder)
+        except FileExistsError:
+            self.created = True  # by an attempt that failed after it had made the folder
+            raise
+        self.created = True
+        self._volume.sync_dir(RECORDINGS)
+        self._manifest = self._volume.create(f"{self._folder}/{MANIFEST}")
+        audio = opening.audio or (first.audio.track if first and first.audio else None)
+        self._epoch = Epoch(opening.video, audio)
+        self._epochs = 1
+        reading = self._clock.read()
+        origin = self._stamp(self._origin_ns, reading)
+        record = records.Open(
+            n=0,
+            format=records.FORMAT,
+            recording=opening.recording,
+            device=self._device.id,
+            serial=opening.serial,
+            software=f"bwvd {__version__}",
+            boot=self._device.boot,
+            signer=self._device.signer.public_key,
+            press=records.Press(
+                source=opening.press_source,
+                stamp=self._stamp(opening.press_ns, reading),
+                handled_mono_ns=opening.handled_ns,
+            ),
+            pre_event=records.PreEvent(
+                asked_s=opening.asked_ns / NS,
+                got_s=opening.got_ns / NS,
+                reason=opening.short_because,
+                audio=opening.pre_event_audio,
+            ),
+            origin_mono_ns=self._origin_ns,
+            origin_utc=origin.utc,
+            segment_s=self._device.segment_s,
+            tracks=_track_infos(self._epoch.tracks),
+            init=base64.b64encode(self._epoch.init).decode(),
+            recipients=list(self._device.sealer.recipients) if self._device.sealer else [],
+            journal=journal,
+            continues=continues,
+        )
+        bare = len(msgspec.json.encode(record))
+        padded = msgspec.structs.replace(record, pad=" " * max(0, MANIFEST_FIRST_BYTES - bare))
+        line = self._chain.line(padded)
+        if opening.officer:
+            line += self._chain.line(self._officer(opening.officer, 0))
+        self._append(line)
+        self._volume.sync_dir(self._folder)
+
+    # --- commit ------------------------------------------------------------------------------------------------------
+
+    def fits(self, gop: Gop) -> bool:
+        """Whether the GOP has the parameters of the segments so far."""
+        return self._epoch is not None and self._epoch.fits(gop)
+
+    def commit(self, gops: Sequence[Gop], notes: Sequence[Note]) -> Committed:
+        """Make one segment of all `gops` durable, with the notes that came before its end. All must fit one epoch."""
+        lines = b""
+        if not self.fits(gops[0]):
+            lines += self._change_epoch(gops[0])
+        assert self._epoch is not None  # noqa: S101  made in `create`
+        plain = b"".join(
+            self._epoch.fragment(gop, self._gops + index, self._origin_ns) for index, gop in enumerate(gops, start=1)
+        )
+        plain_sha256 = hashlib.sha256(plain).hexdigest()
+        sealer = self._device.sealer
+        stored = sealer.seal(plain) if sealer else plain
+        sha256 = hashlib.sha256(stored).hexdigest() if sealer else plain_sha256
+        number = self.segments + 1
+        name = f"{number:06d}.m4s" + (".age" if sealer else "")
+        self._write_file(name, stored)
+        lines += b"".join(self._note_line(note) for note in notes)
+        self._volume.sync_dir(self._folder)
+        frames = sum(gop.frames for gop in gops)
+        audio_frames = sum(
+            sum(sample.dts_ns >= self._origin_ns for sample in gop.audio.samples) for gop in gops if gop.audio
+        )
+        start_ns, end_ns = gops[0].start_ns, gops[-1].end_ns
+        lines += self._chain.line(
+            records.Segment(
+                n=self._chain.n,
+                segment=number,
+                file=name,
+                bytes=len(stored),
+                sha256=sha256,
+                plain_bytes=len(plain),
+                plain_sha256=plain_sha256,
+                epoch=self._epochs,
+                pts_ns=start_ns - self._origin_ns,
+                duration_ns=end_ns - start_ns,
+                frames=frames,
+                audio_frames=audio_frames,
+                gops=len(gops),
+                stamp=self._stamp(start_ns, self._clock.read()),
+            )
+        )
+        self._append(lines)
+        self.segments = number
+        self._gops += len(gops)
+        self.frames += frames
+        self.audio_frames += audio_frames
+        self.bytes += len(stored)
+        self._duration_ns = max(self._duration_ns, end_ns - self._origin_ns)
+        return Committed(len(stored), frames, end_ns)
+
+    def write_notes(self, notes: Sequence[Note]) -> None:
+        """Make notes durable by themselves."""
+        sealed_before = self._sealed
+        lines = b"".join(self._note_line(note) for note in notes)
+        if self._sealed > sealed_before:
+            self._volume.sync_dir(self._folder)
+        self._append(lines)
+
+    # --- close -------------------------------------------------------------------------------------------------------
+
+    def close(self, reason: str, notes: Sequence[Note] = ()) -> None:
+        """Write the `close` record; from here on the recording is complete and its folder final."""
+        lines = b"".join(self._note_line(note) for note in notes)
+        lines += self._chain.line(
+            records.Close(
+                n=self._chain.n,
+                reason=reason,
+                segments=self.segments,
+                frames=self.frames,
+                audio_frames=self.audio_frames,
+                bytes=self.bytes,
+                duration_ns=self._duration_ns,
+                gaps=self.gaps,
+                stamp=self._stamp(self._clock.monotonic_ns(), self._clock.read()),
+            )
+        )
+        self._append(lines)
+        self.let_go()
+
+    def close_full(self, reason: str, lost: GapSeen | None) -> None:
+        """Close after an ENOSPC, when room was made: names what the failed commit left behind, then closes.
+
+        A piece of a line may have reached the manifest, and a piece of a segment its file. The piece of a file was
+        never acknowledged and is removed; the piece of a line is covered by a `torn` record, as after a power cut.
+        """
+        self._abandon()
+        path = f"{self._folder}/{MANIFEST}"
+        torn = self._volume.read(path, self._durable)
+        self._chain = Chain(self._device.signer, MANIFEST_NAMESPACE)
+        self._chain.absorb_file(self._volume.read(path, 0, self._durable))
+        self._manifest = self._volume.append(path)
+        lines = b""
+        if torn:
+            whole = torn if torn.endswith(b"\n") else torn + b"\n"
+            lines += whole[len(torn) :]
+            self._chain.absorb(whole)
+            lines += self._chain.line(
+                records.TornTail(
+                    n=self._chain.n,
+                    found=records.Found(
+                        what="torn_line",
+                        where=MANIFEST,
+                        offset=self._durable,
+                        bytes=len(whole),
+                        sha256=hashlib.sha256(whole).hexdigest(),
+                    ),
+                )
+            )
+        for name in self._uncommitted:
+            self._volume.remove(f"{self._folder}/{name}")
+        self._new_gaps = 0
+        if lines:
+            self._append(lines)
+        self.close(reason, [lost] if lost else [])
+
+    def let_go(self) -> None:
+        """Close the files; what is committed stays."""
+        self._abandon()
+        if self._epoch is not None:
+            self._epoch.close()
+            self._epoch = None
+
+    def _abandon(self) -> None:
+        if self._manifest is not None:
+            manifest, self._manifest = self._manifest, None
+            manifest.close()
+
+    # --- lines -------------------------------------------------------------------------------------------------------
+
+    def _append(self, lines: bytes) -> None:
+        if self._manifest is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF), f"{self._folder}/{MANIFEST}")
+        self._manifest.write(lines)
+        self._manifest.sync()
+        self._durable += len(lines)
+        self._uncommitted.clear()
+        self.gaps += self._new_gaps
+        self._new_gaps = 0
+
+    def _write_file(self, name: str, data: bytes) -> None:
+        file = self._volume.create(f"{self._folder}/{name}")
+        self._uncommitted.append(name)
+        try:
+            file.write(data)
+            file.sync()
+        finally:
+            file.close()
+
+    def _change_epoch(self, gop: Gop) -> bytes:
+        """The `init` record that makes room for a GOP of other parameters."""
+        old = self._epoch
+        assert old is not None  # noqa: S101  made in `create`
+        video = gop.video.track if gop.video else old.video
+        audio = gop.audio.track if gop.audio else old.audio
+        self._epoch = Epoch(video, audio)
+        old.close()
+        self._epochs += 1
+        return self._chain.line(
+            records.Init(
+                n=self._chain.n,
+                epoch=self._epochs,
+                at_ns=gop.start_ns - self._origin_ns,
+                reason="parameters" if video is not old.video else "microphone",
+                tracks=_track_infos(self._epoch.tracks),
+                init=base64.b64encode(self._epoch.init).decode(),
+            )
+        )
+
+    def _note_line(self, note: Note) -> bytes:
+        return self._chain.line(self._note_record(note))
+
+    def _note_record(self, note: Note) -> records.Record:
+        n = self._chain.n
+        match note:
+            case Marked():
+                stamp = self._stamp(note.at_ns, self._clock.read())
+                at_ns = note.at_ns - self._origin_ns
+                label, sealed = self._private("label", note.label)
+                return records.Mark(n=n, at_ns=at_ns, source=note.source, stamp=stamp, label=label, sealed=sealed)
+            case GapSeen():
+                self._new_gaps += 1
+                from_ns, to_ns = (max(0, ns - self._origin_ns) for ns in (note.from_ns, note.to_ns))
+                return records.Gap(
+                    n=n, track=note.track, from_ns=from_ns, to_ns=to_ns, cause=note.cause, frames=note.frames
+                )
+            case SoundSwitched():
+                at_ns = max(0, note.at_ns - self._origin_ns)
+                return records.Audio(n=n, on=note.on, at_ns=at_ns, reason=note.reason)
+            case PowerRead():
+                at_ns = note.at_ns - self._origin_ns
+                return records.Power(n=n, at_ns=at_ns, percent=note.percent, supply=note.supply, flags=list(note.flags))
+            case Stage():
+                return records.State(n=n, state=note.stage, at_ns=note.at_ns - self._origin_ns, source=note.source)
+            case FaultChanged():
+                at_ns = note.at_ns - self._origin_ns
+                return records.Fault(n=n, name=note.name, active=note.active, at_ns=at_ns, detail=note.detail)
+            case ClockStepped():
+                stamp = self._stamp(note.at_ns, self._clock.read())
+                return records.ClockStep(n=n, at_ns=note.at_ns - self._origin_ns, step_ns=note.step_ns, stamp=stamp)
+            case Assigned():
+                return self._officer(note.officer, note.at_ns - self._origin_ns)
+
+    def _officer(self, officer: str, at_ns: int) -> records.Officer:
+        text, sealed = self._private("officer", officer)
+        return records.Officer(n=self._chain.n, at_ns=at_ns, officer=text, sealed=sealed)
+
+    def _private(self, key: str, text: str) -> tuple[str, records.Sealed | None]:
+        """A text about people: in the clear without recipients; else in a sealed file of its own."""
+        sealer = self._device.sealer
+        if sealer is None or not text:
+            return text, None
+        plain = private_json({key: text}, os.urandom(16))
+        stored = sealer.seal(plain)
+        self._sealed += 1
+        name = f"sealed-{self._sealed:06d}.json.age"
+        self._write_file(name, stored)
+        return "", records.Sealed(
+            file=name,
+            bytes=len(stored),
+            sha256=hashlib.sha256(stored).hexdigest(),
+            plain_sha256=hashlib.sha256(plain).hexdigest(),
+        )
+
+    @staticmethod
+    def _stamp(mono_ns: int, reading: Reading) -> records.Stamp:
+        """A monotonic moment with the UTC that it was by the clock as it stands now."""
+        return records.Stamp(
+            mono_ns=mono_ns,
+            utc=utc_text(reading.utc_ns + mono_ns - reading.mono_ns),
+            quality=reading.quality,
+            uncertainty_us=reading.uncertainty_us,
+        )
+
+
+def continuation(opening: OpenRecording, serial: int, recording: str) -> OpenRecording:
+    """The opening of the recording that goes on where `opening`'s broke off."""
+    return replace(opening, serial=serial, recording=recording, asked_ns=0, got_ns=0, short_because="continued")
+
+
+def _track_infos(tracks: Sequence[Track]) -> list[records.TrackInfo]:
+    return [
+        records.TrackInfo(
+            id=index,
+            kind=track.kind,
+            codec=track.codec,
+            encoder=track.encoder,
+            source=track.source,
+            timescale=track.timescale,
+            width=track.width,
+            height=track.height,
+            rate=track.rate,
+            channels=track.channels,
+        )
+        for index, track in enumerate(tracks, start=1)
+    ]

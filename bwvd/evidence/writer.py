@@ -1,0 +1,428 @@
+"""The writer: from the recorder's backlog to segments on flash, in order, several GOPs to a flush when many wait.
+
+One job in the storage's thread muxes, hashes, seals, writes and signs a whole segment; nothing of that runs on trio's
+thread. What the storage acknowledges is released, what it does not is kept and tried again:
+
+- ENOSPC: room that was reserved for it is freed, the recording is closed and signed, and the fault raised (invariant
+  12).
+- any other OSError: the state of the open files is unknown (a failed fsync is never retried as a success), so the
+  recording is left as it is, and what was not acknowledged goes on in a new one that names it. Until the storage takes
+  that, the backlog grows; when it is full the recorder drops whole GOPs and says so.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+import trio
+
+from bwvd.clock import Clock
+from bwvd.evidence.finish import finish_recording
+from bwvd.evidence.recording import RECORDINGS, Committed, Device, RecordingFolder, continuation
+from bwvd.evidence.records import JournalHead
+from bwvd.evidence.storage import Storage, Volume
+from bwvd.messages import (
+    NS,
+    CloseRecording,
+    Event,
+    FaultChanged,
+    GapSeen,
+    Gop,
+    Note,
+    OpenRecording,
+    Recorded,
+    WriterMessage,
+)
+
+# Group commit: so much media to a segment at the most. The first segment is small: it is the first to be safe.
+GROUP_BYTES = 4 * 1024 * 1024
+FIRST_GROUP_BYTES = 512 * 1024
+RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # after a storage error; the last one repeats
+# Without a recorder to wait for (shutdown), a dead storage is given up after this many attempts.
+ATTEMPTS_AT_THE_END = 3
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+_log = structlog.get_logger("writer")
+
+
+class Backlog(Protocol):
+    """The receiving side of the recorder's inbox."""
+
+    receive: trio.MemoryReceiveChannel[WriterMessage]
+
+    def done(self, gop: Gop) -> None: ...
+
+
+class Numbers(Protocol):
+    """Who numbers recordings."""
+
+    def take(self, press_ns: int) -> tuple[int, str]: ...
+
+
+class Room(Protocol):
+    """The bytes that are set aside for closing in order."""
+
+    def spend(self, volume: Volume) -> None:
+        """Free them. Blocking."""
+        ...
+
+    def restore(self, volume: Volume) -> bool:
+        """Set them aside again if there is room; False if there is not. Blocking."""
+        ...
+
+
+@dataclass(slots=True)
+class WriterStatistics:
+    """Counts since the start; all for the status and the bench."""
+
+    recording: str | None = None
+    segments: int = 0  # of the recording in progress
+    committed_s: float = 0.0  # of the recording in progress: media that survives a power cut
+    commits: int = 0
+    bytes: int = 0
+    frames: int = 0
+    lost_frames: int = 0  # given up: no room
+    errors: int = 0
+    commit_ms: deque[float] = field(default_factory=lambda: deque(maxlen=512))
+    press_to_commit_ms: deque[float] = field(default_factory=lambda: deque(maxlen=512))
+
+
+@dataclass(slots=True)
+class _Group:
+    """What waits for the next commit."""
+
+    gops: list[Gop] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    bytes: int = 0
+
+    @property
+    def span_ns(self) -> int:
+        return self.gops[-1].end_ns - self.gops[0].start_ns if self.gops else 0
+
+
+class Writer:
+    """The actor.
+
+    Args:
+        backlog: where the recorder leaves GOPs and notes; its end ends the writer.
+        journal_head: where the journal stands, for the `open` record.
+        on_full: told when the flash was full and the recording was closed; the recorder then stops.
+
+    **Synchronization:** `run` once, on trio's thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        storage: Storage,
+        device: Device,
+        backlog: Backlog,
+        naming: Numbers,
+        room: Room,
+        clock: Clock,
+        publish: Callable[[Event], None],
+        journal_head: Callable[[], JournalHead | None],
+        on_full: Callable[[], None],
+    ) -> None:
+        self.statistics = WriterStatistics()
+        self._storage = storage
+        self._device = device
+        self._backlog = backlog
+        self._naming = naming
+        self._room = room
+        self._clock = clock
+        self._publish = publish
+        self._journal_head = journal_head
+        self._on_full = on_full
+        self._folder: RecordingFolder | None = None
+        self._opening: OpenRecording | None = None  # asked for, not yet on flash
+        self._continues = ""
+        self._group = _Group()
+        self._segment_ns = round(device.segment_s * NS)
+        self._failing = False
+        self._unused: list[OpenRecording] = []  # numbers given to recordings that never reached the flash
+        self._ending = False
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Write until the backlog is closed and drained, then close what is open.
+
+        **Cancellation:** between jobs only; a job that has begun is finished first.
+        """
+        task_status.started()
+        receive = self._backlog.receive
+        async with receive:
+            while True:
+                try:
+                    message = await receive.receive()
+                except trio.EndOfChannel:
+                    break
+                while True:
+                    await self._take(message)
+                    try:
+                        message = receive.receive_nowait()
+                    except trio.WouldBlock:
+                        break
+                    except trio.EndOfChannel:
+                        break
+                await self._commit_if_due()
+        self._ending = True
+        await self._close("shutdown")
+
+    # --- from the queue ----------------------------------------------------------------------------------------------
+
+    async def _take(self, message: WriterMessage) -> None:
+        match message:
+            case OpenRecording():
+                await self._close("crash")  # the recorder closes before it opens; if not, nothing must be mixed
+                self._opening = message
+                self._continues = ""
+            case Gop():
+                await self._add(message)
+            case CloseRecording():
+                self._ending = self._ending or message.reason == "shutdown"
+                await self._close(message.reason)
+            case GapSeen():
+                # What lies on either side of a gap is in different segments, so that a player can be told.
+                await self._commit()
+                self._group.notes.append(message)
+            case _:
+                self._group.notes.append(message)
+
+    async def _add(self, gop: Gop) -> None:
+        if self._folder is None and self._opening is None:
+            # The flash is full and the recorder has not heard of it yet.
+            self.statistics.lost_frames += gop.frames
+            self._backlog.done(gop)
+            return
+        group = self._group
+        if group.gops and not self._belongs(gop):
+            await self._commit()
+        group = self._group
+        group.gops.append(gop)
+        group.bytes += gop.size
+        first = self._folder is None
+        if group.bytes >= (FIRST_GROUP_BYTES if first else GROUP_BYTES):
+            await self._commit()
+
+    def _belongs(self, gop: Gop) -> bool:
+        """Whether a GOP may share a segment with those that wait: the same tracks, as far as they are known."""
+        for mine in self._group.gops:
+            for a, b in ((mine.video, gop.video), (mine.audio, gop.audio)):
+                if a and b and a.track is not b.track and a.track.init != b.track.init:
+                    return False
+        # Sound that comes to a recording without an audio track begins an epoch, and so a segment.
+        return self._folder is None or self._folder.fits(gop) == self._folder.fits(self._group.gops[0])
+
+    async def _commit_if_due(self) -> None:
+        """The queue is empty: commit what makes a whole segment, and notes that have nothing to wait for."""
+        group = self._group
+        if group.gops:
+            first = self._folder is None
+            mean_ns = group.span_ns // len(group.gops)
+            if first or group.span_ns + mean_ns // 2 >= self._segment_ns:
+                await self._commit()
+        elif group.notes and self._folder is not None:
+            await self._commit()
+
+    # --- to the storage ----------------------------------------------------------------------------------------------
+
+    async def _commit(self) -> None:
+        """Make the group durable, however many attempts that takes; then let its GOPs go."""
+        if not self._group.gops and (self._folder is None or not self._group.notes):
+            return
+        attempt = 0
+        while self._group.gops or self._group.notes:
+            begun_ns = self._clock.monotonic_ns()
+            try:
+                committed = await self._storage.run(self._commit_job)
+            except OSError as error:
+                if error.errno in NO_ROOM:
+                    await self._end_full(error)
+                    return
+                attempt += 1
+                await self._break_off(error, attempt)
+                if self._ending and attempt >= ATTEMPTS_AT_THE_END:
+                    self._give_up("storage_error")
+                    return
+                continue
+            self._committed(committed, begun_ns)
+            return
+
+    def _commit_job(self, volume: Volume) -> Committed | None:
+        """In the storage's thread: open the recording if it is not, then one segment, or the notes alone."""
+        group = self._group
+        self._settle_unused(volume)
+        if self._folder is None:
+            opening = self._opening
+            if opening is None:
+                return None
+            folder = RecordingFolder(volume, self._device, opening, self._clock)
+            try:
+                folder.create(group.gops[0] if group.gops else None, self._journal_head(), self._continues)
+            except OSError:
+                folder.let_go()
+                if folder.created:
+                    self._use_up(opening)
+                raise
+            self._folder = folder
+        if group.gops:
+            return self._folder.commit(group.gops, group.notes)
+        self._folder.write_notes(group.notes)
+        return None
+
+    def _use_up(self, opening: OpenRecording) -> None:
+        """A folder of this number exists, half-made; the recording goes on under the next one."""
+        serial, recording = self._naming.take(opening.press_ns)
+        self._continues = opening.recording
+        self._opening = continuation(opening, serial, recording)
+
+    def _settle_unused(self, volume: Volume) -> None:
+        """Numbers that were given and never used get an empty, closed recording: the count stays gapless."""
+        while self._unused:
+            opening = self._unused[0]
+            folder = RecordingFolder(volume, self._device, opening, self._clock)
+            folder.create(None, self._journal_head())
+            folder.close("storage_error")
+            self._unused.pop(0)
+
+    def _committed(self, committed: Committed | None, begun_ns: int) -> None:
+        folder = self._folder
+        if folder is None:
+            return
+        statistics = self.statistics
+        now_ns = self._clock.monotonic_ns()
+        if self._opening is not None:
+            opening, self._opening = self._opening, None
+            if not self._continues:
+                statistics.press_to_commit_ms.append((now_ns - opening.handled_ns) / 1e6)
+            self._publish(Recorded(opening.recording, opening.serial, now_ns, closed=False))
+            self._continues = ""
+        if self._failing:
+            self._failing = False
+            self._publish(FaultChanged("storage", active=False, at_ns=now_ns))
+        for gop in self._group.gops:
+            self._backlog.done(gop)
+        self._group = _Group()
+        statistics.recording = folder.recording
+        statistics.segments = folder.segments
+        statistics.committed_s = folder.duration_ns / NS
+        if committed is not None:
+            statistics.commits += 1
+            statistics.bytes += committed.bytes
+            statistics.frames += committed.frames
+            statistics.commit_ms.append((now_ns - begun_ns) / 1e6)
+
+    async def _close(self, reason: str) -> None:
+        """Commit what waits, write the end, and the conveniences."""
+        if self._opening is not None and not self._group.gops and self._folder is None:
+            # Opened and closed without a frame that could be written: say so on flash all the same.
+            self._unused.append(self._opening)
+            self._opening = None
+        await self._commit()
+        folder = self._folder
+        if folder is None:
+            self._group = _Group()
+            return
+        try:
+            await self._storage.run(lambda _: folder.close(reason))
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                await self._end_full(error, reason)
+            else:
+                # The segments are safe; the end is written by recovery at the next start.
+                await self._break_off(error, 0)
+                self._opening = None
+                self._continues = ""
+            return
+        await self._conclude(folder, reason)
+
+    async def _conclude(self, folder: RecordingFolder, reason: str) -> None:
+        """The `close` record is on flash: publish that, and write the conveniences."""
+        self._folder = None
+        self._publish(
+            Recorded(
+                folder.recording,
+                folder.opening.serial,
+                self._clock.monotonic_ns(),
+                closed=True,
+                reason=reason,
+                segments=folder.segments,
+            )
+        )
+        self.statistics.recording = None
+        self.statistics.segments = 0
+        self.statistics.committed_s = 0.0
+        path = f"{RECORDINGS}/{folder.recording}"
+        signer = self._device.signer
+        try:
+            await self._storage.run(lambda volume: finish_recording(volume, path, signer))
+            await self._storage.run(self._room.restore)
+        except OSError as error:
+            # The recording is complete without them; the next start makes them.
+            _log.warning("conveniences_not_written", recording=folder.recording, error=str(error))
+
+    # --- when the storage says no ------------------------------------------------------------------------------------
+
+    async def _end_full(self, error: OSError, reason: str = "storage_full") -> None:
+        """Close on the room that was reserved, and tell the recorder to stop."""
+        self.statistics.errors += 1
+        folder = self._folder
+        lost = self._lost_span(reason)
+        self._fault(f"full: {error.strerror}")
+        self._give_up(reason)
+        self._on_full()
+        if folder is None:
+            return
+        try:
+            await self._storage.run(self._room.spend)
+            await self._storage.run(lambda _: folder.close_full(reason, lost))
+        except OSError as again:
+            _log.error("recording_not_closed", recording=folder.recording, error=str(again))
+            folder.let_go()
+            self._folder = None
+            return
+        await self._conclude(folder, reason)
+
+    def _lost_span(self, reason: str) -> GapSeen | None:
+        gops = self._group.gops
+        if not gops:
+            return None
+        frames = sum(gop.frames for gop in gops)
+        return GapSeen("both", gops[0].start_ns, gops[-1].end_ns, reason, frames)
+
+    def _give_up(self, reason: str) -> None:
+        """Let go of what could not be written; counted, logged, and where it can be, named in the manifest."""
+        frames = sum(gop.frames for gop in self._group.gops)
+        self.statistics.lost_frames += frames
+        _log.error("media_given_up", frames=frames, reason=reason)
+        for gop in self._group.gops:
+            self._backlog.done(gop)
+        self._group = _Group()
+        if self._opening is not None:
+            self._unused.append(self._opening)
+            self._opening = None
+
+    async def _break_off(self, error: OSError, attempt: int) -> None:
+        """Leave the open recording as it lies and prepare the one that continues it, after a pause."""
+        self.statistics.errors += 1
+        self._fault(str(error))
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            folder.let_go()
+            serial, recording = self._naming.take(self._clock.monotonic_ns())
+            self._opening = continuation(folder.opening, serial, recording)
+            self._continues = folder.recording
+            self.statistics.recording = recording
+        if attempt:
+            await trio.sleep(RETRY_S[min(attempt, len(RETRY_S)) - 1])
+
+    def _fault(self, detail: str) -> None:
+        if not self._failing:
+            _log.error("storage_error", error=detail)
+        self._failing = True
+        self._publish(FaultChanged("storage", active=True, at_ns=self._clock.monotonic_ns(), detail=detail))
