@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -29,3 +31,13 @@ class Lamp(Protocol):
     def close(self) -> None:
         """Switch off and let go of the device. Never raises."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Indicator:
+    """A lamp as configured, which can be opened, lost, and opened again."""
+
+    name: str  # the lamp's
+    kind: str
+    colour: str
+    open: Callable[[], Lamp]  # switched off; quick; raises IndicatorLost

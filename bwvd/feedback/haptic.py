@@ -1,0 +1,34 @@
+"""Vibration motors: a GPIO line, or an input device with force feedback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bwvd.config import Haptic
+from bwvd.feedback.gpio_output import GpioLamp, RequestLine, request_line
+from bwvd.feedback.input_output import InputLamp, OpenDevice, open_device
+from bwvd.feedback.lamp import Lamp
+
+
+def haptic_name(haptic: Haptic) -> str:
+    """What a configured motor is called in faults and logs."""
+    return f"haptic:{Path(haptic.device).name}" if haptic.device else f"haptic:{Path(haptic.chip).name}:{haptic.line}"
+
+
+def open_haptic(haptic: Haptic, *, request: RequestLine = request_line, opener: OpenDevice = open_device) -> Lamp:
+    """The motor that is configured, still. Raises IndicatorLost."""
+    name = haptic_name(haptic)
+    if haptic.device:
+        return InputLamp(
+            name,
+            "haptic",
+            "",
+            device=haptic.device,
+            event_type=InputLamp.EV_FF,
+            code=InputLamp.FF_RUMBLE,
+            what="rumble (FF_RUMBLE)",
+            opener=opener,
+        )
+    return GpioLamp(
+        name, "haptic", "", chip=haptic.chip, line=haptic.line, active_low=haptic.active_low, request=request
+    )
