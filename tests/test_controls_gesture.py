@@ -83,6 +83,18 @@ def test_a_press_right_after_a_hold_ensures_a_recording_and_answers_nothing() ->
     assert asked(events) == [(Order.PRESS, 0), (Order.STOP, 0), (Order.RECORD, 3399), (Order.PRESS, 3800)]
 
 
+def test_a_grip_after_a_grip_is_no_answer() -> None:
+    """Invariant 11: the second hold takes back what its press may have answered, then asks again."""
+    events = move(button(), (0, True), (4000, False), (5000, True), until_ms=8000)
+    assert asked(events) == [
+        (Order.PRESS, 0),
+        (Order.STOP, 0),
+        (Order.PRESS, 5000),
+        (Order.RECORD, 5000),
+        (Order.STOP, 5000),
+    ]
+
+
 def test_double_replaces_the_second_press_and_a_third_is_a_press_again() -> None:
     reader = button(Gestures(double="mark"))
     events = move(reader, (0, True), (100, False), (300, True), (380, False), (500, True), (600, False))

@@ -148,6 +148,8 @@ class ButtonReader:
         self._after_short = False  # this press follows a short one within double_ms
         self._short_ns = -NEVER  # the last single press, as the first half of a double
         self._hold_released_ns = -NEVER
+        self._asked_stop = False  # the hold of this press, or of the last one, asked to stop
+        self._may_answer = False  # this press follows one whose hold asked to stop
         self._mutes_by_hold = False
         self._mute_next = True  # what the toggle does next
 
@@ -239,6 +241,7 @@ class ButtonReader:
         self._down = True
         self._pressed_ns = at_ns
         self._held = False
+        self._may_answer, self._asked_stop = self._asked_stop, False
         self._after_short = False
         self._release_ns = NEVER
         self._time_hold(at_ns)
@@ -369,6 +372,10 @@ class ButtonReader:
         self._held = True
         self._hold_at_ns = NEVER
         self._short_ns = -NEVER
+        if self._may_answer and self._press_order is Order.PRESS:
+            # A grip after a grip is a struggle: the second one was no answer to the first. It may ask again.
+            self._ask(Order.RECORD, self._pressed_ns, movement, events)
         if order is not None:
+            self._asked_stop = order is Order.STOP
             self._mutes_by_hold = order is Order.MUTE
             self._ask(order, self._pressed_ns, movement, events)
