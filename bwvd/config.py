@@ -5,6 +5,8 @@ Every key is optional; the defaults are those of the README. Unknown keys are er
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -123,9 +125,11 @@ class Serial(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Led(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A light: a sysfs LED (`name`) or a GPIO line (`chip`, `line`)."""
+    """A light: a sysfs LED (`name`), a GPIO line (`chip`, `line`) or an LED of an input device (`device`, `led`)."""
 
     name: str = ""  # as under /sys/class/leds
+    device: str = ""
+    led: str = "LED_MISC"  # of `device`: LED_NUML, LED_CAPSL, LED_SCROLLL, LED_MUTE, LED_MISC, …
     chip: str = ""
     line: int | str = 0
     active_low: bool = False
@@ -166,7 +170,7 @@ class Metrics(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The whole configuration. Built by `load`; every value has been checked."""
+    """The whole configuration. Built by `load` or `parse`; every value has been checked."""
 
     profile: str = ""
     device: Device = Device()
@@ -186,3 +190,45 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     feedback: Feedback = Feedback()
     power: Power = Power()
     metrics: Metrics = Metrics()
+
+
+def load(path: Path) -> Config:
+    """Read and check a configuration file. Blocking; raises ConfigError, one line."""
+    return parse(read(path), str(path))
+
+
+def read(path: Path) -> str:
+    """The text of a configuration file, for `parse` and `digest`. Blocking; raises ConfigError, one line."""
+    from bwvd.settings import document, problem
+
+    try:
+        return document.read(path)
+    except problem.Problem as found:
+        raise ConfigError(_line(str(path), found)) from None
+
+
+def parse(text: str, where: str) -> Config:
+    """The configuration that TOML `text` describes; `where` is what messages call it, usually its path.
+
+    Raises ConfigError: the file, the key and what is wrong, on one line. Nothing is asked of the machine: whether a
+    device, a key or a folder is there is what `bwvd check` finds out.
+    """
+    # The loader knows the types of this module, so it can't be imported above them; and those who need only the types
+    # need not pay for it.
+    from bwvd.settings import loader, problem
+
+    try:
+        return loader.build(text)
+    except problem.Problem as found:
+        raise ConfigError(_line(where, found)) from None
+
+
+def digest(text: str) -> str:
+    """SHA-256 (hex) of the file's bytes, by which the journal says with which configuration the device ran."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _line(where: str, found: Exception) -> str:
+    from bwvd.settings.problem import one_line
+
+    return one_line(f"{where}: {found}")
