@@ -29,3 +29,8 @@ class IdentityUnusable(EvidenceError):
 
 class ExportRefused(EvidenceError):
     """An export or a proof can't or must not be made; nothing was written."""
+
+
+def one_line(error: object) -> str:
+    """An error's text without line breaks, not too long to read."""
+    return " ".join(str(error).split())[:300]

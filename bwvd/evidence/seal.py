@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import pyrage
 
-from bwvd.evidence.errors import IdentityUnusable, RecipientsUnusable
+from bwvd.evidence.errors import IdentityUnusable, RecipientsUnusable, one_line
 from bwvd.evidence.regular import read_regular
 
 SUFFIX = ".age"
@@ -98,11 +98,6 @@ def private_json(fields: dict[str, str | int | float | bool | None], salt: bytes
         raise ValueError(f"the salt has {len(salt)} bytes, not {SALT_BYTES}")
     text = json.dumps({**fields, "salt": salt.hex()}, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return text.encode() + b"\n"
-
-
-def one_line(error: object) -> str:
-    """An error's text without line breaks."""
-    return " ".join(str(error).split())
 
 
 def _canonical(recipient: str) -> str:
