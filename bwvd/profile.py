@@ -109,9 +109,10 @@ def broken(profile: Profile, config: Config) -> Iterator[Problem]:
     for clause in profile.clause:
         found = _configured(clause, config, None)
         if found is not None and not _holds(clause, found):
-            configured = " + ".join(f"{key} = {shown(_value(config, key))}" for key in clause.keys)
+            values = " + ".join(shown(_value(config, key)) for key in clause.keys)
             yield Problem(
-                configured, f"profile {profile.name} requires {clause.required}: {clause.text} ({clause.source})"
+                f"{clause.name} = {values}",
+                f"profile {profile.name} requires {clause.required}: {clause.text} ({clause.source})",
             )
 
 
