@@ -1,0 +1,51 @@
+"""What is allowed but probably not meant, as `bwvd check` says it."""
+
+from __future__ import annotations
+
+import pytest
+
+from bwvd.config import Config, parse
+from bwvd.settings.advice import advice, loop_bytes
+
+# A configuration that gives no cause for advice.
+QUIET = """
+[audio]
+source = "alsa:default"
+[keys]
+recipients = ["/etc/bwvd/recipients"]
+[[gpio]]
+"""
+
+
+def test_a_whole_configuration_needs_no_advice() -> None:
+    assert advice(parse(QUIET, "f")) == []
+
+
+def test_the_defaults_say_what_they_lack() -> None:
+    keys = [line.split(":")[0] for line in advice(Config())]
+    assert keys == ["keys.recipients", "gpio, input, serial", "audio.source"]
+
+
+def test_a_loop_that_does_not_fit_says_how_much_does() -> None:
+    config = parse(QUIET + "[loop]\nseconds = 60\nmax_bytes = 15_250_000", "f")
+    (line,) = advice(config)
+    assert line.startswith(
+        "loop.max_bytes: 15250000 bytes hold about 30 s of the 60 s asked at video.bitrate = 4000000"
+    )
+    assert loop_bytes(config) == 61 * 4_000_000 // 8
+
+
+def test_sound_in_the_loop_counts() -> None:
+    with_sound = parse(QUIET.replace("[keys]", "pre_event = true\n[keys]"), "f")
+    assert loop_bytes(with_sound) - loop_bytes(parse(QUIET, "f")) == 31 * 64_000 // 8
+
+
+@pytest.mark.parametrize(("path", "warned"), [("/data/key", True), ("/data", True), ("/database/key", False)])
+def test_a_signing_key_on_the_evidence_storage_is_pointed_out(path: str, warned: bool) -> None:
+    text = QUIET.replace("[keys]", f'[storage]\npath = "/data"\n[keys]\nsigning = "{path}"')
+    assert [line.split(":")[0] for line in advice(parse(text, "f"))] == (["keys.signing"] if warned else [])
+
+
+def test_a_button_without_gestures_is_pointed_out() -> None:
+    text = QUIET + "gestures.press = ''\ngestures.hold = ''\n[[gpio]]\nline = 3"
+    assert advice(parse(text, "f")) == ["gpio#1.gestures: every gesture is empty; the control does nothing"]
