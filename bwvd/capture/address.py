@@ -1,0 +1,70 @@
+"""What `video.source` and `audio.source` may say, taken apart. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import parse_qs, urlsplit
+
+from bwvd.capture.source import SourceRefused
+
+Scheme = Literal["v4l2", "rtsp", "file", "lavfi", "alsa"]
+
+VIDEO_SCHEMES: tuple[Scheme, ...] = ("v4l2", "rtsp", "file", "lavfi")
+AUDIO_SCHEMES: tuple[Scheme, ...] = ("alsa", "lavfi")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One device, stream, file or filter graph."""
+
+    scheme: Scheme
+    target: str  # a path, a URL with user and password, an ALSA device, a lavfi graph
+    loop: bool  # a file that begins again at its end
+    key: str  # the configuration key it came from, for messages
+    text: str  # fit to be shown and stored: as configured, without a password
+
+    @property
+    def played(self) -> bool:
+        """Not live: it would deliver as fast as it is read, so it has to be paced."""
+        return self.scheme in ("file", "lavfi")
+
+
+def parse_address(text: str, key: str, schemes: tuple[Scheme, ...]) -> Address:
+    """Take a source string apart.
+
+    Raises: SourceRefused with one line that names `key`.
+    """
+    scheme, colon, target = text.partition(":")
+    if not colon or scheme not in schemes:
+        known = ", ".join(f"{name}:…" for name in schemes)
+        raise SourceRefused(f"{key}: {without_password(text)!r} is none of {known}")
+    loop = False
+    if scheme == "file":
+        target, _, query = target.partition("?")
+        options = parse_qs(query, keep_blank_values=True)
+        unknown = sorted(set(options) - {"loop"})
+        if unknown:
+            raise SourceRefused(f"{key}: {text!r}: unknown option {unknown[0]!r}; the only one is loop=1")
+        values = options.get("loop", ["0"])
+        if values[-1] not in ("0", "1"):
+            raise SourceRefused(f"{key}: {text!r}: loop is 0 or 1")
+        loop = values[-1] == "1"
+    elif scheme == "rtsp":
+        target = text
+        if not urlsplit(text).hostname:
+            raise SourceRefused(f"{key}: {without_password(text)!r} names no host")
+    if not target:
+        raise SourceRefused(f"{key}: {text!r} names nothing after {scheme}:")
+    return Address(scheme, target, loop, key, without_password(text))
+
+
+def without_password(text: str) -> str:
+    """A URL with its password blotted out; any other text as it is."""
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return text
+    authority, slash, path = rest.partition("/")
+    user, at, host = authority.rpartition("@")
+    name, colon, _ = user.partition(":")
+    return f"{scheme}://{name}:***@{host}{slash}{path}" if at and colon else text

@@ -1,0 +1,87 @@
+"""Samples to batches: one reused buffer, copied out at the size it has, and wiped. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bwvd.messages import Batch, Sample, Track
+
+Payload = bytes | bytearray | memoryview
+Copy = Callable[[memoryview], int]
+"""Writes a sample's bytes into the room given and returns how many it wrote."""
+
+
+class Assembler:
+    """The batch in the making.
+
+    **Synchronization:** one thread.
+    """
+
+    FIRST_BYTES = 1 << 16
+
+    def __init__(self) -> None:
+        self._buffer = bytearray(self.FIRST_BYTES)
+        self._view = memoryview(self._buffer)
+        self._used = 0
+        self._samples: list[Sample] = []
+
+    @property
+    def empty(self) -> bool:
+        return not self._samples
+
+    @property
+    def size(self) -> int:
+        """Bytes held."""
+        return self._used
+
+    @property
+    def start_ns(self) -> int:
+        """Decode time of the first sample held."""
+        return self._samples[0].dts_ns
+
+    def add(self, payload: Payload, pts_ns: int, dts_ns: int, duration_ns: int, key: bool) -> None:
+        """Append a sample; `duration_ns` holds until the next sample's decode time is known."""
+        view = memoryview(payload)
+
+        def copy(room: memoryview) -> int:
+            room[: len(view)] = view
+            return len(view)
+
+        self.write(copy, len(view), pts_ns, dts_ns, duration_ns, key)
+
+    def write(self, copy: Copy, most: int, pts_ns: int, dts_ns: int, duration_ns: int, key: bool) -> int:
+        """Append a sample of at most `most` bytes that `copy` writes straight into the buffer; returns its size."""
+        self._grow(self._used + most)
+        size = copy(self._view[self._used : self._used + most])
+        if self._samples:
+            last = self._samples[-1]
+            self._samples[-1] = last._replace(duration_ns=dts_ns - last.dts_ns)
+        self._samples.append(Sample(self._used, size, pts_ns, dts_ns, duration_ns, key))
+        self._used += size
+        return size
+
+    def take(self, track: Track, next_dts_ns: int | None = None) -> Batch:
+        """Hand over what is held, in a buffer of its own, and begin anew. There must be a sample."""
+        if next_dts_ns is not None:
+            last = self._samples[-1]
+            self._samples[-1] = last._replace(duration_ns=next_dts_ns - last.dts_ns)
+        batch = Batch(track, tuple(self._samples), bytearray(self._view[: self._used]))
+        self.wipe()
+        return batch
+
+    def wipe(self) -> None:
+        """Forget what is held and overwrite it."""
+        self._view[: self._used] = bytes(self._used)
+        self._samples.clear()
+        self._used = 0
+
+    def _grow(self, needed: int) -> None:
+        if needed <= len(self._buffer):
+            return
+        # Not `extend`: it may move the samples and leave the old place unwiped.
+        buffer = bytearray(max(needed, 2 * len(self._buffer)))
+        view = memoryview(buffer)
+        view[: self._used] = self._view[: self._used]
+        self._view[: self._used] = bytes(self._used)
+        self._view.release()
+        self._buffer, self._view = buffer, view

@@ -1,0 +1,223 @@
+"""Pictures to H.264: which encoder, how it is set, and its output as batches."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.codec.context import Flags
+from av.video.frame import PictureType
+from av.video.stream import VideoStream
+
+from bwvd.capture.assemble import Assembler
+from bwvd.capture.init import VIDEO_TIMESCALE, InitSegment, init_of_annexb
+from bwvd.capture.nal import NalForm, prefixed_room, write_prefixed
+from bwvd.capture.picture import ENCODED_FORMAT
+from bwvd.capture.source import DeviceLost, SourceRefused
+from bwvd.config import Video
+from bwvd.messages import NS, Batch, Track
+
+HARDWARE = "h264_v4l2m2m"
+SOFTWARE = "libx264"
+
+_TICK_NS = Fraction(NS, VIDEO_TIMESCALE)
+_TRIAL_FRAMES = 8  # the first come out of a memory-to-memory encoder only when some are in
+_VBV_S = 1.5  # the encoder's buffer: how long it may spend more than the bit rate
+
+# By encoder: what makes it cheap on a small processor, without delay, and its groups of pictures closed and ours.
+_OPTIONS: dict[str, dict[str, str]] = {
+    "libx264": {
+        "preset": "ultrafast",
+        "tune": "zerolatency",
+        "forced-idr": "1",
+        "x264-params": "annexb=0:scenecut=0:open-gop=0:sliced-threads=0",
+    },
+    "libx265": {
+        "preset": "ultrafast",
+        "tune": "zerolatency",
+        "forced-idr": "1",
+        "x265-params": "scenecut=0:open-gop=0:repeat-headers=0:log-level=none",
+    },
+    HARDWARE: {"num_output_buffers": "8", "num_capture_buffers": "8"},
+}
+
+
+class VideoEncoder:
+    """One encoder of one size, and the group of pictures that it is making.
+
+    **Synchronization:** one thread. Raises DeviceLost from `encode` when libav's encoder fails.
+    """
+
+    def __init__(
+        self, name: str, config: Video, width: int, height: int, rate: Fraction, source: str, begin_ns: int
+    ) -> None:
+        """rate: nominal frames per second. source: for the track. begin_ns: CLOCK_MONOTONIC of the first frame.
+
+        Raises: SourceRefused, naming `video.encoder`, when there is no such encoder or it takes none of this.
+        """
+        self.track: Track | None = None
+        self._name = name
+        self._source = source
+        self._rate = rate
+        self._begin_ns = begin_ns
+        self._keyframe_ns = int(config.keyframe_s * NS)
+        self._half_frame_ns = int(NS / rate / 2)
+        self._next_key_ns = begin_ns
+        self._assembler = Assembler()
+        self._segment = InitSegment()
+        try:
+            self._stream = self._open(config, width, height)
+        except (av.FFmpegError, ValueError, TypeError) as error:
+            self._segment.close()
+            raise SourceRefused(f"video.encoder: {name} at {width}x{height}: {error}") from error
+
+    def _open(self, config: Video, width: int, height: int) -> VideoStream:
+        options = dict(_OPTIONS.get(self._name, {}))
+        if config.preset and "preset" in options:
+            options["preset"] = config.preset
+        options["maxrate"] = str(config.bitrate)
+        options["bufsize"] = str(int(config.bitrate * _VBV_S))
+        stream = self._segment.container.add_stream(self._name, rate=self._rate, options=options)
+        if not isinstance(stream, VideoStream):
+            raise ValueError("not a video encoder")  # noqa: TRY004 - it is the configured value that is wrong
+        context = stream.codec_context
+        stream.width, stream.height, stream.pix_fmt = width, height, ENCODED_FORMAT
+        stream.time_base = context.time_base = Fraction(1, VIDEO_TIMESCALE)
+        context.framerate = self._rate
+        context.bit_rate = config.bitrate
+        context.color_range = 1  # limited
+        # Key frames are forced by time, because cameras drop their rate in the dark; this is only the far end.
+        context.gop_size = max(int(self._rate * int(config.keyframe_s + 1) * 4), 1)
+        context.max_b_frames = 0
+        context.thread_count = 1
+        context.flags |= Flags.global_header | Flags.frame_duration
+        init = self._segment.finish()
+        codec = context.codec.canonical_name
+        extradata = context.extradata or b""
+        self._form: NalForm | None = None
+        if codec in ("h264", "hevc"):
+            form = NalForm.of("h264" if codec == "h264" else "hevc", extradata)
+            self._form = None if form.length_bytes else form
+        # Hardware encoders give their parameter sets with the first key frame only.
+        if self._form is None or extradata:
+            self._found(codec, init, width, height)
+        return stream
+
+    def _found(self, codec: str, init: bytes, width: int, height: int) -> None:
+        self.track = Track(
+            kind="video",
+            codec=codec,
+            timescale=VIDEO_TIMESCALE,
+            init=init,
+            source=self._source,
+            encoder=self._name,
+            width=width,
+            height=height,
+            rate=float(self._rate),
+        )
+
+    @property
+    def size(self) -> int:
+        """Bytes of the group of pictures in the making."""
+        return self._assembler.size
+
+    def encode(self, frame: av.VideoFrame, at_ns: int) -> Batch | None:
+        """Encode a frame taken at `at_ns`; returns the group of pictures that this ended.
+
+        The frame must be in the encoder's size and format; its `pts`, `time_base` and `pict_type` are overwritten.
+        """
+        frame.pts = round((at_ns - self._begin_ns) / _TICK_NS)
+        frame.time_base = Fraction(1, VIDEO_TIMESCALE)
+        # Decoders leave their own picture type in the frame: an MJPEG camera would make every frame a key frame.
+        frame.pict_type = PictureType.NONE
+        # Half a frame early, so that jitter does not make groups of a frame more than asked.
+        if at_ns >= self._next_key_ns - self._half_frame_ns:
+            frame.pict_type = PictureType.I
+            self._next_key_ns += self._keyframe_ns
+            if self._next_key_ns <= at_ns:
+                self._next_key_ns = at_ns + self._keyframe_ns
+        return self._collect(self._stream.encode, frame)
+
+    def finish(self) -> list[Batch]:
+        """Take what the encoder still holds, and the last group of pictures. No frame may follow."""
+        batch = self._collect(self._stream.encode, None)
+        batches = [] if batch is None else [batch]
+        if not self._assembler.empty and self.track is not None:
+            batches.append(self._assembler.take(self.track))
+        return batches
+
+    def close(self) -> None:
+        """Wipe the group of pictures in the making and let go of the encoder."""
+        self._assembler.wipe()
+        with contextlib.suppress(av.FFmpegError):
+            self._segment.close()
+
+    def _collect(
+        self, encode: Callable[[av.VideoFrame | None], list[av.Packet[Any]]], frame: av.VideoFrame | None
+    ) -> Batch | None:
+        ended = None
+        try:
+            for packet in encode(frame):
+                ended = self._keep(packet) or ended
+        except av.FFmpegError as error:
+            raise DeviceLost(f"{self._source}: the encoder {self._name} failed: {error}") from error
+        return ended
+
+    def _keep(self, packet: av.Packet[Any]) -> Batch | None:
+        if packet.pts is None or packet.dts is None or not packet.size:
+            return None
+        pts_ns = self._begin_ns + round(packet.pts * _TICK_NS)
+        dts_ns = self._begin_ns + round(packet.dts * _TICK_NS)
+        ended = None
+        if packet.is_keyframe and not self._assembler.empty and self.track is not None:
+            ended = self._assembler.take(self.track, dts_ns)
+        duration_ns = self._half_frame_ns * 2
+        if self._form is None:
+            self._assembler.add(memoryview(packet), pts_ns, dts_ns, duration_ns, packet.is_keyframe)
+            return ended
+        data = bytearray(packet)
+        spans = self._form.units(data)
+        if self.track is None:
+            init = init_of_annexb(self._form.codec, bytes(data), "video.encoder")
+            self._found(self._form.codec, init, self._stream.width, self._stream.height)
+        self._assembler.write(
+            lambda room: write_prefixed(data, spans, room),
+            prefixed_room(len(data)),
+            pts_ns,
+            dts_ns,
+            duration_ns,
+            packet.is_keyframe,
+        )
+        data[:] = bytes(len(data))
+        return ended
+
+
+def has_hardware(config: Video, width: int, height: int) -> bool:
+    """Whether the kernel's memory-to-memory H.264 encoder is there and takes frames of this size: it is tried."""
+    if not any(Path("/dev").glob("video*")):
+        return False
+    try:
+        trial = VideoEncoder(HARDWARE, config, width, height, Fraction(30), "trial", 0)
+    except SourceRefused:
+        return False
+    try:
+        for number in range(_TRIAL_FRAMES):
+            frame = av.VideoFrame(width, height, ENCODED_FORMAT)
+            trial.encode(frame, number * NS // 30)
+    except (DeviceLost, SourceRefused):
+        return False
+    else:
+        return trial.size > 0 and trial.track is not None
+    finally:
+        trial.close()
+
+
+def choose_encoder(config: Video, width: int, height: int) -> str:
+    """What `video.encoder` means here: "auto" is the hardware's where that works, else libx264."""
+    if config.encoder != "auto":
+        return config.encoder
+    return HARDWARE if has_hardware(config, width, height) else SOFTWARE

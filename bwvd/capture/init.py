@@ -1,0 +1,79 @@
+"""Init segments: what an MP4 reader must know of a track, as the writer will need it."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from typing import TypeVar
+
+import av
+from av.container import OutputContainer
+from av.stream import Stream
+
+from bwvd.capture.source import SourceRefused
+
+# Nothing is printed by libav itself: errors reach us as exceptions, and standby must not write.
+av.logging.set_libav_level(av.logging.PANIC)
+
+VIDEO_TIMESCALE = 90_000  # ticks per second
+
+_FRAGMENTED = {
+    "movflags": "empty_moov+default_base_moof+frag_discont+skip_trailer+frag_custom",
+    "use_editlist": "0",
+    "avoid_negative_ts": "disabled",
+    "fflags": "bitexact",  # no version of libav in it: equal parameters give equal bytes
+}
+
+AnyStream = TypeVar("AnyStream", bound=Stream)
+
+
+class InitSegment:
+    """A fragmented MP4 that gets a header and never a sample."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+        self.container: OutputContainer = av.open(self, "w", format="mp4", options=_FRAGMENTED)
+
+    # What libav asks of a file. It must not be able to seek: then libav would go back and patch.
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes) -> int:
+        self._bytes += data
+        return len(data)
+
+    def finish(self) -> bytes:
+        """Open the encoder, write the header and return it (ftyp + moov). The container stays open."""
+        self.container.start_encoding()
+        return bytes(self._bytes)
+
+    def close(self) -> None:
+        self.container.close()
+
+
+def init_of_stream(stream: AnyStream, timescale: int, key: str) -> bytes:
+    """The init segment for copied packets of an input stream.
+
+    Raises: SourceRefused, naming `key`, when MP4 can't hold the codec.
+    """
+    segment = InitSegment()
+    try:
+        out = segment.container.add_stream_from_template(stream)
+        out.time_base = Fraction(1, timescale)
+        return segment.finish()
+    except (av.FFmpegError, ValueError) as error:
+        raise SourceRefused(f"{key}: MP4 can't hold {stream.codec_context.name} as it is: {error}") from error
+    finally:
+        segment.close()
+
+
+def init_of_annexb(codec: str, access_unit: bytes, key: str) -> bytes:
+    """The init segment for a stream of which only an access unit with its parameter sets is known.
+
+    codec: "h264" or "hevc". Raises: SourceRefused when the parameter sets are not in it.
+    """
+    try:
+        with av.open(io.BytesIO(access_unit), "r", format=codec) as container:
+            return init_of_stream(container.streams.video[0], VIDEO_TIMESCALE, key)
+    except (av.FFmpegError, IndexError) as error:
+        raise SourceRefused(f"{key}: no parameter sets in the first {codec} key frame: {error}") from error

@@ -1,0 +1,104 @@
+"""Opens what an address names, with libav."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+
+from bwvd.capture.address import Address
+from bwvd.capture.source import DeviceLost, SourceRefused
+from bwvd.config import Config
+
+av.logging.set_libav_level(av.logging.PANIC)  # errors reach us as exceptions; nothing is printed
+
+RTSP_TIMEOUT_S = 10  # to connect, and for a read
+PROBE_US = 2_000_000  # a live stream is looked at for so long at most before it starts
+# What an ALSA device is asked for, after what the configuration says: what sound cards have.
+ALSA_FALLBACKS = ((48_000, 1), (48_000, 2), (44_100, 1), (44_100, 2), (16_000, 1))
+
+
+def why(error: BaseException) -> str:
+    """The reason in an error of libav or of the kernel, without numbers and file names."""
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno) if error.errno > 0 else str(error.strerror or error)
+    text = getattr(error, "strerror", None)
+    return str(text or error) or type(error).__name__
+
+
+def open_input(address: Address, config: Config) -> InputContainer:
+    """Open a device, stream, file or graph. Blocking: on a thread.
+
+    Raises: DeviceLost when it is not there now; SourceRefused when it can't be as configured.
+    """
+    match address.scheme:
+        case "v4l2":
+            return _open_camera(address, config)
+        case "alsa":
+            return _open_sound_card(address, config)
+        case "rtsp":
+            return _open_stream(address)
+        case "file":
+            return _open_file(address)
+        case "lavfi":
+            try:
+                return av.open(address.target, "r", format="lavfi")
+            except (av.FFmpegError, ValueError) as error:
+                raise SourceRefused(
+                    f"{address.key}: {address.text}: libav takes no such graph: {why(error)}"
+                ) from error
+
+
+def _open_file(address: Address) -> InputContainer:
+    path = Path(address.target)
+    if not path.exists():
+        raise SourceRefused(f"{address.key}: {address.target}: no such file")
+    try:
+        return av.open(str(path), "r")
+    except (av.FFmpegError, ValueError) as error:
+        raise SourceRefused(f"{address.key}: {address.target}: {why(error)}") from error
+
+
+def _open_camera(address: Address, config: Config) -> InputContainer:
+    video = config.video
+    options = {"video_size": video.size, "framerate": f"{video.rate:g}"}
+    if video.pixel_format:
+        options["input_format"] = video.pixel_format
+    try:
+        return av.open(address.target, "r", format="v4l2", options=options)
+    except (av.FFmpegError, ValueError) as error:
+        if getattr(error, "errno", None) == errno.EINVAL and Path(address.target).exists():
+            asked = f"{video.size}, {video.rate:g} frames/s" + (f", {video.pixel_format}" * bool(video.pixel_format))
+            raise SourceRefused(
+                f"video.size, video.rate or video.pixel_format: {address.text} does not take {asked}"
+            ) from error
+        raise DeviceLost(f"{address.text}: {why(error)}") from error
+
+
+def _open_stream(address: Address) -> InputContainer:
+    options = {
+        "rtsp_transport": "tcp",  # nothing is lost on the way, or the connection is
+        "timeout": str(RTSP_TIMEOUT_S * 1_000_000),
+        "analyzeduration": str(PROBE_US),
+    }
+    try:
+        return av.open(address.target, "r", options=options, timeout=(RTSP_TIMEOUT_S, RTSP_TIMEOUT_S))
+    except (av.FFmpegError, ValueError) as error:
+        raise DeviceLost(f"{address.text}: {why(error)}") from error
+
+
+def _open_sound_card(address: Address, config: Config) -> InputContainer:
+    first: BaseException | None = None
+    for rate, channels in dict.fromkeys([(config.audio.rate, config.audio.channels), *ALSA_FALLBACKS]):
+        options = {"sample_rate": str(rate), "channels": str(channels)}
+        try:
+            return av.open(address.target, "r", format="alsa", options=options)
+        except (av.FFmpegError, ValueError) as error:
+            first = first or error
+            if getattr(error, "errno", None) in (errno.ENOENT, errno.ENODEV, errno.EBUSY, errno.EACCES):
+                break
+    reason = why(first) if first else "it takes no rate that we know"
+    raise DeviceLost(f"{address.text}: {reason}") from first

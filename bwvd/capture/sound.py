@@ -1,0 +1,264 @@
+"""Sound to AAC batches: decoded and encoded again, counted by samples, and kept in by the gate."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import av
+from av.audio.stream import AudioStream
+from av.codec.context import Flags
+
+from bwvd.capture.assemble import Assembler
+from bwvd.capture.init import InitSegment
+from bwvd.capture.source import AUDIO_BATCH_NS, AudioGate, DeviceLost, SourceRefused
+from bwvd.capture.timeline import SoundClock
+from bwvd.config import Audio
+from bwvd.messages import NS, MediaEvent, MediaGap, Track
+
+_ENCODER = "aac"
+_UNSIGNED = frozenset({"u8", "u8p"})
+
+HELD_NS = AUDIO_BATCH_NS  # of raw sound while the gate is closed: longer than a press needs to open it
+
+
+class SoundEncoder:
+    """One AAC encoder; its output counted from `begin_ns`.
+
+    **Synchronization:** one thread.
+    """
+
+    def __init__(self, config: Audio, source: str) -> None:
+        """Raises: SourceRefused when the encoder does not take the rate or the channels."""
+        self._segment = InitSegment()
+        try:
+            stream = self._segment.container.add_stream(_ENCODER, rate=config.rate)
+            assert isinstance(stream, AudioStream)  # noqa: S101 - libav's own encoder, known to be one for sound
+            context = stream.codec_context
+            context.layout = "mono" if config.channels == 1 else "stereo"
+            context.format = "fltp"
+            context.bit_rate = config.bitrate
+            context.time_base = stream.time_base = Fraction(1, config.rate)
+            context.flags |= Flags.global_header
+            init = self._segment.finish()
+        except (av.FFmpegError, ValueError) as error:
+            self._segment.close()
+            raise SourceRefused(f"audio.rate, audio.channels or audio.bitrate: {_ENCODER}: {error}") from error
+        self._stream = stream
+        self._rate = config.rate
+        self._frame = context.frame_size
+        # What the encoder puts before the first sample; libav's `aac` always one frame.
+        self._count = -self._frame
+        self.track = Track(
+            kind="audio",
+            codec="aac",
+            timescale=config.rate,
+            init=init,
+            source=source,
+            encoder=_ENCODER,
+            rate=float(config.rate),
+            channels=config.channels,
+        )
+
+    def encode(self, frame: av.AudioFrame | None, begin_ns: int) -> list[tuple[av.Packet[Any], int, int]]:
+        """Packets with their time and duration in ns; None drains the encoder."""
+        found = []
+        try:
+            packets = self._stream.encode(frame)
+        except (av.FFmpegError, ValueError) as error:
+            raise DeviceLost(f"{self.track.source}: the encoder {_ENCODER} failed: {error}") from error
+        for packet in packets:
+            at_ns = begin_ns + self._count * NS // self._rate
+            self._count += self._frame
+            found.append((packet, at_ns, begin_ns + self._count * NS // self._rate - at_ns))
+        return found
+
+    def close(self) -> None:
+        self._segment.close()
+
+
+class _Held(NamedTuple):
+    """Raw sound that waits for the gate."""
+
+    frame: av.AudioFrame
+    start_ns: int
+
+
+class EncodedSound:
+    """The sound of one device: raw frames in, batches out.
+
+    While the gate is closed nothing is encoded, and the last `HELD_NS` of raw sound are kept, so that a recording's
+    sound begins at the press and not when the press has come through.
+
+    **Synchronization:** one thread; the gate is written by another.
+    """
+
+    def __init__(self, config: Audio, source: str, gate: AudioGate) -> None:
+        self._config = config
+        self._source = source
+        self._gate = gate
+        self._encoder = SoundEncoder(config, source)
+        self.track = self._encoder.track
+        self._used = False
+        self._begin_ns = 0
+        self._clock: SoundClock | None = None
+        self._held: deque[_Held] = deque()
+        self._batches = Assembler()
+        self._end_ns: int | None = None  # of the last sample that was kept
+
+    def feed(self, frame: av.AudioFrame, start_ns: int | None, out: Callable[[MediaEvent], None]) -> None:
+        """Take a raw frame that begins at `start_ns` (None: no believable stamp)."""
+        if self._clock is None:
+            self._clock = SoundClock(frame.sample_rate)
+        since = self._gate.open_from_ns
+        if since is None:
+            self._close_gate(out)
+            if start_ns is not None:
+                self._hold(frame, start_ns)
+            return
+        while self._held:
+            held = self._held.popleft()
+            self._take(held.frame, held.start_ns, since, out)
+            wipe_frame(held.frame)
+        self._take(frame, start_ns, since, out)
+
+    def finish(self, out: Callable[[MediaEvent], None]) -> None:
+        """Deliver what is left."""
+        if self._used:
+            self._keep(None, out)
+        self._flush(out)
+
+    def close(self) -> None:
+        """Wipe what is left."""
+        self._batches.wipe()
+        while self._held:
+            wipe_frame(self._held.popleft().frame)
+        self._encoder.close()
+
+    def _close_gate(self, out: Callable[[MediaEvent], None]) -> None:
+        if self._used:
+            # What lies before the closing was allowed; the rest of the encoder's last frame is silence.
+            self.finish(out)
+            self._renew()
+        if self._clock is not None:
+            self._clock.stop()
+
+    def _hold(self, frame: av.AudioFrame, start_ns: int) -> None:
+        self._held.append(_Held(frame, start_ns))
+        while self._held[0].start_ns < start_ns - HELD_NS:
+            wipe_frame(self._held.popleft().frame)
+
+    def _take(self, frame: av.AudioFrame, start_ns: int | None, since: int, out: Callable[[MediaEvent], None]) -> None:
+        clock = self._clock
+        assert clock is not None  # noqa: S101 - made by feed
+        skip = 0
+        if clock.next_ns is None:
+            if start_ns is None:
+                return
+            skip = min(max(0, (since - start_ns) * frame.sample_rate // NS), frame.samples)
+            if skip == frame.samples:
+                return
+            start_ns += skip * NS // frame.sample_rate
+        before_ns = clock.next_ns
+        step = clock.take(start_ns, frame.samples - skip)
+        if step.lost_ns and before_ns is not None:
+            cause = "timestamps" if step.drop else "dropped_by_device"
+            out(MediaGap("audio", before_ns, before_ns + step.lost_ns, cause, 0))
+        if step.begin_ns is not None:
+            if self._used:
+                self.finish(out)
+                self._renew()
+            self._begin_ns = step.begin_ns
+        if step.silence:
+            self._keep(silence_like(frame, step.silence), out)
+        skip += step.drop
+        if skip or step.slew:
+            edited = edit(frame, skip, step.slew)
+            if edited is not None:
+                self._keep(edited, out)
+                wipe_frame(edited)
+        else:
+            self._keep(frame, out)
+
+    def _keep(self, frame: av.AudioFrame | None, out: Callable[[MediaEvent], None]) -> None:
+        if frame is not None:
+            frame.pts = None  # counted by us; libav's resampler must not make up for what it takes for gaps
+            self._used = True
+        for packet, at_ns, duration_ns in self._encoder.encode(frame, self._begin_ns):
+            # The lead-in of an encoder that begins anew may lie over the end of the one before it.
+            if self._gate.lets(at_ns) and (self._end_ns is None or at_ns >= self._end_ns):
+                self._batches.add(memoryview(packet), at_ns, at_ns, duration_ns, True)
+                self._end_ns = at_ns + duration_ns
+                if self._end_ns - self._batches.start_ns >= AUDIO_BATCH_NS:
+                    self._flush(out)
+
+    def _flush(self, out: Callable[[MediaEvent], None]) -> None:
+        if not self._batches.empty:
+            out(self._batches.take(self.track))
+
+    def _renew(self) -> None:
+        """A fresh encoder with the same parameters, and so the same track."""
+        self._encoder.close()
+        self._encoder = SoundEncoder(self._config, self._source)
+        self._used = False
+
+
+def _planes(frame: av.AudioFrame) -> tuple[int, int]:
+    """Bytes of one sample in a plane, and how many planes there are."""
+    channels = len(frame.layout.channels)
+    planar = frame.format.is_planar
+    return frame.format.bytes * (1 if planar else channels), channels if planar else 1
+
+
+def _new_like(frame: av.AudioFrame, samples: int) -> av.AudioFrame:
+    made = av.AudioFrame(frame.format.name, frame.layout.name, samples)
+    made.sample_rate = frame.sample_rate
+    if frame.time_base is not None:
+        made.time_base = frame.time_base
+    return made
+
+
+def silence_like(frame: av.AudioFrame, samples: int) -> av.AudioFrame:
+    """So many samples of silence in the frame's format."""
+    made = _new_like(frame, samples)
+    zero = b"\x80" if frame.format.name in _UNSIGNED else b"\0"
+    for plane in made.planes:
+        plane.update(zero * plane.buffer_size)
+    return made
+
+
+def edit(frame: av.AudioFrame, skip: int, slew: int) -> av.AudioFrame | None:
+    """The frame without its first `skip` samples, and with |slew| samples doubled or left out, evenly spread.
+
+    None if nothing is left.
+    """
+    left = frame.samples - skip
+    if left <= 0 or left + slew <= 0:
+        return None
+    width, planes = _planes(frame)
+    made = _new_like(frame, left + slew)
+    for index in range(planes):
+        source = memoryview(frame.planes[index])[skip * width : frame.samples * width]
+        target = bytearray()
+        at = 0
+        for number in range(1, abs(slew) + 1):
+            place = left * number // (abs(slew) + 1)
+            if slew > 0:
+                target += source[at * width : (place + 1) * width]
+                at = place
+            else:
+                target += source[at * width : place * width]
+                at = place + 1
+        target += source[at * width :]
+        room = made.planes[index].buffer_size
+        made.planes[index].update(bytes(target) + bytes(room - len(target)))
+        target[:] = bytes(len(target))
+    return made
+
+
+def wipe_frame(frame: av.AudioFrame) -> None:
+    """Overwrite raw sound."""
+    for plane in frame.planes:
+        plane.update(bytes(plane.buffer_size))

@@ -1,0 +1,138 @@
+"""One thread for one device: run, asked to stop, and given up when its driver is wedged."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import trio
+
+from bwvd.capture.source import DeviceLost
+from bwvd.clock import Clock
+from bwvd.messages import NS, MediaEvent
+
+STOP_S = 2.0  # what a thread gets to come back after it was asked; a read from a live device returns far sooner
+
+
+class Stopped(Exception):
+    """The thread was asked to stop. Never leaves this package."""
+
+
+class Line:
+    """The thread's end: what it sends, whether it should stop, and that it is alive.
+
+    **Synchronization:** the device's thread, but for `ask_to_stop` and `silent_since_ns`.
+    """
+
+    def __init__(self, clock: Clock, deliver: Callable[[list[MediaEvent]], None]) -> None:
+        self._clock = clock
+        self._deliver = deliver
+        self._stop = threading.Event()
+        self._waiting: list[MediaEvent] = []
+        self.silent_since_ns = clock.monotonic_ns()  # one reference, replaced whole; read by trio's thread
+
+    def ask_to_stop(self) -> None:
+        self._stop.set()
+
+    @property
+    def stopping(self) -> bool:
+        return self._stop.is_set()
+
+    def alive(self) -> None:
+        """Something came from the device."""
+        self.silent_since_ns = self._clock.monotonic_ns()
+
+    def put(self, event: MediaEvent) -> None:
+        """Keep an event for the next hop."""
+        self._waiting.append(event)
+
+    def hop(self) -> None:
+        """Carry what was put over to trio's thread, in order; returns when it is there. Nothing to carry: no hop."""
+        if self._waiting:
+            events, self._waiting = self._waiting, []
+            trio.from_thread.run_sync(self._deliver, events)
+
+    def wait_until(self, due_ns: int) -> None:
+        """Sleep until a moment on CLOCK_MONOTONIC. Raises: Stopped."""
+        while (left_ns := due_ns - self._clock.monotonic_ns()) > 0:
+            # Waiting for the time of a sample is not silence of the device.
+            self.silent_since_ns = due_ns
+            if self._stop.wait(left_ns / NS):
+                raise Stopped
+        if self._stop.is_set():
+            raise Stopped
+
+
+async def run_thread(
+    name: str,
+    work: Callable[[Line], None],
+    deliver: Callable[[list[MediaEvent]], None],
+    *,
+    clock: Clock,
+    silence_s: Callable[[], float],
+    stop_s: float = STOP_S,
+) -> None:
+    """Run `work(line)` in a thread of its own until it returns, raises, falls silent, or we are cancelled.
+
+    name: for messages. deliver: called on trio's thread with what crossed. silence_s: how long it may deliver nothing.
+
+    **Cancellation:** the thread is asked to stop and waited for, shielded, for up to `stop_s`; what it delivers
+    meanwhile still counts. Then it is given up (a wedged driver): nothing it does later arrives.
+    Raises: DeviceLost on silence, and what `work` raises.
+    """
+    given_up = False
+
+    def pass_on(events: list[MediaEvent]) -> None:
+        if not given_up:
+            deliver(events)
+
+    line = Line(clock, pass_on)
+    finished = trio.Event()
+    failure: BaseException | None = None
+    shield = trio.CancelScope(shield=True)
+
+    async def host() -> None:
+        nonlocal failure
+        try:
+            with shield:
+                await trio.to_thread.run_sync(
+                    work,
+                    line,
+                    abandon_on_cancel=True,
+                    limiter=trio.CapacityLimiter(1),
+                    thread_name=name[-15:],
+                )
+        except Exception as error:  # noqa: BLE001 - carried to the caller below, whatever it is
+            failure = error
+        finally:
+            finished.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(host)
+        silent = False
+        try:
+            silent = not await _finished_or_silent(finished, line, clock, silence_s)
+        finally:
+            if not finished.is_set():
+                line.ask_to_stop()
+                with trio.move_on_after(stop_s, shield=True):
+                    await finished.wait()
+                given_up = True
+                shield.cancel()
+    if isinstance(failure, Stopped):
+        failure = None
+    if silent:
+        raise DeviceLost(f"{name} delivered nothing for {silence_s():g} s") from failure
+    if failure is not None:
+        raise failure
+
+
+async def _finished_or_silent(finished: trio.Event, line: Line, clock: Clock, silence_s: Callable[[], float]) -> bool:
+    """True when the thread has come to its end, False when its device has been silent for too long."""
+    while not finished.is_set():
+        left_s = (line.silent_since_ns - clock.monotonic_ns()) / NS + silence_s()
+        if left_s <= 0:
+            return False
+        with trio.move_on_after(left_s):
+            await finished.wait()
+    return True

@@ -1,0 +1,290 @@
+"""Device timestamps to CLOCK_MONOTONIC. Pure: no libav, no trio, every clock reading is an argument.
+
+What is assumed of each kind of source:
+
+- A file and a filter graph have a time line of their own that is exact; it is laid onto CLOCK_MONOTONIC once, where
+  the first sample was due, and read at the pace of that clock (`Playback`).
+- A V4L2 driver stamps frames with CLOCK_MONOTONIC; some use CLOCK_REALTIME, some nothing or nonsense. Which of them is
+  seen from the value: a frame was taken at most `OLDEST_NS` before it arrived and not after it (`KernelStamps`).
+- ALSA stamps, as libav reports them, are Unix time that libav smooths with a control loop of about a second. A step of
+  the wall clock makes them wrong by the step, and ring for some seconds after. They count only where they agree with
+  the arrival, and not at all for `HOLDOVER_NS` after a step; meanwhile samples are counted (`UnixStamps`).
+- An RTSP camera has its own clock, which drifts against ours by some 10⁻⁴, and its packets arrive late by a changing
+  amount, never early. The best arrival of the last seconds tells the offset (`OwnClock`).
+
+No assumption at all: that stamps are there, rise, or make sense. `FrameTimes` fills what is missing and turns back what
+runs backwards, says so, and gives strictly rising decode times for any input.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from bwvd.messages import NS
+
+MS = 1_000_000
+
+OLDEST_NS = 5 * NS  # no driver holds a frame for longer before it hands it over
+EARLY_NS = 50 * MS  # stamp and arrival are read by different clocks' users: a little early is no contradiction
+LEAST_STEP_NS = 100_000  # between two decode times: a few ticks of any track's time scale
+LONGEST_HOLE_NS = 10 * NS  # a jump forward by more than this is a fault of the stamps, not a pause
+LONGEST_BACK_NS = NS // 10  # a step back by more than this is a new beginning of the stamps
+LONGEST_REORDER_NS = 2 * NS  # presentation after decoding: 16 reordered frames at 8 frames/s
+
+
+class Stamps(Protocol):
+    """Turns a device's stamp into CLOCK_MONOTONIC."""
+
+    def monotonic(self, stamp_ns: int | None, arrival_ns: int, unix_ns: int) -> int | None:
+        """The moment on CLOCK_MONOTONIC, or None where the stamp can't be believed.
+
+        stamp_ns: the device's, in its own time. arrival_ns: CLOCK_MONOTONIC when it was read. unix_ns: Unix time then.
+        """
+        ...
+
+
+class Playback:
+    """The time line of something that is played: one for all tracks of the container."""
+
+    def __init__(self, begin_ns: int) -> None:
+        """begin_ns: CLOCK_MONOTONIC at which the first sample is due."""
+        self._begin_ns = begin_ns
+        self._offset_ns: int | None = None
+
+    def monotonic(self, stamp_ns: int | None, arrival_ns: int, unix_ns: int) -> int | None:  # noqa: ARG002 - of Stamps
+        if stamp_ns is None:
+            return None
+        if self._offset_ns is None:
+            self._offset_ns = self._begin_ns - stamp_ns
+        return stamp_ns + self._offset_ns
+
+    def late(self, by_ns: int) -> None:
+        """Put everything that follows off: it could not be played in time."""
+        if self._offset_ns is not None:
+            self._offset_ns += by_ns
+
+    def again(self, length_ns: int) -> None:
+        """The same stamps begin again, `length_ns` of media later."""
+        if self._offset_ns is not None:
+            self._offset_ns += length_ns
+
+
+class KernelStamps:
+    """V4L2: CLOCK_MONOTONIC, CLOCK_REALTIME or nonsense, told apart by plausibility."""
+
+    def monotonic(self, stamp_ns: int | None, arrival_ns: int, unix_ns: int) -> int | None:
+        if stamp_ns is None:
+            return None
+        for stamp in (stamp_ns, stamp_ns - (unix_ns - arrival_ns)):
+            if -EARLY_NS <= arrival_ns - stamp <= OLDEST_NS:
+                return min(stamp, arrival_ns)
+        return None
+
+
+class UnixStamps:
+    """ALSA: Unix time, useless around a step of the wall clock."""
+
+    OLDEST_NS = 2 * NS  # more sound than any capture buffer of libav holds
+    STEP_NS = 5 * MS  # between two packets; slewing (500 ppm) makes at most a tenth of it
+    HOLDOVER_NS = 15 * NS  # libav's smoothing has settled to below a millisecond by then
+
+    def __init__(self) -> None:
+        self._ahead_ns: int | None = None  # Unix time minus CLOCK_MONOTONIC
+        self._distrust_until_ns: int | None = None
+
+    def monotonic(self, stamp_ns: int | None, arrival_ns: int, unix_ns: int) -> int | None:
+        ahead_ns = unix_ns - arrival_ns
+        if self._ahead_ns is not None and abs(ahead_ns - self._ahead_ns) > self.STEP_NS:
+            self._distrust_until_ns = arrival_ns + self.HOLDOVER_NS
+        self._ahead_ns = ahead_ns
+        if self._distrust_until_ns is not None:
+            if arrival_ns < self._distrust_until_ns:
+                return None
+            self._distrust_until_ns = None
+        if stamp_ns is None:
+            return None
+        stamp = stamp_ns - ahead_ns
+        return stamp if -EARLY_NS <= arrival_ns - stamp <= self.OLDEST_NS else None
+
+
+class OwnClock:
+    """RTSP: a clock of its own, seen through a network that only ever delays."""
+
+    FAR_NS = 5 * NS  # further off than any delay: the stamps have begun anew
+    WINDOW_NS = 10 * NS  # over which the least delay is taken
+    AHEAD_SHARE = 10  # stamps from the future: corrected by up to a tenth of the time that passes
+    BEHIND_SHARE = 200  # a drift: corrected by up to half a per cent
+
+    def __init__(self) -> None:
+        self._offset_ns: int | None = None
+        self._last_ns = 0
+        self._window_ns = 0
+        self._least_ns: int | None = None
+        self._behind_ns = 0
+
+    def monotonic(self, stamp_ns: int | None, arrival_ns: int, unix_ns: int) -> int | None:  # noqa: ARG002 - of Stamps
+        if stamp_ns is None:
+            return None
+        if self._offset_ns is None or abs(arrival_ns - stamp_ns - self._offset_ns) > self.FAR_NS:
+            self._offset_ns = arrival_ns - stamp_ns
+            self._last_ns = self._window_ns = arrival_ns
+            self._least_ns, self._behind_ns = None, 0
+            return arrival_ns
+        passed_ns = max(arrival_ns - self._last_ns, 0)
+        self._last_ns = arrival_ns
+        delay_ns = arrival_ns - stamp_ns - self._offset_ns
+        if delay_ns < 0:
+            self._offset_ns -= min(-delay_ns, passed_ns // self.AHEAD_SHARE)
+        self._least_ns = delay_ns if self._least_ns is None else min(self._least_ns, delay_ns)
+        if arrival_ns - self._window_ns >= self.WINDOW_NS:
+            self._behind_ns = max(self._least_ns, 0)
+            self._window_ns, self._least_ns = arrival_ns, None
+        step_ns = min(self._behind_ns, passed_ns // self.BEHIND_SHARE)
+        self._behind_ns -= step_ns
+        self._offset_ns += step_ns
+        return stamp_ns + self._offset_ns
+
+
+class Placed(NamedTuple):
+    """Where a frame lies on CLOCK_MONOTONIC."""
+
+    pts_ns: int
+    dts_ns: int
+    doubt: bool  # its stamps were missing or wrong, and this is our best guess
+
+
+class FrameTimes:
+    """The times of one video track: strictly rising decode times out of whatever the stamps are."""
+
+    def __init__(self, stamps: Stamps, step_ns: int, live: bool) -> None:
+        """step_ns: between two frames, nominally; it is learned. live: the stamps are bound to arrival times."""
+        self._stamps = stamps
+        self._live = live
+        self._last_ns: int | None = None
+        self._shift_ns = 0  # what a new beginning of the stamps has been moved by
+        self.step_ns = step_ns
+
+    def place(
+        self, pts_ns: int | None, dts_ns: int | None, arrival_ns: int, unix_ns: int, *, reorder: bool = False
+    ) -> Placed:
+        """Place one frame. reorder: presentation times may lie after decode times (copied streams)."""
+        found_ns = self._stamps.monotonic(dts_ns if dts_ns is not None else pts_ns, arrival_ns, unix_ns)
+        dts, doubt = self._decode_time(found_ns, arrival_ns)
+        self._last_ns = dts
+        pts = dts
+        if reorder and pts_ns is not None and dts_ns is not None:
+            if 0 <= pts_ns - dts_ns <= LONGEST_REORDER_NS:
+                pts = dts + pts_ns - dts_ns
+            else:
+                doubt = True
+        return Placed(pts, dts, doubt)
+
+    def _decode_time(self, found_ns: int | None, arrival_ns: int) -> tuple[int, bool]:
+        last = self._last_ns
+        if last is None:
+            return (arrival_ns, True) if found_ns is None else (found_ns, False)
+        if found_ns is None:
+            # A steady beat that follows the arrivals slowly, so that their jitter does not become the frames'.
+            beat = last + self.step_ns
+            off = arrival_ns - beat
+            guess = beat + off // 16 if abs(off) < 4 * self.step_ns else arrival_ns
+            return max(guess, last + LEAST_STEP_NS), True
+        dts = found_ns + self._shift_ns
+        if not self._live and not -LONGEST_BACK_NS <= dts - last <= LONGEST_HOLE_NS:
+            self._shift_ns += last + self.step_ns - dts
+            return last + self.step_ns, True
+        if dts - last < LEAST_STEP_NS:
+            return last + LEAST_STEP_NS, True
+        if dts - last < NS:
+            self.step_ns += (dts - last - self.step_ns) // 8
+        return dts, False
+
+
+class SoundStep(NamedTuple):
+    """What to do with a block of sound so that counting its samples stays true to the clock."""
+
+    begin_ns: int | None  # start counting anew from here; None = go on counting
+    silence: int  # samples of silence to put before the block
+    drop: int  # samples to leave out at its beginning
+    slew: int  # samples to add (+) or take away (-) inside the block, unheard
+    lost_ns: int  # how much sound is missing or was left out here; 0 = none
+
+
+_GO_ON = SoundStep(None, 0, 0, 0, 0)
+
+
+class SoundClock:
+    """Sample counting as the clock of sound, held to within `TOLERANCE_NS` of the device's stamps.
+
+    A sound card's crystal is off by some 10⁻⁵: 20 ms in ten minutes. That is made up by single samples. A hole in the
+    stamps is an overrun: silence takes the place of what was lost.
+    """
+
+    TOLERANCE_NS = 20 * MS
+    SETTLED_NS = 2 * MS
+    HOLE_NS = 40 * MS  # all at once: lost sound, not drift
+    OVERLAP_NS = 200 * MS  # the block claims to be from before the last one's end by so much: left out
+    RESTART_NS = NS  # a hole longer than this is not filled
+    SLEW_SHARE = 250  # one sample in so many is doubled or left out: 0.4 %
+
+    def __init__(self, rate: int) -> None:
+        """rate: samples per second."""
+        self._rate = rate
+        self._begin_ns: int | None = None
+        self._count = 0
+        self._drift_ns = 0
+        self._slewing = False
+
+    @property
+    def next_ns(self) -> int | None:
+        """Where the next block is expected; None before the first."""
+        return None if self._begin_ns is None else self._begin_ns + self._count * NS // self._rate
+
+    def stop(self) -> None:
+        """Forget the count: the next block begins anew, and nothing is missing before it."""
+        self._begin_ns = None
+
+    def take(self, start_ns: int | None, samples: int) -> SoundStep:
+        """Account for a block of `samples` that was taken from `start_ns` on (None: no believable stamp)."""
+        expected_ns = self.next_ns
+        if expected_ns is None:
+            if start_ns is None:
+                raise ValueError("the first block needs a time")
+            return self._begin(start_ns, samples, 0)
+        if start_ns is None:
+            self._count += samples
+            return _GO_ON
+        off_ns = start_ns - expected_ns
+        if off_ns - max(self._drift_ns, 0) > self.HOLE_NS:
+            if off_ns > self.RESTART_NS:
+                return self._begin(start_ns, samples, off_ns)
+            silence = off_ns * self._rate // NS
+            self._count += silence + samples
+            self._drift_ns, self._slewing = 0, False
+            return SoundStep(None, silence, 0, 0, off_ns)
+        if off_ns < -self.OVERLAP_NS:
+            drop = min(-off_ns * self._rate // NS, samples)
+            self._count += samples - drop
+            self._drift_ns, self._slewing = 0, False
+            return SoundStep(None, 0, drop, 0, drop * NS // self._rate)
+        return self._follow(off_ns, samples)
+
+    def _begin(self, start_ns: int, samples: int, lost_ns: int) -> SoundStep:
+        self._begin_ns, self._count = start_ns, samples
+        self._drift_ns, self._slewing = 0, False
+        return SoundStep(start_ns, 0, 0, 0, lost_ns)
+
+    def _follow(self, off_ns: int, samples: int) -> SoundStep:
+        self._drift_ns += (off_ns - self._drift_ns) // 16
+        if abs(self._drift_ns) > self.TOLERANCE_NS:
+            self._slewing = True
+        elif abs(self._drift_ns) < self.SETTLED_NS:
+            self._slewing = False
+        slew = 0
+        if self._slewing:
+            most = max(samples // self.SLEW_SHARE, 1)
+            wanted = abs(self._drift_ns) * self._rate // NS
+            slew = min(most, wanted) * (1 if self._drift_ns > 0 else -1)
+            self._drift_ns -= slew * NS // self._rate
+        self._count += samples + slew
+        return SoundStep(None, 0, 0, slew, 0)
