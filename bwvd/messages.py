@@ -154,6 +154,7 @@ class SourceDown:
     at_ns: int
     reason: str  # one line for the journal and the manifest
     final: bool = False  # nobody will try to reopen it: a file that has ended
+    asked: bool = False  # it was closed for sleep: no fault
 
 
 @dataclass(frozen=True, slots=True)

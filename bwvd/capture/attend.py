@@ -89,7 +89,7 @@ class Attendance:
                 finally:
                     self._open.discard(scope)
             if not ended:
-                send(SourceDown(device, self._clock.monotonic_ns(), "asleep"))
+                send(SourceDown(device, self._clock.monotonic_ns(), "asleep", asked=True))
 
     async def _keep_open(self, device: Device, source: MediaSource, send: Send, up: _Up) -> bool:
         """Open and reopen until cancelled; True when the source has come to its end."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol, assert_never
+from typing import assert_never
 
 import trio
 
@@ -45,44 +45,11 @@ from bwvd.recorder.assemble import Assembler
 from bwvd.recorder.inbox import Inbox
 from bwvd.recorder.loop import Loop
 from bwvd.recorder.machine import Decision, Effect, Machine, Times
+from bwvd.recorder.ports import Devices, Naming
 from bwvd.recorder.progress import Circumstances, Progress
 
 # How long the end of a recording waits for the GOP that holds its last moment, before it ends without it.
 LAST_GOP_WAIT_NS = 3 * NS
-
-
-class Devices(Protocol):
-    """What the recorder may ask of the capture side. Plain calls, no waiting."""
-
-    def wake(self) -> None:
-        """Open camera and microphone."""
-        ...
-
-    def sleep(self) -> None:
-        """Close them, and wipe what they hold."""
-        ...
-
-    def keep_partial(self, keep: bool) -> None:
-        """Whether a GOP in the making is delivered (recording) or wiped (standby) when a device is closed."""
-        ...
-
-    def open_gate(self, from_ns: int) -> None:
-        """Let the microphone's samples at or after `from_ns` into the stream."""
-        ...
-
-    def close_gate(self) -> None: ...
-
-
-class Naming(Protocol):
-    """Who gives recordings their serial numbers and ids."""
-
-    def take(self, press_ns: int) -> tuple[int, str]:
-        """The next serial number, and the id of a recording pressed at that time."""
-        ...
-
-    def give_back(self, serial: int) -> None:
-        """No file was made for it: the next recording carries it, so that the numbers stay gapless."""
-        ...
 
 
 class Recorder:
@@ -239,7 +206,7 @@ class Recorder:
                 self._note(SoundSwitched(False, event.at_ns, event.reason))
             self.audio = None
             self._regulate_sound()
-        if self.machine.state is State.ASLEEP:
+        if event.asked:
             return
         fault = FaultChanged("camera" if event.device == "camera" else "audio", True, event.at_ns, event.reason)
         self._publish(fault)

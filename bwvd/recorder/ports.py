@@ -1,0 +1,39 @@
+"""What the recorder asks of others, as Protocols: the capture side, and who numbers recordings."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Devices(Protocol):
+    """What the recorder may ask of the capture side. Plain calls, no waiting."""
+
+    def wake(self) -> None:
+        """Open camera and microphone."""
+        ...
+
+    def sleep(self) -> None:
+        """Close them, and wipe what they hold."""
+        ...
+
+    def keep_partial(self, keep: bool) -> None:
+        """Whether a GOP in the making is delivered (recording) or wiped (standby) when a device is closed."""
+        ...
+
+    def open_gate(self, from_ns: int) -> None:
+        """Let the microphone's samples at or after `from_ns` into the stream."""
+        ...
+
+    def close_gate(self) -> None: ...
+
+
+class Naming(Protocol):
+    """Who gives recordings their serial numbers and ids."""
+
+    def take(self, press_ns: int) -> tuple[int, str]:
+        """The next serial number, and the id of a recording pressed at that time."""
+        ...
+
+    def give_back(self, serial: int) -> None:
+        """No file was made for it: the next recording carries it, so that the numbers stay gapless."""
+        ...
