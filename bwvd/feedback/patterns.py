@@ -65,6 +65,7 @@ class Signal(StrEnum):
 
     STARTED = "started"  # recording, by a press that arrived; also the answer to «record» when a recording runs
     RESUMED = "resumed"  # a press took a stop back
+    STOPPING = "stopping"  # a stop was confirmed: the post-roll runs, and a press takes it back
     STOPPED = "stopped"  # the recording is over
     MARKED = "marked"
     REMINDER = "reminder"  # still recording
@@ -124,7 +125,7 @@ CONDITIONS: Mapping[Condition, Pattern] = {
     Condition.SHUTTING_DOWN: Pattern({Channel.AMBER: (Step(1, 150), Step(0, 150))}, priority=60, repeat=True),
 }
 
-# Answers to a hand come first (80 and over): a press is never left without one. All are over within 1.5 s.
+# Answers to a hand come first (80; of two the newer): a press is never left without one. All are over within 1.5 s.
 SIGNALS: Mapping[Signal, Pattern] = {
     Signal.REFUSED: Pattern(
         {
@@ -135,22 +136,25 @@ SIGNALS: Mapping[Signal, Pattern] = {
         priority=90,
     ),
     Signal.STARTED: Pattern(
-        {Channel.HAPTIC: (Step(1, 300),), Channel.TONE: _tones((880, 90), (1318, 160))}, priority=85
+        {Channel.HAPTIC: (Step(1, 300),), Channel.TONE: _tones((880, 90), (1318, 160))}, priority=80
     ),
     Signal.RESUMED: Pattern(
-        {Channel.HAPTIC: (Step(1, 300),), Channel.TONE: _tones((880, 90), (1318, 160))}, priority=85
+        {Channel.HAPTIC: (Step(1, 300),), Channel.TONE: _tones((880, 90), (1318, 160))}, priority=80
     ),
     Signal.STOPPED: Pattern(
         {
             Channel.HAPTIC: _pulses(2, 250, 150),
             Channel.TONE: _tones((1318, 120), (0, 40), (988, 120), (0, 40), (659, 240)),
         },
-        priority=84,
+        priority=80,
+    ),
+    Signal.STOPPING: Pattern(
+        {Channel.HAPTIC: _pulses(1, 150, 50), Channel.TONE: _tones((1318, 120), (0, 40), (988, 160))}, priority=80
     ),
     Signal.STOP_NOT_CONFIRMED: Pattern(
-        {Channel.HAPTIC: (Step(1, 300),), Channel.TONE: _tones((880, 90), (0, 60), (880, 90), (1318, 160))}, priority=83
+        {Channel.HAPTIC: (Step(1, 300),), Channel.TONE: _tones((880, 90), (0, 60), (880, 90), (1318, 160))}, priority=80
     ),
-    Signal.MARKED: Pattern({Channel.HAPTIC: (Step(1, 80),), Channel.TONE: _tones((1760, 60))}, priority=82),
+    Signal.MARKED: Pattern({Channel.HAPTIC: (Step(1, 80),), Channel.TONE: _tones((1760, 60))}, priority=80),
     Signal.MUTED: Pattern({Channel.TONE: _tones((440, 80), (0, 40), (330, 120))}, priority=80),
     Signal.UNMUTED: Pattern({Channel.TONE: _tones((330, 80), (0, 40), (440, 120))}, priority=80),
     Signal.CLOSING: Pattern(
