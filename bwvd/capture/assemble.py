@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from bwvd.messages import Batch, Sample, Track
 
+LEEWAY_NS = 2_000_000  # time stamps of a container are rounded to milliseconds at worst
+
 Payload = bytes | bytearray | memoryview
 Copy = Callable[[memoryview], int]
 """Writes a sample's bytes into the room given and returns how many it wrote."""
@@ -68,6 +70,21 @@ class Assembler:
         batch = Batch(track, tuple(self._samples), bytearray(self._view[: self._used]))
         self.wipe()
         return batch
+
+    def cut_incomplete(self) -> None:
+        """Leave out what is shown after a frame that has not come yet: the end of a reordered group that was cut off.
+
+        A frame still to come is shown no earlier than it is decoded, and it would be decoded next.
+        """
+        if not self._samples:
+            return
+        next_ns = self._samples[-1].dts_ns + self._samples[-1].duration_ns + LEEWAY_NS
+        whole = next((n for n, sample in enumerate(self._samples) if sample.pts_ns > next_ns), len(self._samples))
+        if whole < len(self._samples):
+            used = self._samples[whole].offset
+            self._view[used : self._used] = bytes(self._used - used)
+            self._used = used
+            del self._samples[whole:]
 
     def wipe(self) -> None:
         """Forget what is held and overwrite it."""

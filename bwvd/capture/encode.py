@@ -182,8 +182,8 @@ class VideoEncoder:
         data = bytearray(packet)
         spans = self._form.units(data)
         if self.track is None:
-            init = init_of_annexb(self._form.codec, bytes(data), "video.encoder")
-            self._found(self._form.codec, init, self._stream.width, self._stream.height)
+            init, width, height = init_of_annexb(self._form.codec, bytes(data), "video.encoder")
+            self._found(self._form.codec, init, width, height)
         self._assembler.write(
             lambda room: write_prefixed(data, spans, room),
             prefixed_room(len(data)),

@@ -9,11 +9,12 @@ import av
 from av.video.stream import VideoStream
 
 from bwvd.capture.encode import VideoEncoder, choose_encoder
+from bwvd.capture.losses import Losses
 from bwvd.capture.moment import Moment, to_ns
 from bwvd.capture.picture import Picture
 from bwvd.capture.timeline import FrameTimes
 from bwvd.config import Config
-from bwvd.messages import MediaEvent, MediaGap, SourceUp, Track
+from bwvd.messages import MediaEvent, SourceUp, Track
 
 Out = Callable[[MediaEvent], None]
 
@@ -24,14 +25,16 @@ class EncodedVideo:
     **Synchronization:** the device's thread.
     """
 
-    def __init__(self, config: Config, source: str, rate: Fraction, times: FrameTimes) -> None:
+    def __init__(self, config: Config, source: str, rate: Fraction, times: FrameTimes, losses: Losses) -> None:
         self._config = config
         self._source = source
         self._rate = rate
         self._times = times
+        self._losses = losses
         self._picture: Picture | None = None
         self._encoder: VideoEncoder | None = None
         self._told: Track | None = None
+        self._bad = 0  # packets that could not be decoded since the last frame
         self.frames = 0
 
     def feed(self, packet: av.Packet[VideoStream], moment: Moment, out: Out) -> None:
@@ -39,14 +42,18 @@ class EncodedVideo:
         try:
             frames = packet.decode()
         except av.FFmpegError:
-            at_ns = self._times.place(None, None, *moment).pts_ns
-            out(MediaGap("video", at_ns, at_ns + self._times.step_ns, "corrupt", 1))
+            self._bad += 1  # told when the next frame says where it was
             return
         for frame in frames:
-            self._frame(frame, moment, out)
+            base = frame.time_base or packet.time_base
+            self._frame(frame, to_ns(frame.pts if frame.pts is not None else packet.pts, base), moment, out)
 
-    def _frame(self, frame: av.VideoFrame, moment: Moment, out: Out) -> None:
-        placed = self._times.place(to_ns(frame.pts, frame.time_base), None, *moment)
+    def _frame(self, frame: av.VideoFrame, stamp_ns: int | None, moment: Moment, out: Out) -> None:
+        placed = self._times.place(stamp_ns, None, *moment)
+        if self._bad:
+            self._losses.damaged(placed.dts_ns - self._bad * self._times.step_ns, placed.dts_ns, self._bad)
+            self._bad = 0
+        self._losses.frame(placed, moment.mono_ns)
         if self._encoder is None or self._picture is None:
             self._picture = Picture(frame.width, frame.height)
             width, height = self._picture.width, self._picture.height
@@ -61,10 +68,12 @@ class EncodedVideo:
             self._told = self._encoder.track
             out(SourceUp("camera", self._told))
         if batch is not None:
+            self._losses.tell(out)
             out(batch)
 
     def finish(self, out: Out) -> None:
         """Deliver the group of pictures in the making."""
+        self._losses.tell(out)
         if self._encoder is not None and self._told is not None:
             for batch in self._encoder.finish():
                 out(batch)

@@ -67,13 +67,14 @@ def init_of_stream(stream: AnyStream, timescale: int, key: str) -> bytes:
         segment.close()
 
 
-def init_of_annexb(codec: str, access_unit: bytes, key: str) -> bytes:
-    """The init segment for a stream of which only an access unit with its parameter sets is known.
+def init_of_annexb(codec: str, access_unit: bytes, key: str) -> tuple[bytes, int, int]:
+    """The init segment, width and height of a stream of which only an access unit with its parameter sets is known.
 
     codec: "h264" or "hevc". Raises: SourceRefused when the parameter sets are not in it.
     """
     try:
         with av.open(io.BytesIO(access_unit), "r", format=codec) as container:
-            return init_of_stream(container.streams.video[0], VIDEO_TIMESCALE, key)
+            stream = container.streams.video[0]
+            return init_of_stream(stream, VIDEO_TIMESCALE, key), stream.width, stream.height
     except (av.FFmpegError, IndexError) as error:
         raise SourceRefused(f"{key}: no parameter sets in the first {codec} key frame: {error}") from error

@@ -13,13 +13,16 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from bwvd.capture.address import AUDIO_SCHEMES, VIDEO_SCHEMES, Address, parse_address
+from bwvd.capture.copied import CopiedVideo
+from bwvd.capture.copied_sound import CopiedSound, can_copy
 from bwvd.capture.encoded import EncodedVideo
+from bwvd.capture.losses import Losses
 from bwvd.capture.moment import Moment, to_ns
 from bwvd.capture.open import open_input, why
 from bwvd.capture.sound import EncodedSound
 from bwvd.capture.source import AudioGate, DeviceLost, SourceEnded, SourceRefused
 from bwvd.capture.thread import Line, Stopped, run_thread
-from bwvd.capture.timeline import FrameTimes, KernelStamps, OwnClock, Playback, Stamps, UnixStamps
+from bwvd.capture.timeline import FrameTimes, KernelStamps, OwnClock, Playback, PlayedSound, Stamps, UnixStamps
 from bwvd.clock import Clock
 from bwvd.config import Config
 from bwvd.messages import NS, MediaEvent, MediaGap, SourceUp
@@ -94,10 +97,9 @@ class _Reading:
         self._config = source._config
         self._line = line
         self._playback: Playback | None = None
-        self._clock_of_stream: Stamps | None = None
-        self._picture_path: EncodedVideo | None = None
-        self._sound_path: EncodedSound | None = None
-        self._sound_told = False
+        self._stamps_of_sound: Stamps | None = None
+        self._video_path: EncodedVideo | CopiedVideo | None = None
+        self._sound_path: EncodedSound | CopiedSound | None = None
         self._first_ns: int | None = None
         self._end_ns = 0  # of the video read so far (of the sound, where there is no video), in the stream's own time
 
@@ -114,13 +116,13 @@ class _Reading:
                 if deliver:
                     self._finish()
             finally:
-                for path in (self._picture_path, self._sound_path):
+                for path in (self._video_path, self._sound_path):
                     if path is not None:
                         path.close()
 
     def _finish(self) -> None:
-        if self._picture_path is not None:
-            self._picture_path.finish(self._line.put)
+        if self._video_path is not None:
+            self._video_path.finish(self._line.put)
         if self._sound_path is not None:
             self._sound_path.finish(self._line.put)
         self._line.hop()
@@ -144,18 +146,29 @@ class _Reading:
         if self._source._audio and not container.streams.audio:
             key = "audio.source" if self._source._video else self._address.key
             raise SourceRefused(f"{key}: {self._address.text} has no sound")
-        if self._picture_path is not None or self._sound_path is not None:
+        if self._video_path is not None or self._sound_path is not None:
             return
         if self._address.played:
             self._playback = Playback(self._source._clock.monotonic_ns())
-        self._clock_of_stream = self._stamps()
+        stamps = self._stamps()
         if self._source._video:
-            stream = container.streams.video[0]
-            rate = stream.average_rate or stream.base_rate or Fraction(self._config.video.rate).limit_denominator(1001)
-            times = FrameTimes(self._clock_of_stream, int(NS / rate), live=not self._address.played)
-            self._picture_path = EncodedVideo(self._config, self._address.text, rate, times)
+            self._video_path = self._video(container.streams.video[0], stamps)
         if self._source._audio:
-            self._sound_path = EncodedSound(self._config.audio, self._address.text, self._source._gate)
+            stream = container.streams.audio[0]
+            self._stamps_of_sound = PlayedSound(stamps) if isinstance(stamps, Playback) else stamps
+            if can_copy(stream):
+                self._sound_path = CopiedSound(stream, self._address.text, self._source._gate)
+            else:
+                self._sound_path = EncodedSound(self._config.audio, self._address.text, self._source._gate)
+
+    def _video(self, stream: VideoStream, stamps: Stamps) -> EncodedVideo | CopiedVideo:
+        rate = stream.average_rate or stream.base_rate or Fraction(self._config.video.rate).limit_denominator(1001)
+        live = not self._address.played
+        times = FrameTimes(stamps, int(NS / rate), live)
+        losses = Losses(int(NS / rate), live)
+        if self._config.video.encoder == "copy":
+            return CopiedVideo(stream, self._config, self._address, rate, times, losses)
+        return EncodedVideo(self._config, self._address.text, rate, times, losses)
 
     def _stamps(self) -> Stamps:
         if self._playback is not None:
@@ -206,27 +219,25 @@ class _Reading:
                 self._note_end(stream, stamp_ns, to_ns(packet.duration, packet.time_base))
         moment = self._moment()
         if isinstance(stream, VideoStream):
-            if self._picture_path is not None:
-                self._picture_path.feed(packet, moment, self._line.put)
+            if self._video_path is not None:
+                self._video_path.feed(packet, moment, self._line.put)
         else:
             self._sound(stream, packet, moment)
 
     def _sound(self, stream: AudioStream, packet: av.Packet[Any], moment: Moment) -> None:
-        path, stamps = self._sound_path, self._clock_of_stream
-        if path is None or stamps is None:
-            return
-        try:
-            frames: list[av.AudioFrame] = stream.decode(packet)
-        except av.FFmpegError:
-            return  # the samples that are missing are a hole in the count of those that follow
-        for frame in frames:
-            start_ns = stamps.monotonic(to_ns(frame.pts, frame.time_base), *moment)
-            if not self._sound_told:
-                self._sound_told = True
-                self._line.put(SourceUp("microphone", path.track))
-                if start_ns is None:
-                    start_ns = moment.mono_ns - frame.samples * NS // frame.sample_rate
-            path.feed(frame, start_ns, self._line.put)
+        path, stamps = self._sound_path, self._stamps_of_sound
+        if isinstance(path, CopiedSound) and stamps is not None:
+            if packet.size:
+                start_ns = stamps.monotonic(to_ns(packet.pts, packet.time_base), *moment)
+                path.feed(packet, start_ns, moment.mono_ns, self._line.put)
+        elif isinstance(path, EncodedSound) and stamps is not None:
+            try:
+                frames: list[av.AudioFrame] = stream.decode(packet)
+            except av.FFmpegError:
+                return  # the samples that are missing are a hole in the count of those that follow
+            for frame in frames:
+                start_ns = stamps.monotonic(to_ns(frame.pts, frame.time_base), *moment)
+                path.feed(frame, start_ns, moment.mono_ns, self._line.put)
 
     def _note_end(self, stream: VideoStream | AudioStream, stamp_ns: int, duration_ns: int | None) -> None:
         if self._first_ns is None:

@@ -16,7 +16,9 @@ from bwvd.capture.init import InitSegment
 from bwvd.capture.source import AUDIO_BATCH_NS, AudioGate, DeviceLost, SourceRefused
 from bwvd.capture.timeline import SoundClock
 from bwvd.config import Audio
-from bwvd.messages import NS, MediaEvent, MediaGap, Track
+from bwvd.messages import NS, MediaEvent, MediaGap, SourceUp, Track
+
+Out = Callable[[MediaEvent], None]
 
 _ENCODER = "aac"
 _UNSIGNED = frozenset({"u8", "u8p"})
@@ -101,17 +103,20 @@ class EncodedSound:
         self._gate = gate
         self._encoder = SoundEncoder(config, source)
         self.track = self._encoder.track
-        self._used = False
+        self._used = False  # the encoder has been given sound
         self._begin_ns = 0
         self._clock: SoundClock | None = None
         self._held: deque[_Held] = deque()
         self._batches = Assembler()
         self._end_ns: int | None = None  # of the last sample that was kept
 
-    def feed(self, frame: av.AudioFrame, start_ns: int | None, out: Callable[[MediaEvent], None]) -> None:
+    def feed(self, frame: av.AudioFrame, start_ns: int | None, arrival_ns: int, out: Out) -> None:
         """Take a raw frame that begins at `start_ns` (None: no believable stamp)."""
         if self._clock is None:
             self._clock = SoundClock(frame.sample_rate)
+            out(SourceUp("microphone", self.track))
+        if start_ns is None and self._clock.next_ns is None:
+            start_ns = arrival_ns - frame.samples * NS // frame.sample_rate
         since = self._gate.open_from_ns
         if since is None:
             self._close_gate(out)
@@ -124,7 +129,7 @@ class EncodedSound:
             wipe_frame(held.frame)
         self._take(frame, start_ns, since, out)
 
-    def finish(self, out: Callable[[MediaEvent], None]) -> None:
+    def finish(self, out: Out) -> None:
         """Deliver what is left."""
         if self._used:
             self._keep(None, out)
@@ -137,7 +142,7 @@ class EncodedSound:
             wipe_frame(self._held.popleft().frame)
         self._encoder.close()
 
-    def _close_gate(self, out: Callable[[MediaEvent], None]) -> None:
+    def _close_gate(self, out: Out) -> None:
         if self._used:
             # What lies before the closing was allowed; the rest of the encoder's last frame is silence.
             self.finish(out)
@@ -150,13 +155,12 @@ class EncodedSound:
         while self._held[0].start_ns < start_ns - HELD_NS:
             wipe_frame(self._held.popleft().frame)
 
-    def _take(self, frame: av.AudioFrame, start_ns: int | None, since: int, out: Callable[[MediaEvent], None]) -> None:
+    def _take(self, frame: av.AudioFrame, start_ns: int | None, since: int, out: Out) -> None:
         clock = self._clock
         assert clock is not None  # noqa: S101 - made by feed
         skip = 0
         if clock.next_ns is None:
-            if start_ns is None:
-                return
+            assert start_ns is not None  # noqa: S101 - feed sees to it
             skip = min(max(0, (since - start_ns) * frame.sample_rate // NS), frame.samples)
             if skip == frame.samples:
                 return
@@ -182,7 +186,7 @@ class EncodedSound:
         else:
             self._keep(frame, out)
 
-    def _keep(self, frame: av.AudioFrame | None, out: Callable[[MediaEvent], None]) -> None:
+    def _keep(self, frame: av.AudioFrame | None, out: Out) -> None:
         if frame is not None:
             frame.pts = None  # counted by us; libav's resampler must not make up for what it takes for gaps
             self._used = True
@@ -194,7 +198,7 @@ class EncodedSound:
                 if self._end_ns - self._batches.start_ns >= AUDIO_BATCH_NS:
                     self._flush(out)
 
-    def _flush(self, out: Callable[[MediaEvent], None]) -> None:
+    def _flush(self, out: Out) -> None:
         if not self._batches.empty:
             out(self._batches.take(self.track))
 

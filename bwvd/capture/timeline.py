@@ -69,6 +69,26 @@ class Playback:
             self._offset_ns += length_ns
 
 
+class PlayedSound:
+    """The stamps of the sound in something that is played: a new beginning of the stamps goes on from the end."""
+
+    def __init__(self, playback: Playback) -> None:
+        self._playback = playback
+        self._last_ns: int | None = None
+        self._shift_ns = 0
+
+    def monotonic(self, stamp_ns: int | None, arrival_ns: int, unix_ns: int) -> int | None:
+        found = self._playback.monotonic(stamp_ns, arrival_ns, unix_ns)
+        if found is None:
+            return None
+        if self._last_ns is not None:
+            jump = found + self._shift_ns - self._last_ns
+            if not -NS <= jump <= LONGEST_HOLE_NS:
+                self._shift_ns -= jump
+        self._last_ns = found + self._shift_ns
+        return self._last_ns
+
+
 class KernelStamps:
     """V4L2: CLOCK_MONOTONIC, CLOCK_REALTIME or nonsense, told apart by plausibility."""
 
