@@ -147,6 +147,12 @@ class Writer:
         self._failing = False
         self._unused: list[OpenRecording] = []  # numbers given to recordings that never reached the flash
         self._ending = False
+        self._idle = True
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is being written, and nothing waits to be: what was handed over is on flash or was given up."""
+        return self._idle and self._folder is None and not self._backlog.receive.statistics().current_buffer_used
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Write until the backlog is closed and drained, then close what is open.
@@ -161,6 +167,7 @@ class Writer:
                     message = await receive.receive()
                 except trio.EndOfChannel:
                     break
+                self._idle = False
                 while True:
                     await self._take(message)
                     try:
@@ -170,6 +177,7 @@ class Writer:
                     except trio.EndOfChannel:
                         break
                 await self._commit_if_due()
+                self._idle = True
         self._ending = True
         await self._close("shutdown")
 

@@ -1,0 +1,144 @@
+"""A whole daemon on virtual devices, and what a person would do with it."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import av
+import msgspec
+import trio
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from bwvd import config as settings
+from bwvd.capture.source import AudioGate
+from bwvd.daemon import Daemon, Parts
+from bwvd.evidence import records
+from bwvd.evidence.chain import Signer
+from bwvd.evidence.manifest import ChainReader
+from bwvd.evidence.seal import Sealer
+from bwvd.evidence.sign import KeySigner
+from bwvd.evidence.storage import Storage, Volume
+from bwvd.messages import Answer, Command, Event, Order
+from bwvd.testing.camera import VirtualCamera
+from bwvd.testing.clock import VirtualClock
+from bwvd.testing.microphone import VirtualMicrophone
+from bwvd.testing.picture import frame_number
+from bwvd.testing.storage import VirtualStorage, VirtualVolume
+
+KEY = KeySigner(Ed25519PrivateKey.from_private_bytes(b"bwvd's key for tests, 32 bytes.."))
+
+
+def configuration(**sections: dict[str, object]) -> settings.Config:
+    """A configuration with some values changed: `configuration(loop={"seconds": 5})`."""
+    return msgspec.convert(sections, settings.Config)
+
+
+@dataclass
+class Rig:
+    """One daemon with its virtual world. `async with rig.running():` turns it on."""
+
+    config: settings.Config = field(default_factory=settings.Config)
+    clock: VirtualClock = field(default_factory=VirtualClock)
+    volume: Volume = field(default_factory=VirtualVolume)
+    storage: Storage | None = None
+    camera: VirtualCamera | None = None
+    has_microphone: bool = False
+    microphone: VirtualMicrophone | None = None
+    signer: Signer = KEY
+    sealer: Sealer | None = None
+    boot: str = "boot-1"
+    events: list[Event] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.camera is None:
+            self.camera = VirtualCamera(self.clock)
+        if self.storage is None:
+            assert isinstance(self.volume, VirtualVolume)
+            self.storage = VirtualStorage(self.volume)
+        self.daemon: Daemon
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Daemon]:
+        """The daemon, started; at the end it is shut down in order."""
+        camera, storage = self.camera, self.storage
+        assert camera is not None
+        assert storage is not None
+        parts = Parts(
+            clock=self.clock,
+            boot=self.boot,
+            storage=storage,
+            signer=self.signer,
+            sealer=self.sealer,
+            camera=lambda _: camera,
+            microphone=self._microphone,
+        )
+        self.daemon = Daemon(self.config, parts)
+        self.daemon.hub.sink(self.events.append)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.daemon.run)
+            try:
+                yield self.daemon
+            finally:
+                self.daemon.shut_down("test")
+
+    def _microphone(self, gate: AudioGate) -> VirtualMicrophone | None:
+        if self.has_microphone:
+            self.microphone = VirtualMicrophone(self.clock, gate)
+        return self.microphone
+
+    async def order(self, order: Order, *, confirmed: bool = False, text: str = "", source: str = "test") -> Answer:
+        """Do what a control does, and wait for the answer."""
+        answered = trio.Event()
+        answers: list[Answer] = []
+
+        def reply(answer: Answer) -> None:
+            answers.append(answer)
+            answered.set()
+
+        self.daemon.post(Command(order, source, self.clock.monotonic_ns(), text, confirmed, reply))
+        await answered.wait()
+        return answers[0]
+
+    async def press(self) -> Answer:
+        return await self.order(Order.PRESS)
+
+    async def stop(self) -> Answer:
+        return await self.order(Order.STOP, confirmed=True)
+
+    async def wait_for(self, true: Callable[[], bool], step_s: float = 0.05) -> None:
+        """Move virtual time until something is so."""
+        while not true():
+            await trio.sleep(step_s)
+
+    async def closed(self) -> None:
+        """Wait until the recording in progress is closed on flash."""
+        await self.wait_for(lambda: self.daemon.recorder.current is None and self.daemon.writer.idle)
+
+    # --- what lies on the flash --------------------------------------------------------------------------------------
+
+    def recordings(self) -> list[str]:
+        return [name.rstrip("/") for name in self.volume.names("recordings")]
+
+    def manifest(self, recording: str) -> list[records.Record]:
+        """The records of a manifest; the chain must be whole."""
+        data = self.volume.read(f"recordings/{recording}/manifest.jsonl")
+        reader = ChainReader(io.BytesIO(data), "manifest.jsonl")
+        signed = [one.record for one in reader]
+        assert reader.problems == []
+        return [record for record in signed if isinstance(record, records.Record)]
+
+    def frames(self, recording: str) -> list[tuple[int, float]]:
+        """The number in every decoded frame, with its time in seconds."""
+        manifest = self.manifest(recording)
+        data = bytearray()
+        for record in manifest:
+            if isinstance(record, records.Open):
+                data += base64.b64decode(record.init)
+            if isinstance(record, records.Segment):
+                data += self.volume.read(f"recordings/{recording}/{record.file}")
+        with av.open(io.BytesIO(bytes(data))) as container:
+            return [(frame_number(frame), float(frame.time or 0)) for frame in container.decode(video=0)]
