@@ -35,8 +35,6 @@ def clean(value: object, depth: int = 0) -> object:
             return value if math.isfinite(value) else str(value)
         case str():
             return text(value)
-        case bytes() | bytearray() | memoryview():
-            return f"<{memoryview(value).nbytes} bytes>"
         case BaseException():
             said = _BYTES.sub("<bytes>", str(value))
             return text(f"{type(value).__name__}: {said}" if said else type(value).__name__)
@@ -86,6 +84,7 @@ def _is_plain(value: object) -> bool:
 
 
 def _unknown(value: object) -> str:
+    """How much there is of a buffer (bytes, packets, arrays), the type of anything else."""
     try:
         return f"<{memoryview(value).nbytes} bytes>"  # type: ignore[arg-type]  # asking is how one learns
     except (TypeError, ValueError, BufferError):
