@@ -21,7 +21,7 @@ class Attributes:
     def read(self, attribute: str) -> str:
         path = self._folder / attribute
         try:
-            return path.read_text("ascii", errors="replace").strip()
+            return path.read_text("utf-8", errors="replace").strip()
         except OSError as error:
             raise self._lost(path, error) from error
 
