@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
 import trio
 
-from bwvd.messages import Command
+from bwvd.messages import Answer, Command, FaultChanged
 
 
 class ControlLost(Exception):
     """The control is absent or was unplugged. One line that names the device and, where it helps, the reason."""
+
+
+class ControlRefused(ControlLost):
+    """The control can't work as configured; the line names the key. `bwvd check` says no; at run it is a fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +65,26 @@ class CommandLine(Protocol):
 
 Send = Callable[[Command], None]
 """How a control hands a command on: never blocks. Commands that find no room are answered «refused: busy» by it."""
+
+Report = Callable[[FaultChanged], None]
+"""How a control says that something about it is wrong, or right again: never blocks."""
+
+Refused = Callable[[Command, str], None]
+"""Told of every command that a control may not give, with the reason, for the journal: never blocks."""
+
+
+def allowing(allow: Collection[str], send: Send, refused: Refused) -> Send:
+    """A `send` that lets only the orders named in `allow` through, or all if it is empty, and says no to the others."""
+    if not allow:
+        return send
+    allowed = frozenset(allow)
+
+    def send_allowed(command: Command) -> None:
+        if command.order in allowed:
+            send(command)
+            return
+        reason = f"{command.source} may not ask for {command.order}"
+        refused(command, reason)
+        command.answer(Answer(ok=False, text=reason))
+
+    return send_allowed

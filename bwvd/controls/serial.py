@@ -1,0 +1,154 @@
+"""The actor of a serial line: requests in, answers and events out, for as long as the line takes to come back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, assert_never
+
+import trio
+
+from bwvd.clock import Clock
+from bwvd.controls.answer import PendingAnswer
+from bwvd.controls.control import CommandLine, ControlLost, Report, Send
+from bwvd.controls.presence import Presence
+from bwvd.controls.serial_protocol import (
+    Asked,
+    ErrorLimit,
+    LineReader,
+    NotUnderstood,
+    Ordered,
+    Said,
+    answer_line,
+    status_line,
+)
+from bwvd.messages import Command, Order
+
+# Answers that wait for the recorder or for a slow line. A command never waits for them: when there is no room, the
+# command is still given and its answer is dropped.
+WAITING_ANSWERS = 32
+
+
+class Port(Protocol):
+    """Where a line can be opened. Real: `serial_port.SerialPort`. Virtual: `bwvd.testing.line.VirtualLine`."""
+
+    name: str
+
+    def open(self) -> AbstractContextManager[CommandLine]:
+        """Quick. Raises ControlLost."""
+        ...
+
+
+async def run_serial(
+    port: Port,
+    send: Send,
+    clock: Clock,
+    report: Report,
+    status: Callable[[], Mapping[str, Any]],
+    events: trio.MemoryReceiveChannel[str] | None = None,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve a line until cancelled; reopen it whenever it is lost, with the fault "control:NAME" in between.
+
+    Args:
+        send: takes the commands; wrap it with `allowing` for a line that may not ask for everything.
+        status: what STATUS answers, as `status --json` has it.
+        events: lines to send unasked (see `serial_protocol.event_line`), without their ends. They are taken at once
+            while there is no line, and as slowly as the line takes them otherwise: give it a bound and drop what does
+            not fit. Closed at the end.
+
+    `task_status.started()` is called after the first attempt to open the port, whatever came of it.
+    **Cancellation:** closes the port; answers that wait are dropped.
+    """
+    await _Attendance(port, send, clock, report, status, task_status).run(events)
+
+
+class _Attendance:
+    def __init__(
+        self,
+        port: Port,
+        send: Send,
+        clock: Clock,
+        report: Report,
+        status: Callable[[], Mapping[str, Any]],
+        task_status: trio.TaskStatus[None],
+    ) -> None:
+        self._port = port
+        self._send = send
+        self._clock = clock
+        self._status = status
+        self._presence = Presence(port.name, clock, report, task_status)
+        self._line: CommandLine | None = None
+        self._writing = trio.Lock()  # a line of text goes out whole
+
+    async def run(self, events: trio.MemoryReceiveChannel[str] | None) -> None:
+        async with trio.open_nursery() as nursery:
+            if events is not None:
+                nursery.start_soon(self._tell, events)
+            while True:
+                delay_s = 0.0
+                try:
+                    await self._serve()
+                except* ControlLost as group:
+                    delay_s = self._presence.lost(group.exceptions[0])
+                await trio.sleep(delay_s)
+
+    async def _serve(self) -> None:
+        with self._port.open() as line:
+            self._line = line
+            self._presence.opened()
+            try:
+                answers, waiting = trio.open_memory_channel[PendingAnswer | str](WAITING_ANSWERS)
+                async with trio.open_nursery() as nursery, answers:
+                    nursery.start_soon(self._answer, waiting)
+                    await self._listen(line, answers)
+            finally:
+                self._line = None
+
+    async def _listen(self, line: CommandLine, answers: trio.MemorySendChannel[PendingAnswer | str]) -> None:
+        reader, limit = LineReader(), ErrorLimit()
+        while True:
+            for said in reader.feed(await line.receive()):
+                answer = self._obey(said, limit)
+                if answer is None:
+                    continue
+                try:
+                    answers.send_nowait(answer)
+                except trio.WouldBlock:
+                    continue
+
+    def _obey(self, said: Said, limit: ErrorLimit) -> PendingAnswer | str | None:
+        now_ns = self._clock.monotonic_ns()
+        match said:
+            case Ordered(order, text):
+                pending = PendingAnswer()
+                confirmed = order is Order.STOP  # nobody sends that line by holding on to something
+                self._send(Command(order, self._port.name, now_ns, text=text, confirmed=confirmed, reply=pending.give))
+                return pending
+            case Asked("PING"):
+                return "OK"
+            case Asked():
+                return status_line(self._status())
+            case NotUnderstood(reason):
+                return limit.line(reason, now_ns)
+            case _:
+                assert_never(said)
+
+    async def _answer(self, waiting: trio.MemoryReceiveChannel[PendingAnswer | str]) -> None:
+        async with waiting:
+            async for answer in waiting:
+                await self._write(answer if isinstance(answer, str) else answer_line(await answer.wait()))
+
+    async def _tell(self, events: trio.MemoryReceiveChannel[str]) -> None:
+        async with events:
+            async for text in events:
+                try:
+                    await self._write(text)
+                except ControlLost:
+                    continue  # the listener hears of it too, and has the line reopened
+
+    async def _write(self, text: str) -> None:
+        async with self._writing:
+            if self._line is not None:
+                await self._line.send(text.encode("ascii") + b"\r\n")
