@@ -12,7 +12,9 @@ from bwvd.capture.encode import VideoEncoder, choose_encoder
 from bwvd.capture.losses import Losses
 from bwvd.capture.moment import Moment, to_ns
 from bwvd.capture.picture import Picture
+from bwvd.capture.stamp import Stamp
 from bwvd.capture.timeline import FrameTimes
+from bwvd.clock import Clock
 from bwvd.config import Config
 from bwvd.messages import MediaEvent, SourceUp, Track
 
@@ -25,14 +27,19 @@ class EncodedVideo:
     **Synchronization:** the device's thread.
     """
 
-    def __init__(self, config: Config, source: str, rate: Fraction, times: FrameTimes, losses: Losses) -> None:
+    def __init__(
+        self, config: Config, source: str, rate: Fraction, clock: Clock, times: FrameTimes, losses: Losses
+    ) -> None:
+        """rate: nominal frames per second. clock: for the stamp."""
         self._config = config
+        self._clock = clock
         self._source = source
         self._rate = rate
         self._times = times
         self._losses = losses
         self._picture: Picture | None = None
         self._encoder: VideoEncoder | None = None
+        self._stamp: Stamp | None = None
         self._told: Track | None = None
         self._bad = 0  # packets that could not be decoded since the last frame
         self.frames = 0
@@ -57,11 +64,16 @@ class EncodedVideo:
         if self._encoder is None or self._picture is None:
             self._picture = Picture(frame.width, frame.height)
             width, height = self._picture.width, self._picture.height
+            if self._config.video.stamp:
+                self._stamp = Stamp(self._clock, self._config.device.id, width, height)
             name = choose_encoder(self._config.video, width, height)
             self._encoder = VideoEncoder(
                 name, self._config.video, width, height, self._rate, self._source, placed.pts_ns
             )
         picture = self._picture.fit(frame)
+        if self._stamp is not None:
+            picture = self._picture.own(picture, frame)
+            self._stamp.draw(picture, placed.pts_ns)
         batch = self._encoder.encode(picture, placed.pts_ns)
         self.frames += 1
         if self._told is None and self._encoder.track is not None:

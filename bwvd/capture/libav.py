@@ -168,7 +168,7 @@ class _Reading:
         losses = Losses(int(NS / rate), live)
         if self._config.video.encoder == "copy":
             return CopiedVideo(stream, self._config, self._address, rate, times, losses)
-        return EncodedVideo(self._config, self._address.text, rate, times, losses)
+        return EncodedVideo(self._config, self._address.text, rate, self._source._clock, times, losses)
 
     def _stamps(self) -> Stamps:
         if self._playback is not None:

@@ -10,6 +10,7 @@ import av
 from av.container import InputContainer
 
 from bwvd.capture.address import Address
+from bwvd.capture.alsa import quiet_alsa
 from bwvd.capture.source import DeviceLost, SourceRefused
 from bwvd.config import Config
 
@@ -91,6 +92,7 @@ def _open_stream(address: Address) -> InputContainer:
 
 
 def _open_sound_card(address: Address, config: Config) -> InputContainer:
+    quiet_alsa()
     first: BaseException | None = None
     for rate, channels in dict.fromkeys([(config.audio.rate, config.audio.channels), *ALSA_FALLBACKS]):
         options = {"sample_rate": str(rate), "channels": str(channels)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import av
+from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, VideoReformatter
 
 ENCODED_FORMAT = "yuv420p"
@@ -23,6 +24,7 @@ class Picture:
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = even(width), even(height)
         self._reformatter = VideoReformatter()
+        self._scratch: av.VideoFrame | None = None
 
     def fit(self, frame: av.VideoFrame) -> av.VideoFrame:
         """The frame in `ENCODED_FORMAT` and limited range; the same object where nothing had to be done."""
@@ -39,3 +41,30 @@ class Picture:
         )
         fitted.color_range = ColorRange.MPEG
         return fitted
+
+    def own(self, fitted: av.VideoFrame, original: av.VideoFrame) -> av.VideoFrame:
+        """What `fit` made of `original`, on a frame that may be written on until the next call.
+
+        A decoder may still refer to its frame, and a filter may show one picture again and again: those are copied.
+        """
+        if fitted is not original:
+            return fitted
+        if self._scratch is None:
+            self._scratch = av.VideoFrame(self.width, self.height, ENCODED_FORMAT)
+        # Ours alone, unless an encoder still holds it: then libav gives us another buffer.
+        self._scratch.make_writable()
+        for target, source in zip(self._scratch.planes, fitted.planes, strict=True):
+            _copy_plane(target, source)
+        self._scratch.color_range = ColorRange.MPEG
+        return self._scratch
+
+
+def _copy_plane(target: VideoPlane, source: VideoPlane) -> None:
+    to, of = memoryview(target), memoryview(source)
+    if target.line_size == source.line_size:
+        size = min(len(to), len(of))
+        to[:size] = of[:size]
+        return
+    for y in range(target.height):
+        a, b = y * target.line_size, y * source.line_size
+        to[a : a + target.width] = of[b : b + target.width]
