@@ -98,6 +98,14 @@ class VirtualLine:
         self.say(data)
         return data
 
+    async def hear(self) -> bytes:
+        """What we have sent since the last time, at least one byte. Waits for it."""
+        while not self.heard:
+            await self._wait()
+        heard = bytes(self.heard)
+        self.heard.clear()
+        return heard
+
     async def lines(self, count: int) -> list[str]:
         """The next `count` whole lines that we have sent, taken from `heard`. Waits for them."""
         while self.heard.count(b"\r\n") < count:
