@@ -9,10 +9,9 @@ recording, the writer sees the end of its backlog and drains it, the journal is 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
-import structlog
 import trio
 
 from bwvd.capture.attend import Attendance
@@ -27,6 +26,7 @@ from bwvd.evidence.start import Started, start_evidence
 from bwvd.evidence.storage import Storage
 from bwvd.evidence.writer import Writer
 from bwvd.hub import Hub
+from bwvd.log import get_logger
 from bwvd.messages import Answer, Batch, Command, MediaEvent, SourceUp, State
 from bwvd.recorder.inbox import Inbox
 from bwvd.recorder.loop import Loop
@@ -39,7 +39,7 @@ from bwvd.recorder.recorder import Recorder
 MEDIA_BOUND = 64
 COMMAND_BOUND = 64
 
-_log = structlog.get_logger("daemon")
+_log = get_logger("daemon")
 
 
 class Peripheral(Protocol):
@@ -61,7 +61,7 @@ class Parts:
     signer: Signer
     sealer: Sealer | None
     camera: Callable[[AudioGate], MediaSource]
-    microphone: Callable[[AudioGate], MediaSource | None] = field(default=lambda _: None)
+    microphone: Callable[[AudioGate], MediaSource] | None = None  # where it is a device of its own
     peripherals: Sequence[Peripheral] = ()
 
 
@@ -124,8 +124,13 @@ class Daemon:
         self.evidence = await start_evidence(parts.storage, config, parts.signer, parts.clock, parts.boot, self.hub)
         naming = Naming(config.device.id, self.evidence.next_serial, parts.clock)
         gate = AudioGate()
+        microphone = parts.microphone
         attendance = Attendance(
-            parts.camera(gate), parts.microphone(gate), gate, parts.clock, awake=self._state is not State.ASLEEP
+            lambda: parts.camera(gate),
+            (lambda: microphone(gate)) if microphone is not None else None,
+            gate,
+            parts.clock,
+            awake=self._state is not State.ASLEEP,
         )
         recording = config.recording
         self.recorder = Recorder(

@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import structlog
 import trio
 
 from bwvd.clock import Clock
+from bwvd.log import get_logger
 from bwvd.messages import Event, FaultChanged
 
 # A listener that has let this many events pile up is stuck: a hand and a clock make a few a second at the most.
 LISTENER_BOUND = 256
 
-_log = structlog.get_logger("event")
+_log = get_logger("event")
 
 
 @dataclass(slots=True)

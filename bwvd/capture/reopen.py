@@ -124,7 +124,7 @@ class _Keeper:
         devices = sorted(self._up or {self._device})
         self._up.clear()
         for device in devices:
-            self._send(SourceDown(device, at_ns, reason, final))
+            self._send(SourceDown(device, at_ns, reason, final, asked=reason == ASLEEP))
 
     def _say_ready(self) -> None:
         if not self._ready:

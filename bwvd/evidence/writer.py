@@ -18,7 +18,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import structlog
 import trio
 
 from bwvd.clock import Clock
@@ -26,6 +25,7 @@ from bwvd.evidence.finish import finish_recording
 from bwvd.evidence.recording import RECORDINGS, Committed, Device, RecordingFolder, continuation
 from bwvd.evidence.records import JournalHead
 from bwvd.evidence.storage import Storage, Volume
+from bwvd.log import get_logger
 from bwvd.messages import (
     NS,
     CloseRecording,
@@ -47,7 +47,7 @@ RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # after a storage error; the last one repea
 ATTEMPTS_AT_THE_END = 3
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
-_log = structlog.get_logger("writer")
+_log = get_logger("writer")
 
 
 class Backlog(Protocol):

@@ -1,0 +1,64 @@
+"""The process around the daemon: logging, privacy of memory, exit codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import trio
+
+from bwvd.board import build
+from bwvd.capture.source import SourceRefused
+from bwvd.config import Config, ConfigError
+from bwvd.controls.control import ControlRefused
+from bwvd.daemon import Daemon
+from bwvd.evidence.admission import StorageRefused
+from bwvd.evidence.errors import EvidenceError
+from bwvd.log import configure, get_logger
+from bwvd.service.privacy import protect
+
+GOOD, FAILED, USAGE = 0, 1, 2
+
+# What a person has to put right before a start can succeed: one line, exit 2, and nothing was begun.
+CONFIGURATION_ERRORS = (ConfigError, SourceRefused, StorageRefused, EvidenceError, ControlRefused)
+
+_log = get_logger("main")
+
+
+def run_forever(config: Config, config_path: Path) -> int:
+    """`bwvd run`: returns the exit code when the daemon has ended in order."""
+    configure()
+    for measure in protect():
+        if not measure.in_force:
+            _log.warning("privacy", measure=measure.name, detail=measure.detail)
+    return run_daemon(config, config_path)
+
+
+def run_daemon(config: Config, config_path: Path) -> int:
+    """Build the daemon that the configuration describes, run it, and say in one line what ended it if anything did."""
+
+    async def work() -> None:
+        async with build(config, config_path) as parts:
+            await Daemon(config, parts).run()
+
+    try:
+        trio.run(work)
+    except BaseException as error:  # noqa: BLE001  sorted below; nothing is swallowed
+        causes = list(flatten(error))
+        for cause in causes:
+            if not isinstance(cause, CONFIGURATION_ERRORS):
+                _log.critical("crashed", exc_info=cause)
+                return FAILED
+        for cause in causes:
+            _log.critical("refused", reason=str(cause))
+        return USAGE
+    return GOOD
+
+
+def flatten(error: BaseException) -> Iterator[BaseException]:
+    """The errors in a group, whatever their nesting; cancellations are no cause."""
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from flatten(one)
+    elif not isinstance(error, trio.Cancelled):
+        yield error
