@@ -33,6 +33,7 @@ BATCH = Batch(TRACK, (Sample(0, len(SECRET), 0, 0, 1, True),), bytearray(SECRET)
         (BATCH.samples, ["<Sample>"]),
         ({"data": SECRET, "of": [SECRET]}, {"data": "<16 bytes>", "of": ["<16 bytes>"]}),
         (ValueError(SECRET), "ValueError: <bytes>"),
+        (repr(SECRET), "<bytes>"),
         (ValueError("bad", bytearray(SECRET)), "ValueError: ('bad', bytearray(<bytes>))"),
     ],
 )

@@ -36,7 +36,7 @@ def clean(value: object, depth: int = 0) -> object:
         case str():
             return text(value)
         case BaseException():
-            said = _BYTES.sub("<bytes>", str(value))
+            said = str(value)
             return text(f"{type(value).__name__}: {said}" if said else type(value).__name__)
         case PurePath():
             return text(str(value))
@@ -50,9 +50,9 @@ def clean(value: object, depth: int = 0) -> object:
 
 
 def text(value: str, limit: int = MAX_CHARACTERS) -> str:
-    """On one line, without control characters, escape sequences, direction marks or a URL's password, and cut."""
+    """On one line, without control characters, escape sequences, direction marks, quoted bytes or passwords; cut."""
     cut = value if len(value) <= limit else f"{value[:limit]}… <{len(value) - limit} more>"
-    shown = _CREDENTIALS.sub("…@", cut)
+    shown = _CREDENTIALS.sub("…@", _BYTES.sub("<bytes>", cut))
     if shown.isprintable():
         return shown
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in shown)
@@ -75,7 +75,7 @@ def _mapping(value: Mapping[object, object], depth: int) -> dict[str, object]:
 def _lines(value: str) -> str:
     """A traceback keeps its lines, and its end: the error itself."""
     kept = value if len(value) <= MAX_EXCEPTION_CHARACTERS else "…\n" + value[-MAX_EXCEPTION_CHARACTERS:]
-    return "\n".join(text(_BYTES.sub("<bytes>", line)) for line in kept.split("\n"))
+    return "\n".join(text(line) for line in kept.split("\n"))
 
 
 def _is_plain(value: object) -> bool:
