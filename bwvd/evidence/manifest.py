@@ -19,6 +19,7 @@ from bwvd.evidence.chain import MANIFEST_NAMESPACE
 from bwvd.evidence.errors import SignatureBad, one_line
 from bwvd.evidence.public_key import Certificate, PublicKey
 from bwvd.evidence.records import (
+    FORMAT,
     Audio,
     ClockStep,
     Close,
@@ -288,6 +289,8 @@ def decode(line: bytes) -> Record | Unknown | str:
     kind, n = fields.get("type"), fields.get("n")
     if not isinstance(kind, str) or type(n) is not int:
         return "not a record: it has no type or no number"
+    if kind in ("open", "journal") and fields.get("format") != FORMAT:
+        return Unknown(n=n, type=kind, fields=fields)  # another format is not malformed, but not ours to read
     if kind in _KNOWN:
         return f"a malformed record ({kind}): {reason}"
     return Unknown(n=n, type=kind, fields=fields)

@@ -64,9 +64,6 @@ class AllowedSigners:
                 raise SignersUnusable(f"{name} line {number}: {error}") from None
         return cls(keys, name)
 
-    def __len__(self) -> int:
-        return sum(len(keys) for keys in self._of_key.values())
-
     def check(
         self, key: PublicKey | Certificate, namespace: str, principals: tuple[str, ...], at_s: float | None = None
     ) -> str:

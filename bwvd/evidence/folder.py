@@ -1,0 +1,177 @@
+"""A recording's files, read where they lie: in a folder, or inside a proof's ZIP. Nothing is ever written.
+
+Names come from evidence that may be hostile: nothing but regular files of this one folder is opened.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import stat
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO, Any, BinaryIO, Protocol
+
+from bwvd.evidence.errors import one_line
+from bwvd.evidence.regular import kind_of, open_regular
+
+CHUNK = 1_048_576  # bytes hashed at once: hashlib lets other threads run meanwhile
+
+
+class Folder(Protocol):
+    """**Synchronization:** any thread."""
+
+    path: str  # as a person would name it
+
+    def names(self) -> dict[str, str]:
+        """Everything in the folder; the value is what it is instead of a regular file ("a symbolic link"), or ""."""
+        ...
+
+    def size(self, name: str) -> int:
+        """Bytes of a regular file. Raises: OSError."""
+        ...
+
+    def open(self, name: str) -> BinaryIO:
+        """A regular file for reading. Raises: OSError that says what is wrong with `name`."""
+        ...
+
+
+class DirectoryFolder:
+    """A folder of a file system, held by a descriptor: what is verified is one folder, whatever is renamed meanwhile.
+
+    Raises: OSError if `path` is no folder.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = str(path)
+        self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+
+    def __enter__(self) -> DirectoryFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def names(self) -> dict[str, str]:
+        with os.scandir(self._fd) as entries:
+            return {entry.name: _kind(entry) for entry in entries}
+
+    def size(self, name: str) -> int:
+        status = os.stat(plain_name(name), dir_fd=self._fd, follow_symlinks=False)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EPERM, f"{kind_of(status.st_mode)}, not a regular file", name)
+        return status.st_size
+
+    def open(self, name: str) -> BinaryIO:
+        return io.BufferedReader(open_regular(plain_name(name), folder=self._fd), CHUNK)
+
+
+class ZipFolder:
+    """A folder inside an open ZIP.
+
+    Args:
+        prefix: the folder's name in the archive, with its `/`.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile, prefix: str, path: str) -> None:
+        self.path = path
+        self._archive = archive
+        self._files: dict[str, list[zipfile.ZipInfo]] = {}
+        for info in archive.infolist():
+            if info.filename.startswith(prefix) and info.filename != prefix:
+                self._files.setdefault(info.filename[len(prefix) :], []).append(info)
+
+    def names(self) -> dict[str, str]:
+        return {name: self._odd(name, infos) for name, infos in self._files.items()}
+
+    def size(self, name: str) -> int:
+        return self._info(name).file_size
+
+    def open(self, name: str) -> BinaryIO:
+        info = self._info(name)
+        try:
+            return io.BufferedReader(_Member(self._archive.open(info)), CHUNK)
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+            raise OSError(errno.EIO, f"can't be read from the archive: {one_line(error)}", name) from None
+
+    def _info(self, name: str) -> zipfile.ZipInfo:
+        infos = self._files.get(name)
+        if not infos:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+        if odd := self._odd(name, infos):
+            raise OSError(errno.EPERM, f"{odd}, not a regular file", name)
+        return infos[0]
+
+    @staticmethod
+    def _odd(name: str, infos: list[zipfile.ZipInfo]) -> str:
+        if len(infos) > 1:
+            return "two files of one name"
+        if "/" in name:
+            return "a folder"
+        return kind_of(infos[0].external_attr >> 16)
+
+
+class _Member(io.RawIOBase):
+    """A file in an archive, whose damage is an OSError as a damaged medium's would be."""
+
+    def __init__(self, member: IO[bytes]) -> None:
+        self._member = member
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer)
+        try:
+            data = self._member.read(len(view))
+        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+            raise OSError(errno.EIO, f"damaged in the archive: {one_line(error)}") from None
+        view[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._member.close()
+        super().close()
+
+
+def digest(folder: Folder, name: str) -> tuple[int, str]:
+    """Size and SHA-256 (hex) of a file. Raises: OSError."""
+    sha256 = hashlib.sha256()
+    size = 0
+    with folder.open(name) as file:
+        while chunk := file.read(CHUNK):
+            sha256.update(chunk)
+            size += len(chunk)
+    return size, sha256.hexdigest()
+
+
+def read_file(folder: Folder, name: str, limit: int) -> bytes:
+    """The whole of a file of at most `limit` bytes. Raises: OSError; EFBIG if it is larger."""
+    with folder.open(name) as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"larger than {limit} bytes", name)
+    return data
+
+
+def plain_name(name: str) -> str:
+    """`name`, if it names something in this folder and nowhere else. Raises: OSError."""
+    if not name or "/" in name or "\0" in name or name in (".", ".."):
+        raise OSError(errno.EINVAL, "not a file's plain name", name)
+    return name
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    if entry.is_file(follow_symlinks=False):
+        return ""
+    if entry.is_dir(follow_symlinks=False):
+        return "a folder"
+    return kind_of(entry.stat(follow_symlinks=False).st_mode) or "not a regular file"

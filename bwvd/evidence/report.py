@@ -1,0 +1,143 @@
+"""What verification has to say about one recording, ready for `verify --json`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from bwvd.evidence.errors import printable
+
+
+class Severity(IntEnum):
+    """What one finding does to the verdict; the gravest finding decides."""
+
+    UNFINISHED = 1  # not_closed: no end yet, or the conveniences after the end were not finished
+    UNREADABLE = 2
+    ALTERED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as it should be, and where."""
+
+    where: str  # "manifest.jsonl line 7 (byte 1234)", "000003.m4s (segment 3, 2.0 s to 3.0 s)"
+    what: str
+    severity: Severity = Severity.ALTERED
+
+    def as_dict(self) -> dict[str, str]:
+        return {"where": self.where, "what": self.what}
+
+
+@dataclass(frozen=True, slots=True)
+class Signatory:
+    """Whose signature holds, and who vouches for that key."""
+
+    fingerprint: str  # of the key, or of the authority that certified it
+    key: str  # "ssh-ed25519 AAAA…"
+    vouched_by: str  # "signers" (a list that was given) | "storage" (the one that lies beside) | "nobody"
+    name: str = ""  # under which that list knows it
+
+    @property
+    def trusted(self) -> bool:
+        """A list that lies on the same flash can be exchanged with it, so only one that was given counts."""
+        return self.vouched_by == "signers"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "fingerprint": self.fingerprint,
+            "key": self.key,
+            "trusted": self.trusted,
+            "vouched_by": self.vouched_by,
+            "name": self.name,
+        }
+
+
+@dataclass(slots=True)
+class Report:
+    """One recording, one storage, or one segment."""
+
+    path: str
+    kind: str = "recording"  # "recording" | "storage" | "segment"
+    id: str = ""
+    device: str = ""
+    serial: int | None = None
+    software: str = ""
+    started_utc: str = ""  # of the first frame
+    press_utc: str = ""
+    pre_event_s: float = 0.0
+    duration_s: float = 0.0
+    segments: int = 0
+    frames: int = 0
+    audio_frames: int = 0
+    gaps: int = 0
+    bytes: int = 0
+    encrypted: bool = False
+    decoded: bool = False  # every frame was decoded and counted
+    end: str = ""  # the reason of `close`, or "recovered: " and its reason
+    signer: Signatory | None = None
+    recovered: bool = False  # its last record is `recovered`
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[Finding] = field(default_factory=list)  # worth knowing, nothing wrong
+
+    @property
+    def verdict(self) -> str:
+        """authentic | not_closed | recovered | altered | unreadable"""
+        match max((finding.severity for finding in self.findings), default=None):
+            case Severity.ALTERED:
+                return "altered"
+            case Severity.UNREADABLE:
+                return "unreadable"
+            case Severity.UNFINISHED:
+                return "not_closed"
+            case None:
+                return "recovered" if self.recovered else "authentic"
+
+    @property
+    def good(self) -> bool:
+        """What exit code 0 stands for."""
+        return self.verdict in ("authentic", "recovered")
+
+    def altered(self, where: str, what: str) -> None:
+        self.findings.append(Finding(printable(where), printable(what), Severity.ALTERED))
+
+    def unreadable(self, where: str, what: str) -> None:
+        self.findings.append(Finding(printable(where), printable(what), Severity.UNREADABLE))
+
+    def unfinished(self, where: str, what: str) -> None:
+        self.findings.append(Finding(printable(where), printable(what), Severity.UNFINISHED))
+
+    def note(self, where: str, what: str) -> None:
+        self.notes.append(Finding(printable(where), printable(what)))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: `id`, `verdict`, `segments`, `frames`, `problems` first, then everything else."""
+        return {
+            "id": self.id,
+            "verdict": self.verdict,
+            "segments": self.segments,
+            "frames": self.frames,
+            "problems": [finding.as_dict() for finding in self.findings],
+            "notes": [finding.as_dict() for finding in self.notes],
+            "signer": self.signer.as_dict() if self.signer else None,
+            **{name: getattr(self, name) for name in _PLAIN_FIELDS},
+        }
+
+
+_PLAIN_FIELDS = (
+    "kind",
+    "path",
+    "device",
+    "serial",
+    "software",
+    "started_utc",
+    "press_utc",
+    "pre_event_s",
+    "duration_s",
+    "audio_frames",
+    "gaps",
+    "bytes",
+    "encrypted",
+    "decoded",
+    "end",
+)

@@ -1,0 +1,77 @@
+"""Whose key signed a recording, and who vouches for it."""
+
+from __future__ import annotations
+
+from bwvd.evidence.chain import MANIFEST_NAMESPACE, SUMS_NAMESPACE
+from bwvd.evidence.errors import SignatureBad
+from bwvd.evidence.manifest import Signed
+from bwvd.evidence.public_key import Certificate, PublicKey
+from bwvd.evidence.records import Open
+from bwvd.evidence.report import Report, Signatory
+from bwvd.evidence.signers import AllowedSigners
+
+DEFAULT_PRINCIPAL = "bwvd"  # what keygen writes for a device without a name
+
+
+class Trust:
+    """Collects the keys of one recording's signatures, then judges them.
+
+    Args:
+        signers: a list that was given by whoever verifies; only its keys count.
+        beside: the storage's own list, which counts if no other was given. It lies on the same flash.
+    """
+
+    def __init__(self, signers: AllowedSigners | None, beside: AllowedSigners | None = None) -> None:
+        self._signers = beside if signers is None else signers
+        self._vouched_by = "storage" if signers is None else "signers"
+        self._principals: tuple[str, ...] = (DEFAULT_PRINCIPAL,)
+        self._claimed = ""  # the key that `open` names
+        self._at_s: float | None = None
+        self._keys: dict[bytes, tuple[PublicKey | Certificate, str]] = {}  # each with where it signed first
+
+    def opened(self, record: Open, at_s: float | None) -> None:
+        """What the recording says of itself: its device, its key, and its time (Unix seconds; None = not known)."""
+        self._principals = (record.device, DEFAULT_PRINCIPAL)
+        self._claimed = record.signer
+        self._at_s = at_s
+
+    def saw(self, signed: Signed, where: str) -> None:
+        """One signature that holds."""
+        self._keys.setdefault(signed.key.blob, (signed.key, where))
+
+    def also(self, key: PublicKey | Certificate, where: str, report: Report) -> None:
+        """SHA256SUMS is signed: by a key of the manifest, or by one that may sign it."""
+        if key.blob in self._keys:
+            return
+        if self._signers is None:
+            report.altered(where, f"signed by {_plain(key).fingerprint}, which signed nothing else here")
+            return
+        try:
+            self._signers.check(key, SUMS_NAMESPACE, self._principals, self._at_s)
+        except SignatureBad as error:
+            report.altered(where, str(error))
+
+    def judge(self, report: Report) -> Signatory | None:
+        """Find out whether every key may sign; what may not is a finding. Returns whose recording it is."""
+        signatory: Signatory | None = None
+        for index, (key, where) in enumerate(self._keys.values()):
+            plain = _plain(key)
+            if index == 0 and self._claimed and plain.line != self._claimed:
+                report.altered(where, f"names another key than the one that signed it ({plain.fingerprint})")
+            name = ""
+            if self._signers is not None:
+                try:
+                    name = self._signers.check(key, MANIFEST_NAMESPACE, self._principals, self._at_s)
+                except SignatureBad as error:
+                    report.altered(where, str(error))
+            elif index > 0:
+                report.altered(where, f"signed by another key ({plain.fingerprint}), which nobody vouches for")
+            if index == 0:
+                vouched_by = self._vouched_by if name else "nobody"
+                vouching = key.authority if isinstance(key, Certificate) else key
+                signatory = Signatory(vouching.fingerprint, plain.line, vouched_by, name)
+        return signatory
+
+
+def _plain(key: PublicKey | Certificate) -> PublicKey:
+    return key.key if isinstance(key, Certificate) else key
