@@ -26,7 +26,12 @@ def refused(text: str) -> str:
         ("[[led]]\nname = 'a'\n[[led]]\nname = 'a'", 'led#1, led#2: both are on the LED "a"'),
         ("[[haptic]]\ndevice = '/a'\n[[haptic]]\ndevice = '/a'", 'haptic#1, haptic#2: both are on the haptic of "/a"'),
         ("[[tone]]\ndevice = '/a'\n[[tone]]\ndevice = '/a'", 'tone#1, tone#2: both are on the tone of "/a"'),
-        ("[[tone]]\npwm = 'p'\n[[tone]]\npwm = 'p'", 'tone#1, tone#2: both are on the PWM channel "p"'),
+        (
+            "[[tone]]\npwm = 'pwmchip0/1'\n[[tone]]\npwm = 'pwmchip0/pwm1'",
+            "tone#1, tone#2: both are on the PWM channel pwmchip0/1",
+        ),
+        ("[[input]]\n[[input]]\nkey = 'KEY_CAMERA'\ngrab = false",
+         'input#1.grab, input#2.grab: both are on "/dev/input/event0": set both to false'),
     ],
 )  # fmt: skip
 def test_two_tables_on_one_thing_are_both_named(text: str, expected: str) -> None:
@@ -38,7 +43,8 @@ def test_two_tables_on_one_thing_are_both_named(text: str, expected: str) -> Non
     [
         "[[gpio]]\nline = 3\n[[gpio]]\nline = 3\nchip = '/dev/gpiochip1'",
         "[[gpio]]\nline = 3\n[[gpio]]\nline = '3'",  # a line may be called 3
-        "[[input]]\n[[input]]\nkey = 'KEY_CAMERA'",
+        "[[input]]\ngrab = false\n[[input]]\nkey = 'KEY_CAMERA'\ngrab = false",
+        "[[input]]\n[[input]]\ndevice = '/dev/input/event1'",
         "[[input]]\ndevice = '/e'\n[[haptic]]\ndevice = '/e'\n[[tone]]\ndevice = '/e'",  # one device can be all three
         "[[led]]\nname = 'a'\n[[led]]\nname = 'b'",
     ],
@@ -57,10 +63,11 @@ def test_an_indicator_without_a_target_is_refused(kind: str) -> None:
     [
         ("[[led]]\nname = 'a'\nchip = '/c'\nline = 1", "led.name, led.chip: drives two things"),
         ("[[haptic]]\ndevice = '/a'\nchip = '/c'\nline = 1", "haptic.device, haptic.chip: drives two things"),
-        ("[[tone]]\ndevice = '/a'\npwm = 'p'", "tone.device, tone.pwm: drives two things"),
+        ("[[tone]]\ndevice = '/a'\npwm = 'pwmchip0/0'", "tone.device, tone.pwm: drives two things"),
         ("[[led]]\nname = 'a'\nline = 1", "led.line: a line belongs to a chip"),
         ("[[led]]\nchip = '/c'", "led.chip: which line of it? set led.line"),
         ("[[led]]\nname = 'a/b'", 'led.name = "a/b": must be one name'),
+        ("[[tone]]\npwm = 'pwm0'", 'tone.pwm = "pwm0": must be a channel'),
     ],
 )
 def test_an_indicator_has_exactly_one_target(text: str, expected: str) -> None:

@@ -27,6 +27,7 @@ _RTSP = re.compile(
     r"rtsp://(?:[^/@\s]*@)?(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?:/\S*)?", re.ASCII
 )
 _ALSA = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_:,.=/-]*", re.ASCII)
+_PWM = re.compile(r"pwmchip[0-9]+/(?:pwm)?[0-9]+", re.ASCII)
 _KEY_NAME = re.compile(r"(KEY|BTN|SW)_[A-Z0-9_]+", re.ASCII)
 
 _VIDEO_SCHEMES = ("v4l2", "rtsp", "file", "lavfi")
@@ -121,6 +122,10 @@ def key_name(text: str) -> str:
     if _KEY_NAME.fullmatch(text):
         return ""
     return 'must be a name of the kernel\'s, as in "KEY_RECORD", "BTN_0" or "SW_CAMERA_LENS_COVER"'
+
+
+def pwm_channel(text: str) -> str:
+    return "" if _PWM.fullmatch(text) else 'must be a channel under /sys/class/pwm, as in "pwmchip0/1"'
 
 
 def order(text: str) -> str:

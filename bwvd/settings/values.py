@@ -102,7 +102,7 @@ _JUDGES: dict[type[c.Section], dict[str, Callable[[Any], str]]] = {
     c.Serial: {"port": grammar.absolute, "baud": _baud},
     c.Led: {"name": _or_empty(_file_name), **_PLACE},
     c.Haptic: {"device": _or_empty(grammar.absolute), **_PLACE},
-    c.Tone: {"device": _or_empty(grammar.absolute), **_PLACE},
+    c.Tone: {"device": _or_empty(grammar.absolute), "pwm": _or_empty(grammar.pwm_channel), **_PLACE},
     c.Power: {"supply": _or_empty(_file_name)},
     c.Metrics: {"textfile": _or_empty(_textfile)},
 }

@@ -23,6 +23,7 @@ def problems(config: Config, document: dict[str, Any]) -> Iterator[Problem]:
     yield from _gestures(config)
     yield from _targets(config, document)
     yield from _shared(config)
+    yield from _grabbed(config)
 
 
 def _unheard(document: dict[str, Any]) -> Iterator[Problem]:
@@ -80,6 +81,17 @@ def _shared(config: Config) -> Iterator[Problem]:
                 yield Problem(f"{first}, {name}", f"both are on {target}")
 
 
+def _grabbed(config: Config) -> Iterator[Problem]:
+    """Who grabs an input device has it alone: a second table on it would fail to open, or hear nothing."""
+    for index, entry in enumerate(config.input):
+        for later, other in enumerate(config.input[index + 1 :], index + 1):
+            if entry.device == other.device and (entry.grab or other.grab):
+                names = [numbered("input", number, len(config.input)) for number in (index, later)]
+                yield Problem(
+                    f"{names[0]}.grab, {names[1]}.grab", f"both are on {shown(entry.device)}: set both to false"
+                )
+
+
 def _target(kind: str, entry: Any) -> str:
     """What the table is about, in words; the same words for the same thing."""
     if getattr(entry, "chip", ""):
@@ -92,6 +104,6 @@ def _target(kind: str, entry: Any) -> str:
         case "led":
             return f"the LED {shown(entry.name)}"
         case "tone" if entry.pwm:
-            return f"the PWM channel {shown(entry.pwm)}"
+            return f"the PWM channel {entry.pwm.replace('/pwm', '/')}"
         case _:
             return f"the {kind} of {shown(entry.device)}"
