@@ -26,8 +26,10 @@ before_kb = locked_kb()
 held = bytearray(8 << 20)
 for at in range(0, len(held), 4096): held[at] = 1
 after_kb = locked_kb()
-print(json.dumps(dict(measures=measures, before_kb=before_kb, after_kb=after_kb, dumpable=ctypes.CDLL(None).prctl(3, 0, 0, 0, 0),
-      core=resource.getrlimit(resource.RLIMIT_CORE))))
+print(json.dumps(dict(
+    measures=measures, before_kb=before_kb, after_kb=after_kb,
+    dumpable=ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), core=resource.getrlimit(resource.RLIMIT_CORE),
+)))
 sys.stdout.flush()
 """
 CRASH = "import os, signal; os.kill(os.getpid(), signal.SIGABRT)"
