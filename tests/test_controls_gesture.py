@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bwvd.config import Gestures
 from bwvd.controls.control import Edge
 from bwvd.controls.gesture import Asked, ButtonReader, ContactFault, GestureEvent, LostEdges, Reader, order_of
-from bwvd.controls.switch import SwitchReader, gesture_reader
+from bwvd.controls.switch import gesture_reader
 from bwvd.messages import Order
 
 MS = 1_000_000
@@ -291,12 +291,6 @@ def test_a_switch_with_lost_edges_is_not_left_unheard() -> None:
     reader, _ = switch()
     events = reader.edge(Edge(False, S, lost=1)) + pass_time(reader, 2 * S)
     assert asked(events) == [(Order.RECORD, 1000), (Order.STOP, 1000)]
-
-
-def test_a_privacy_switch() -> None:
-    reader = SwitchReader(Gestures(press="mute"), DEBOUNCE)
-    events = reader.start(True, 0) + move(reader, (1000, False), until_ms=2000)
-    assert [order for order, _ in asked(events)] == [Order.MUTE, Order.UNMUTE]
 
 
 # --- properties -------------------------------------------------------------------------------------------------------

@@ -19,12 +19,13 @@ from bwvd.controls.control import ControlLost, ControlRefused
 from bwvd.controls.serial import WAITING_ANSWERS, Port, run_serial
 from bwvd.controls.serial_port import SerialPort
 from bwvd.controls.serial_protocol import ERR_BURST, LineReader, Ordered
-from bwvd.messages import Answer, Command, FaultChanged, Order
+from bwvd.messages import Answer, Command, Event, FaultChanged, Muted, Order, Recorded, State, StateChanged
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.line import VirtualLine
 from tests.controls_pty import Pty
 
 MockClock = trio.testing.MockClock
+RECORDING = StateChanged(State.RECORDING, State.STANDBY, 0, "gpio:record", "X-1")
 STATUS: Mapping[str, Any] = {"state": "standby", "recording": None}
 
 
@@ -58,8 +59,8 @@ class Recorder:
 @asynccontextmanager
 async def serving(
     port: Port, recorder: Recorder, clock: Clock | None = None
-) -> AsyncIterator[trio.MemorySendChannel[str]]:
-    events, tell = trio.open_memory_channel[str](10)
+) -> AsyncIterator[trio.MemorySendChannel[Event]]:
+    events, tell = trio.open_memory_channel[Event](10)
     async with trio.open_nursery() as nursery, events:
         await nursery.start(
             run_serial, port, recorder.send, clock or VirtualClock(), recorder.report, lambda: STATUS, tell
@@ -135,11 +136,11 @@ async def test_a_lost_line_is_a_fault_until_it_is_back(autojump_clock: MockClock
     async with serving(line, recorder) as events:
         assert recorder.told() == [("control:serial:virtual", True, "serial:virtual: no such file or directory")]
         for _ in range(100):
-            await events.send("EVT state standby -")  # nobody listens; the sender is not held up
+            await events.send(RECORDING)  # nobody listens; the sender is not held up
         line.plug()
         await trio.sleep(1)
         assert recorder.told()[1:] == [("control:serial:virtual", False, "")]
-        await events.send("EVT state recording X-1")
+        await events.send(RECORDING)
         assert await line.lines(1) == ["EVT state recording X-1"]
         line.hang_up()
         await trio.sleep(60)
@@ -156,9 +157,9 @@ async def test_events_and_answers_do_not_mix(autojump_clock: MockClock) -> None:
     async with serving(line, recorder) as events:
         for index in range(50):
             line.say(b"PING\n")
-            await events.send(f"EVT marker {index}")
+            await events.send(Recorded(str(index), 1, 0, closed=False))
         lines = await line.lines(100)
-    assert sorted(lines) == sorted(["OK"] * 50 + [f"EVT marker {index}" for index in range(50)])
+    assert sorted(lines) == sorted(["OK"] * 50 + [f"EVT opened {index}" for index in range(50)])
 
 
 # --- a real terminal --------------------------------------------------------------------------------------------------
@@ -171,7 +172,7 @@ async def test_a_real_line_hangs_up_and_returns(tmp_path: Path) -> None:
         async with serving(SerialPort(Serial(port=pty.port)), recorder, SystemClock()) as events:
             assert recorder.told() == [(fault, True, f"{pty.port}: No such file or directory")]
             pty.plug()
-            await events.send("EVT nobody hears this")
+            await events.send(Muted(True, 0, "nobody hears this"))
             await recorder.has_told(2)
             pty.say(b"RECORD\r\n")
             assert await pty.lines(1) == ["OK done record"]
@@ -181,8 +182,8 @@ async def test_a_real_line_hangs_up_and_returns(tmp_path: Path) -> None:
             await recorder.has_told(4)
             pty.say(b"\xff\xfe\nSTOP\n")
             assert await pty.lines(2) == ["ERR not printable ASCII", "OK done stop"]
-            await events.send("EVT state post_roll X-1")
-            assert await pty.lines(1) == ["EVT state post_roll X-1"]
+            await events.send(RECORDING)
+            assert await pty.lines(1) == ["EVT state recording X-1"]
     pty.close()
     assert [active for _, active, _ in recorder.told()][-2:] == [True, False]
 

@@ -20,9 +20,10 @@ from bwvd.controls.serial_protocol import (
     Ordered,
     Said,
     answer_line,
+    event_line,
     status_line,
 )
-from bwvd.messages import Command, Order
+from bwvd.messages import Command, Event, Order
 
 # Answers that wait for the recorder or for a slow line. A command never waits for them: when there is no room, the
 # command is still given and its answer is dropped.
@@ -45,7 +46,7 @@ async def run_serial(
     clock: Clock,
     report: Report,
     status: Callable[[], Mapping[str, Any]],
-    events: trio.MemoryReceiveChannel[str] | None = None,
+    events: trio.MemoryReceiveChannel[Event] | None = None,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -54,9 +55,9 @@ async def run_serial(
     Args:
         send: takes the commands; wrap it with `allowing` for a line that may not ask for everything.
         status: what STATUS answers, as `status --json` has it.
-        events: lines to send unasked (see `serial_protocol.event_line`), without their ends. They are taken at once
-            while there is no line, and as slowly as the line takes them otherwise: give it a bound and drop what does
-            not fit. Closed at the end.
+        events: what to tell the other end unasked; None for nothing. They are taken at once while there is no line,
+            and as slowly as the line takes them otherwise: give the channel a bound and drop what does not fit. It is
+            closed at the end.
 
     `task_status.started()` is called after the first attempt to open the port, whatever came of it.
     **Cancellation:** closes the port; answers that wait are dropped.
@@ -82,7 +83,7 @@ class _Attendance:
         self._line: CommandLine | None = None
         self._writing = trio.Lock()  # a line of text goes out whole
 
-    async def run(self, events: trio.MemoryReceiveChannel[str] | None) -> None:
+    async def run(self, events: trio.MemoryReceiveChannel[Event] | None) -> None:
         async with trio.open_nursery() as nursery:
             if events is not None:
                 nursery.start_soon(self._tell, events)
@@ -140,9 +141,12 @@ class _Attendance:
             async for answer in waiting:
                 await self._write(answer if isinstance(answer, str) else answer_line(await answer.wait()))
 
-    async def _tell(self, events: trio.MemoryReceiveChannel[str]) -> None:
+    async def _tell(self, events: trio.MemoryReceiveChannel[Event]) -> None:
         async with events:
-            async for text in events:
+            async for event in events:
+                text = event_line(event)
+                if text is None:
+                    continue
                 try:
                     await self._write(text)
                 except ControlLost:

@@ -23,30 +23,17 @@ from bwvd.controls.gesture import (
     GestureEvent,
     LostEdges,
     Reader,
-    order_of,
 )
 from bwvd.controls.rate import Rate
 from bwvd.messages import Order
 
 OFF_SETTLE_NS = 300_000_000  # a slide that is off for less was not put there
 
-# What each order's own position asks for when the switch leaves it. Others just end.
-_OFF = {
-    Order.RECORD: Order.STOP,
-    Order.MUTE: Order.UNMUTE,
-    Order.UNMUTE: Order.MUTE,
-    Order.SLEEP: Order.WAKE,
-    Order.WAKE: Order.SLEEP,
-}
-
 
 class SwitchReader:
-    """The positions of a switch. `gestures.press` says what on means; its other keys have no meaning for a switch."""
+    """The positions of a switch. It has no gestures to configure."""
 
-    def __init__(self, gestures: Gestures, debounce_ns: int) -> None:
-        on = order_of(gestures.press, "gestures.press")
-        self._on_order = Order.RECORD if on is Order.PRESS else on
-        self._off_order = _OFF.get(self._on_order) if self._on_order else None
+    def __init__(self, debounce_ns: int) -> None:
         self._settle_ns = max(debounce_ns, OFF_SETTLE_NS)
         self._raw = False
         self._raw_ns = 0
@@ -82,7 +69,7 @@ class SwitchReader:
         self._raw, self._raw_ns = edge.down, at_ns
         stormy = self._edges.note(at_ns, 1 + edge.lost)
         if self._storm:
-            self._calm_at_ns = max(self._edges.calm_at_ns, self._moves.calm_at_ns, at_ns + self._settle_ns)
+            self._calm_at_ns = self._calm_ns(at_ns)
             return events
         if edge.lost or edge.down is was_raw:
             events.append(LostEdges(at_ns, max(edge.lost, 1)))
@@ -90,7 +77,10 @@ class SwitchReader:
             self._turn_on(edge.at_ns, events)
         stormy = (edge.down and not was_raw and self._moves.note(at_ns)) or stormy
         if stormy:
-            self._begin_storm(at_ns, events)
+            self._storm = True
+            self._off_ns = NEVER
+            self._calm_at_ns = self._calm_ns(at_ns)
+            events.append(ContactFault("storm", active=True, at_ns=at_ns, detail="the switch rattles"))
         elif not edge.down and self._on:
             self._off_ns = at_ns + self._settle_ns
         return events
@@ -99,8 +89,10 @@ class SwitchReader:
         self._off_ns = NEVER
         if not self._on:
             self._on = True
-            if self._on_order is not None:
-                events.append(Asked(self._on_order, at_ns, "on"))
+            events.append(Asked(Order.RECORD, at_ns, "on"))
+
+    def _calm_ns(self, at_ns: int) -> int:
+        return max(self._edges.calm_at_ns, self._moves.calm_at_ns, at_ns + self._settle_ns)
 
     def gone(self, at_ns: int) -> list[GestureEvent]:
         self._off_ns = self._calm_at_ns = NEVER
@@ -112,20 +104,12 @@ class SwitchReader:
             events.append(ContactFault("storm", active=False, at_ns=at_ns))
         return events
 
-    def _begin_storm(self, at_ns: int, events: list[GestureEvent]) -> None:
-        self._storm = True
-        self._off_ns = NEVER
-        self._calm_at_ns = max(self._edges.calm_at_ns, self._moves.calm_at_ns, at_ns + self._settle_ns)
-        events.append(ContactFault("storm", active=True, at_ns=at_ns, detail="the switch rattles"))
-
     def expire(self, now_ns: int) -> list[GestureEvent]:
         events: list[GestureEvent] = []
         if self._off_ns <= now_ns:
             self._off_ns = NEVER
             self._on = False
-            if self._off_order is not None:
-                confirmed = self._off_order is Order.STOP
-                events.append(Asked(self._off_order, self._raw_ns, "off", confirmed=confirmed))
+            events.append(Asked(Order.STOP, self._raw_ns, "off", confirmed=True))
         if self._calm_at_ns <= now_ns:
             at_ns, self._calm_at_ns = self._calm_at_ns, NEVER
             self._storm = False
@@ -137,5 +121,5 @@ class SwitchReader:
 def gesture_reader(gestures: Gestures, mode: str, debounce_ns: int) -> Reader:
     """The reader for a control's configuration. ValueError, one line that names the key, if it can't be used."""
     if mode == "switch":
-        return SwitchReader(gestures, debounce_ns)
+        return SwitchReader(debounce_ns)
     return ButtonReader(gestures, debounce_ns)
