@@ -16,6 +16,7 @@ from bwvd.config import Config
 from bwvd.settings import document
 from bwvd.settings.nearest import did_you_mean
 from bwvd.settings.problem import Problem, shown
+from bwvd.settings.relations import GROUPS_IN_LOOP
 
 FOLDER = Path(__file__).parent / "profiles"
 
@@ -140,6 +141,9 @@ def _configured(clause: Clause, config: Config, storage_bytes: int | None) -> Va
 
 
 def _value(config: Config, path: str) -> Value:
+    if path == "video.keyframe_s" and config.video.encoder == "copy":
+        # The camera decides when it makes key frames. Only this much is sure: who copies refuses longer groups.
+        return config.loop.seconds / GROUPS_IN_LOOP
     table, _, key = path.partition(".")
     value: Value = getattr(getattr(config, table), key)
     return value
