@@ -36,13 +36,20 @@ class Failure(click.ClickException):
 
 def _config_option(command: Command) -> Command:
     return click.option(
-        "-c", "--config", "config_path", default=DEFAULT_CONFIG, show_default=True, help="Configuration file.",
+        "-c",
+        "--config",
+        "config_path",
+        default=DEFAULT_CONFIG,
+        show_default=True,
+        help="Configuration file.",
         metavar="FILE",
     )(command)
 
 
 def _json_option(command: Command) -> Command:
-    return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout and nothing else.")(command)
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout and nothing else.")(
+        command
+    )
 
 
 def _load(path: str) -> Config:
@@ -93,7 +100,9 @@ def run(config_path: str) -> None:
 @click.option("--loop", "loop_s", default=30.0, show_default=True, help="Length of the loop in seconds.")
 @click.option("--record", "record_s", default=5.0, show_default=True, help="With --headless: seconds to record.")
 @click.option("--source", default="", help="A video source instead of the synthetic camera, e.g. v4l2:/dev/video0.")
-@click.option("--keep", "folder", default="", metavar="DIR", help="Where the evidence goes; default: a temporary folder.")
+@click.option(
+    "--keep", "folder", default="", metavar="DIR", help="Where the evidence goes; default: a temporary folder."
+)
 def demo(headless: bool, loop_s: float, record_s: float, source: str, folder: str) -> None:
     """Try it: a synthetic camera and microphone, no configuration, no root."""
     from bwvd.demo import run_demo
@@ -288,7 +297,9 @@ def verify(
 @_config_option
 @click.argument("rec")
 @click.option("-o", "--output", required=True, metavar="FILE", help="The MP4 to write; must not exist.")
-@click.option("--identity", "identities", multiple=True, metavar="FILE", help="age identity or SSH key to decrypt with.")
+@click.option(
+    "--identity", "identities", multiple=True, metavar="FILE", help="age identity or SSH key to decrypt with."
+)
 @click.option("--from", "from_s", type=float, metavar="S", help="Begin at the key frame at or before S seconds.")
 @click.option("--to", "to_s", type=float, metavar="S", help="End at S seconds.")
 @click.option("--proof", metavar="FILE.zip", help="Also write the untouched recording with all that proves it.")

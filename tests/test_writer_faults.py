@@ -1,0 +1,162 @@
+"""The storage says no at every single operation of a recording: what was captured is kept, or named as lost."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+import trio
+import trio.testing
+
+from bwvd.evidence import records
+from bwvd.messages import FaultChanged
+from bwvd.testing.camera import VirtualCamera
+from bwvd.testing.clock import VirtualClock
+from bwvd.testing.storage import VirtualVolume
+from tests.rig import Rig, configuration
+
+RATE = 10
+
+
+def _rig(volume: VirtualVolume, **sections: dict[str, object]) -> Rig:
+    clock = VirtualClock()
+    sections.setdefault("loop", {"seconds": 3})
+    sections.setdefault("recording", {"post_roll_s": 0})
+    camera = VirtualCamera(clock, rate=RATE, gop_frames=RATE)
+    return Rig(config=configuration(**sections), clock=clock, camera=camera, volume=volume)
+
+
+async def _shift(rig: Rig, fault: VirtualVolume, nth: int, error: int) -> tuple[int, int]:
+    """Loop, press, six seconds, stop, with one fault at the nth operation after the press. The frames of the span."""
+    async with rig.running() as daemon:
+        await trio.sleep(5.5)
+        daemon.hub.faults.clear()
+        fault.fail(error, nth=nth)
+        pressed = await rig.press()
+        assert pressed.ok
+        first = daemon.recorder.current
+        await trio.sleep(6)
+        await rig.stop()
+        await rig.closed()
+        assert first is not None
+        return first.frames, len(daemon.hub.faults)
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.EROFS])
+async def test_an_error_at_any_operation_loses_no_frame(error: int, autojump_clock: trio.testing.MockClock) -> None:
+    """Invariant 4, 6: after an I/O error the recording goes on in a new one that names it, without a hole.
+
+    Never is a failed sync taken for a success: what the broken-off recording acknowledges is there.
+    """
+    nth = 0
+    struck = True
+    while struck:
+        nth += 1
+        volume = VirtualVolume()
+        rig = _rig(volume)
+        handed, faults = await _shift(rig, volume, nth, error)
+        struck = any(isinstance(event, FaultChanged) and event.name == "storage" for event in rig.events)
+        recordings = rig.recordings()
+        numbers: list[int] = []
+        for recording in recordings:
+            if "manifest.jsonl" not in volume.names(f"recordings/{recording}"):
+                continue  # the fault struck while it was being made
+            if any(isinstance(record, records.Segment) for record in rig.signed(recording)):
+                numbers += [number for number, _ in rig.frames(recording)]
+        whole = sorted(set(numbers))
+        assert whole == list(range(whole[0], whole[0] + handed)), f"operation {nth}"
+        assert faults == 0, "the fault is over when the storage takes again"
+        serials = [int(recording[-6:]) for recording in recordings]
+        assert serials == list(range(1, len(serials) + 1)), "gapless"
+        if len(recordings) > 1 and struck:
+            opening = rig.signed(recordings[-1])[0]
+            assert isinstance(opening, records.Open)
+            assert opening.continues or opening.pre_event.got_s >= 3
+    assert nth > 40
+
+
+async def test_no_room_at_any_operation_closes_the_recording_signed(autojump_clock: trio.testing.MockClock) -> None:
+    """Invariants 8 and 12: a full flash refuses; what was acknowledged stays, and the recording is closed and signed."""
+    nth = 0
+    struck = True
+    closed = 0
+    while struck:
+        nth += 1
+        volume = VirtualVolume()
+        rig = _rig(volume)
+        await _shift(rig, volume, nth, errno.ENOSPC)
+        struck = any(isinstance(event, FaultChanged) and event.name == "storage" for event in rig.events)
+        for recording in rig.recordings():
+            names = volume.names(f"recordings/{recording}")
+            if "manifest.jsonl" not in names:
+                continue
+            manifest = rig.signed(recording)
+            close = manifest[-1]
+            if not manifest or not isinstance(close, records.Close):
+                continue  # struck before the first record was whole: recovery names it at the next start
+            closed += close.reason == "storage_full"
+            segments = [record for record in manifest if isinstance(record, records.Segment)]
+            assert close.segments == len(segments)
+            stored = [name for name in names if name.endswith(".m4s")]
+            assert stored == [segment.file for segment in segments], f"operation {nth}: nothing that no line names"
+    assert closed > 20
+
+
+async def test_a_stall_of_ten_seconds_loses_no_frame(autojump_clock: trio.testing.MockClock) -> None:
+    """Invariant 10: the flash stalls, the camera does not notice."""
+    volume = VirtualVolume()
+    rig = _rig(volume)
+    async with rig.running() as daemon:
+        await trio.sleep(5)
+        volume.stall(10, kind="sync", nth=5)
+        await rig.press()
+        await trio.sleep(20)
+        await rig.stop()
+        await rig.closed()
+        assert daemon.recorder.frames_lost == 0
+    (recording,) = rig.recordings()
+    numbers = [number for number, _ in rig.frames(recording)]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert not [record for record in rig.manifest(recording) if isinstance(record, records.Gap)]
+    assert max(record.gops for record in rig.manifest(recording) if isinstance(record, records.Segment)) >= 9
+
+
+async def test_a_longer_stall_loses_whole_gops_and_names_them(autojump_clock: trio.testing.MockClock) -> None:
+    """Invariants 4 and 10: the backlog is bounded in bytes; what it can't take is a gap record, and nothing else."""
+    volume = VirtualVolume()
+    rig = _rig(volume, storage={"backlog_bytes": 40_000})
+    async with rig.running() as daemon:
+        await trio.sleep(5)
+        volume.stall(60, kind="sync", nth=5)
+        await rig.press()
+        await trio.sleep(80)
+        await rig.stop()
+        await rig.closed()
+        lost = daemon.recorder.frames_lost
+    (recording,) = rig.recordings()
+    gaps = [record for record in rig.manifest(recording) if isinstance(record, records.Gap)]
+    assert gaps
+    assert {gap.cause for gap in gaps} == {"backlog_full"}
+    assert sum(gap.frames for gap in gaps) == lost > 0
+    numbers = [number for number, _ in rig.frames(recording)]
+    missing = set(range(numbers[0], numbers[-1] + 1)) - set(numbers)
+    assert len(missing) == lost
+    assert lost % RATE == 0, "whole GOPs"
+    assert numbers == sorted(set(numbers))
+
+
+async def test_a_gap_at_the_very_end_is_named_too(autojump_clock: trio.testing.MockClock) -> None:
+    """Invariant 4: the recording ends while the backlog is full."""
+    volume = VirtualVolume()
+    rig = _rig(volume, storage={"backlog_bytes": 40_000})
+    async with rig.running() as daemon:
+        await trio.sleep(5)
+        volume.stall(60, kind="sync", nth=5)
+        await rig.press()
+        await trio.sleep(50)
+        await rig.stop()
+        await rig.closed()
+        lost = daemon.recorder.frames_lost
+    (recording,) = rig.recordings()
+    gaps = [record for record in rig.manifest(recording) if isinstance(record, records.Gap)]
+    assert sum(gap.frames for gap in gaps) == lost > 0
