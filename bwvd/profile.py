@@ -111,9 +111,11 @@ def broken(profile: Profile, config: Config) -> Iterator[Problem]:
         found = _configured(clause, config, None)
         if found is not None and not _holds(clause, found):
             values = " + ".join(shown(_value(config, key)) for key in clause.keys)
+            copied = "video.keyframe_s" in clause.keys and config.video.encoder == "copy"
+            why = "; a copied camera's key frames may be a fifth of the loop apart" if copied else ""
             yield Problem(
                 f"{clause.name} = {values}",
-                f"profile {profile.name} requires {clause.required}: {clause.text} ({clause.source})",
+                f"profile {profile.name} requires {clause.required}: {clause.text} ({clause.source}){why}",
             )
 
 

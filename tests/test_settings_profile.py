@@ -113,7 +113,9 @@ def test_an_upper_bound_counts_what_is_held_and_not_only_what_is_asked(name: str
 def test_a_camera_that_is_copied_counts_with_the_longest_groups_it_may_make() -> None:
     """Invariant 2: its own key frames may be a fifth of the loop apart, whatever `video.keyframe_s` says."""
     copy = "[video]\nencoder = 'copy'\n[loop]\nseconds = {}"
-    assert refused("imy-15", copy.format(14)).startswith("loop.seconds + video.keyframe_s = 14 + 2.8: ")
+    message = refused("imy-15", copy.format(14))
+    assert message.startswith("loop.seconds + video.keyframe_s = 14 + 2.8: ")
+    assert message.endswith("; a copied camera's key frames may be a fifth of the loop apart")
     assert with_profile("imy-15", copy.format(12.5)).loop.seconds == 12.5
 
 
