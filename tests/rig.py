@@ -111,7 +111,7 @@ class Rig:
 
     async def wait_for(self, true: Callable[[], bool], step_s: float = 0.05) -> None:
         """Move virtual time until something is so."""
-        while not true():
+        while not true():  # noqa: ASYNC110  whatever it is, it has no event; the time is virtual
             await trio.sleep(step_s)
 
     async def closed(self) -> None:
@@ -138,14 +138,26 @@ class Rig:
         assert not strict or reader.problems == []
         return [record for record in signed if isinstance(record, records.Record)]
 
-    def frames(self, recording: str) -> list[tuple[int, float]]:
-        """The number in every decoded frame, with its time in seconds."""
-        manifest = self.signed(recording)
+    def media(self, recording: str, epoch: int = 1) -> io.BytesIO:
+        """Init segment and media segments of one epoch, as a file."""
         data = bytearray()
-        for record in manifest:
-            if isinstance(record, records.Open):
+        for record in self.signed(recording):
+            if (isinstance(record, records.Open) and epoch == 1) or (
+                isinstance(record, records.Init) and record.epoch == epoch
+            ):
                 data += base64.b64decode(record.init)
-            if isinstance(record, records.Segment):
+            if isinstance(record, records.Segment) and record.epoch == epoch:
                 data += self.volume.read(f"recordings/{recording}/{record.file}")
-        with av.open(io.BytesIO(bytes(data)), "r") as container:
+        return io.BytesIO(bytes(data))
+
+    def frames(self, recording: str, epoch: int = 1) -> list[tuple[int, float]]:
+        """The number in every decoded frame, with its time in seconds."""
+        with av.open(self.media(recording, epoch), "r") as container:
             return [(frame_number(frame), float(frame.time or 0)) for frame in container.decode(video=0)]
+
+    def sound_span(self, recording: str) -> tuple[float, float]:
+        """Seconds of the first packet of sound, and of the end of the last."""
+        with av.open(self.media(recording), "r") as container:
+            stream = container.streams.audio[0]
+            times = [packet.pts for packet in container.demux(stream) if packet.pts is not None]
+            return times[0] / stream.rate, (times[-1] + 1024) / stream.rate

@@ -47,6 +47,10 @@ class Loop:
     def __len__(self) -> int:
         return len(self._gops)
 
+    def held(self) -> tuple[Gop, ...]:
+        """What is in the loop, oldest first."""
+        return tuple(self._gops)
+
     @property
     def held_ns(self) -> int:
         """From the oldest held frame to the end of the newest."""

@@ -198,9 +198,10 @@ class Recorder:
         if event.device == "camera":
             # What is complete goes first: the sound that comes from here on stands alone.
             self._take(self._assembler.ready(now_ns), now_ns)
+            if self.video is not None:
+                self._gap_cause = event.reason  # the first one: later ones only say that it is still gone
             self.video = None
             self._assembler.has_camera = False
-            self._gap_cause = event.reason
         else:
             if self.audio is not None and self.current and self._wants_sound():
                 self._note(SoundSwitched(False, event.at_ns, event.reason))
