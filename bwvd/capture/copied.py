@@ -65,11 +65,10 @@ class CopiedVideo:
                 extradata = bytes(context.extradata)
                 self._sets = self._form.parameter_sets(extradata, self._form.units(extradata))
 
-    def feed(self, packet: av.Packet[Any], moment: Moment, out: Out) -> None:
+    def feed(self, packet: av.Packet[Any], base: Fraction, moment: Moment, out: Out) -> None:
         """Raises: SourceRefused when key frames are too far apart."""
         if not packet.size and packet.dts is None:
             return  # the end of the container
-        base = packet.time_base
         placed = self._times.place(to_ns(packet.pts, base), to_ns(packet.dts, base), *moment, reorder=True)
         self._losses.frame(placed, moment.mono_ns)
         # One copy that is ours: the packet may be the driver's buffer. It is wiped below.

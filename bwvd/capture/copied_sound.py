@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import av
@@ -11,9 +12,9 @@ from av.audio.stream import AudioStream
 
 from bwvd.capture.assemble import Assembler
 from bwvd.capture.init import init_of_stream
-from bwvd.capture.moment import to_ns
+from bwvd.capture.moment import Moment, to_ns
 from bwvd.capture.source import AUDIO_BATCH_NS, AudioGate
-from bwvd.capture.timeline import MS
+from bwvd.capture.timeline import MS, Stamps
 from bwvd.messages import NS, MediaEvent, MediaGap, SourceUp, Track
 
 Out = Callable[[MediaEvent], None]
@@ -61,14 +62,17 @@ class CopiedSound:
             channels=stream.codec_context.layout.nb_channels,
         )
 
-    def feed(self, packet: av.Packet[Any], start_ns: int | None, arrival_ns: int, out: Out) -> None:
-        """Take a packet that begins at `start_ns` (None: no believable stamp)."""
+    def feed(self, packet: av.Packet[Any], base: Fraction, stamps: Stamps, moment: Moment, out: Out) -> None:
+        """Take a packet; base: of its stamps, which `stamps` brings to CLOCK_MONOTONIC."""
+        if not packet.size:
+            return  # the end of the container
+        start_ns = stamps.monotonic(to_ns(packet.pts, base), *moment)
         if not self._told:
             self._told = True
             out(SourceUp("microphone", self._track))
-        duration_ns = to_ns(packet.duration, packet.time_base) or 0
+        duration_ns = to_ns(packet.duration, base) or 0
         samples = round(duration_ns * self._rate / NS) or _FRAME
-        at_ns = self._place(start_ns, arrival_ns, samples, out)
+        at_ns = self._place(start_ns, moment.mono_ns, samples, out)
         if at_ns is None:
             return
         end_ns = self._next_ns()

@@ -44,7 +44,7 @@ class EncodedVideo:
         self._bad = 0  # packets that could not be decoded since the last frame
         self.frames = 0
 
-    def feed(self, packet: av.Packet[VideoStream], moment: Moment, out: Out) -> None:
+    def feed(self, packet: av.Packet[VideoStream], base: Fraction, moment: Moment, out: Out) -> None:
         """Raises: DeviceLost, SourceRefused."""
         try:
             frames = packet.decode()
@@ -52,7 +52,6 @@ class EncodedVideo:
             self._bad += 1  # told when the next frame says where it was
             return
         for frame in frames:
-            base = frame.time_base or packet.time_base
             self._frame(frame, to_ns(frame.pts if frame.pts is not None else packet.pts, base), moment, out)
 
     def _frame(self, frame: av.VideoFrame, stamp_ns: int | None, moment: Moment, out: Out) -> None:

@@ -13,8 +13,9 @@ from av.codec.context import Flags
 
 from bwvd.capture.assemble import Assembler
 from bwvd.capture.init import InitSegment
+from bwvd.capture.moment import Moment, to_ns
 from bwvd.capture.source import AUDIO_BATCH_NS, AudioGate, DeviceLost, SourceRefused
-from bwvd.capture.timeline import SoundClock
+from bwvd.capture.timeline import SoundClock, Stamps
 from bwvd.config import Audio
 from bwvd.messages import NS, MediaEvent, MediaGap, SourceUp, Track
 
@@ -110,7 +111,17 @@ class EncodedSound:
         self._batches = Assembler()
         self._end_ns: int | None = None  # of the last sample that was kept
 
-    def feed(self, frame: av.AudioFrame, start_ns: int | None, arrival_ns: int, out: Out) -> None:
+    def feed(self, packet: av.Packet[AudioStream], base: Fraction, stamps: Stamps, moment: Moment, out: Out) -> None:
+        """Take a packet; base: of its stamps, which `stamps` brings to CLOCK_MONOTONIC."""
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            return  # the samples that are missing are a hole in the count of those that follow
+        for frame in frames:
+            ticks = frame.pts if frame.pts is not None else packet.pts
+            self.take(frame, stamps.monotonic(to_ns(ticks, base), *moment), moment.mono_ns, out)
+
+    def take(self, frame: av.AudioFrame, start_ns: int | None, arrival_ns: int, out: Out) -> None:
         """Take a raw frame that begins at `start_ns` (None: no believable stamp)."""
         if self._clock is None:
             self._clock = SoundClock(frame.sample_rate)
@@ -125,9 +136,9 @@ class EncodedSound:
             return
         while self._held:
             held = self._held.popleft()
-            self._take(held.frame, held.start_ns, since, out)
+            self._account(held.frame, held.start_ns, since, out)
             wipe_frame(held.frame)
-        self._take(frame, start_ns, since, out)
+        self._account(frame, start_ns, since, out)
 
     def finish(self, out: Out) -> None:
         """Deliver what is left."""
@@ -155,7 +166,7 @@ class EncodedSound:
         while self._held[0].start_ns < start_ns - HELD_NS:
             wipe_frame(self._held.popleft().frame)
 
-    def _take(self, frame: av.AudioFrame, start_ns: int | None, since: int, out: Out) -> None:
+    def _account(self, frame: av.AudioFrame, start_ns: int | None, since: int, out: Out) -> None:
         clock = self._clock
         assert clock is not None  # noqa: S101 - made by feed
         skip = 0

@@ -47,46 +47,32 @@ class Playback:
     """The time line of something that is played: one for all tracks of the container."""
 
     def __init__(self, begin_ns: int) -> None:
-        """begin_ns: CLOCK_MONOTONIC at which the first sample is due."""
-        self._begin_ns = begin_ns
+        """begin_ns: CLOCK_MONOTONIC at which the first packet is due."""
+        self._last_ns = begin_ns
         self._offset_ns: int | None = None
 
+    def due(self, stamp_ns: int) -> int:
+        """When a packet is due, in the order of the file. Stamps that begin anew go on from the packet before."""
+        if self._offset_ns is None or not -NS <= stamp_ns + self._offset_ns - self._last_ns <= LONGEST_HOLE_NS:
+            self._offset_ns = self._last_ns - stamp_ns
+        self._last_ns = stamp_ns + self._offset_ns
+        return self._last_ns
+
     def monotonic(self, stamp_ns: int | None, arrival_ns: int, unix_ns: int) -> int | None:  # noqa: ARG002 - of Stamps
-        if stamp_ns is None:
+        if stamp_ns is None or self._offset_ns is None:
             return None
-        if self._offset_ns is None:
-            self._offset_ns = self._begin_ns - stamp_ns
         return stamp_ns + self._offset_ns
 
     def late(self, by_ns: int) -> None:
         """Put everything that follows off: it could not be played in time."""
         if self._offset_ns is not None:
             self._offset_ns += by_ns
+            self._last_ns += by_ns
 
     def again(self, length_ns: int) -> None:
         """The same stamps begin again, `length_ns` of media later."""
         if self._offset_ns is not None:
             self._offset_ns += length_ns
-
-
-class PlayedSound:
-    """The stamps of the sound in something that is played: a new beginning of the stamps goes on from the end."""
-
-    def __init__(self, playback: Playback) -> None:
-        self._playback = playback
-        self._last_ns: int | None = None
-        self._shift_ns = 0
-
-    def monotonic(self, stamp_ns: int | None, arrival_ns: int, unix_ns: int) -> int | None:
-        found = self._playback.monotonic(stamp_ns, arrival_ns, unix_ns)
-        if found is None:
-            return None
-        if self._last_ns is not None:
-            jump = found + self._shift_ns - self._last_ns
-            if not -NS <= jump <= LONGEST_HOLE_NS:
-                self._shift_ns -= jump
-        self._last_ns = found + self._shift_ns
-        return self._last_ns
 
 
 class KernelStamps:
