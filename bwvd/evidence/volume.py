@@ -49,7 +49,14 @@ class PosixFile:
 
     def sync(self) -> None:
         with self._failing():
-            os.fdatasync(self._fd)
+            try:
+                os.fdatasync(self._fd)
+            except OSError:
+                # The kernel calls the pages clean now, whether they are on the medium or not. Without them, who reads
+                # the file next sees what the medium holds.
+                with suppress(OSError):
+                    os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+                raise
 
     def close(self) -> None:
         if self._fd >= 0:
