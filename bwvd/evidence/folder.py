@@ -10,15 +10,18 @@ import hashlib
 import io
 import os
 import stat
+import threading
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Protocol
+from typing import IO, Any, Protocol
 
 from bwvd.evidence.errors import one_line
-from bwvd.evidence.regular import kind_of, open_regular
+from bwvd.evidence.regular import kind_of, open_regular, read_bounded
 
-CHUNK = 1_048_576  # bytes hashed at once: hashlib lets other threads run meanwhile
+CHUNK = 262_144  # bytes read at once: fits the processor's cache
+
+_threads = threading.local()
 
 
 class Folder(Protocol):
@@ -34,8 +37,8 @@ class Folder(Protocol):
         """Bytes of a regular file. Raises: OSError."""
         ...
 
-    def open(self, name: str) -> BinaryIO:
-        """A regular file for reading. Raises: OSError that says what is wrong with `name`."""
+    def open(self, name: str) -> io.RawIOBase:
+        """A regular file for reading, unbuffered. Raises: OSError that says what is wrong with `name`."""
         ...
 
 
@@ -70,8 +73,8 @@ class DirectoryFolder:
             raise OSError(errno.EPERM, f"{kind_of(status.st_mode)}, not a regular file", name)
         return status.st_size
 
-    def open(self, name: str) -> BinaryIO:
-        return io.BufferedReader(open_regular(plain_name(name), folder=self._fd), CHUNK)
+    def open(self, name: str) -> io.RawIOBase:
+        return open_regular(plain_name(name), folder=self._fd)
 
 
 class ZipFolder:
@@ -95,10 +98,10 @@ class ZipFolder:
     def size(self, name: str) -> int:
         return self._info(name).file_size
 
-    def open(self, name: str) -> BinaryIO:
+    def open(self, name: str) -> io.RawIOBase:
         info = self._info(name)
         try:
-            return io.BufferedReader(_Member(self._archive.open(info)), CHUNK)
+            return _Member(self._archive.open(info))
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
             raise OSError(errno.EIO, f"can't be read from the archive: {one_line(error)}", name) from None
 
@@ -143,23 +146,21 @@ class _Member(io.RawIOBase):
 
 
 def digest(folder: Folder, name: str) -> tuple[int, str]:
-    """Size and SHA-256 (hex) of a file. Raises: OSError."""
+    """Size and SHA-256 (hex) of a file, in pieces during which other threads run. Raises: OSError."""
+    buffer = memoryview(_buffer())
     sha256 = hashlib.sha256()
     size = 0
     with folder.open(name) as file:
-        while chunk := file.read(CHUNK):
-            sha256.update(chunk)
-            size += len(chunk)
+        while count := file.readinto(buffer):
+            sha256.update(buffer[:count])
+            size += count
     return size, sha256.hexdigest()
 
 
 def read_file(folder: Folder, name: str, limit: int) -> bytes:
     """The whole of a file of at most `limit` bytes. Raises: OSError; EFBIG if it is larger."""
     with folder.open(name) as file:
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise OSError(errno.EFBIG, f"larger than {limit} bytes", name)
-    return data
+        return read_bounded(file, limit, name)
 
 
 def plain_name(name: str) -> str:
@@ -175,3 +176,11 @@ def _kind(entry: os.DirEntry[str]) -> str:
     if entry.is_dir(follow_symlinks=False):
         return "a folder"
     return kind_of(entry.stat(follow_symlinks=False).st_mode) or "not a regular file"
+
+
+def _buffer() -> bytearray:
+    """This thread's own, kept: fresh pages for each file would cost a fifth of the time."""
+    buffer: bytearray | None = getattr(_threads, "buffer", None)
+    if buffer is None:
+        buffer = _threads.buffer = bytearray(CHUNK)
+    return buffer

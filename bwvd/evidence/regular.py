@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from io import FileIO
+from io import FileIO, RawIOBase
 from pathlib import Path
 
 
@@ -46,7 +46,7 @@ def read_regular(path: str | Path, limit: int, *, folder: int | None = None, fol
         return read_bounded(file, limit, path)
 
 
-def read_bounded(file: FileIO, limit: int, path: str | Path) -> bytes:
+def read_bounded(file: RawIOBase, limit: int, path: str | Path) -> bytes:
     """What is left of an open file, if it is at most `limit` bytes.
 
     Raises: OSError; EFBIG if it is larger.

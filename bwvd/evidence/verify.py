@@ -13,7 +13,7 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from bwvd.evidence import records
 from bwvd.evidence.contents import Contents, Named, Progress, conveniences_of, segment_label, unfinished_names
@@ -302,7 +302,7 @@ def signers_beside(recording: Path) -> tuple[AllowedSigners | None, str]:
 class _Hashing(io.RawIOBase):
     """Passes a file through and keeps its SHA-256."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: io.RawIOBase) -> None:
         self._file = file
         self.sha256 = hashlib.sha256()
 
@@ -310,10 +310,9 @@ class _Hashing(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:  # the type of a writable buffer has a name only from Python 3.12 on
-        data = self._file.read(len(buffer))
-        buffer[: len(data)] = data
-        self.sha256.update(data)
-        return len(data)
+        count = self._file.readinto(buffer) or 0
+        self.sha256.update(memoryview(buffer)[:count])
+        return count
 
 
 def _found_text(found: records.Found) -> str:
