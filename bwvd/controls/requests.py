@@ -1,0 +1,84 @@
+"""The requests of the control socket: one JSON object a line. Pure.
+
+{"cmd": "record"}   {"cmd": "mark", "label": "…"}   {"cmd": "assign", "officer": "…"}   {"cmd": "status"}   …
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from bwvd.messages import Answer, Order
+
+MAX_REQUEST_BYTES = 65_536  # a signed receipt with thousands of segments fits
+MAX_TEXT_CHARS = 1000
+
+# The orders of the socket, and the key that holds their text.
+ORDERS = {
+    "record": (Order.RECORD, ""),
+    "press": (Order.PRESS, ""),
+    "stop": (Order.STOP, ""),
+    "mark": (Order.MARK, "label"),
+    "sleep": (Order.SLEEP, ""),
+    "wake": (Order.WAKE, ""),
+    "mute": (Order.MUTE, ""),
+    "unmute": (Order.UNMUTE, ""),
+    "assign": (Order.ASSIGN, "officer"),
+}
+
+
+class BadRequest(Exception):
+    """The text is one line for the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """A request for an order."""
+
+    order: Order
+    text: str
+
+
+def parse_request(line: bytes) -> tuple[str, dict[str, Any]]:
+    """The command's name and the whole request. Raises BadRequest."""
+    try:
+        request = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest("a request is one JSON object a line") from error
+    if not isinstance(request, dict):
+        raise BadRequest("a request is one JSON object a line")
+    name = request.get("cmd")
+    if not isinstance(name, str) or not name:
+        raise BadRequest('a request has a "cmd"')
+    return name, request
+
+
+def parse_order(name: str, request: dict[str, Any]) -> Ordered:
+    """The order of a request whose name is in ORDERS. Raises BadRequest."""
+    order, key = ORDERS[name]
+    for other in request:
+        if other not in ("cmd", key):
+            raise BadRequest(f"{name} takes no {shown(other)}")
+    text = request.get(key, "") if key else ""
+    if not isinstance(text, str) or not text.isprintable() or len(text) > MAX_TEXT_CHARS:
+        raise BadRequest(f'"{key}" is one line of up to {MAX_TEXT_CHARS} printable characters')
+    return Ordered(order, text.strip())
+
+
+def shown(text: str) -> str:
+    """A stranger's text, quoted, short and on one line."""
+    return json.dumps(text if len(text) <= 40 else text[:40] + "…")
+
+
+def answer_reply(answer: Answer) -> dict[str, Any]:
+    said = {"text": answer.text} if answer.ok else {"error": answer.text}
+    return {"ok": answer.ok, **said, "recording": answer.recording}
+
+
+def error_reply(text: str) -> dict[str, Any]:
+    return {"ok": False, "error": text}
+
+
+def encode_reply(reply: dict[str, Any]) -> bytes:
+    return json.dumps(reply, ensure_ascii=True, separators=(",", ":")).encode("ascii") + b"\n"
