@@ -129,7 +129,19 @@ class Led(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     name: str = ""  # as under /sys/class/leds
     device: str = ""
-    led: str = "LED_MISC"  # of `device`: LED_NUML, LED_CAPSL, LED_SCROLLL, LED_MUTE, LED_MISC, …
+    led: Literal[
+        "LED_NUML",
+        "LED_CAPSL",
+        "LED_SCROLLL",
+        "LED_COMPOSE",
+        "LED_KANA",
+        "LED_SLEEP",
+        "LED_SUSPEND",
+        "LED_MUTE",
+        "LED_MISC",
+        "LED_MAIL",
+        "LED_CHARGING",
+    ] = "LED_MISC"  # of `device`
     chip: str = ""
     line: int | str = 0
     active_low: bool = False

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
@@ -15,7 +16,7 @@ from bwvd.feedback.haptic import open_haptic
 from bwvd.feedback.indicators import indicators
 from bwvd.feedback.input_output import RUMBLE_MS
 from bwvd.feedback.lamp import IndicatorLost, Lamp
-from bwvd.feedback.led import open_led
+from bwvd.feedback.led import LED_CODES, open_led
 from bwvd.feedback.tone import open_tone
 from bwvd.testing.lamp import VirtualLamp
 
@@ -305,8 +306,10 @@ def test_an_input_device_without_the_thing_is_refused_and_closed() -> None:
     with pytest.raises(IndicatorLost, match=r"led:event7:LED_CAPSL: /dev/input/event7: has no LED_CAPSL$"):
         open_led(Led(device="/dev/input/event7", led="LED_CAPSL"), opener=lambda _: device)
     assert device.closed
-    with pytest.raises(IndicatorLost, match="no such LED"):
-        open_led(Led(device="/dev/input/event7", led="LED_BLUE"), opener=lambda _: device)
+
+
+def test_every_led_that_can_be_configured_has_its_code() -> None:
+    assert list(LED_CODES) == list(get_args(get_type_hints(Led)["led"]))
 
 
 @pytest.mark.parametrize("kind", ["absent", "plain"])

@@ -24,6 +24,7 @@ def refused(text: str) -> str:
         ("[[input]]\n[[input]]", 'input#1, input#2: both are on KEY_RECORD of "/dev/input/event0"'),
         ("[[serial]]\n[[serial]]\nbaud = 9600", 'serial#1, serial#2: both are on "/dev/ttyS1"'),
         ("[[led]]\nname = 'a'\n[[led]]\nname = 'a'", 'led#1, led#2: both are on the LED "a"'),
+        ("[[led]]\ndevice = '/e'\n[[led]]\ndevice = '/e'", 'led#1, led#2: both are on LED_MISC of "/e"'),
         ("[[haptic]]\ndevice = '/a'\n[[haptic]]\ndevice = '/a'", 'haptic#1, haptic#2: both are on the haptic of "/a"'),
         ("[[tone]]\ndevice = '/a'\n[[tone]]\ndevice = '/a'", 'tone#1, tone#2: both are on the tone of "/a"'),
         (
@@ -47,6 +48,7 @@ def test_two_tables_on_one_thing_are_both_named(text: str, expected: str) -> Non
         "[[input]]\n[[input]]\ndevice = '/dev/input/event1'",
         "[[input]]\ndevice = '/e'\n[[haptic]]\ndevice = '/e'\n[[tone]]\ndevice = '/e'",  # one device can be all three
         "[[led]]\nname = 'a'\n[[led]]\nname = 'b'",
+        "[[led]]\ndevice = '/e'\n[[led]]\ndevice = '/e'\nled = 'LED_MUTE'",
     ],
 )
 def test_different_things_may_stand_beside_each_other(text: str) -> None:

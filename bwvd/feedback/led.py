@@ -71,16 +71,13 @@ def open_led(
     if led.name:
         return SysfsLed(name, led.colour, led=led.name, sysfs=sysfs)
     if led.device:
-        code = LED_CODES.get(led.led)
-        if code is None:
-            raise IndicatorLost(f"{name}: no such LED; one of {', '.join(LED_CODES)}")
         return InputLamp(
             name,
             "light",
             led.colour,
             device=led.device,
             event_type=InputLamp.EV_LED,
-            code=code,
+            code=LED_CODES[led.led],
             what=led.led,
             opener=opener,
         )

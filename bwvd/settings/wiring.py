@@ -10,7 +10,7 @@ from bwvd.settings.problem import Problem, shown
 from bwvd.settings.walk import numbered, sections
 
 _TARGETS: dict[type[Section], tuple[str, ...]] = {
-    Led: ("name", "chip"),
+    Led: ("name", "device", "chip"),
     Haptic: ("device", "chip"),
     Tone: ("device", "pwm", "chip"),
 }
@@ -101,6 +101,8 @@ def _target(kind: str, entry: Any) -> str:
             return f"{entry.key} of {shown(entry.device)}"
         case "serial":
             return shown(entry.port)
+        case "led" if entry.device:
+            return f"{entry.led} of {shown(entry.device)}"
         case "led":
             return f"the LED {shown(entry.name)}"
         case "tone" if entry.pwm:
