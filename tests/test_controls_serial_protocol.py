@@ -174,7 +174,7 @@ def test_the_status_line() -> None:
         "loop": {"seconds": 30.21, "capacity_s": 30},
         "recording": {"id": "X-1", "seconds": 12.34},
         "storage": {"minutes_left": 118.6},
-        "faults": ["camera", "clock"],
+        "faults": [{"name": "camera", "detail": "gone"}, "clock"],
     }
     assert status_line(status) == (
         "OK state=recording recording=X-1 seconds=12.3 loop=30.2 minutes_left=119 faults=camera,clock"

@@ -173,7 +173,7 @@ def status_line(status: Mapping[str, Any]) -> str:
         "seconds": _number(recording.get("seconds")),
         "loop": _number(loop.get("seconds")),
         "minutes_left": _number(storage.get("minutes_left"), digits=0),
-        "faults": ",".join(str(fault) for fault in faults) if isinstance(faults, Sequence) else None,
+        "faults": ",".join(_fault(fault) for fault in faults) if isinstance(faults, Sequence) else None,
     }
     return one_line("OK " + " ".join(f"{key}={value or '-'}" for key, value in words.items()))
 
@@ -181,6 +181,10 @@ def status_line(status: Mapping[str, Any]) -> str:
 def _table(status: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = status.get(key)
     return value if isinstance(value, Mapping) else {}
+
+
+def _fault(fault: object) -> str:
+    return str(fault.get("name") if isinstance(fault, Mapping) else fault)
 
 
 def _number(value: object, digits: int = 1) -> str | None:
