@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import trio
 
@@ -32,6 +32,9 @@ from bwvd.recorder.inbox import Inbox
 from bwvd.recorder.loop import Loop
 from bwvd.recorder.machine import Times
 from bwvd.recorder.recorder import Recorder
+from bwvd.service.pulse import Ledger
+from bwvd.service.supply import PowerReading
+from bwvd.snapshot import snapshot
 
 # A device's batches come once a second or four times, commands at the pace of a hand. So many that wait mean that
 # trio's thread has been held for seconds: then a batch is dropped, which leaves a gap that is named, and a command is
@@ -85,6 +88,9 @@ class Daemon:
         self._send_command, self._commands = trio.open_memory_channel[Command](COMMAND_BOUND)
         self._send_media, self._media = trio.open_memory_channel[MediaEvent](MEDIA_BOUND)
         self.inbox = Inbox(config.storage.backlog_bytes)
+        self.controls: list[str] = []  # names, as their actors begin
+        self.ledger = Ledger(parts.clock.monotonic_ns)
+        self.power: PowerReading | None = None
         self.recorder: Recorder
         self.writer: Writer
         self.evidence: Started
@@ -105,6 +111,16 @@ class Daemon:
             _log.info("shutting_down", reason=reason)
             self._end_reason = reason
             self._ending.set()
+
+    def status(self) -> dict[str, Any]:
+        """The document of `bwvd status --json`. Quick."""
+        return snapshot(self)
+
+    def summary(self) -> str:
+        """One line for the service manager."""
+        machine, current = self.recorder.machine, self.recorder.current
+        what = machine.state.value.replace("_", " ") + (f" {current.recording}" if current else "")
+        return what + (f", faults: {', '.join(sorted(self.hub.faults))}" if self.hub.faults else "")
 
     @property
     def ending(self) -> bool:

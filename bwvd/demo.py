@@ -21,15 +21,17 @@ from rich.live import Live
 
 from bwvd.board import build
 from bwvd.config import Config, load
+from bwvd.controls.answer import PendingAnswer
 from bwvd.daemon import Daemon, Peripheral
 from bwvd.demo_view import picture
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.export import export_mp4
 from bwvd.evidence.sign import keygen
-from bwvd.evidence.verify import verify_paths
+from bwvd.evidence.signers import AllowedSigners
+from bwvd.evidence.verify import verify_recording
 from bwvd.log import configure
 from bwvd.main import CONFIGURATION_ERRORS, flatten
-from bwvd.messages import Answer, Command, Order, State
+from bwvd.messages import Answer, Command, Order, Recorded, State
 
 DEVICE = "DEMO-0001"
 SYNTHETIC_CAMERA = "lavfi:testsrc2=size=1280x720:rate=30"
@@ -124,7 +126,8 @@ async def _run(config: Config, config_path: Path, play: Peripheral) -> None:
 def _conclude(place: Path, config: Config) -> int:
     """Say where the recordings are, check them, export them, and how to play them."""
     evidence = Path(config.storage.path)
-    reports = verify_paths([evidence / "recordings" / name for name in _recordings(evidence)])
+    signers = AllowedSigners.load(place / "keys" / "allowed_signers")
+    reports = [verify_recording(evidence / "recordings" / name, signers) for name in _recordings(evidence)]
     if not reports:
         click.echo(f"Nothing was recorded, and so nothing of what the camera saw was written. ({place})")
         return 0
@@ -133,8 +136,8 @@ def _conclude(place: Path, config: Config) -> int:
         folder = evidence / "recordings" / report.id
         click.echo(f"Recording   {folder}")
         click.echo(f"Verified    {report.verdict}: {report.segments} segments, {report.frames} frames")
-        for problem in report.problems:
-            click.echo(f"            {problem.where}: {problem.what}")
+        for finding in report.findings:
+            click.echo(f"            {finding.where}: {finding.what}")
         good = good and report.verdict == "authentic"
         output = place / f"{report.id}.mp4"
         try:
@@ -157,6 +160,11 @@ def _recordings(evidence: Path) -> list[str]:
 # --- who presses -----------------------------------------------------------------------------------------------------
 
 
+def _camera(daemon: Daemon) -> str:
+    track = daemon.recorder.video
+    return f"{track.width}x{track.height} at {track.rate:g}/s from {track.source} by {track.encoder}" if track else "-"
+
+
 class _Script:
     """Without a keyboard: the loop fills, a press, some seconds, a stop."""
 
@@ -169,11 +177,11 @@ class _Script:
             await daemon.camera_up.wait()
         if waiting.cancelled_caught:
             raise DemoFailed(f"the camera delivered nothing within {CAMERA_WAIT_S:g} s")
-        click.echo(f"Camera      {daemon.recorder_video()}")
+        click.echo(f"Camera      {_camera(daemon)}")
         loop_ns = daemon.recorder.loop.seconds_ns
         with trio.move_on_after(loop_ns / 1e9 + CAMERA_WAIT_S) as waiting:
             # The loop has no event for being full: it is looked at as a person would look at the bar.
-            while daemon.recorder.loop.held_ns < loop_ns:
+            while daemon.recorder.loop.held_ns < loop_ns:  # noqa: ASYNC110  see above
                 await trio.sleep(VIEW_PERIOD_S)
         if waiting.cancelled_caught:
             raise DemoFailed("the loop did not fill")
@@ -181,11 +189,13 @@ class _Script:
         answer = await _order(daemon, Order.PRESS)
         click.echo(f"Press       {answer.text}: {answer.recording}")
         await trio.sleep(self._record_s)
+        events = daemon.hub.listen("demo")
         answer = await _order(daemon, Order.STOP, confirmed=True)
         click.echo(f"Stop        {answer.text}")
         with trio.move_on_after(CLOSE_WAIT_S):
-            while daemon.recorder.current is not None or not daemon.writer.idle:
-                await trio.sleep(VIEW_PERIOD_S / 5)
+            async for event in events:
+                if isinstance(event, Recorded) and event.closed:
+                    break
         daemon.shut_down("demo over")
         await trio.sleep_forever()
 
@@ -234,16 +244,9 @@ class _Keyboard:
 
 
 async def _order(daemon: Daemon, order: Order, *, confirmed: bool = False, text: str = "") -> Answer:
-    answered = trio.Event()
-    answers: list[Answer] = []
-
-    def reply(answer: Answer) -> None:
-        answers.append(answer)
-        answered.set()
-
-    daemon.post(Command(order, "demo:keyboard", daemon.clock.monotonic_ns(), text, confirmed, reply))
-    await answered.wait()
-    return answers[0]
+    pending = PendingAnswer()
+    daemon.post(Command(order, "demo:keyboard", daemon.clock.monotonic_ns(), text, confirmed, pending.give))
+    return await pending.wait()
 
 
 @contextlib.contextmanager

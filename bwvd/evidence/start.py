@@ -23,6 +23,12 @@ class Started:
         self.next_serial = next_serial
         self.room = _Room()
 
+    def storage_status(self) -> dict[str, int | None]:
+        return {"free_bytes": 0, "minutes_left": None}
+
+    async def release(self, request: dict[str, object], source: str) -> dict[str, object]:
+        return {"ok": False, "error": "not yet"}
+
     def refuse(self) -> str:
         return ""
 

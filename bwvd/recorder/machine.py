@@ -66,7 +66,7 @@ class Machine:
     """The state of the recorder. **Synchronization:** one task."""
 
     def __init__(self, times: Times, state: State = State.STANDBY) -> None:
-        self._times = times
+        self.times = times
         self.state = state
         self.muted = False
         self.finishing: str = ""  # the reason, from FINISH until `finished`
@@ -127,8 +127,8 @@ class Machine:
                 woken = (Effect.WAKE,) if self.state is State.ASLEEP else ()
                 self.state = State.RECORDING
                 self._pressed_ns = at_ns
-                self._max_at_ns = now_ns + self._times.max_ns if self._times.max_ns else None
-                self._remind_ns = now_ns + self._times.reminder_ns if self._times.reminder_ns else None
+                self._max_at_ns = now_ns + self.times.max_ns if self.times.max_ns else None
+                self._remind_ns = now_ns + self.times.reminder_ns if self.times.reminder_ns else None
                 return Decision((*woken, Effect.BEGIN), "recording")
             case State.RECORDING:
                 if order is Order.RECORD:
@@ -162,7 +162,7 @@ class Machine:
                     # The finger that began the recording is still on the button.
                     return Decision((), "ignored")
                 self._asked_ns = now_ns
-                self.asked_until_ns = now_ns + self._times.stop_confirm_ns
+                self.asked_until_ns = now_ns + self.times.stop_confirm_ns
                 return Decision((Effect.ASK,), "stop_asked")
             case _:
                 assert_never(self.state)
@@ -170,7 +170,7 @@ class Machine:
     def _begin_post_roll(self, now_ns: int) -> Decision:
         self.state = State.POST_ROLL
         self._asked_ns = None
-        self.ends_ns = now_ns + self._times.post_roll_ns
+        self.ends_ns = now_ns + self.times.post_roll_ns
         return Decision((Effect.POST_ROLL,), "post_roll")
 
     def _sleep(self) -> Decision:
@@ -222,8 +222,8 @@ class Machine:
             and self.state in (State.RECORDING, State.POST_ROLL)
             and now_ns >= self._remind_ns
         ):
-            missed = (now_ns - self._remind_ns) // self._times.reminder_ns
-            self._remind_ns += (missed + 1) * self._times.reminder_ns
+            missed = (now_ns - self._remind_ns) // self.times.reminder_ns
+            self._remind_ns += (missed + 1) * self.times.reminder_ns
             effects.append(Effect.REMIND)
         return effects
 

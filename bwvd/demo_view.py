@@ -1,0 +1,32 @@
+"""The line that the demo shows: the loop as a bar, the state, what is on flash. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.text import Text
+
+BAR_CELLS = 24
+COLOURS = {"asleep": "blue", "standby": "green", "recording": "bold red", "post_roll": "bold yellow"}
+
+
+def picture(status: Mapping[str, Any]) -> Text:
+    """One line of a status document (`bwvd status --json`)."""
+    loop, video, storage = status["loop"], status["video"], status["storage"]
+    state, recording = str(status["state"]), status["recording"]
+    filled = round(BAR_CELLS * min(1.0, loop["seconds"] / loop["capacity_s"])) if loop["capacity_s"] else 0
+    line = Text(no_wrap=True, overflow="ellipsis")
+    line.append("█" * filled + "░" * (BAR_CELLS - filled), style="cyan")
+    line.append(f" {loop['seconds']:5.1f} s {loop['bytes'] / 1e6:5.1f} MB  ")
+    line.append(state.replace("_", " ").upper(), style=COLOURS.get(state, ""))
+    line.append(f"  {video['frames']} frames")
+    if video["dropped"]:
+        line.append(f" ({video['dropped']} lost)", style="red")
+    if recording:
+        line.append(f"  {recording['segments']} segments, {recording['committed_s']:.1f} s on flash")
+    minutes = storage["minutes_left"]
+    line.append(f"  room for {minutes} min" if minutes is not None else f"  {storage['free_bytes'] / 1e9:.1f} GB free")
+    for fault in status["faults"]:
+        line.append(f"  ! {fault}", style="bold red")
+    return line

@@ -1,0 +1,203 @@
+"""Everything around the core, from the configuration: controls, indicators, power, clock, the service manager.
+
+Each is an actor that lives and dies with the device side (`bwvd.daemon.Peripheral`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from bwvd.config import Config, Gpio, Input, Serial
+from bwvd.controls.contacts import run_contact
+from bwvd.controls.control import Contact, Refused, allowing
+from bwvd.controls.gesture import Reader
+from bwvd.controls.gpio import GpioContact
+from bwvd.controls.input import InputContact
+from bwvd.controls.modem import ModemContact
+from bwvd.controls.serial import run_serial
+from bwvd.controls.serial_port import SerialPort
+from bwvd.controls.signals import run_signals
+from bwvd.controls.socket import Bell, run_socket
+from bwvd.controls.switch import gesture_reader
+from bwvd.daemon import Daemon, Peripheral
+from bwvd.feedback.indicate import run_feedback
+from bwvd.feedback.indicators import indicators
+from bwvd.feedback.lamp import Indicator
+from bwvd.messages import ClockStepped, Command, PowerRead, Pressed
+from bwvd.reload import reload_configuration
+from bwvd.service.clockwatch import open_alarm, run_clockwatch
+from bwvd.service.gauge import Level
+from bwvd.service.notify import Notifier
+from bwvd.service.power import run_power
+from bwvd.service.pulse import Stuck
+from bwvd.service.supply import PowerReading
+from bwvd.service.watchdog import run_watchdog
+
+MS = 1_000_000
+
+
+def all_peripherals(config: Config, config_path: Path) -> list[Peripheral]:
+    """Every peripheral of the configuration, in the order in which they begin."""
+    found: list[Peripheral] = [partial(_signals, config_path)]
+    found += [partial(_gpio, gpio) for gpio in config.gpio]
+    found += [partial(_input, key) for key in config.input]
+    found += [partial(_serial, serial) for serial in config.serial]
+    found += [partial(_modem, serial) for serial in config.serial if serial.button]
+    found.append(partial(_socket, config))
+    if lamps := indicators(config):
+        found.append(partial(_feedback, lamps, config.feedback.stealth))
+    found += [partial(_power, config), _clockwatch, _service]
+    return found
+
+
+# --- controls --------------------------------------------------------------------------------------------------------
+
+
+async def _contact(
+    contact: Contact, reader: Reader, allow: Sequence[str], daemon: Daemon, task_status: trio.TaskStatus[None]
+) -> None:
+    daemon.controls.append(contact.name)
+    send = allowing(allow, daemon.post, _refused(daemon))
+    await run_contact(contact, reader, send, daemon.clock, daemon.hub.publish, task_status=task_status)
+
+
+def _refused(daemon: Daemon) -> Refused:
+    """A command that its control may not give is journalled like any other refusal (invariant 5)."""
+
+    def refused(command: Command, reason: str) -> None:
+        now_ns = daemon.clock.monotonic_ns()
+        daemon.hub.publish(Pressed(command.order, command.source, command.at_ns, now_ns, "refused", reason))
+
+    return refused
+
+
+async def _gpio(config: Gpio, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
+    reader = gesture_reader(config.gestures, config.mode, config.debounce_ms * MS)
+    contact = GpioContact(config, daemon.clock.monotonic_ns)
+    await _contact(contact, reader, config.allow, daemon, task_status)
+
+
+async def _input(config: Input, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
+    # The kernel's driver has debounced the key (gpio-keys, a keyboard's matrix); a bounce storm is still recognised.
+    reader = gesture_reader(config.gestures, config.mode, 0)
+    await _contact(InputContact(config), reader, config.allow, daemon, task_status)
+
+
+async def _modem(config: Serial, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
+    reader = gesture_reader(config.gestures, "button", config.debounce_ms * MS)
+    await _contact(ModemContact(config, daemon.clock.monotonic_ns), reader, config.allow, daemon, task_status)
+
+
+async def _serial(config: Serial, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
+    port = SerialPort(config)
+    daemon.controls.append(port.name)
+    events = daemon.hub.listen(port.name) if config.events else None
+    send = allowing(config.allow, daemon.post, _refused(daemon))
+    await run_serial(port, send, daemon.clock, daemon.hub.publish, daemon.status, events, task_status=task_status)
+
+
+async def _socket(config: Config, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
+    changed = Bell()
+    daemon.hub.sink(lambda _: changed.ring())
+    daemon.controls.append("socket")
+    await run_socket(
+        config.socket.path,
+        allowing(config.socket.allow, daemon.post, _refused(daemon)),
+        daemon.clock,
+        daemon.hub.publish,
+        daemon.status,
+        {"release": partial(_release, daemon)},
+        changed,
+        task_status=task_status,
+    )
+
+
+async def _signals(config_path: Path, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
+    await run_signals(
+        daemon.post,
+        daemon.clock,
+        shut_down=daemon.shut_down,
+        reload=partial(reload_configuration, daemon, config_path),
+        task_status=task_status,
+    )
+
+
+async def _release(daemon: Daemon, request: dict[str, Any], source: str) -> dict[str, Any]:
+    return await daemon.evidence.release(request, source)
+
+
+# --- what the wearer sees, hears and feels ---------------------------------------------------------------------------
+
+
+async def _feedback(
+    lamps: Sequence[Indicator], stealth: bool, daemon: Daemon, *, task_status: trio.TaskStatus[None]
+) -> None:
+    def fault(name: str, active: bool, detail: str) -> None:
+        if active:
+            daemon.hub.fault(name, detail)
+        else:
+            daemon.hub.clear(name)
+
+    events = daemon.hub.listen("feedback")
+    await run_feedback(events, lamps, daemon.clock, fault, stealth=stealth, task_status=task_status)
+
+
+# --- the system ------------------------------------------------------------------------------------------------------
+
+
+async def _power(config: Config, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
+    def reading(power: PowerReading) -> None:
+        daemon.power = power
+        daemon.recorder.annotate(PowerRead(daemon.clock.monotonic_ns(), power.percent, power.supply, power.flags))
+
+    def level(level: Level, power: PowerReading) -> None:
+        if level is Level.CRITICAL:
+            daemon.hub.fault("power", f"battery at {power.percent} %: closing in order")
+            daemon.shut_down("battery")
+
+    def fault(name: str, active: bool, detail: str) -> None:
+        if active:
+            daemon.hub.fault(name, detail)
+        else:
+            daemon.hub.clear(name)
+
+    await run_power(config.power, reading, level, fault, task_status=task_status)
+
+
+async def _clockwatch(daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
+    def stepped(step: ClockStepped) -> None:
+        daemon.recorder.annotate(step)
+        daemon.hub.publish(step)
+
+    await run_clockwatch(daemon.clock, stepped, alarm=open_alarm(), task_status=task_status)
+
+
+async def _service(daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
+    """Tell the service manager how things stand, and feed its watchdog while everybody is alive."""
+    notifier = Notifier.from_environment()
+
+    def stuck(one: Stuck, active: bool) -> None:
+        if active:
+            daemon.hub.fault(f"stuck:{one.name}", f"no progress for {one.overdue_s:.1f} s more than it may take")
+        else:
+            daemon.hub.clear(f"stuck:{one.name}")
+
+    events = daemon.hub.listen("service")
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run_watchdog, notifier, daemon.ledger, stuck)
+            task_status.started()
+            # READY means: frames arrive, and the storage has proved a write (it did when it was opened).
+            await daemon.camera_up.wait()
+            notifier.ready(daemon.summary())
+            async for _ in events:
+                notifier.status(daemon.summary())
+            nursery.cancel_scope.cancel()
+    finally:
+        notifier.stopping()
+        notifier.close()
