@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from bwvd.messages import Batch, Sample, Track
 
+FIRST_BYTES = 1 << 16
 LEEWAY_NS = 2_000_000  # time stamps of a container are rounded to milliseconds at worst
 
 Payload = bytes | bytearray | memoryview
@@ -19,10 +20,9 @@ class Assembler:
     **Synchronization:** one thread.
     """
 
-    FIRST_BYTES = 1 << 16
-
-    def __init__(self) -> None:
-        self._buffer = bytearray(self.FIRST_BYTES)
+    def __init__(self, first_bytes: int = FIRST_BYTES) -> None:
+        """first_bytes: room to begin with; it doubles where it is too small."""
+        self._buffer = bytearray(first_bytes)
         self._view = memoryview(self._buffer)
         self._used = 0
         self._samples: list[Sample] = []

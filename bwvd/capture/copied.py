@@ -83,10 +83,10 @@ class CopiedVideo:
             self._keep(data, spans, placed, out)
         data[:] = bytes(len(data))
 
-    def finish(self, out: Out) -> None:
-        """Deliver the group of pictures in the making."""
+    def finish(self, out: Out, whole: bool) -> None:
+        """Deliver the group of pictures in the making; whole: nothing of it is still to come."""
         self._losses.tell(out)
-        if self._reordered:
+        if self._reordered and not whole:
             self._assembler.cut_incomplete()
         if not self._assembler.empty and self._track is not None:
             out(self._assembler.take(self._track))

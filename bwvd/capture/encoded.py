@@ -82,7 +82,7 @@ class EncodedVideo:
             self._losses.tell(out)
             out(batch)
 
-    def finish(self, out: Out) -> None:
+    def finish(self, out: Out, whole: bool) -> None:  # noqa: ARG002 - what was encoded has nothing still to come
         """Deliver the group of pictures in the making."""
         self._losses.tell(out)
         if self._encoder is not None and self._told is not None:

@@ -36,6 +36,10 @@ class Cadence:
         """The usual interval of the last frames."""
         return median_low(self._usual)
 
+    def interrupt(self) -> None:
+        """The next frame's distance from the last says nothing."""
+        self._last_ns = self._suspect = None
+
     def note(self, at_ns: int) -> tuple[int, int, int] | None:
         """Take the next frame's time; returns a hole that lies behind: its ends, and how many frames are missing."""
         last, self._last_ns = self._last_ns, at_ns
@@ -77,7 +81,10 @@ class Losses:
         if placed.doubt and self._end_ns is not None:
             self._add(self._end_ns, placed.dts_ns, "timestamps", 0)
         self._end_ns = placed.dts_ns
-        if self._cadence is None or placed.doubt:
+        if self._cadence is None:
+            return
+        if placed.doubt:
+            self._cadence.interrupt()
             return
         hole = self._cadence.note(placed.dts_ns)
         if hole is not None:

@@ -69,24 +69,26 @@ class Reading:
 
         Raises: DeviceLost, SourceRefused.
         """
-        deliver = True
+        deliver, whole = True, False
         try:
             self._read()
+            whole = True
         except Stopped:
             deliver = self._job.flush()
         finally:
             try:
                 if deliver:
-                    self._finish()
+                    self._finish(whole)
             finally:
                 for path in (self._video, self._sound):
                     if path is not None:
                         path.close()
 
-    def _finish(self) -> None:
-        for path in (self._video, self._sound):
-            if path is not None:
-                path.finish(self._line.put)
+    def _finish(self, whole: bool) -> None:
+        if self._video is not None:
+            self._video.finish(self._line.put, whole)
+        if self._sound is not None:
+            self._sound.finish(self._line.put)
         self._line.hop()
 
     def _read(self) -> None:

@@ -12,6 +12,7 @@ from bwvd.clock import Clock
 from bwvd.messages import NS, MediaEvent
 
 STOP_S = 2.0  # what a thread gets to come back after it was asked; a read from a live device returns far sooner
+THREAD_NAME = "capture "  # and what it captures
 
 
 class Stopped(Exception):
@@ -100,7 +101,7 @@ async def run_thread(
                     line,
                     abandon_on_cancel=True,
                     limiter=trio.CapacityLimiter(1),
-                    thread_name=name[-15:],
+                    thread_name=f"{THREAD_NAME}{name}",
                 )
         except Exception as error:  # noqa: BLE001 - carried to the caller below, whatever it is
             failure = error

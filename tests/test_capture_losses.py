@@ -1,0 +1,116 @@
+"""Frames that a camera dropped: found from the beat, told once, and not invented."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bwvd.capture.losses import TOLD_SINGLY, Cadence, Losses
+from bwvd.capture.timeline import MS, Placed
+from bwvd.messages import NS, MediaEvent, MediaGap
+
+STEP = NS // 30
+
+
+@given(st.sets(st.integers(20, 280), max_size=12), st.integers(0, 2**32))
+def test_each_dropped_frame_is_found_and_no_other(dropped: set[int], seed: int) -> None:
+    """Single drops, a good frame on both sides: the beat before and after tells them from a slower camera."""
+    lonely = {n for n in dropped if not {n - 1, n + 1, n - 2, n + 2} & dropped}
+    jitter = random.Random(seed)
+    cadence = Cadence(STEP)
+    found = 0
+    for number in range(300):
+        if number in lonely:
+            continue
+        hole = cadence.note(number * STEP + jitter.randint(-5 * MS, 5 * MS))
+        if hole is not None:
+            from_ns, to_ns, frames = hole
+            assert frames == 1
+            missing = round(to_ns / STEP) - 1
+            assert missing in lonely
+            assert abs(from_ns - missing * STEP) < 12 * MS
+            found += 1
+    assert found == len(lonely)
+
+
+@pytest.mark.parametrize("missing", [2, 5, 20])
+def test_several_frames_in_a_row_are_counted(missing: int) -> None:
+    cadence = Cadence(STEP)
+    times = [n * STEP for n in range(100) if not 50 <= n < 50 + missing]
+    holes = [hole for hole in map(cadence.note, times) if hole]
+    assert [frames for _, _, frames in holes] == [missing]
+
+
+def test_a_camera_that_slows_down_in_the_dark_loses_nothing() -> None:
+    cadence = Cadence(STEP)
+    times, at = [], 0
+    for rate in (30, 15, 10, 5, 30, 7.5):
+        for _ in range(60):
+            at += round(NS / rate)
+            times.append(at)
+    assert [hole for hole in map(cadence.note, times) if hole] == []
+
+
+@given(st.lists(st.integers(1, 4 * NS), min_size=1, max_size=100))
+def test_holes_lie_in_order_and_inside_the_stream(steps: list[int]) -> None:
+    cadence = Cadence(STEP)
+    at = 0
+    last_to = 0
+    for step in steps:
+        at += step
+        hole = cadence.note(at)
+        if hole is not None:
+            from_ns, to_ns, frames = hole
+            assert last_to <= from_ns <= to_ns <= at
+            assert frames >= 1
+            last_to = to_ns
+
+
+def told(losses: Losses) -> list[MediaGap]:
+    events: list[MediaEvent] = []
+    losses.tell(events.append)
+    assert all(isinstance(event, MediaGap) for event in events)
+    return [event for event in events if isinstance(event, MediaGap)]
+
+
+def test_a_slow_encoder_is_told_from_a_camera_that_drops() -> None:
+    for waited, cause in ((10 * MS, "dropped_by_device"), (400 * MS, "encoder_slow")):
+        losses = Losses(STEP, live=True)
+        for number in range(40):
+            if number != 30:
+                at = number * STEP
+                losses.frame(Placed(at, at, False), at + waited)
+        (gap,) = told(losses)
+        assert (gap.cause, gap.frames, gap.kind) == (cause, 1, "video")
+        assert told(losses) == []
+
+
+def test_a_stall_is_told_as_one() -> None:
+    losses = Losses(STEP, live=True)
+    for number in range(40):
+        at = number * STEP + (2 * NS if number >= 20 else 0)
+        losses.frame(Placed(at, at, False), at)
+    (gap,) = told(losses)
+    assert gap.cause == "stalled"
+    assert gap.to_ns - gap.from_ns == 2 * NS
+
+
+def test_a_hundred_holes_in_a_group_are_told_as_one_with_their_sum() -> None:
+    losses = Losses(STEP, live=True)
+    for number in range(400):
+        if number < 20 or number % 4:
+            losses.frame(Placed(number * STEP, number * STEP, False), number * STEP)
+    gaps = told(losses)
+    assert len(gaps) == 1 < TOLD_SINGLY
+    assert gaps[0].frames == 95
+
+
+def test_doubtful_times_are_told_once_for_a_run_of_them() -> None:
+    losses = Losses(STEP, live=True)
+    for number in range(30):
+        losses.frame(Placed(number * STEP, number * STEP, 10 <= number < 20), number * STEP)
+    (gap,) = told(losses)
+    assert (gap.cause, gap.frames, gap.from_ns, gap.to_ns) == ("timestamps", 0, 9 * STEP, 19 * STEP)

@@ -1,0 +1,207 @@
+"""Device stamps to CLOCK_MONOTONIC: steady ones stay exact, nonsense never breaks the order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from bwvd.capture.timeline import (
+    LEAST_STEP_NS,
+    MS,
+    FrameTimes,
+    KernelStamps,
+    OwnClock,
+    Playback,
+    Stamps,
+    UnixStamps,
+)
+from bwvd.messages import NS
+
+START = 5_000 * NS  # CLOCK_MONOTONIC at the first arrival
+UNIX = 1_795_000_000 * NS
+STEP = NS // 30
+HOUR = 3_600 * NS
+
+
+def played() -> Stamps:
+    return Playback(START)
+
+
+KINDS: dict[str, Callable[[], Stamps]] = {
+    "kernel": KernelStamps,
+    "unix": UnixStamps,
+    "own": OwnClock,
+    "played": played,
+}
+
+stamps_or_none = st.one_of(st.none(), st.integers(-(1 << 63), 1 << 63), st.integers(START - NS, START + 10 * NS))
+
+
+@given(
+    st.sampled_from(sorted(KINDS)),
+    st.lists(st.tuples(stamps_or_none, stamps_or_none, st.integers(0, 2 * NS)), max_size=40),
+    st.booleans(),
+)
+def test_any_stamps_give_rising_decode_times_and_no_presentation_before_decoding(
+    kind: str, frames: list[tuple[int | None, int | None, int]], reorder: bool
+) -> None:
+    stamps = KINDS[kind]()
+    times = FrameTimes(stamps, STEP, live=kind != "played")
+    arrival, last = START, 0
+    for pts, dts, passed in frames:
+        arrival += passed
+        if isinstance(stamps, Playback) and dts is not None:
+            stamps.due(dts)
+        placed = times.place(pts, dts, arrival, UNIX + arrival, reorder=reorder)
+        assert placed.dts_ns >= last + LEAST_STEP_NS or last == 0
+        assert 0 <= placed.pts_ns - placed.dts_ns <= 2 * NS
+        if kind != "played":
+            # What claims to be live is never from the future, but for the least steps of a burst.
+            assert placed.dts_ns <= arrival + NS + 40 * 4 * STEP
+        last = placed.dts_ns
+
+
+@given(st.lists(st.integers(-10 * MS, 10 * MS), min_size=2, max_size=60), st.integers(0, 200 * MS))
+def test_a_camera_stamped_by_the_kernel_keeps_its_stamps_to_the_nanosecond(jitter: list[int], delay: int) -> None:
+    times = FrameTimes(KernelStamps(), STEP, live=True)
+    for number, off in enumerate(jitter):
+        stamp = START + number * STEP + off
+        placed = times.place(stamp, stamp, stamp + delay, UNIX)
+        assert placed == (stamp, stamp, False)
+
+
+@given(st.integers(0, 200 * MS), st.integers(1, 10**9).map(lambda s: s * NS))
+def test_a_camera_stamped_with_unix_time_comes_out_monotonic(delay: int, ahead: int) -> None:
+    times = FrameTimes(KernelStamps(), STEP, live=True)
+    for number in range(10):
+        taken = START + number * STEP
+        placed = times.place(taken + ahead + HOUR, None, taken + delay, taken + delay + ahead + HOUR)
+        assert placed.dts_ns == taken
+
+
+def test_a_step_of_the_wall_clock_moves_no_frame_of_a_camera_stamped_with_unix_time() -> None:
+    """Invariant 9: Unix-stamped frames across a step lie where they were taken; the one in flight is guessed."""
+    times = FrameTimes(KernelStamps(), STEP, live=True)
+    ahead = UNIX
+    for number in range(90):
+        taken = START + number * STEP
+        stamp = taken + ahead
+        if number == 45:
+            ahead -= HOUR  # the step happens between taking and reading this frame
+        placed = times.place(stamp, None, taken + 5 * MS, taken + 5 * MS + ahead)
+        assert abs(placed.dts_ns - taken) <= 6 * MS
+        assert placed.doubt == (number == 45)
+
+
+@pytest.mark.parametrize("stamp", [None, 0, 17, -HOUR, START + HOUR])
+def test_a_camera_without_believable_stamps_follows_the_arrivals_smoothly(stamp: int | None) -> None:
+    times = FrameTimes(KernelStamps(), STEP, live=True)
+    last = None
+    for number in range(300):
+        arrival = START + number * STEP + (number % 3) * 4 * MS  # jitter of the arrivals
+        placed = times.place(stamp, stamp, arrival, arrival + UNIX)
+        assert placed.doubt
+        assert abs(placed.dts_ns - arrival) < 20 * MS
+        if last is not None and number > 30:
+            assert abs(placed.dts_ns - last - STEP) < 2 * MS
+        last = placed.dts_ns
+
+
+@example(step=HOUR)
+@example(step=-HOUR)
+@given(step=st.integers(-24, 24).map(lambda quarter: quarter * HOUR // 4))
+def test_a_wall_clock_step_moves_no_sound(step: int) -> None:
+    """Invariant 9: ALSA's Unix stamps step and then ring for a second; nobody believes them until that is over."""
+    stamps = UnixStamps()
+    ahead, wrong = UNIX, 0.0
+    period = 1024 * NS // 48_000
+    for number in range(2_000):
+        begin = START + number * period
+        arrival = begin + period + 2 * MS
+        if number == 500:
+            ahead += step
+            wrong = float(step)  # libav's filter still believes in the old time …
+        found = stamps.monotonic(begin + ahead - round(wrong), arrival, arrival + ahead)
+        wrong *= -0.6  # … and swings in
+        if found is not None:
+            assert abs(found - begin) <= 2
+        else:
+            assert step
+            assert 500 <= number < 500 + 15 * NS // period + 2
+    assert found is not None
+
+
+def test_a_camera_with_a_clock_of_its_own_is_followed_over_hours() -> None:
+    """A drift of 100 ppm is 0.36 s an hour; jitter of the network does not show."""
+    clock = OwnClock()
+    drift = 100
+    for number in range(2 * 3_600 * 5):
+        taken = START + number * NS // 5
+        stamp = 7 * NS + (taken - START) * (1_000_000 + drift) // 1_000_000
+        arrival = taken + 10 * MS + (number * 7919 % 50) * MS
+        found = clock.monotonic(stamp, arrival, 0)
+        assert found is not None
+        if number > 100:
+            assert -5 * MS < found - taken < 65 * MS
+
+
+def test_a_burst_at_the_opening_of_a_stream_is_spread_out_and_not_from_the_future_for_long() -> None:
+    """A server hands out its last second at once; the stamps of that second are corrected within ten."""
+    clock = OwnClock()
+    for number in range(600):
+        stamp = number * STEP
+        arrival = START + max(stamp - NS, 0)
+        found = clock.monotonic(stamp, arrival, 0)
+        assert found is not None
+        if number > 330 + 30:
+            assert found - arrival < 10 * MS
+
+
+def test_a_camera_that_restarts_its_stamps_goes_on_in_time() -> None:
+    times = FrameTimes(OwnClock(), STEP, live=True)
+    last = START - STEP
+    for number in range(60):
+        arrival = START + number * STEP
+        stamp = number * STEP if number < 30 else number * STEP + 13 * HOUR
+        placed = times.place(stamp, stamp, arrival, 0)
+        assert placed.dts_ns == last + STEP
+        last = placed.dts_ns
+
+
+def test_a_file_that_begins_again_goes_on_without_a_jump() -> None:
+    playback = Playback(START)
+    times = FrameTimes(playback, STEP, live=False)
+    found = []
+    for _ in range(4):
+        for number in range(90):
+            playback.due(number * STEP)
+            found.append(times.place(number * STEP, number * STEP, 0, 0).dts_ns)
+        playback.again(90 * STEP)
+    assert found == [START + number * STEP for number in range(360)]
+
+
+@given(st.integers(-100, 100).map(lambda hours: hours * HOUR).filter(bool))
+def test_a_jump_in_a_files_stamps_is_neither_waited_for_nor_shown(jump: int) -> None:
+    playback = Playback(START)
+    times = FrameTimes(playback, STEP, live=False)
+    last = None
+    for number in range(100):
+        stamp = number * STEP + (jump if number >= 50 else 0)
+        due = playback.due(stamp)
+        assert START <= due <= START + 100 * STEP
+        placed = times.place(stamp, stamp, due, 0)
+        if last is not None:
+            assert 0 < placed.dts_ns - last <= STEP
+        last = placed.dts_ns
+
+
+@given(st.lists(st.integers(0, 16), min_size=1, max_size=30))
+def test_reordered_frames_keep_their_distance_between_decoding_and_presentation(order: list[int]) -> None:
+    times = FrameTimes(KernelStamps(), STEP, live=True)
+    for number, later in enumerate(order):
+        dts = START + number * STEP
+        placed = times.place(dts + later * STEP, dts, dts + NS, 0, reorder=True)
+        assert placed == (dts + later * STEP, dts, False)
