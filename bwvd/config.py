@@ -5,7 +5,6 @@ Every key is optional; the defaults are those of the README. Unknown keys are er
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Literal
 
@@ -237,6 +236,8 @@ def parse(text: str, where: str) -> Config:
 
 def digest(text: str) -> str:
     """SHA-256 (hex) of the file's bytes, by which the journal says with which configuration the device ran."""
+    import hashlib  # here: only the daemon asks
+
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -162,6 +162,7 @@ def test_paths_are_absolute(key: str, value: str) -> None:
         "[[input]]\ndevice = 'event0'",
         "[[serial]]\nport = 'ttyS1'",
         "[[led]]\nchip = 'x'\nline = 1",
+        "[[led]]\ndevice = 'x'",
         "[[haptic]]\ndevice = 'x'",
         "[[tone]]\ndevice = 'x'",
     ],

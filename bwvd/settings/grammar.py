@@ -9,7 +9,6 @@ import base64
 import binascii
 import re
 
-from bwvd.messages import Order
 from bwvd.settings.nearest import did_you_mean, nearest
 from bwvd.settings.problem import shown
 
@@ -130,6 +129,8 @@ def pwm_channel(text: str) -> str:
 
 def order(text: str) -> str:
     """An order that a gesture or a list of allowed orders may name."""
+    from bwvd.messages import Order  # here: it costs 30 ms, and only files with controls need it
+
     orders = [known.value for known in Order]
     if text in orders:
         return ""

@@ -100,7 +100,7 @@ _JUDGES: dict[type[c.Section], dict[str, Callable[[Any], str]]] = {
     c.Gpio: {"chip": grammar.absolute, "line": _line},
     c.Input: {"device": grammar.absolute, "key": grammar.key_name},
     c.Serial: {"port": grammar.absolute, "baud": _baud},
-    c.Led: {"name": _or_empty(_file_name), **_PLACE},
+    c.Led: {"name": _or_empty(_file_name), "device": _or_empty(grammar.absolute), **_PLACE},
     c.Haptic: {"device": _or_empty(grammar.absolute), **_PLACE},
     c.Tone: {"device": _or_empty(grammar.absolute), "pwm": _or_empty(grammar.pwm_channel), **_PLACE},
     c.Power: {"supply": _or_empty(_file_name)},
