@@ -145,6 +145,22 @@ class _Member(io.RawIOBase):
         super().close()
 
 
+class HashedFile(io.RawIOBase):
+    """Passes an open file through, and into `hash`."""
+
+    def __init__(self, file: io.RawIOBase, hash_: hashlib._Hash) -> None:
+        self._file = file
+        self.hash = hash_
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # the type of a writable buffer has a name only from Python 3.12 on
+        count = self._file.readinto(buffer) or 0
+        self.hash.update(memoryview(buffer)[:count])
+        return count
+
+
 def digest(folder: Folder, name: str) -> tuple[int, str]:
     """Size and SHA-256 (hex) of a file, in pieces during which other threads run. Raises: OSError."""
     buffer = memoryview(_buffer())

@@ -19,7 +19,7 @@ from bwvd.evidence import records
 from bwvd.evidence.contents import Contents, Named, Progress, conveniences_of, segment_label, unfinished_names
 from bwvd.evidence.errors import SignersUnusable
 from bwvd.evidence.finish import MANIFEST
-from bwvd.evidence.folder import CHUNK, DirectoryFolder, Folder
+from bwvd.evidence.folder import CHUNK, DirectoryFolder, Folder, HashedFile
 from bwvd.evidence.manifest import ChainReader, Signed, Unknown
 from bwvd.evidence.report import Report, Severity
 from bwvd.evidence.signers import AllowedSigners
@@ -88,14 +88,14 @@ class Verification:
         ) as contents:
             try:
                 with self._folder.open(MANIFEST) as file:
-                    manifest = _Hashing(file)
+                    manifest = HashedFile(file, hashlib.sha256())
                     reader = ChainReader(io.BufferedReader(manifest, CHUNK), MANIFEST)
                     self._walk(reader, contents)
             except OSError as error:
                 report.unreadable(MANIFEST, f"can't be read: {error.strerror}")
                 return report
             contents.settle()
-            contents.manifest_is(manifest.sha256.hexdigest())
+            contents.manifest_is(manifest.hash.hexdigest())
             self._judge(reader, contents)
         return report
 
@@ -297,22 +297,6 @@ def signers_beside(recording: Path) -> tuple[AllowedSigners | None, str]:
         return AllowedSigners.load(path), ""
     except SignersUnusable as error:
         return None, str(error)
-
-
-class _Hashing(io.RawIOBase):
-    """Passes a file through and keeps its SHA-256."""
-
-    def __init__(self, file: io.RawIOBase) -> None:
-        self._file = file
-        self.sha256 = hashlib.sha256()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:  # the type of a writable buffer has a name only from Python 3.12 on
-        count = self._file.readinto(buffer) or 0
-        self.sha256.update(memoryview(buffer)[:count])
-        return count
 
 
 def _found_text(found: records.Found) -> str:
