@@ -207,7 +207,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 class Recovered(Record, frozen=True, kw_only=True, tag="recovered"):
     """Written at start-up into a recording that has no end: what is there, and what was out of order."""
 
-    reason: str  # "power_cut": the boot id differs; "killed": the same boot
+    reason: str  # "power_cut": the boot id differs; "killed": the same boot; "unknown": there is no `open` record
     boot: str
     segments: int
     frames: int
@@ -216,6 +216,7 @@ class Recovered(Record, frozen=True, kw_only=True, tag="recovered"):
     duration_ns: int
     found: list[Found]
     stamp: Stamp
+    pad: str = ""  # spaces, where this is the first record: see `Open.pad`
 
 
 class TornTail(Record, frozen=True, kw_only=True, tag="torn"):
