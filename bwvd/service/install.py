@@ -1,0 +1,156 @@
+"""Puts units, rules, users and a commented configuration in place: `bwvd install`.
+
+Idempotent: what is there already as it should be is left alone and said to be. An existing configuration is never
+overwritten: the new one lies beside it as `.new`, if it differs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+DEFAULT_COMMAND = "/opt/bwvd/venv/bin/bwvd"
+DROP_INS = ("hardware-encoder", "network-camera")
+
+# Where a unit with ProtectHome=yes and PrivateTmp=yes sees nothing.
+_HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - names of folders, nothing is written there
+
+_CONFIGURATION = "etc/bwvd/bwvd.toml"
+
+
+class InstallError(Exception):
+    """It can't be installed. One line that names the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    source: str  # below the shipped folder
+    target: str  # below the root
+    ours: bool = True  # False: the administrator's, once it is there
+
+
+_FILES = (
+    _File("systemd/bwvd.service", "etc/systemd/system/bwvd.service"),
+    _File("systemd/sysusers.d/bwvd.conf", "etc/sysusers.d/bwvd.conf"),
+    _File("systemd/tmpfiles.d/bwvd.conf", "etc/tmpfiles.d/bwvd.conf"),
+    _File("systemd/modules-load.d/bwvd.conf", "etc/modules-load.d/bwvd.conf"),
+    _File("udev/70-bwvd.rules", "etc/udev/rules.d/70-bwvd.rules"),
+    _File("systemd/bwvd.toml", _CONFIGURATION, ours=False),
+)
+
+
+def install(root: Path = Path("/"), *, command: str | None = None, drop_ins: Sequence[str] = ()) -> list[str]:
+    """Install below `root`; blocking.
+
+    Args:
+        root: where the file system begins: "/" for this machine, a mounted card otherwise.
+        command: what ExecStart runs, as the installed machine will see it; None = this very `bwvd`, if `root` is this
+            machine, else DEFAULT_COMMAND.
+        drop_ins: of DROP_INS, those that this board needs.
+
+    Returns: what was done, line by line, and the commands that come next.
+
+    Raises: InstallError.
+    """
+    unknown = sorted(set(drop_ins) - set(DROP_INS))
+    if unknown:
+        raise InstallError(f"no such drop-in: {unknown[0]}; there are {', '.join(DROP_INS)}")
+    here = root.resolve() == Path("/")
+    if command is None:
+        command = _own_command() if here else DEFAULT_COMMAND
+    # In a unit % and $ are more than characters, and a relative path is none at all.
+    if not command.startswith("/") or any(not letter.isprintable() or letter in " \"'\\%$;" for letter in command):
+        raise InstallError(f"{command!r}: ExecStart needs a plain absolute path")
+    shipped = shipped_files()
+    wanted = list(_FILES)
+    wanted += [
+        _File(f"systemd/bwvd.service.d/{one}.conf", f"etc/systemd/system/bwvd.service.d/{one}.conf") for one in drop_ins
+    ]
+    told = [_put(shipped, root, file, command) for file in wanted]
+    hidden = next((folder for folder in _HIDDEN if Path(command).is_relative_to(folder)), None)
+    if hidden is not None:
+        told.append(f"beware: {command} lies in {hidden}, which the service can't see: install bwvd below /opt")
+    elif here and not Path(command).exists():
+        told.append(f"beware: {command} is not there yet")
+    return [*told, "", "next:", *(f"    {line}" for line in _next(root if not here else None))]
+
+
+def shipped_files() -> Path:
+    """The folder with `systemd` and `udev`: in the wheel, or in the source tree of an editable install.
+
+    Raises InstallError.
+    """
+    package = Path(str(files("bwvd")))
+    for folder in (package / "install", package.parent):
+        if (folder / "systemd/bwvd.service").is_file():
+            return folder
+    raise InstallError(f"{package / 'install'}: the units and rules are missing from this installation")
+
+
+def _own_command() -> str:
+    """The `bwvd` beside this interpreter: that of the virtual environment it was installed into."""
+    beside = Path(sys.executable).with_name("bwvd")
+    return str(beside) if beside.is_file() else DEFAULT_COMMAND
+
+
+def _put(shipped: Path, root: Path, file: _File, command: str) -> str:
+    """Write one file, if it is not there as it should be; says what it did."""
+    source, target = shipped / file.source, root / file.target
+    try:
+        text = source.read_text("utf-8")
+        if file.target.endswith("bwvd.service"):
+            text = _with_command(text, command)
+        current = target.read_text("utf-8", errors="replace") if target.exists() else None
+        if current == text:
+            return f"unchanged  {target}"
+        if current is not None and not file.ours:
+            beside = target.with_name(target.name + ".new")
+            if beside.exists() and beside.read_text("utf-8", errors="replace") == text:
+                return f"kept       {target} (the new one is {beside})"
+            _write(beside, text)
+            return f"kept       {target}; wrote the new one to {beside}"
+        _write(target, text)
+    except OSError as error:
+        raise InstallError(f"{error.filename or target}: {error.strerror}") from error
+    return f"{'wrote' if current is None else 'replaced'}{' ' * (6 if current is None else 3)}{target}"
+
+
+def _with_command(unit: str, command: str) -> str:
+    old = f"ExecStart={DEFAULT_COMMAND} "
+    if unit.count(old) != 1:
+        raise InstallError(f"bwvd.service: no line that begins with {old!r}")
+    return unit.replace(old, f"ExecStart={command} ")
+
+
+def _write(target: Path, text: str) -> None:
+    """Whole or not at all: a machine that loses power here still starts."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with beside.open("x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+            os.fchmod(file.fileno(), 0o644)
+        beside.rename(target)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def _next(root: Path | None) -> Iterator[str]:
+    option = "" if root is None else f" --root={root}"
+    yield f"systemd-sysusers{option}"
+    yield f"systemd-tmpfiles{option} --create bwvd.conf"
+    if root is None:
+        yield "systemctl daemon-reload"
+        yield "systemctl restart systemd-modules-load.service"
+        yield "udevadm control --reload && udevadm trigger"
+    yield "bwvd keygen /etc/bwvd && chown root:bwvd /etc/bwvd/device_key && chmod 640 /etc/bwvd/device_key"
+    yield "nano /etc/bwvd/bwvd.toml"
+    yield "bwvd check"
+    yield "systemctl enable --now bwvd" if root is None else f"systemctl{option} enable bwvd"
