@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+import trio
+
 from bwvd.capture.libav import open_camera, open_microphone
 from bwvd.capture.source import AudioGate, MediaSource, SourceRefused
 from bwvd.clock import Clock, SystemClock
-from bwvd.config import Config
+from bwvd.config import Config, digest
 from bwvd.daemon import Parts, Peripheral
 from bwvd.evidence.admission import open_storage
 from bwvd.evidence.seal import load_recipients
@@ -29,6 +31,7 @@ async def build(config: Config, config_path: Path, extra: Sequence[Peripheral] =
     SourceRefused, ControlRefused.
     """
     clock = SystemClock()
+    config_sha256 = digest(await trio.Path(config_path).read_text(encoding="utf-8"))
     signer = KeySigner.load(config.keys.signing)
     sealer = load_recipients(config.keys.recipients)
     has_microphone = config.audio.source not in ("", "video")
@@ -42,6 +45,7 @@ async def build(config: Config, config_path: Path, extra: Sequence[Peripheral] =
             sealer=sealer,
             camera=partial(open_camera, config, clock),
             microphone=partial(_microphone, config, clock) if has_microphone else None,
+            config_sha256=config_sha256,
             peripherals=[*all_peripherals(config, config_path), *extra],
         )
     finally:

@@ -22,7 +22,7 @@ from bwvd.evidence.chain import Signer
 from bwvd.evidence.naming import Naming
 from bwvd.evidence.recording import Device
 from bwvd.evidence.seal import Sealer
-from bwvd.evidence.start import Started, start_evidence
+from bwvd.evidence.start import EvidenceSide, Terms, start_evidence
 from bwvd.evidence.storage import Storage
 from bwvd.evidence.writer import Writer
 from bwvd.hub import Hub
@@ -66,6 +66,7 @@ class Parts:
     camera: Callable[[AudioGate], MediaSource]
     microphone: Callable[[AudioGate], MediaSource] | None = None  # where it is a device of its own
     peripherals: Sequence[Peripheral] = ()
+    config_sha256: str = ""  # of the configuration file, for the journal
 
 
 class Daemon:
@@ -93,7 +94,7 @@ class Daemon:
         self.power: PowerReading | None = None
         self.recorder: Recorder
         self.writer: Writer
-        self.evidence: Started
+        self.evidence: EvidenceSide
 
     # --- for peripherals ---------------------------------------------------------------------------------------------
 
@@ -137,7 +138,16 @@ class Daemon:
         Raises: what ended it, after everything was closed and signed: SourceRefused, an error of a peripheral, …
         """
         config, parts = self.config, self.parts
-        self.evidence = await start_evidence(parts.storage, config, parts.signer, parts.clock, parts.boot, self.hub)
+        terms = Terms(
+            device=config.device.id,
+            private=parts.sealer is not None,
+            reserve_bytes=config.storage.reserve_bytes,
+            journal_bytes=config.storage.journal_bytes,
+            bits_per_s=config.video.bitrate + (config.audio.bitrate if config.audio.source else 0),
+            loop_s=config.loop.seconds,
+            config_sha256=parts.config_sha256,
+        )
+        self.evidence = await start_evidence(parts.storage, terms, parts.signer, parts.clock, parts.boot, self.hub)
         naming = Naming(config.device.id, self.evidence.next_serial, parts.clock)
         gate = AudioGate()
         microphone = parts.microphone
@@ -173,6 +183,7 @@ class Daemon:
             publish=self.hub.publish,
             journal_head=self.evidence.journal_head,
             on_full=lambda: self.recorder.end_recording("storage_full"),
+            measured=self.evidence.measured,
         )
         failure: BaseException | None = None
         written = trio.Event()

@@ -30,6 +30,10 @@ class Signer(Protocol):
         """The binary SSHSIG blob over a message whose SHA-512 digest is given. Blocking, thread-safe."""
         ...
 
+    def allowed_signers(self, principal: str) -> str:
+        """The line of an allowed_signers file, with its newline, that vouches for this key."""
+        ...
+
 
 class Chain:
     """The state of one signed file that is being appended to.

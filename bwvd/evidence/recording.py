@@ -62,7 +62,7 @@ class Committed:
 
     bytes: int
     frames: int
-    until_ns: int  # CLOCK_MONOTONIC: the end of the last GOP
+    media_ns: int  # from the first GOP's start to the last one's end
 
 
 class RecordingFolder:
@@ -226,7 +226,7 @@ class RecordingFolder:
         self.audio_frames += audio_frames
         self.bytes += len(stored)
         self._duration_ns = max(self._duration_ns, end_ns - self._origin_ns)
-        return Committed(len(stored), frames, end_ns)
+        return Committed(len(stored), frames, end_ns - start_ns)
 
     def write_notes(self, notes: Sequence[Note]) -> None:
         """Make notes durable by themselves."""

@@ -1,56 +1,234 @@
-"""The evidence side, begun: recovery before anything is recorded, the journal, the next serial number, the reserve."""
+"""The evidence side, from the first look at the flash on: recovery, the journal, serial numbers, the reserve, the room.
+
+Everything that a power cut left is named and signed before anything new is written.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
 import trio
 
+from bwvd import __version__
 from bwvd.clock import Clock
-from bwvd.config import Config
+from bwvd.evidence.admission import ALLOWED_SIGNERS, RECORDINGS
 from bwvd.evidence.chain import Signer
+from bwvd.evidence.journal import Draft, Journal
+from bwvd.evidence.journal_actor import JournalActor
+from bwvd.evidence.journal_events import draft_of
 from bwvd.evidence.records import JournalHead
+from bwvd.evidence.retention import Reserve, StorageGauge
+from bwvd.evidence.serials import next_serial, unrecorded
 from bwvd.evidence.storage import Storage, Volume
+from bwvd.log import get_logger
+from bwvd.messages import Event, LowStorage
+
+GAUGE_PERIOD_S = 10.0  # between two looks at the free room; a minute of room is told long before it is gone
+
+_log = get_logger("evidence")
 
 
-class _Room:
-    def spend(self, volume: Volume) -> None: ...
+class Told(Protocol):
+    """Who hears of events and faults: `bwvd.hub.Hub`."""
 
-    def restore(self, volume: Volume) -> bool:
-        return True
+    def publish(self, event: Event) -> None: ...
+
+    def fault(self, name: str, detail: str) -> None: ...
+
+    def clear(self, name: str) -> None: ...
+
+    def sink(self, take: Callable[[Event], None]) -> None: ...
 
 
-class Started:
-    def __init__(self, next_serial: int) -> None:
-        self.next_serial = next_serial
-        self.room = _Room()
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What of the configuration concerns the evidence side."""
 
-    def storage_status(self) -> dict[str, int | None]:
-        return {"free_bytes": 0, "minutes_left": None}
+    device: str
+    private: bool  # there are recipients: who wears the device is not written in the clear
+    reserve_bytes: int
+    journal_bytes: int
+    bits_per_s: int  # as configured, of video and sound
+    loop_s: float
+    config_sha256: str  # of the configuration file, for the journal
 
-    async def release(self, request: dict[str, object], source: str) -> dict[str, object]:
-        return {"ok": False, "error": "not yet"}
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the first job found and did."""
+
+    journal: Journal
+    next_serial: int
+    drafts: list[Draft]
+    reserved: bool
+    free_bytes: int
+    total_bytes: int
+
+
+class EvidenceSide:
+    """The journal, the reserve and the gauge of a storage that has been put in order.
+
+    **Synchronization:** trio's thread.
+    """
+
+    def __init__(self, storage: Storage, terms: Terms, clock: Clock, told: Told, found: _Found, room: Reserve) -> None:
+        self.next_serial = found.next_serial
+        self.room = room
+        self.gauge = StorageGauge(bits_per_s=terms.bits_per_s, loop_s=terms.loop_s)
+        self._storage = storage
+        self._terms = terms
+        self._clock = clock
+        self._told = told
+        self._journal = found.journal
+        self._total_bytes = found.total_bytes
+        self._full = False
+        self._actor = JournalActor(storage, found.journal, clock, self._journal_fault)
+        self._ended = trio.Event()
+        for draft in found.drafts:
+            self._actor.put(draft)
+        told.sink(self._journalled)
+        self._level(found.free_bytes)
 
     def refuse(self) -> str:
-        return ""
+        """Why no recording may begin now; "" if one may."""
+        return self.gauge.refusal
 
     def journal_head(self) -> JournalHead | None:
-        return None
+        """How far the journal is durable, for a recording's `open` record."""
+        return self._journal.head()
+
+    def measured(self, size: int, media_ns: int) -> None:
+        """A commit of so many bytes held so much media."""
+        self.gauge.measured(size, media_ns)
+
+    def storage_status(self) -> dict[str, Any]:
+        """The storage's part of `status --json`."""
+        return {
+            "free_bytes": self.gauge.free_bytes,
+            "total_bytes": self._total_bytes,
+            "minutes_left": self.gauge.minutes_left,
+            "reserved": self.room.held,
+            "refuses": self.gauge.refusal,
+            "journal_waiting": self._actor.waiting,
+            "journal_lost": self._actor.lost,
+        }
+
+    def enter(self, event: str, **detail: str | int | float | bool | None) -> None:
+        """One entry for the journal. Never waits."""
+        self._actor.put(Draft(event, dict(detail), self._clock.read()))
+
+    # --- the actors --------------------------------------------------------------------------------------------------
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
-        task_status.started()
-        await trio.sleep_forever()
+        """Write the journal and watch the room until `finish`."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch_room)
+            await self._actor.run(task_status=task_status)
+            nursery.cancel_scope.cancel()
+        self._ended.set()
 
     async def finish(self, reason: str) -> None:
-        pass
+        """Enter the end, and wait until the journal is durable or a dead flash was tried often enough."""
+        self.enter("shutdown", reason=reason)
+        self._actor.close()
+        await self._ended.wait()
+        with suppress(OSError):
+            await self._storage.run(lambda _: self._journal.close())
+
+    async def _watch_room(self) -> None:
+        while True:
+            await trio.sleep(GAUGE_PERIOD_S)
+            with suppress(OSError):  # a storage that does not answer is the writer's fault to raise
+                self._level(await self._storage.run(lambda volume: volume.free_bytes()))
+            if self._full and not self.room.held:
+                with suppress(OSError):
+                    await self._storage.run(self.room.restore)
+
+    def _level(self, free_bytes: int) -> None:
+        level = self.gauge.update(free_bytes, reserved=self.room.held)
+        if level is not None:
+            self._told.publish(LowStorage(level, self._clock.monotonic_ns()))
+        if self.gauge.refusal:
+            self._full = True
+            self._told.fault("storage", self.gauge.refusal)
+        elif self._full:
+            self._full = False
+            self._told.clear("storage")
+        quality = self._clock.read().quality
+        if quality == "not_set":
+            self._told.fault("clock", "the clock was never set")
+        else:
+            self._told.clear("clock")
+
+    # --- the journal -------------------------------------------------------------------------------------------------
+
+    def _journalled(self, event: Event) -> None:
+        draft = draft_of(event, self._clock.read(), private=self._terms.private)
+        if draft is not None:
+            self._actor.put(draft)
+
+    def _journal_fault(self, active: bool, detail: str) -> None:
+        if active:
+            self._told.fault("journal", detail)
+        else:
+            self._told.clear("journal")
 
 
 async def start_evidence(
-    storage: Storage, config: Config, signer: Signer, clock: Clock, boot: str, hub: object
-) -> Started:
-    def job(volume: Volume) -> int:
-        if "recordings/" not in volume.names(""):
-            volume.make_dir("recordings")
-            volume.sync_dir("")
-        serials = [int(name.rstrip("/")[-6:]) for name in volume.names("recordings")]
-        return max(serials, default=0) + 1
+    storage: Storage, terms: Terms, signer: Signer, clock: Clock, boot: str, told: Told
+) -> EvidenceSide:
+    """Put the storage in order and begin its journal. Raises OSError where the storage can't be read."""
+    room = Reserve(terms.reserve_bytes)
+    found = await storage.run(lambda volume: _put_in_order(volume, terms, signer, clock, boot, room))
+    return EvidenceSide(storage, terms, clock, told, found, room)
 
-    return Started(await storage.run(job))
+
+def _put_in_order(volume: Volume, terms: Terms, signer: Signer, clock: Clock, boot: str, room: Reserve) -> _Found:
+    reading = clock.read()
+    with suppress(FileExistsError):
+        volume.make_dir(RECORDINGS)
+        volume.sync_dir("")
+    vouch(volume, signer.allowed_signers(terms.device))
+    journal = Journal.open(volume, signer, device=terms.device, limit_bytes=terms.journal_bytes)
+    drafts = [
+        Draft("boot", {"boot": boot, "software": f"bwvd {__version__}", "device": terms.device}, reading),
+        Draft("config", {"sha256": terms.config_sha256}, reading),
+    ]
+    folders = volume.names(RECORDINGS)
+    drafts += [
+        Draft("opened", {"recording": recording, "serial": serial, "found": "at_start"}, reading)
+        for serial, recording in unrecorded(folders, journal.last_serial)
+    ]
+    reserved = room.restore(volume)
+    return _Found(
+        journal=journal,
+        next_serial=next_serial(folders, journal.last_serial),
+        drafts=drafts,
+        reserved=reserved,
+        free_bytes=volume.free_bytes(),
+        total_bytes=volume.total_bytes(),
+    )
+
+
+def vouch(volume: Volume, line: str) -> None:
+    """See to it that the storage's allowed_signers holds `line`; older lines stay, for older recordings."""
+    try:
+        known = volume.read(ALLOWED_SIGNERS).decode("utf-8", "replace")
+    except FileNotFoundError:
+        known = ""
+    if line in known.splitlines(keepends=True):
+        return
+    new = ALLOWED_SIGNERS + ".new"
+    with suppress(FileNotFoundError):
+        volume.remove(new)
+    file = volume.create(new)
+    try:
+        file.write((known + ("" if known.endswith("\n") or not known else "\n") + line).encode())
+        file.sync()
+    finally:
+        file.close()
+    volume.rename(new, ALLOWED_SIGNERS)
+    volume.sync_dir("")

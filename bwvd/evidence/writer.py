@@ -112,6 +112,7 @@ class Writer:
         backlog: where the recorder leaves GOPs and notes; its end ends the writer.
         journal_head: where the journal stands, for the `open` record.
         on_full: told when the flash was full and the recording was closed; the recorder then stops.
+        measured: told of every commit's bytes and nanoseconds of media.
 
     **Synchronization:** `run` once, on trio's thread.
     """
@@ -128,6 +129,7 @@ class Writer:
         publish: Callable[[Event], None],
         journal_head: Callable[[], JournalHead | None],
         on_full: Callable[[], None],
+        measured: Callable[[int, int], None],
     ) -> None:
         self.statistics = WriterStatistics()
         self._storage = storage
@@ -139,6 +141,7 @@ class Writer:
         self._publish = publish
         self._journal_head = journal_head
         self._on_full = on_full
+        self._measured = measured
         self._folder: RecordingFolder | None = None
         self._opening: OpenRecording | None = None  # asked for, not yet on flash
         self._continues = ""
@@ -322,6 +325,7 @@ class Writer:
         if committed is not None:
             statistics.commits += 1
             statistics.bytes += committed.bytes
+            self._measured(committed.bytes, committed.media_ns)
             statistics.frames += committed.frames
             statistics.commit_ms.append((now_ns - begun_ns) / 1e6)
 
@@ -394,6 +398,8 @@ class Writer:
             folder.let_go()
             self._folder = None
             return
+        # Whether there is room again is for the gauge to say, which clears the fault.
+        self._failing = False
         await self._conclude(folder, reason)
 
     def _lost_span(self, reason: str) -> GapSeen | None:
