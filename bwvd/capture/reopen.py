@@ -29,8 +29,8 @@ async def run_source(
     """Run a source, and a new one each time it is lost, until it ends for good or we are cancelled.
 
     open_source: makes a fresh source. send: never blocks; gets the source's events, and SourceDown for every device
-    that went down with it (a source may be camera and microphone at once), once for each cause. switch: without one
-    the device is always on.
+    that went down with it (a source may be camera and microphone at once): once for a loss however often it is tried
+    again, and once for each new refusal. switch: without one the device is always on.
 
     `task_status.started()` is called when the device is up, when it was found absent, or when it is switched off.
 
@@ -60,7 +60,7 @@ class _Keeper:
         self._ready = False
         self._up: set[Device] = set()
         self._delay_s = FIRST_DELAY_S
-        self._told = ""  # the last reason told, while nothing has come up since
+        self._told: set[str] = set()  # reasons told since the device was up last
         self._refusals_are_final = True
 
     async def run(self) -> None:
@@ -68,11 +68,11 @@ class _Keeper:
             if not self._switch.is_on:
                 self._say_ready()
                 await self._switch.wait_on()
-                self._told, self._delay_s = "", FIRST_DELAY_S
+                self._told.clear()
+                self._delay_s = FIRST_DELAY_S
             reason = await self._open()
             if reason is None:
                 return
-            self._down(reason, final=False)
             self._say_ready()
             if reason == ASLEEP:
                 continue
@@ -91,20 +91,30 @@ class _Keeper:
             self._say_ready()
             return None
         except DeviceLost as lost:
-            return str(lost)
+            reason = str(lost)
         except SourceRefused as refused:
             if self._refusals_are_final:
                 raise
-            return str(refused)
+            reason = str(refused)
+            if reason not in self._told:
+                self._told.add(reason)
+                self._down(reason)
+                return reason
+        else:
+            reason = ASLEEP if scope.cancelled_caught else "it stopped delivering without a reason"
         finally:
             self._refusals_are_final = False
-        return ASLEEP if scope.cancelled_caught else "it stopped delivering without a reason"
+        # What an attempt says while the device is away ("no such file") is no news.
+        if self._up or not self._told:
+            self._told.add(reason)
+            self._down(reason)
+        return reason
 
     def _forward(self, event: MediaEvent) -> None:
         match event:
             case SourceUp():
                 self._up.add(event.device)
-                self._told = ""
+                self._told.clear()
                 self._send(event)
                 self._say_ready()
                 return
@@ -116,10 +126,7 @@ class _Keeper:
                 assert_never(event)
         self._send(event)
 
-    def _down(self, reason: str, *, final: bool) -> None:
-        if reason == self._told and not final:
-            return
-        self._told = reason
+    def _down(self, reason: str, *, final: bool = False) -> None:
         at_ns = self._clock.monotonic_ns()
         devices = sorted(self._up or {self._device})
         self._up.clear()
