@@ -6,7 +6,6 @@ from bwvd.evidence.chain import MANIFEST_NAMESPACE, SUMS_NAMESPACE
 from bwvd.evidence.errors import SignatureBad
 from bwvd.evidence.manifest import Signed
 from bwvd.evidence.public_key import Certificate, PublicKey
-from bwvd.evidence.records import Open
 from bwvd.evidence.report import Report, Signatory
 from bwvd.evidence.signers import AllowedSigners
 
@@ -14,25 +13,36 @@ DEFAULT_PRINCIPAL = "bwvd"  # what keygen writes for a device without a name
 
 
 class Trust:
-    """Collects the keys of one recording's signatures, then judges them.
+    """Collects the keys of one file's signatures, then judges them.
 
     Args:
         signers: a list that was given by whoever verifies; only its keys count.
         beside: the storage's own list, which counts if no other was given. It lies on the same flash.
+        namespace: what the file's lines are signed as.
     """
 
-    def __init__(self, signers: AllowedSigners | None, beside: AllowedSigners | None = None) -> None:
+    def __init__(
+        self,
+        signers: AllowedSigners | None,
+        beside: AllowedSigners | None = None,
+        namespace: str = MANIFEST_NAMESPACE,
+    ) -> None:
         self._signers = beside if signers is None else signers
         self._vouched_by = "storage" if signers is None else "signers"
+        self._namespace = namespace
         self._principals: tuple[str, ...] = (DEFAULT_PRINCIPAL,)
         self._claimed = ""  # the key that `open` names
         self._at_s: float | None = None
         self._keys: dict[bytes, tuple[PublicKey | Certificate, str]] = {}  # each with where it signed first
 
-    def opened(self, record: Open, at_s: float | None) -> None:
-        """What the recording says of itself: its device, its key, and its time (Unix seconds; None = not known)."""
-        self._principals = (record.device, DEFAULT_PRINCIPAL)
-        self._claimed = record.signer
+    def claimed(self, device: str, signer: str, at_s: float | None) -> None:
+        """What the evidence says of itself: its device, its key, and its time (Unix seconds; None = not known)."""
+        self._principals = (device, DEFAULT_PRINCIPAL) if device else (DEFAULT_PRINCIPAL,)
+        self._claimed = signer
+        self._at_s = at_s
+
+    def at(self, at_s: float | None) -> None:
+        """When it was signed, where that is said later than by whom."""
         self._at_s = at_s
 
     def saw(self, signed: Signed, where: str) -> None:
@@ -61,7 +71,7 @@ class Trust:
             name = ""
             if self._signers is not None:
                 try:
-                    name = self._signers.check(key, MANIFEST_NAMESPACE, self._principals, self._at_s)
+                    name = self._signers.check(key, self._namespace, self._principals, self._at_s)
                 except SignatureBad as error:
                     report.altered(where, str(error))
             elif index > 0:

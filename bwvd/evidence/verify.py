@@ -11,6 +11,7 @@ import datetime
 import hashlib
 import io
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from bwvd.messages import NS
 
 ALLOWED_SIGNERS = "allowed_signers"
 
+_ID = re.compile(r"\d{8}T\d{6}Z-(.+)-\d{6,}")
+
 
 class Verification:
     """One run over one folder.
@@ -37,6 +40,7 @@ class Verification:
         identities: to open sealed files with; () = check what is stored, which is all that is signed.
         decode: decode every frame, as far as it can be read without an identity.
         only: check this one segment, and the manifest that vouches for it.
+        name: the folder's, which is the recording's id; by default the last part of its path.
 
     **Synchronization:** blocking; one thread.
     """
@@ -49,9 +53,10 @@ class Verification:
         identities: Sequence[Any] = (),
         decode: bool = False,
         only: str | None = None,
+        name: str = "",
         progress: Progress | None = None,
     ) -> None:
-        self.report = Report(path=folder.path, kind="recording" if only is None else "segment")
+        self.report = Report(folder.path, "recording" if only is None else "segment", name or Path(folder.path).name)
         self.open: records.Open | None = None  # for whoever compares recordings with each other
         self.end: records.Close | records.Recovered | None = None
         self._folder = folder
@@ -104,7 +109,7 @@ class Verification:
     def _walk(self, reader: ChainReader, contents: Contents) -> None:
         for signed in reader:
             where = reader.where(signed.line, signed.offset)
-            if self.open is None and not self._begins(signed, where):
+            if self.open is None and self.end is None and not self._begins(signed, where):
                 return
             if self.end is not None:
                 self.report.altered(where, "a record after the recording's end")
@@ -116,6 +121,11 @@ class Verification:
     def _begins(self, signed: Signed, where: str) -> bool:
         """Whether to read on: the first record must open a recording in a format that we know."""
         record = signed.record
+        if isinstance(record, records.Recovered):
+            # The power went before the first record was whole; recovery has said so, and nothing was acknowledged.
+            self.report.note(where, "the recording was never opened: the power went as it was begun")
+            self._trust.claimed(_device_of(self.report.id), "", _unix_s(record.stamp))
+            return True
         if isinstance(record, Unknown) and record.type == "open":
             version: object = record.fields.get("format")
         elif isinstance(record, records.Open):
@@ -173,7 +183,7 @@ class Verification:
         report.encrypted = bool(record.recipients)
         report.decoded = self._decode and (not report.encrypted or bool(self._identities))
         self._init(record.init, where)
-        self._trust.opened(record, _unix_s(record.press.stamp))
+        self._trust.claimed(record.device, record.signer, _unix_s(record.press.stamp))
 
     def _init(self, text: str, where: str) -> None:
         try:
@@ -243,7 +253,7 @@ class Verification:
     def _check_end(self, reader: ChainReader) -> None:
         report = self.report
         where = f"{MANIFEST} byte {reader.end}"
-        if self.open is None and not reader.problems:
+        if self.open is None and self.end is None:
             if not report.findings:
                 report.unfinished(where, "no whole record: the power went while the recording was being opened")
         elif self.end is None:
@@ -278,10 +288,15 @@ def verify_recording(
     with folder:
         beside, complaint = (None, "") if signers is not None else signers_beside(Path(path))
         check = Verification(
-            folder, Trust(signers, beside), identities=identities, decode=decode, only=only, progress=progress
+            folder,
+            Trust(signers, beside),
+            identities=identities,
+            decode=decode,
+            only=only,
+            name=Path(path).resolve().name,
+            progress=progress,
         )
         report = check.run()
-        report.id = report.id or Path(path).name
         if complaint:
             report.note(ALLOWED_SIGNERS, complaint)
         return report
@@ -297,6 +312,12 @@ def signers_beside(recording: Path) -> tuple[AllowedSigners | None, str]:
         return AllowedSigners.load(path), ""
     except SignersUnusable as error:
         return None, str(error)
+
+
+def _device_of(recording: str) -> str:
+    """The device's id in a recording's; "" if it is none."""
+    found = _ID.fullmatch(recording)
+    return found[1] if found else ""
 
 
 def _found_text(found: records.Found) -> str:
