@@ -1,0 +1,165 @@
+"""`bwvd check`: configuration, keys, storage, devices and controls, looked at before the daemon needs them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bwvd.capture.address import AUDIO_SCHEMES, VIDEO_SCHEMES, parse_address
+from bwvd.capture.source import SourceRefused
+from bwvd.config import Config
+from bwvd.evidence.admission import StorageInUse, StorageRefused, open_storage
+from bwvd.evidence.errors import EvidenceError
+from bwvd.evidence.seal import load_recipients
+from bwvd.evidence.sign import KeySigner
+from bwvd.evidence.signers import AllowedSigners
+from bwvd.log.clean import text as clean
+from bwvd.profile import profile_table
+from bwvd.settings.advice import advice
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    area: str  # "configuration", "keys", "storage", "camera", "microphone", "gpio", "input", "serial", "profile"
+    ok: bool
+    text: str  # one line that names the key, file or device
+    advice: bool = False  # good, but worth knowing
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def check_all(config: Config) -> list[Finding]:
+    """Look at everything that the configuration names. Blocking; opens no camera and changes nothing."""
+    return [
+        Finding("configuration", True, f"device {config.device.id}, loop {config.loop.seconds:g} s"),
+        *(Finding("configuration", True, line, advice=True) for line in advice(config)),
+        *_keys(config),
+        *_storage(config),
+        *_sources(config),
+        *_controls(config),
+        *_profile(config),
+    ]
+
+
+def print_findings(findings: list[Finding]) -> None:
+    """One line each: what is good, what is advised, what is wrong."""
+    for finding in findings:
+        mark = "advice" if finding.advice else "good" if finding.ok else "WRONG"
+        click.echo(f"{mark:7} {finding.area:14} {clean(finding.text)}")
+
+
+def _keys(config: Config) -> Iterator[Finding]:
+    try:
+        signer = KeySigner.load(config.keys.signing)
+        yield Finding("keys", True, f"keys.signing: {config.keys.signing} ({signer.public_key[:40]}…)")
+    except EvidenceError as error:
+        yield Finding("keys", False, f"keys.signing: {error} (make one with `bwvd keygen DIR`)")
+    try:
+        sealer = load_recipients(config.keys.recipients)
+    except EvidenceError as error:
+        yield Finding("keys", False, f"keys.recipients: {error}")
+    else:
+        count = len(sealer.recipients) if sealer else 0
+        yield Finding("keys", True, f"keys.recipients: {count}" + ("" if count else ", recordings are not encrypted"))
+    for path in config.keys.release:
+        try:
+            AllowedSigners.load(path)
+            yield Finding("keys", True, f"keys.release: {path}")
+        except EvidenceError as error:
+            yield Finding("keys", False, f"keys.release: {error}")
+
+
+def _storage(config: Config) -> Iterator[Finding]:
+    try:
+        volume = open_storage(config.storage.path, device=config.device.id)
+    except StorageInUse as error:
+        yield Finding("storage", True, f"{error} (a daemon is running)", advice=True)
+    except StorageRefused as error:
+        yield Finding("storage", False, str(error))
+    else:
+        free = volume.free_bytes()
+        volume.close()
+        yield Finding("storage", True, f"storage.path: {config.storage.path}, {free / 1e9:.1f} GB free")
+
+
+def _sources(config: Config) -> Iterator[Finding]:
+    wanted = [("camera", "video.source", config.video.source, VIDEO_SCHEMES)]
+    if config.audio.source not in ("", "video"):
+        wanted.append(("microphone", "audio.source", config.audio.source, AUDIO_SCHEMES))
+    for area, key, text, schemes in wanted:
+        try:
+            address = parse_address(text, key, schemes)
+        except SourceRefused as error:
+            yield Finding(area, False, str(error))
+            continue
+        problem = ""
+        if address.scheme in ("v4l2", "file"):
+            problem = _access(address.target, os.R_OK | (os.W_OK if address.scheme == "v4l2" else 0))
+        yield Finding(area, not problem, f"{key}: {address.text}" + (f": {problem}" if problem else ""))
+
+
+def _controls(config: Config) -> Iterator[Finding]:
+    from bwvd.controls.gpio import chip_path
+
+    for gpio in config.gpio:
+        path = chip_path(gpio.chip)
+        problem = _access(path, os.R_OK | os.W_OK) or _line_problem(path, gpio.line)
+        yield Finding("gpio", not problem, f"gpio: {path} line {gpio.line}" + (f": {problem}" if problem else ""))
+    for key in config.input:
+        problem = _access(key.device, os.R_OK)
+        yield Finding(
+            "input", not problem, f"input.device: {key.device} {key.key}" + (f": {problem}" if problem else "")
+        )
+    for serial in config.serial:
+        problem = _access(serial.port, os.R_OK | os.W_OK) or _tty_problem(serial.port)
+        yield Finding("serial", not problem, f"serial.port: {serial.port}" + (f": {problem}" if problem else ""))
+
+
+def _access(path: str, mode: int) -> str:
+    """Why this process can't use a device, "" if it can."""
+    if not Path(path).exists():
+        return "no such device or file"
+    return "" if os.access(path, mode) else "no permission"
+
+
+def _line_problem(chip: str, line: int | str) -> str:
+    import gpiod
+
+    try:
+        with gpiod.Chip(chip) as opened:
+            opened.line_offset_from_id(line)
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or f"no such line ({error})"
+    return ""
+
+
+def _tty_problem(path: str) -> str:
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        return error.strerror or str(error)
+    try:
+        return "" if os.isatty(fd) else "not a serial port"
+    finally:
+        os.close(fd)
+
+
+def _profile(config: Config) -> Iterator[Finding]:
+    if not config.profile:
+        return
+    try:
+        stat = os.statvfs(config.storage.path)
+        size: int | None = stat.f_blocks * stat.f_frsize
+    except OSError:
+        size = None
+    for row in profile_table(config, size):
+        text = f"{row.key}: required {row.required}, configured {row.configured}; {row.clause} ({row.source})"
+        yield Finding("profile", row.ok is not False, f"{config.profile}: {text}", advice=row.ok is None)
