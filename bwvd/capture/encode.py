@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 from bwvd.capture.assemble import Assembler
 from bwvd.capture.init import VIDEO_TIMESCALE, InitSegment, init_of_annexb
 from bwvd.capture.nal import NalForm, prefixed_room, write_prefixed
+from bwvd.capture.open import why
 from bwvd.capture.picture import ENCODED_FORMAT
 from bwvd.capture.source import DeviceLost, SourceRefused
 from bwvd.config import Video
@@ -52,6 +53,8 @@ class VideoEncoder:
     **Synchronization:** one thread. Raises DeviceLost from `encode` when libav's encoder fails.
     """
 
+    FLAGS = Flags.global_header | Flags.frame_duration  # parameter sets apart from the packets, as MP4 has them
+
     def __init__(
         self, name: str, config: Video, width: int, height: int, rate: Fraction, source: str, begin_ns: int
     ) -> None:
@@ -73,7 +76,7 @@ class VideoEncoder:
             self._stream = self._open(config, width, height)
         except (av.FFmpegError, ValueError, TypeError) as error:
             self._segment.close()
-            raise SourceRefused(f"video.encoder: {name} at {width}x{height}: {error}") from error
+            raise SourceRefused(f"video.encoder: {name} at {width}x{height}: {why(error)}") from error
 
     def _open(self, config: Video, width: int, height: int) -> VideoStream:
         options = dict(_OPTIONS.get(self._name, {}))
@@ -94,7 +97,7 @@ class VideoEncoder:
         context.gop_size = max(int(self._rate * int(config.keyframe_s + 1) * 4), 1)
         context.max_b_frames = 0
         context.thread_count = 1
-        context.flags |= Flags.global_header | Flags.frame_duration
+        context.flags = self.FLAGS
         init = self._segment.finish()
         codec = context.codec.canonical_name
         extradata = context.extradata or b""
@@ -164,7 +167,7 @@ class VideoEncoder:
             for packet in encode(frame):
                 ended = self._keep(packet) or ended
         except av.FFmpegError as error:
-            raise DeviceLost(f"{self._source}: the encoder {self._name} failed: {error}") from error
+            raise DeviceLost(f"{self._source}: the encoder {self._name} failed: {why(error)}") from error
         return ended
 
     def _keep(self, packet: av.Packet[Any]) -> Batch | None:

@@ -14,6 +14,7 @@ from av.codec.context import Flags
 from bwvd.capture.assemble import Assembler
 from bwvd.capture.init import InitSegment
 from bwvd.capture.moment import Moment, to_ns
+from bwvd.capture.open import why
 from bwvd.capture.source import AUDIO_BATCH_NS, AudioGate, DeviceLost, SourceRefused
 from bwvd.capture.timeline import SoundClock, Stamps
 from bwvd.config import Audio
@@ -48,7 +49,7 @@ class SoundEncoder:
             init = self._segment.finish()
         except (av.FFmpegError, ValueError) as error:
             self._segment.close()
-            raise SourceRefused(f"audio.rate, audio.channels or audio.bitrate: {_ENCODER}: {error}") from error
+            raise SourceRefused(f"audio.rate, audio.channels or audio.bitrate: {_ENCODER}: {why(error)}") from error
         self._stream = stream
         self._rate = config.rate
         self._frame = context.frame_size
@@ -71,7 +72,7 @@ class SoundEncoder:
         try:
             packets = self._stream.encode(frame)
         except (av.FFmpegError, ValueError) as error:
-            raise DeviceLost(f"{self.track.source}: the encoder {_ENCODER} failed: {error}") from error
+            raise DeviceLost(f"{self.track.source}: the encoder {_ENCODER} failed: {why(error)}") from error
         for packet in packets:
             at_ns = begin_ns + self._count * NS // self._rate
             self._count += self._frame
