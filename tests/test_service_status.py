@@ -22,6 +22,9 @@ from bwvd.service.metrics import exposition
 from bwvd.service.status import Status, StatusUnreadable, read_status, status_dict
 from bwvd.service.textfile import run_textfile, write_textfile
 from bwvd.service.watch import show, view
+from bwvd.testing.camera import VirtualCamera
+from bwvd.testing.clock import VirtualClock
+from tests.rig import Rig
 
 CONTRACT: dict[str, Any] = {
     "state": "recording",
@@ -304,3 +307,25 @@ async def until(holds: Any) -> None:
 def test_the_contract_is_that_of_the_types() -> None:
     needed = {field.name for field in msgspec.structs.fields(Status) if field.required}
     assert needed == set(CONTRACT)
+
+
+async def test_what_a_daemon_says_is_a_status(autojump_clock: MockClock) -> None:
+    """The document of a whole daemon, in standby and while it records, keeps the contract to the letter."""
+    clock = VirtualClock()
+    rig = Rig(clock=clock, camera=VirtualCamera(clock, rate=10, gop_frames=10))
+    async with rig.running() as daemon:
+        await trio.sleep(5)
+        standby = daemon.status()
+        await rig.press()
+        await trio.sleep(5)
+        recording = daemon.status()
+        await rig.stop()
+        await rig.closed()
+    for document in (standby, recording):
+        assert read_status(json.loads(json.dumps(document)))
+        assert set(CONTRACT) <= set(document)
+        for part in ("loop", "video", "storage"):
+            assert set(CONTRACT[part]) <= set(document[part])
+        parsed(exposition(read_status(document)))
+    assert set(recording["recording"]) >= set(CONTRACT["recording"])
+    assert "R E C O R D I N G" in seen(read_status(recording))
