@@ -232,6 +232,7 @@ def test_an_altered_journal_is_gone_on_with_and_told() -> None:
     last = [one.record for one in reader][-1]
     assert isinstance(last, records.Entry)
     assert last.detail["name"] == "c"
+    assert reader.problems, "the device's own signature does not cover up what somebody else did"
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+import msgspec
+
 from bwvd.evidence.chain import Chain
 from bwvd.evidence.errors import SignatureBad
 from bwvd.evidence.manifest import MAX_LINE, ChainReader, Problem, Unknown, decode, signature_of
@@ -45,6 +47,17 @@ class Ending:
     torn: Found | None
     newline_missing: bool
     problems: list[Problem]
+
+    @property
+    def named(self) -> Found | None:
+        """The bytes behind `end` as the next record has to name them.
+
+        What no power cut explains is named without its digest: no reader then takes it for accounted for, and the file
+        stays altered, as it is.
+        """
+        if self.torn is not None and self.problems:
+            return msgspec.structs.replace(self.torn, sha256="")
+        return self.torn
 
 
 def read_ending(volume: Volume, path: str, name: str, namespace: str, fold: Callable[[], F]) -> tuple[Ending, F]:

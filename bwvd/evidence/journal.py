@@ -290,8 +290,8 @@ class Journal:
         self._chain = Chain(self._signer, JOURNAL_NAMESPACE)
         absorb(self._chain, self._volume, JOURNAL, ending)
         lines = b"\n" if ending.newline_missing else b""
-        if ending.torn is not None:
-            lines += self._chain.line(records.TornTail(n=self._chain.n, found=ending.torn))
+        if ending.named is not None:
+            lines += self._chain.line(records.TornTail(n=self._chain.n, found=ending.named))
         self._durable = self._doubtful = None
         self._file = self._volume.append(JOURNAL)
         # Synced even if nothing is added: what a killed process has written is read, but not yet durable.

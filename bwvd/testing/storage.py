@@ -68,10 +68,16 @@ class VirtualVolume:
 
     @classmethod
     def from_state(
-        cls, state: Tree, *, capacity: int | None = None, trace: bool = False, max_write: int | None = None
+        cls,
+        state: Tree,
+        *,
+        capacity: int | None = None,
+        trace: bool = False,
+        max_write: int | None = None,
+        omit: Callable[[Operation], bool] | None = None,
     ) -> VirtualVolume:
         """The volume after the next boot: everything in `state` is certain (path to content, None for a folder)."""
-        volume = cls(max_write=max_write)
+        volume = cls(max_write=max_write, omit=omit)
         inodes = {"": ROOT}
         for path in sorted(state, key=lambda path: path.split("/")):
             content = state[path]
@@ -86,9 +92,9 @@ class VirtualVolume:
         volume._remember()
         return volume
 
-    def killed(self, *, trace: bool = False) -> VirtualVolume:
+    def killed(self, *, trace: bool = False, omit: Callable[[Operation], bool] | None = None) -> VirtualVolume:
         """The volume as the next process finds it after a kill: readers see all that was written, nothing is synced."""
-        after = VirtualVolume(capacity=self.capacity, max_write=self.max_write)
+        after = VirtualVolume(capacity=self.capacity, max_write=self.max_write, omit=omit)
         after._nodes = dict(self._nodes)
         for inode, node in self._nodes.items():
             if isinstance(node, FileNode):

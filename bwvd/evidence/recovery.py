@@ -1,0 +1,335 @@
+"""At start-up: every recording that has no end gets one, a signed record that names what was found. Nothing is deleted.
+
+What a power cut or a kill leaves, and what is written about it into `recovered.found`:
+
+    torn_line          bytes behind the last record of the manifest whose signature holds. If they don't end in a
+                       newline one is appended first; offset, length and digest count it.
+    unsigned_lines     the same, but no power cut leaves such bytes. They are named without their digest, so that no
+                       reader takes them for accounted for: the recording was altered, and stays so
+    file_without_line  a file whose commit was not finished: never acknowledged, kept all the same
+    line_without_file  a committed file that is gone, and
+    short_file         one that is shorter than its record says: no power cut does that, a failing flash may
+    not_a_file         a folder, link or device in the place of a file
+    no_manifest        the power went before the first record: see below
+
+A recording that was cut while it was being made has no `open` record. Its manifest then begins with the `recovered`
+record, as record 0 (behind the torn bytes, if there are any): no file is renamed, and its number stays counted. A
+verifier takes a manifest whose first record is `recovered` for a recording that never began.
+
+The work can be cut at every operation and is then done again, with the same outcome. What is named is synced before it
+is named: after a kill it was read from the cache. A start on a full flash spends the reserve.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import structlog
+
+from bwvd.clock import Clock, Reading
+from bwvd.evidence import records
+from bwvd.evidence.chain import MANIFEST_NAMESPACE, Chain, Signer
+from bwvd.evidence.ending import Ending, absorb, read_ending
+from bwvd.evidence.errors import SignatureBad
+from bwvd.evidence.finish import CONVENIENCES, MANIFEST, SUMS, SUMS_SIGNATURE, finish_recording
+from bwvd.evidence.journal import Draft
+from bwvd.evidence.manifest import Unknown
+from bwvd.evidence.retention import Reserve
+from bwvd.evidence.serials import RECORDINGS, serial_of
+from bwvd.evidence.storage import Volume
+from bwvd.evidence.sums import check_signature, parse_sums
+
+Finish = Callable[[Volume, str, Signer], None]
+
+MANIFEST_FIRST_BYTES = 8192  # f2fs returns from fdatasync of a smaller, inline file without a flush
+_CHUNK = 1_048_576
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_NOT_A_FILE = (errno.ELOOP, errno.EPERM)
+
+_log = structlog.get_logger("recovery")
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryResult:
+    """What became of one recording that was not as it should be."""
+
+    recording: str
+    serial: int
+    reason: str  # "power_cut", "killed", "unknown"; "finished": it had its end, and only the conveniences were missing
+    segments: int = 0
+    found: tuple[records.Found, ...] = ()
+    error: str = ""  # why it could not be brought to an end; the next start tries again
+
+
+def recover(
+    volume: Volume,
+    signer: Signer,
+    clock: Clock,
+    boot: str,
+    *,
+    reserve: Reserve,
+    leave: frozenset[str] = frozenset(),
+    finish: Finish = finish_recording,
+) -> list[RecoveryResult]:
+    """Bring every recording to its end that has none, before anything new is recorded.
+
+    Args:
+        boot: the kernel's boot id now.
+        reserve: spent if the flash is full; setting it aside again is the caller's.
+        leave: recordings that are being released, which is the journal's business.
+
+    One recording that can't be brought to its end does not keep the others from theirs: its result says why.
+    Blocking. Raises OSError if `recordings/` itself can't be read or synced.
+    """
+    # A kill may have left a folder in the cache alone; nothing is vouched for in a folder that may vanish.
+    volume.sync_dir(RECORDINGS)
+    results = []
+    for name in volume.names(RECORDINGS):
+        recording = name.rstrip("/")
+        serial = serial_of(recording)
+        if serial is None or not name.endswith("/") or recording in leave:
+            continue
+        case = _Case(volume, signer, clock, boot, recording, serial, finish)
+        try:
+            try:
+                result = case.close()
+            except OSError as error:
+                if error.errno not in _NO_ROOM:
+                    raise
+                reserve.spend(volume)
+                result = case.close()
+        except OSError as error:
+            _log.error("recording_not_recovered", recording=recording, error=str(error))
+            result = RecoveryResult(recording, serial, "unknown", error=str(error))
+        if result is not None:
+            results.append(result)
+    return results
+
+
+def drafts_of(results: Sequence[RecoveryResult], reading: Reading) -> list[Draft]:
+    """The journal's entries about a recovery."""
+    made = []
+    for result in results:
+        event = "recovered" if result.reason != "finished" and not result.error else "recovery"
+        detail: dict[str, str | int | float | bool | None] = {
+            "recording": result.recording,
+            "serial": result.serial,
+            "reason": result.reason,
+            "segments": result.segments,
+            "found": ", ".join(sorted({found.what for found in result.found})),
+        }
+        if result.error:
+            detail["error"] = result.error
+        made.append(Draft(event, detail, reading))
+    return made
+
+
+@dataclass(slots=True)
+class _Contents:
+    """What a manifest says, as far as its end has to repeat it (a fold)."""
+
+    open: records.Open | None = None
+    ended: bool = False
+    segments: int = 0
+    frames: int = 0
+    audio_frames: int = 0
+    bytes: int = 0
+    duration_ns: int = 0
+    files: dict[str, int] = field(default_factory=dict)  # name -> bytes
+
+    def take(self, record: records.Record | Unknown) -> None:
+        match record:
+            case records.Open():
+                self.open = self.open or record
+            case records.Segment():
+                self.segments += 1
+                self.frames += record.frames
+                self.audio_frames += record.audio_frames
+                self.bytes += record.bytes
+                self.duration_ns = max(self.duration_ns, record.pts_ns + record.duration_ns)
+                self.files[record.file] = record.bytes
+            case records.Mark(sealed=records.Sealed() as sealed) | records.Officer(sealed=records.Sealed() as sealed):
+                self.files[sealed.file] = sealed.bytes
+            case records.Close() | records.Recovered():
+                self.ended = True
+
+
+class _Case:
+    """One recording's folder."""
+
+    def __init__(
+        self,
+        volume: Volume,
+        signer: Signer,
+        clock: Clock,
+        boot: str,
+        recording: str,
+        serial: int,
+        finish: Finish,
+    ) -> None:
+        self._volume = volume
+        self._signer = signer
+        self._clock = clock
+        self._boot = boot
+        self._recording = recording
+        self._serial = serial
+        self._finish = finish
+        self._folder = f"{RECORDINGS}/{recording}"
+
+    def close(self) -> RecoveryResult | None:
+        """Bring the recording to its end; None if it has one and nothing is missing. Raises OSError."""
+        names = self._volume.names(self._folder)
+        if self._is_finished(names):
+            return None
+        if MANIFEST in names:
+            path = f"{self._folder}/{MANIFEST}"
+            ending, contents = read_ending(self._volume, path, MANIFEST, MANIFEST_NAMESPACE, _Contents)
+        else:
+            ending, contents = Ending(0, 0, 0, None, False, []), _Contents()
+        found: list[records.Found] = []
+        reason = "finished"
+        if not contents.ended:
+            reason = self._reason(contents)
+            found = self._found(names, ending, contents)
+            self._end(names, ending, contents, reason, found)
+        else:
+            # Synced in any case: a kill may have left the end in the cache, and the sums must not outlive it.
+            self._append(b"\n" if ending.newline_missing and ending.torn is None else b"")
+        self._finish(self._volume, self._folder, self._signer)
+        return RecoveryResult(self._recording, self._serial, reason, contents.segments, tuple(found))
+
+    def _is_finished(self, names: list[str]) -> bool:
+        """Whether the conveniences are whole: they are written after the end is durable, their signature last.
+
+        Names may have reached the flash in another order than they were made in, so each one is looked for.
+        """
+        if SUMS not in names or SUMS_SIGNATURE not in names or MANIFEST not in names:
+            return False
+        try:
+            sums = self._volume.read(f"{self._folder}/{SUMS}")
+            # An interrupted second attempt may have left the signature of the first beside other sums.
+            check_signature(sums, self._volume.read(f"{self._folder}/{SUMS_SIGNATURE}", 0, 65_536))
+            listed = parse_sums(sums)
+        except (SignatureBad, ValueError):
+            return False
+        except OSError as error:
+            if error.errno not in _NOT_A_FILE:
+                raise
+            return False
+        return listed.keys() <= set(names)
+
+    def _reason(self, contents: _Contents) -> str:
+        if contents.open is None:
+            return "unknown"
+        return "killed" if contents.open.boot == self._boot else "power_cut"
+
+    # --- what is there -----------------------------------------------------------------------------------------------
+
+    def _found(self, names: list[str], ending: Ending, contents: _Contents) -> list[records.Found]:
+        found = []
+        if ending.named is not None:
+            found.append(ending.named)
+        elif contents.open is None:
+            found.append(records.Found(what="no_manifest", where=MANIFEST))
+        there = set(names)
+        for name, size in contents.files.items():
+            if name not in there:
+                found.append(records.Found(what="line_without_file", where=name))
+            elif thing := self._short(name, size):
+                found.append(thing)
+        for name in names:
+            if name == MANIFEST or name in contents.files or _is_convenience(name):
+                continue
+            found.append(self._without_line(name))
+        return found
+
+    def _short(self, name: str, size: int) -> records.Found | None:
+        try:
+            actual = self._volume.size(f"{self._folder}/{name}")
+        except OSError as error:
+            if error.errno not in _NOT_A_FILE:
+                raise
+            return records.Found(what="not_a_file", where=name)
+        return self._named("short_file", name) if actual < size else None
+
+    def _without_line(self, name: str) -> records.Found:
+        """A file that no record names: made durable, then hashed."""
+        if name.endswith("/"):
+            return records.Found(what="not_a_file", where=name.rstrip("/"))
+        try:
+            file = self._volume.append(f"{self._folder}/{name}")
+        except OSError as error:
+            if error.errno not in _NOT_A_FILE:
+                raise
+            return records.Found(what="not_a_file", where=name)
+        try:
+            file.sync()
+        finally:
+            file.close()
+        return self._named("file_without_line", name)
+
+    def _named(self, what: str, name: str) -> records.Found:
+        sha256, size = hashlib.sha256(), 0
+        while data := self._volume.read(f"{self._folder}/{name}", size, _CHUNK):
+            sha256.update(data)
+            size += len(data)
+        return records.Found(what=what, where=name, bytes=size, sha256=sha256.hexdigest())
+
+    # --- what is written ---------------------------------------------------------------------------------------------
+
+    def _end(
+        self,
+        names: list[str],
+        ending: Ending,
+        contents: _Contents,
+        reason: str,
+        found: list[records.Found],
+    ) -> None:
+        """Append the `recovered` record, durable when this returns."""
+        chain = Chain(self._signer, MANIFEST_NAMESPACE)
+        path = f"{self._folder}/{MANIFEST}"
+        if MANIFEST in names:
+            absorb(chain, self._volume, path, ending)
+        reading = self._clock.read()
+        record = records.Recovered(
+            n=chain.n,
+            reason=reason,
+            boot=self._boot,
+            segments=contents.segments,
+            frames=contents.frames,
+            audio_frames=contents.audio_frames,
+            bytes=contents.bytes,
+            duration_ns=contents.duration_ns,
+            found=found,
+            stamp=records.Stamp(
+                mono_ns=reading.mono_ns,
+                utc=reading.utc,
+                quality=reading.quality,
+                uncertainty_us=reading.uncertainty_us,
+            ),
+        )
+        missing = MANIFEST_FIRST_BYTES - chain.size - len(msgspec.json.encode(record))
+        lines = b"\n" if ending.newline_missing else b""
+        lines += chain.line(msgspec.structs.replace(record, pad=" " * max(0, missing)))
+        if MANIFEST not in names:
+            self._volume.create(path).close()
+        # The names of what the record vouches for, and of the manifest itself.
+        self._volume.sync_dir(self._folder)
+        self._append(lines)
+
+    def _append(self, lines: bytes) -> None:
+        file = self._volume.append(f"{self._folder}/{MANIFEST}")
+        try:
+            file.write(lines)
+            file.sync()
+        finally:
+            file.close()
+
+
+def _is_convenience(name: str) -> bool:
+    """Made anew by `finish`, as it makes them."""
+    return name in CONVENIENCES or (name.startswith("init") and name.endswith(".mp4"))
