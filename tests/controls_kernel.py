@@ -52,9 +52,7 @@ class GpioKernel:
         self.number += edges
 
     def unplug(self) -> None:
-        self.present = False
-        if self.opened:
-            os.eventfd_write(self.opened.fd, 1)
+        self.present = False  # and wakes nobody, as Linux 6.1
 
     def plug(self) -> None:
         self.present, self.down = True, False
@@ -71,6 +69,8 @@ class _KernelLine:
         os.eventfd_write(self.fd, 1)
 
     def is_down(self) -> bool:
+        if not self._kernel.present:
+            raise _error(errno.ENODEV)
         return self._kernel.down
 
     def read(self) -> list[tuple[bool, int, int]]:

@@ -125,7 +125,7 @@ class FakeChip:
         return self.lines[offset]
 
 
-def line(offset: int, name: str = "", consumer: str | None = None) -> SimpleNamespace:
+def line(offset: int, name: str | None = None, consumer: str | None = None) -> SimpleNamespace:
     return SimpleNamespace(offset=offset, name=name, used=consumer is not None, consumer=consumer)
 
 
@@ -153,7 +153,7 @@ def test_a_chipset_with_hundreds_of_lines_is_one_entry_and_its_named_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gpiod, "Chip", FakeChip)
-    FakeChip.lines = [line(offset, "BTN" if offset == 7 else "") for offset in range(500)]
+    FakeChip.lines = [line(offset, "BTN" if offset == 7 else None) for offset in range(500)]
     (tmp_path / "dev").mkdir()
     (tmp_path / "dev/gpiochip0").touch()
     assert [(one.where.rpartition("/")[2], one.what) for one in list_controls(tmp_path)] == [

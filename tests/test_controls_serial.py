@@ -18,8 +18,8 @@ from bwvd.config import Serial
 from bwvd.controls.control import ControlLost, ControlRefused
 from bwvd.controls.serial import WAITING_ANSWERS, Port, run_serial
 from bwvd.controls.serial_port import SerialPort
-from bwvd.controls.serial_protocol import ERR_BURST, LineReader, Ordered
-from bwvd.messages import Answer, Command, Event, FaultChanged, Muted, Order, Recorded, State, StateChanged
+from bwvd.controls.serial_protocol import ERR_BURST, ERR_REFILL_NS, LineReader, Ordered
+from bwvd.messages import NS, Answer, Command, Event, FaultChanged, Muted, Order, Recorded, State, StateChanged
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.line import VirtualLine
 from tests.controls_pty import Pty
@@ -109,7 +109,7 @@ async def test_a_recorder_that_does_not_answer_is_said(autojump_clock: MockClock
 async def test_a_flood_of_noise_is_not_answered_with_a_flood(autojump_clock: MockClock) -> None:
     line, recorder = VirtualLine(), Recorder()
     async with serving(line, recorder):
-        for seed in range(20):
+        for seed in range(60):
             line.noise(4096, seed)
         await trio.testing.wait_all_tasks_blocked()
         assert 1 <= line.heard.count(b"\r\n") <= ERR_BURST
@@ -127,7 +127,7 @@ async def test_a_line_that_echoes_everything_comes_to_rest(autojump_clock: MockC
         with trio.move_on_after(60):
             while True:
                 line.say(await line.hear())
-        assert line.heard.count(b"ERR") <= ERR_BURST + 61
+        assert line.heard.count(b"ERR") <= ERR_BURST + 60 * NS // ERR_REFILL_NS + 1
     assert recorder.commands == []
 
 

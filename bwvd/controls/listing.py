@@ -111,13 +111,14 @@ def _gpio(root: Path) -> Iterator[Found]:
             if named and not line.name and not line.used:
                 hidden += 1
                 continue
-            where = f"{path} line {line.offset}" + (f" {line.name}" if line.name else "")
+            name = line.name or ""  # None, where libgpiod's own annotation says str
+            where = f"{path} line {line.offset}" + (f" {name}" if name else "")
             if line.used:
                 yield Found("gpio", where, info.label, "", problem=f"in use by {line.consumer or 'the kernel'}")
                 continue
-            unique = line.name and sum(other.name == line.name for other in lines) == 1
-            toml = _table("gpio", chip=str(path), line=line.name if unique else line.offset)
-            yield Found("gpio", where, info.label, toml, likely=bool(_LIKELY_LINE.search(line.name)))
+            unique = name and sum(other.name == name for other in lines) == 1
+            toml = _table("gpio", chip=str(path), line=name if unique else line.offset)
+            yield Found("gpio", where, info.label, toml, likely=bool(_LIKELY_LINE.search(name)))
         if hidden:
             yield Found("gpio", str(path), f"{info.label}: {hidden} free lines without a name", "")
 

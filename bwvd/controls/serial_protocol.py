@@ -32,8 +32,9 @@ from bwvd.messages import (
 )
 
 MAX_LINE_BYTES = 256
-ERR_BURST = 8  # so many ERR at once, then one a second: noise that is answered in full would feed a line that echoes
-ERR_REFILL_NS = NS
+# So many ERR at once, then four a second: noise that is answered in full would feed a line that echoes.
+ERR_BURST = 32
+ERR_REFILL_NS = NS // 4
 
 _ORDERS = {
     "RECORD": Order.RECORD,
