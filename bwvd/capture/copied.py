@@ -33,9 +33,19 @@ class CopiedVideo:
     """
 
     def __init__(
-        self, stream: VideoStream, config: Config, address: Address, rate: Fraction, times: FrameTimes, losses: Losses
+        self,
+        stream: VideoStream,
+        config: Config,
+        address: Address,
+        rate: Fraction,
+        times: FrameTimes,
+        losses: Losses,
+        not_before_ns: int = 0,
     ) -> None:
-        """Raises: SourceRefused when the camera gives something else."""
+        """not_before_ns: what was taken earlier is left out.
+
+        Raises: SourceRefused when the camera gives something else.
+        """
         context = stream.codec_context
         codec = context.codec.canonical_name
         if codec not in ("h264", "hevc"):
@@ -51,6 +61,7 @@ class CopiedVideo:
         self._rate = rate
         self._times = times
         self._losses = losses
+        self._not_before_ns = not_before_ns
         self._assembler = Assembler()
         self._track: Track | None = None
         self._told = False
@@ -70,6 +81,8 @@ class CopiedVideo:
         if not packet.size and packet.dts is None:
             return  # the end of the container
         placed = self._times.place(to_ns(packet.pts, base), to_ns(packet.dts, base), *moment, reorder=True)
+        if placed.dts_ns < self._not_before_ns:
+            return
         self._losses.frame(placed, moment.mono_ns)
         # One copy that is ours: the packet may be the driver's buffer. It is wiped below.
         data = bytearray(packet)

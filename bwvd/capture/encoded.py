@@ -28,15 +28,23 @@ class EncodedVideo:
     """
 
     def __init__(
-        self, config: Config, source: str, rate: Fraction, clock: Clock, times: FrameTimes, losses: Losses
+        self,
+        config: Config,
+        source: str,
+        rate: Fraction,
+        clock: Clock,
+        times: FrameTimes,
+        losses: Losses,
+        not_before_ns: int = 0,
     ) -> None:
-        """rate: nominal frames per second. clock: for the stamp."""
+        """rate: nominal frames per second. clock: for the stamp. not_before_ns: what was taken earlier is left out."""
         self._config = config
         self._clock = clock
         self._source = source
         self._rate = rate
         self._times = times
         self._losses = losses
+        self._not_before_ns = not_before_ns
         self._picture: Picture | None = None
         self._encoder: VideoEncoder | None = None
         self._stamp: Stamp | None = None
@@ -49,13 +57,16 @@ class EncodedVideo:
         try:
             frames = packet.decode()
         except av.FFmpegError:
-            self._bad += 1  # told when the next frame says where it was
+            # Before the first frame a decoder may miss what came before; later it is told where the next frame lies.
+            self._bad += self._encoder is not None
             return
         for frame in frames:
             self._frame(frame, to_ns(frame.pts if frame.pts is not None else packet.pts, base), moment, out)
 
     def _frame(self, frame: av.VideoFrame, stamp_ns: int | None, moment: Moment, out: Out) -> None:
         placed = self._times.place(stamp_ns, None, *moment)
+        if placed.dts_ns < self._not_before_ns:
+            return
         if self._bad:
             self._losses.damaged(placed.dts_ns - self._bad * self._times.step_ns, placed.dts_ns, self._bad)
             self._bad = 0

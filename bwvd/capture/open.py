@@ -65,14 +65,38 @@ def _open_file(address: Address) -> InputContainer:
 
 def _open_camera(address: Address, config: Config) -> InputContainer:
     video = config.video
+    asked = video.pixel_format or ("h264" if video.encoder == "copy" else "")
+    container = _open_v4l2(address, config, asked)
+    if asked or not _too_slow(container, video.rate):
+        return container
+    # The plain format of many USB cameras is slow, because it fills the bus; their MJPEG is not.
+    container.close()
+    try:
+        other = _open_v4l2(address, config, "mjpeg")
+    except (DeviceLost, SourceRefused):
+        return _open_v4l2(address, config, "")
+    if not _too_slow(other, video.rate):
+        return other
+    other.close()
+    return _open_v4l2(address, config, "")
+
+
+def _too_slow(container: InputContainer, rate: float) -> bool:
+    """Whether the driver says that it gives clearly fewer frames per second than asked."""
+    given = container.streams.video[0].average_rate
+    return given is not None and float(given) < 0.75 * rate
+
+
+def _open_v4l2(address: Address, config: Config, pixel_format: str) -> InputContainer:
+    video = config.video
     options = {"video_size": video.size, "framerate": f"{video.rate:g}"}
-    if video.pixel_format:
-        options["input_format"] = video.pixel_format
+    if pixel_format:
+        options["input_format"] = pixel_format
     try:
         return av.open(address.target, "r", format="v4l2", options=options)
     except (av.FFmpegError, ValueError) as error:
         if getattr(error, "errno", None) == errno.EINVAL and Path(address.target).exists():
-            asked = f"{video.size}, {video.rate:g} frames/s" + (f", {video.pixel_format}" * bool(video.pixel_format))
+            asked = f"{video.size}, {video.rate:g} frames/s" + (f", {pixel_format}" if pixel_format else "")
             raise SourceRefused(
                 f"video.size, video.rate or video.pixel_format: {address.text} does not take {asked}"
             ) from error

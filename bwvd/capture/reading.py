@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -29,6 +29,8 @@ from bwvd.messages import NS, Kind, MediaGap
 
 FETCH_NS = NS // 10  # of a played source that is copied: so much is fetched at a time
 LATE_NS = 2 * NS  # a played source that is behind by more skips ahead, as a camera would have
+LIVE_NS = 5_000_000  # a read that had to wait for so long: there was no backlog any more
+BACKLOG_PACKETS = 1_000  # at most
 
 _NO_BASE = Fraction(1)
 
@@ -58,6 +60,7 @@ class Reading:
         self._video: EncodedVideo | CopiedVideo | None = None
         self._sound: EncodedSound | CopiedSound | None = None
         self._bases: dict[int, Fraction] = {}  # time bases by stream; libav's are dear to ask for
+        self._asked_ns = job.clock.monotonic_ns()
         self._first_ns: int | None = None
         self._end_ns = 0  # of the video read so far (of the sound, where there is no video), in the stream's own time
 
@@ -143,41 +146,64 @@ class Reading:
         live = not self._address.played
         times = FrameTimes(self._stamps, int(NS / rate), live)
         losses = Losses(int(NS / rate), live)
+        # What a server kept from before we asked may have been delivered before the connection was lost.
+        not_before_ns = self._asked_ns if self._address.scheme == "rtsp" else 0
         if config.video.encoder == "copy":
-            return CopiedVideo(stream, config, self._address, rate, times, losses)
-        return EncodedVideo(config, self._address.text, rate, self._job.clock, times, losses)
+            return CopiedVideo(stream, config, self._address, rate, times, losses, not_before_ns)
+        return EncodedVideo(config, self._address.text, rate, self._job.clock, times, losses, not_before_ns)
 
     def _read_container(self, container: InputContainer) -> None:
         packets = container.demux(*self._streams(container))
-        while True:
-            if self._line.stopping:
-                raise Stopped
-            try:
-                packet = next(packets)
-            except StopIteration:
-                break
-            except av.FFmpegError as error:
-                raise DeviceLost(f"{self._address.text}: {why(error)}") from error
-            self._packet(packet)
+        if isinstance(self._stamps, OwnClock):
+            for packet, arrival_ns in self._backlog(packets, self._stamps):
+                self._packet(packet, Moment(arrival_ns, 0))
+        while (fresh := self._next(packets)) is not None:
+            if fresh.size and self._playback is not None:
+                self._pace(self._playback, fresh)
+            self._packet(fresh, self._moment())
             self._line.hop()
         if not self._address.played:
             raise DeviceLost(f"{self._address.text}: the stream has ended")
 
-    def _packet(self, packet: av.Packet[Any]) -> None:
+    def _next(self, packets: Iterator[av.Packet[Any]]) -> av.Packet[Any] | None:
+        if self._line.stopping:
+            raise Stopped
+        try:
+            return next(packets, None)
+        except av.FFmpegError as error:
+            raise DeviceLost(f"{self._address.text}: {why(error)}") from error
+
+    def _backlog(self, packets: Iterator[av.Packet[Any]], own: OwnClock) -> list[tuple[av.Packet[Any], int]]:
+        """What is there at once when a stream opens: libav has looked at the first half second of it, and a server may
+        hand out the last key frame and all that followed. Placed by its arrival it would lie in the future.
+        """
+        found: list[tuple[av.Packet[Any], int]] = []
+        clock = self._job.clock
+        last_ns = clock.monotonic_ns()
+        while len(found) < BACKLOG_PACKETS and (packet := self._next(packets)) is not None:
+            now_ns = clock.monotonic_ns()
+            found.append((packet, now_ns))
+            stamp_ns = to_ns(packet.dts if packet.dts is not None else packet.pts, self._bases[packet.stream_index])
+            if stamp_ns is not None:
+                own.calibrate(stamp_ns, now_ns)
+            if now_ns - last_ns > LIVE_NS:
+                break
+            last_ns = now_ns
+        for index in self._bases:
+            stamp_first([packet for packet, _ in found if packet.stream_index == index and packet.size])
+        return found
+
+    def _packet(self, packet: av.Packet[Any], moment: Moment) -> None:
         stream = packet.stream
         base = self._bases[packet.stream_index]
         if packet.size:
-            stamp_ns = to_ns(packet.dts if packet.dts is not None else packet.pts, base)
-            if stamp_ns is not None:
-                if self._playback is not None:
-                    self._pace(self._playback, stamp_ns)
-                self._note_end(stream, stamp_ns, to_ns(packet.duration, base))
+            self._note_end(stream, packet, base)
             self._line.alive()
         if isinstance(stream, VideoStream):
             if self._video is not None:
-                self._video.feed(packet, base, self._moment(), self._line.put)
+                self._video.feed(packet, base, moment, self._line.put)
         elif self._sound is not None:
-            self._sound.feed(packet, base, self._stamps, self._moment(), self._line.put)
+            self._sound.feed(packet, base, self._stamps, moment, self._line.put)
 
     def _moment(self) -> Moment:
         if self._reads_unix:
@@ -185,14 +211,21 @@ class Reading:
             return Moment(reading.mono_ns, reading.utc_ns)
         return Moment(self._job.clock.monotonic_ns(), 0)
 
-    def _note_end(self, stream: VideoStream | AudioStream, stamp_ns: int, duration_ns: int | None) -> None:
+    def _note_end(self, stream: VideoStream | AudioStream, packet: av.Packet[Any], base: Fraction) -> None:
+        """For a file that begins again: how long it is."""
+        stamp_ns = to_ns(packet.dts if packet.dts is not None else packet.pts, base)
+        if self._playback is None or stamp_ns is None:
+            return
         if self._first_ns is None:
             self._first_ns = stamp_ns
         if isinstance(stream, VideoStream) == ("video" in self._job.kinds):
-            self._end_ns = max(self._end_ns, stamp_ns + (duration_ns or 0))
+            self._end_ns = max(self._end_ns, stamp_ns + (to_ns(packet.duration, base) or 0))
 
-    def _pace(self, playback: Playback, stamp_ns: int) -> None:
+    def _pace(self, playback: Playback, packet: av.Packet[Any]) -> None:
         """Wait for the time of a packet that is played; skip ahead when it is long gone."""
+        stamp_ns = to_ns(packet.dts if packet.dts is not None else packet.pts, self._bases[packet.stream_index])
+        if stamp_ns is None:
+            return
         due_ns = playback.due(stamp_ns)
         now_ns = self._job.clock.monotonic_ns()
         if now_ns - due_ns > LATE_NS:
@@ -202,3 +235,13 @@ class Reading:
         elif due_ns > now_ns:
             # Where there is nothing to encode, waking up is what costs: a few packets are fetched at a time.
             self._line.wait_until(due_ns if isinstance(self._video, EncodedVideo) else due_ns + FETCH_NS)
+
+
+def stamp_first(packets: list[av.Packet[Any]]) -> None:
+    """Stamp the first packets of a stream, which libav leaves without, at the pace of those that follow."""
+    stamped = [index for index, packet in enumerate(packets) if packet.dts is not None]
+    if len(stamped) < 2:
+        return
+    first, second = (packets[index].dts or 0 for index in stamped[:2])
+    for index in range(stamped[0]):
+        packets[index].pts = packets[index].dts = first - (stamped[0] - index) * (second - first)

@@ -12,6 +12,7 @@ from bwvd.clock import Clock
 from bwvd.messages import NS, MediaEvent
 
 STOP_S = 2.0  # what a thread gets to come back after it was asked; a read from a live device returns far sooner
+LOOK_S = 1.0  # how often it is looked whether a device is silent
 THREAD_NAME = "capture "  # and what it captures
 
 
@@ -134,6 +135,7 @@ async def _finished_or_silent(finished: trio.Event, line: Line, clock: Clock, si
         left_s = (line.silent_since_ns - clock.monotonic_ns()) / NS + silence_s()
         if left_s <= 0:
             return False
-        with trio.move_on_after(left_s):
+        # Never for longer than LOOK_S: what counts as silence changes when the device comes up.
+        with trio.move_on_after(min(left_s, LOOK_S)):
             await finished.wait()
     return True

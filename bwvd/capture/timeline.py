@@ -128,6 +128,14 @@ class OwnClock:
         self._least_ns: int | None = None
         self._behind_ns = 0
 
+    def calibrate(self, stamp_ns: int, arrival_ns: int) -> None:
+        """Look at a packet of a backlog before any of it is placed: the least delay of all tells the offset."""
+        offset_ns = arrival_ns - stamp_ns
+        if self._offset_ns is None or abs(offset_ns - self._offset_ns) > self.FAR_NS:
+            self._offset_ns = offset_ns
+        self._offset_ns = min(self._offset_ns, offset_ns)
+        self._last_ns = self._window_ns = arrival_ns
+
     def monotonic(self, stamp_ns: int | None, arrival_ns: int, unix_ns: int) -> int | None:  # noqa: ARG002 - of Stamps
         if stamp_ns is None:
             return None

@@ -1,0 +1,142 @@
+"""A small RTSP camera for tests: numbered H.264 over TCP in real time, with the faults that such cameras have."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass, field
+
+import av
+import trio
+
+from bwvd.capture.nal import prefixed_units
+from bwvd.testing.clip import numbered_video
+
+_CLOCK = 90_000
+_FRAGMENT = 1_200  # bytes of a NAL unit in one RTP packet
+
+
+def parameter_sets() -> tuple[bytes, bytes]:
+    """SPS and PPS of the numbered video, out of its avcC."""
+    with av.open(io.BytesIO(numbered_video().init)) as container:
+        avcc = bytes(container.streams.video[0].codec_context.extradata or b"")
+    size = int.from_bytes(avcc[6:8], "big")
+    sps, rest = avcc[8 : 8 + size], avcc[8 + size :]
+    return sps, rest[3 : 3 + int.from_bytes(rest[1:3], "big")]
+
+
+@dataclass
+class RtspCamera:
+    """Serves one client at a time, each from a new first frame on; `number` counts frames over its life."""
+
+    rate: int = 30
+    gop_frames: int = 15
+    burst: int = 0  # frames that a client gets at once at the beginning
+    clock_ppm: int = 0  # its clock runs so much too fast
+    number: int = 0
+    hang: bool = False  # go on holding the connection, and send nothing
+    port: int = 0
+    clients: int = 0
+    _streaming: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+    def hang_up(self) -> None:
+        """Close the connection."""
+        self._streaming.cancel()
+
+    async def run(self, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        self.port = listener.socket.getsockname()[1]
+        task_status.started(f"rtsp://127.0.0.1:{self.port}/live")
+        await trio.serve_listeners(self._serve, [listener])
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
+        self._streaming = trio.CancelScope()
+        with self._streaming:
+            async with stream, trio.open_nursery() as nursery:
+                await self._answer(stream, nursery)
+                nursery.cancel_scope.cancel()
+
+    async def _answer(self, stream: trio.SocketStream, nursery: trio.Nursery) -> None:
+        buffer = b""
+        while True:
+            while b"\r\n\r\n" not in buffer:
+                try:
+                    data = await stream.receive_some()
+                except trio.BrokenResourceError:
+                    return
+                if not data:
+                    return
+                buffer += data
+                while buffer[:1] == b"$" and len(buffer) >= 4:  # the client's RTCP
+                    buffer = buffer[4 + int.from_bytes(buffer[2:4], "big") :]
+            head, _, buffer = buffer.partition(b"\r\n\r\n")
+            lines = head.decode().splitlines()
+            method = lines[0].split()[0]
+            sequence = next(line.split(":")[1].strip() for line in lines if line.lower().startswith("cseq"))
+            extra, body = "", ""
+            match method:
+                case "OPTIONS":
+                    extra = "Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN\r\n"
+                case "DESCRIBE":
+                    body = self._sdp()
+                    extra = f"Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n"
+                case "SETUP":
+                    extra = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\nSession: 1\r\n"
+                case _:
+                    extra = "Session: 1\r\n"
+            await stream.send_all(f"RTSP/1.0 200 OK\r\nCSeq: {sequence}\r\n{extra}\r\n{body}".encode())
+            if method == "PLAY":
+                nursery.start_soon(self._play, stream)
+            elif method == "TEARDOWN":
+                return
+
+    def _sdp(self) -> str:
+        sets = ",".join(base64.b64encode(unit).decode() for unit in parameter_sets())
+        return (
+            "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=numbered\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\n"
+            f"a=rtpmap:96 H264/{_CLOCK}\r\na=framerate:{self.rate}\r\n"
+            f"a=fmtp:96 packetization-mode=1;sprop-parameter-sets={sets}\r\na=control:track1\r\n"
+        )
+
+    async def _play(self, stream: trio.SocketStream) -> None:
+        self.clients += 1
+        begin = trio.current_time()
+        sequence = count = 0
+        try:
+            while True:
+                numbers = tuple(range(self.number, self.number + self.gop_frames))
+                coded = numbered_video().gop(numbers)
+                for offset, size in coded.spans:
+                    await trio.sleep_until(begin + max(count - self.burst, 0) / self.rate)
+                    if self.hang:
+                        await trio.sleep_forever()
+                    stamp = 123_456 + count * _CLOCK * (1_000_000 + self.clock_ppm) // (self.rate * 1_000_000)
+                    unit = coded.data[offset : offset + size]
+                    packets = self._packets(unit)
+                    out = b""
+                    for index, payload in enumerate(packets):
+                        last = index == len(packets) - 1
+                        rtp = bytes([0x80, 96 | 0x80 * last]) + sequence.to_bytes(2, "big")
+                        rtp += (stamp & 0xFFFFFFFF).to_bytes(4, "big") + b"bwvd" + payload
+                        out += b"$\0" + len(rtp).to_bytes(2, "big") + rtp
+                        sequence = (sequence + 1) & 0xFFFF
+                    await stream.send_all(out)
+                    count += 1
+                    self.number += 1
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return  # the client has gone
+
+    @staticmethod
+    def _packets(unit: bytes) -> list[bytes]:
+        """RFC 6184: whole units, or fragments (FU-A) of those that are too large for a packet."""
+        packets = []
+        for start, end in prefixed_units(unit, 4):
+            nal = unit[start:end]
+            if len(nal) <= _FRAGMENT:
+                packets.append(nal)
+                continue
+            pieces = [nal[at : at + _FRAGMENT] for at in range(1, len(nal), _FRAGMENT)]
+            for index, piece in enumerate(pieces):
+                flags = 0x80 * (index == 0) | 0x40 * (index == len(pieces) - 1)
+                packets.append(bytes([nal[0] & 0xE0 | 28, flags | nal[0] & 0x1F]) + piece)
+        return packets
