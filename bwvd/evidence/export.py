@@ -8,8 +8,6 @@ Where the camera changed its parameters one MP4 can't hold both sides: each side
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 
 from bwvd.evidence.errors import ExportRefused
 from bwvd.evidence.outline import Outline, SegmentUnusable, Span, read_outline
+from bwvd.evidence.output import claimed, settle
 from bwvd.evidence.remux import Parameters, Run, key_times, parameters, remux
 from bwvd.evidence.report import Report
 from bwvd.evidence.signers import AllowedSigners
@@ -88,7 +87,9 @@ def export_mp4(
     if from_s is not None and to_s is not None and not from_s < to_s:
         raise ExportRefused(f"from {from_s:g} s to {to_s:g} s is no stretch of time")
     report = verify_recording(folder, signers, progress=progress)
-    _admit(report, force=force, identities=identities)
+    admit(report, force=force)
+    if report.encrypted and not identities:
+        raise ExportRefused(f"{report.id} is encrypted: name a key that opens it with --identity")
     exported = Exported(report)
     if report.verdict != "authentic":
         exported.notes.append(f"the recording is {report.verdict.replace('_', ' ')}")
@@ -102,13 +103,12 @@ def export_mp4(
     return exported
 
 
-def _admit(report: Report, *, force: bool, identities: Sequence[Any]) -> None:
+def admit(report: Report, *, force: bool) -> None:
+    """Raises: ExportRefused for what does not verify, unless `force`."""
     if report.verdict in ("altered", "unreadable") and not force:
         first = report.findings[0]
         more = f" (and {len(report.findings) - 1} more)" if len(report.findings) > 1 else ""
         raise ExportRefused(f"{report.id} is {report.verdict}: {first.where}: {first.what}{more}; --force exports it")
-    if report.encrypted and not identities:
-        raise ExportRefused(f"{report.id} is encrypted: name a key that opens it with --identity")
 
 
 def _wanted(outline: Outline, from_s: float | None, to_s: float | None) -> list[Span]:
@@ -188,12 +188,7 @@ def _write_all(
     """Write every part under its name, or none."""
     outline = source.outline
     paths = [out, *(out.with_name(f"{out.stem}-{n}{out.suffix}") for n in range(2, len(parts) + 1))]
-    claimed: list[Path] = []
-    temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.part")
-    try:
-        for path in paths:
-            _claim(path)
-            claimed.append(path)
+    with claimed(paths) as temporary:
         for number, (part, path) in enumerate(zip(parts, paths, strict=True), 1):
             begin_ns = None
             if number == 1 and from_s:
@@ -202,7 +197,8 @@ def _write_all(
             end_ns = outline.first_ns + round(to_s * NS) if to_s is not None else None
             tags = _metadata(exported.report, outline, part, begin_ns, (number, len(parts)))
             done = remux(str(temporary), source.runs(part.spans), tags, begin_ns=begin_ns, end_ns=end_ns)
-            _settle(temporary, path)
+            temporary.chmod(0o640)
+            settle(temporary, path)
             if done.left_out:
                 exported.notes.append(f"{path.name}: {done.left_out} packets out of order were left out")
             exported.files.append(
@@ -215,12 +211,6 @@ def _write_all(
                     tags["creation_time"],
                 )
             )
-    except OSError as error:
-        _withdraw([temporary, *claimed])
-        raise ExportRefused(f"{error.filename or out}: {error.strerror or error}") from None
-    except BaseException:
-        _withdraw([temporary, *claimed])
-        raise
 
 
 def _metadata(
@@ -246,32 +236,3 @@ def _metadata(
         "bwvd_from_s": f"{(begin_ns - outline.first_ns) / NS:.6f}",
         "bwvd_part": f"{number[0]}/{number[1]}",
     }
-
-
-def _claim(path: Path) -> None:
-    """Take the name before the work begins; an existing file, or a link of that name, stays as it is."""
-    try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
-    except FileExistsError:
-        raise ExportRefused(f"{path} exists; an export overwrites nothing") from None
-
-
-def _settle(temporary: Path, path: Path) -> None:
-    """Make the finished file durable under the name that was claimed for it."""
-    fd = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fchmod(fd, 0o640)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _withdraw(paths: Sequence[Path]) -> None:
-    for path in paths:
-        path.unlink(missing_ok=True)

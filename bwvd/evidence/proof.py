@@ -1,0 +1,173 @@
+"""A recording with all that proves it in one ZIP: for people who have none of our software.
+
+The folder is in it byte for byte, as `recordings/ID/`; beside it the list of keys, a summary for people, and a README
+with the commands of stock tools that check everything.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bwvd.evidence.contents import Progress
+from bwvd.evidence.errors import ExportRefused, one_line
+from bwvd.evidence.export import admit
+from bwvd.evidence.folder import CHUNK, DirectoryFolder, ZipFolder
+from bwvd.evidence.output import claimed, settle
+from bwvd.evidence.proof_facts import Facts
+from bwvd.evidence.proof_text import chain_text, readme_text
+from bwvd.evidence.regular import read_regular
+from bwvd.evidence.report import Report
+from bwvd.evidence.serials import RECORDINGS
+from bwvd.evidence.sign import allowed_signers_line
+from bwvd.evidence.signers import FILE_BYTES, AllowedSigners
+from bwvd.evidence.trust import Trust
+from bwvd.evidence.verify import ALLOWED_SIGNERS, Verification, signers_beside, verify_recording
+
+README = "README.txt"
+CHAIN = "CHAIN.txt"
+PUBLIC_KEY = "device_key.pub"
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file in the archive: the same recording gives the same bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What was written, and of what."""
+
+    path: str
+    files: int
+    bytes: int
+    report: Report
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "id": self.report.id,
+            "verdict": self.report.verdict,
+            "path": self.path,
+            "files": self.files,
+            "bytes": self.bytes,
+        }
+
+
+def export_proof(
+    folder: str | Path,
+    out: str | Path,
+    *,
+    signers: AllowedSigners | None = None,
+    signers_file: str | Path | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Proof:
+    """Verify the recording in `folder`, then write it to `out` as a ZIP. Blocking. No identity is needed.
+
+    Args:
+        signers_file: the allowed_signers file to put into it; by default the one of the storage that the recording lies
+            in, or else a line made from the key that the recording itself names.
+        force: pack also what does not verify.
+
+    Raises: ExportRefused, naming why; then no file is left behind and none has been changed.
+    """
+    report = verify_recording(folder, signers, progress=progress)
+    admit(report, force=force)
+    out = Path(out)
+    try:
+        source = DirectoryFolder(folder)
+    except OSError as error:
+        raise ExportRefused(f"{folder}: {error.strerror}") from None
+    with source, claimed([out]) as temporary:
+        facts = Facts.read(source, report)
+        allowed = _signers(Path(folder), signers_file, facts)
+        facts.dated = facts.certified or b"valid-" in allowed
+        root = {
+            README: readme_text(facts).encode(),
+            CHAIN: chain_text(facts).encode(),
+            ALLOWED_SIGNERS: allowed,
+            PUBLIC_KEY: f"{facts.public_key} {facts.principal}\n".encode(),
+        }
+        with zipfile.ZipFile(temporary, "x", zipfile.ZIP_STORED, allowZip64=True) as archive:
+            for name, data in root.items():
+                archive.writestr(_member(name, len(data)), data)
+            names = sorted(name for name, odd in source.names().items() if not odd)
+            for name in names:
+                _add(archive, source, name, f"{RECORDINGS}/{report.id}/{name}")
+        temporary.chmod(0o640)
+        size = temporary.stat().st_size
+        settle(temporary, out)
+    return Proof(str(out), len(names) + len(root), size, report)
+
+
+def verify_proof(
+    path: str | Path,
+    signers: AllowedSigners | None = None,
+    identities: Sequence[Any] = (),
+    *,
+    decode: bool = False,
+    progress: Progress | None = None,
+) -> list[Report]:
+    """Verify the recordings inside a proof, without unpacking it. Blocking.
+
+    Without `signers` the list in the archive counts, which is as good as the archive.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            folders = sorted(
+                {"/".join(name.split("/")[:2]) + "/" for name in names if name.startswith(f"{RECORDINGS}/")}
+            )
+            if not folders:
+                return [_unreadable(path, "not a proof: there is no recording in it")]
+            beside = None if signers is not None else _signers_inside(archive)
+            reports = []
+            for folder in folders:
+                check = Verification(
+                    ZipFolder(archive, folder, f"{path}/{folder.rstrip('/')}"),
+                    Trust(signers, beside),
+                    identities=identities,
+                    decode=decode,
+                    name=folder.split("/")[1],
+                    progress=progress,
+                )
+                reports.append(check.run())
+            return reports
+    except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        return [_unreadable(path, f"not a readable ZIP: {one_line(error)}")]
+
+
+def _signers_inside(archive: zipfile.ZipFile) -> AllowedSigners | None:
+    try:
+        with archive.open(ALLOWED_SIGNERS) as file:
+            return AllowedSigners.parse(file.read(FILE_BYTES), ALLOWED_SIGNERS)
+    except KeyError:
+        return None
+
+
+def _signers(folder: Path, given: str | Path | None, facts: Facts) -> bytes:
+    if given is None:
+        found, _ = signers_beside(folder)
+        given = found.name if found is not None else None
+    if given is None:
+        return allowed_signers_line(facts.principal, facts.vouching_key, authority=facts.certified).encode()
+    return read_regular(given, FILE_BYTES, follow=True)
+
+
+def _add(archive: zipfile.ZipFile, source: DirectoryFolder, name: str, member: str) -> None:
+    with source.open(name) as file, archive.open(_member(member, source.size(name)), "w") as target:
+        while data := file.read(CHUNK):
+            target.write(data)
+
+
+def _member(name: str, size: int) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, _EPOCH)
+    info.external_attr = 0o100644 << 16
+    info.file_size = size
+    return info
+
+
+def _unreadable(path: str | Path, what: str) -> Report:
+    report = Report(str(path), id=Path(path).name)
+    report.unreadable(str(path), what)
+    return report
