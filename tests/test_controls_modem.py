@@ -74,6 +74,24 @@ async def test_a_ring_line_that_counts_only_its_end(autojump_clock: trio.testing
     assert [(edge.down, edge.lost) for edge in edges] == [(True, 0), (False, 0), (False, 1)]
 
 
+async def test_a_line_at_rest_is_looked_at_less_often(autojump_clock: trio.testing.MockClock) -> None:
+    looks = 0
+
+    class Counting(ModemKernel):
+        def is_down(self) -> bool:
+            nonlocal looks
+            looks += 1
+            return super().is_down()
+
+    async with edges_of(Counting()):
+        await trio.sleep(98)
+    assert 2000 <= looks <= 2200
+    looks = 0
+    async with edges_of(Counting(counts=False)):
+        await trio.sleep(98)
+    assert looks >= 4900
+
+
 async def test_a_pseudo_terminal_has_no_such_lines() -> None:
     master, slave = os.openpty()
     port = os.ttyname(slave)

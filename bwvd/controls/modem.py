@@ -1,10 +1,11 @@
 """A contact that shorts a modem line (CTS, DSR, CD, RI) of a serial port.
 
-The lines are looked at every POLL_S. Waiting in the kernel instead (TIOCMIWAIT) was weighed and left: the wait can't be
-cancelled (closing the port does not end it, so each reopening would leave a thread behind), a change between two waits
-goes unseen until the next one (a release lost that way looks like a hold), many USB adapters don't have it, and an
-8250 wakes for only one of the ring line's two edges. Polling costs two system calls; what moves between two looks is
-not lost where the driver counts (TIOCGICOUNT). Edge times are up to POLL_S late.
+The lines are looked at every IDLE_POLL_S, and every POLL_S while something moves. Waiting in the kernel instead
+(TIOCMIWAIT) was weighed and left: the wait can't be cancelled (closing the port does not end it, so each reopening
+would leave a thread behind), a change between two waits goes unseen until the next one (a release lost that way looks
+like a hold), many USB adapters don't have it, and an 8250 wakes for only one of the ring line's two edges. A look costs
+two system calls (0.3 ms of a slow core with the way there and back); what moves between two looks is not lost where the
+driver counts (TIOCGICOUNT), and where it does not, every look comes after POLL_S. Edge times are up to one look late.
 
 Pseudo-terminals have no modem lines: that real ports keep to what the tests here feed is shown by hardware alone.
 """
@@ -25,8 +26,11 @@ from bwvd.config import Serial
 from bwvd.controls.control import ControlRefused, Edge
 from bwvd.controls.device_errors import NOT_SUCH_ERRNOS, device_errors
 from bwvd.controls.serial_port import look_at_port
+from bwvd.messages import NS
 
 POLL_S = 0.02
+IDLE_POLL_S = 0.05  # a tap is hardly ever shorter
+BUSY_NS = 2_000_000_000  # so long after a movement the next one is likely
 
 _MASKS = {"cts": termios.TIOCM_CTS, "dsr": termios.TIOCM_DSR, "cd": termios.TIOCM_CD, "ri": termios.TIOCM_RI}
 _COUNTERS = {"cts": 0, "dsr": 1, "ri": 2, "cd": 3}  # places in struct serial_icounter_struct
@@ -75,7 +79,8 @@ class ModemContact:
             moved_ns = self._monotonic_ns()
             task_status.started(down)
             while True:
-                await trio.sleep(POLL_S)
+                idle = counted is not None and not down and self._monotonic_ns() - moved_ns > BUSY_NS
+                await trio.sleep(IDLE_POLL_S if idle else POLL_S)
                 was_counted, was_down = counted, down
                 with errors():
                     counted, down = port.edges(), port.is_down()
@@ -86,7 +91,7 @@ class ModemContact:
                     moved_ns = now_ns
                 elif moves:
                     # Where it was, but it has moved: the end of a bounce, or a press between two looks.
-                    if now_ns - moved_ns > self._debounce_ns + POLL_S * 1e9:
+                    if now_ns - moved_ns > self._debounce_ns + POLL_S * NS:
                         edge(Edge(down, now_ns, lost=moves))
                     moved_ns = now_ns
         finally:
