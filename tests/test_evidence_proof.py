@@ -227,6 +227,12 @@ def test_an_altered_recording_is_not_packed_unless_forced(storage: Path, tmp_pat
     assert run_readme(unpack(tmp_path / "proof.zip", tmp_path / "x")).returncode != 0
 
 
+def test_an_id_that_a_shell_would_obey_is_refused(storage: Path, tmp_path: Path) -> None:
+    recording = make_recording(storage, device="a'$(reboot)'")
+    with pytest.raises(ExportRefused, match="no recording's id"):
+        export_proof(recording, tmp_path / "proof.zip", force=True)
+
+
 def test_nothing_is_overwritten(storage: Path, tmp_path: Path) -> None:
     (tmp_path / "proof.zip").write_text("precious")
     with pytest.raises(ExportRefused, match="exists"):

@@ -6,6 +6,7 @@ with the commands of stock tools that check everything.
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bwvd.evidence.contents import Progress
-from bwvd.evidence.errors import ExportRefused, one_line
+from bwvd.evidence.errors import ExportRefused, one_line, printable
 from bwvd.evidence.export import admit
 from bwvd.evidence.folder import CHUNK, DirectoryFolder, ZipFolder
 from bwvd.evidence.output import claimed, settle
@@ -31,6 +32,7 @@ README = "README.txt"
 CHAIN = "CHAIN.txt"
 PUBLIC_KEY = "device_key.pub"
 
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file in the archive: the same recording gives the same bytes
 
 
@@ -73,6 +75,9 @@ def export_proof(
     """
     report = verify_recording(folder, signers, progress=progress)
     admit(report, force=force)
+    if not _PLAIN.fullmatch(report.id):
+        # It becomes a part of paths and of commands that people run.
+        raise ExportRefused(f"{printable(report.id)} is no recording's id: letters, digits, dots and hyphens only")
     out = Path(out)
     try:
         source = DirectoryFolder(folder)
@@ -86,7 +91,7 @@ def export_proof(
             README: readme_text(facts).encode(),
             CHAIN: chain_text(facts).encode(),
             ALLOWED_SIGNERS: allowed,
-            PUBLIC_KEY: f"{facts.public_key} {facts.principal}\n".encode(),
+            PUBLIC_KEY: f"{facts.public_key} {printable(facts.principal)}\n".encode(),
         }
         with zipfile.ZipFile(temporary, "x", zipfile.ZIP_STORED, allowZip64=True) as archive:
             for name, data in root.items():

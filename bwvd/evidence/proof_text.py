@@ -90,8 +90,8 @@ _DECRYPTING = """It is encrypted with age. Name the file of an identity that ope
 
 _EPOCH = """    sed -n 's/^{{"type":"{kind}".*"init":"\\([^"]*\\)".*/\\1/p' {manifest} |
       sed -n {line}p | base64 -d > {init}
-    awk 'BEGIN {{ for (n = {first}; n <= {last}; n++) printf "{segments}/%06d.m4s\\n", n }}' |
-      xargs cat {init} > {play}
+    {{ cat {init}
+      awk 'BEGIN {{ for (n = {first}; n <= {last}; n++) printf "{segments}/%06d.m4s\\n", n }}' | xargs cat; }} > {play}
     ffmpeg -v error -i {play} -f null -
 """
 
