@@ -98,6 +98,16 @@ async def test_a_lost_contact_is_a_fault_until_it_is_back(autojump_clock: MockCl
         assert made.orders() == [Order.PRESS]
 
 
+async def test_a_hold_ends_with_its_contact(autojump_clock: MockClock) -> None:
+    """Invariant 11: a plug that is torn out while the button is down asks for nothing."""
+    async with bench() as made:
+        made.contact.move(down=True)
+        await trio.sleep(1)
+        made.contact.unplug()
+        await trio.sleep(100)
+        assert made.orders() == [Order.PRESS]
+
+
 async def test_reopening_waits_longer_each_time(autojump_clock: MockClock) -> None:
     attempts: list[float] = []
 
