@@ -132,6 +132,18 @@ def test_key_frames_at_the_limit_are_taken(tmp_path: Path) -> None:
     assert numbers(camera.finish().batches()) == list(range(120))
 
 
+def test_a_stall_does_not_make_a_long_group(tmp_path: Path) -> None:
+    """A group is long because the camera was silent, not because it is set so: that is a gap, and no refusal."""
+    clip = tmp_path / "clip.mp4"
+    numbered_clip(clip, 60, rate=RATE, gop_s=1)
+    camera = Camera(clip, loop_s=10)
+    for index, packet in enumerate(camera.packets()):
+        if index >= 20:
+            packet.pts = packet.dts = (packet.dts or 0) + round(2.5 / (camera.stream.time_base or 1))
+        camera.feed(packet)
+    assert numbers(camera.finish().batches()) == list(range(60))
+
+
 def test_a_group_that_never_ends_does_not_eat_the_memory(tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
     numbered_clip(clip, 100, rate=RATE, gop_s=100)

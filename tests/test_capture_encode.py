@@ -167,6 +167,18 @@ def test_every_camera_format_keeps_its_brightness(source: str) -> None:
         assert abs(middle - expected) <= 3
 
 
+@pytest.mark.parametrize("kind", ["yuv422p", "nv12", "yuv420p", "yuyv422"])
+def test_a_frame_that_says_it_is_full_range_is_believed(kind: str) -> None:
+    made = av.VideoFrame(64, 48, kind)
+    for index, plane in enumerate(made.planes):
+        luma = b"\xff\x80" if kind == "yuyv422" else b"\xff\xff"
+        plane.update((luma if index == 0 else b"\x80\x80") * (plane.buffer_size // 2))
+    made.color_range = 2
+    fitted = Picture(64, 48).fit(made)
+    assert fitted.color_range == 1
+    assert abs(bytes(fitted.planes[0])[10 * fitted.planes[0].line_size + 20] - 235) <= 2
+
+
 def test_a_shared_frame_is_copied_before_it_is_drawn_on() -> None:
     picture = Picture(64, 48)
     with av.open("color=white:size=64x48,format=yuv420p", format="lavfi") as source:

@@ -127,6 +127,36 @@ def test_a_closed_gate_keeps_sound_in_and_an_opening_one_lets_it_out_from_the_pr
         assert max(map(abs, memoryview(frame.planes[0]).cast("f")[: frame.samples])) < 0.05  # nothing of the loud part
 
 
+def test_a_press_in_the_middle_of_a_block_lets_out_nothing_of_the_half_before_it() -> None:
+    """And all of the half after it: the first AAC frame begins with the press, to a sample."""
+    microphone = Microphone(gate_from=None)
+    microphone.hear(20, value=20_000)
+    half = block(20_000)
+    plane = half.planes[0]
+    plane.update((20_000).to_bytes(2, "little") * (BLOCK // 2) + bytes(plane.buffer_size - BLOCK))
+    press_ns = microphone.at + BLOCK // 2 * NS // RATE
+    microphone.gate.open(press_ns)
+    microphone.sound.take(half, microphone.at, microphone.at, microphone.listener.send)
+    microphone.at += BLOCK * NS // RATE
+    microphone.hear(50, value=0)
+    batches = microphone.end().batches("audio")
+    assert abs(batches[0].start_ns - press_ns) <= NS // RATE
+    for _, frame in decode_sound(batches):
+        assert max(map(abs, memoryview(frame.planes[0]).cast("f")[: frame.samples])) < 0.01
+
+
+def test_a_gate_that_opens_into_the_past_doubles_no_sound() -> None:
+    microphone = Microphone()
+    microphone.hear(50)
+    microphone.gate.close()
+    microphone.hear(5)
+    microphone.gate.open(0)
+    microphone.hear(50)
+    samples = [sample for batch in microphone.end().batches("audio") for sample in batch.samples]
+    assert all(a.dts_ns + a.duration_ns <= b.dts_ns + 1 for a, b in pairwise(samples))
+    assert samples[-1].dts_ns - samples[0].dts_ns > 2 * NS
+
+
 def test_a_gate_that_closes_and_opens_again_leaves_no_hole_behind_and_tells_of_none() -> None:
     microphone = Microphone()
     microphone.hear(50)

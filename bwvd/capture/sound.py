@@ -110,7 +110,6 @@ class EncodedSound:
         self._clock: SoundClock | None = None
         self._held: deque[_Held] = deque()
         self._batches = Assembler()
-        self._end_ns: int | None = None  # of the last sample that was kept
 
     def feed(self, packet: av.Packet[AudioStream], base: Fraction, stamps: Stamps, moment: Moment, out: Out) -> None:
         """Take a packet; base: of its stamps, which `stamps` brings to CLOCK_MONOTONIC."""
@@ -203,11 +202,11 @@ class EncodedSound:
             frame.pts = None  # counted by us; libav's resampler must not make up for what it takes for gaps
             self._used = True
         for packet, at_ns, duration_ns in self._encoder.encode(frame, self._begin_ns):
-            # The lead-in of an encoder that begins anew may lie over the end of the one before it.
-            if self._gate.lets(at_ns) and (self._end_ns is None or at_ns >= self._end_ns):
+            # The lead-in of an encoder that begins anew never lies over the end of the one before it: that one has
+            # kept back as much while the gate was open, and a hole that makes us begin anew is far longer.
+            if self._gate.lets(at_ns):
                 self._batches.add(memoryview(packet), at_ns, at_ns, duration_ns, True)
-                self._end_ns = at_ns + duration_ns
-                if self._end_ns - self._batches.start_ns >= AUDIO_BATCH_NS:
+                if at_ns + duration_ns - self._batches.start_ns >= AUDIO_BATCH_NS:
                     self._flush(out)
 
     def _flush(self, out: Out) -> None:
