@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -28,7 +28,7 @@ class Failure(click.ClickException):
 
     def __init__(self, text: str, code: int) -> None:
         super().__init__(text)
-        self.exit_code = code
+        self.exit_code = code  # type: ignore[misc]  # click reads it from the instance
 
     def show(self, file: Any = None) -> None:
         click.echo(f"bwvd: {self.message}", err=True, file=file)
@@ -135,9 +135,8 @@ def check(config_path: str, as_json: bool) -> None:
 def status(config_path: str, as_json: bool, watch: bool) -> None:
     """What the daemon does now."""
     if watch:
-        from bwvd.reports import watch_status
-
-        sys.exit(watch_status(_load(config_path).socket.path))
+        _watch(_load(config_path).socket.path)
+        return
     answer = _ask(config_path, {"cmd": "status"})["status"]
     if as_json:
         _print_json(answer)
@@ -145,6 +144,18 @@ def status(config_path: str, as_json: bool, watch: bool) -> None:
         from bwvd.reports import print_status
 
         print_status(answer)
+
+
+def _watch(path: str) -> None:
+    from bwvd.controls.client import Unreachable, watch
+    from bwvd.service.watch import show
+
+    try:
+        show(reply["status"] for reply in watch(path))
+    except Unreachable as error:
+        raise Failure(str(error), 3) from None
+    except KeyboardInterrupt:
+        return
 
 
 def _order(config_path: str, as_json: bool, payload: dict[str, Any]) -> None:
@@ -286,11 +297,11 @@ def show(config_path: str, as_json: bool, rec: str) -> None:
 def verify(
     config_path: str, as_json: bool, signers: str | None, identities: tuple[str, ...], paths: tuple[str, ...]
 ) -> None:
-    """Verify recordings, storages or segment files; without PATH the whole storage of this device."""
-    from bwvd.reports import verify_paths
+    """Verify recordings, storages, segment files or proofs; without PATH the whole storage of this device."""
+    from bwvd import desk
 
-    config = _config_or_default(config_path)
-    sys.exit(verify_paths(list(paths) or [config.storage.path], signers, list(identities), as_json=as_json))
+    where = list(paths) or [_load(config_path).storage.path]
+    sys.exit(desk.verify(where, signers, list(identities), as_json=as_json))
 
 
 @main.command()
@@ -300,6 +311,7 @@ def verify(
 @click.option(
     "--identity", "identities", multiple=True, metavar="FILE", help="age identity or SSH key to decrypt with."
 )
+@click.option("--signers", metavar="FILE", help="allowed_signers file: only these keys count.")
 @click.option("--from", "from_s", type=float, metavar="S", help="Begin at the key frame at or before S seconds.")
 @click.option("--to", "to_s", type=float, metavar="S", help="End at S seconds.")
 @click.option("--proof", metavar="FILE.zip", help="Also write the untouched recording with all that proves it.")
@@ -309,18 +321,19 @@ def export(
     rec: str,
     output: str,
     identities: tuple[str, ...],
+    signers: str | None,
     from_s: float | None,
     to_s: float | None,
     proof: str | None,
     force: bool,
 ) -> None:
     """Write one recording as one MP4, without re-encoding."""
-    from bwvd.reports import export_recording
+    from bwvd import desk
 
-    config = _config_or_default(config_path)
+    folder = _find(_config_or_default(config_path), rec)
     sys.exit(
-        export_recording(
-            config, _find(config, rec), output, list(identities), from_s=from_s, to_s=to_s, proof=proof, force=force
+        desk.export(
+            folder, output, list(identities), signers=signers, from_s=from_s, to_s=to_s, proof=proof, force=force
         )
     )
 
@@ -330,9 +343,9 @@ def export(
 @_json_option
 def journal(config_path: str, as_json: bool) -> None:
     """Print the device's journal."""
-    from bwvd.reports import print_journal
+    from bwvd import desk
 
-    sys.exit(print_journal(Path(_load(config_path).storage.path), as_json=as_json))
+    sys.exit(desk.journal(Path(_load(config_path).storage.path), as_json=as_json))
 
 
 @main.command()
@@ -341,10 +354,13 @@ def journal(config_path: str, as_json: bool) -> None:
 @click.option("--receipt", required=True, metavar="FILE", help="The agency's signed receipt for this recording.")
 def release(config_path: str, rec: str, receipt: str) -> None:
     """Delete one recording that its agency has acknowledged."""
-    from bwvd.reports import release_recording
-
     config = _load(config_path)
-    sys.exit(release_recording(config, _find(config, rec).name, receipt))
+    name = _find(config, rec).name
+    try:
+        signed = Path(receipt).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(f"{receipt}: {error}", 2) from None
+    click.echo(_ask(config_path, {"cmd": "release", "recording": name, "receipt": signed})["text"])
 
 
 @main.command()
@@ -359,28 +375,33 @@ def keygen(folder: str, device: str) -> None:
         made = make_key(Path(folder), device)
     except (EvidenceError, OSError) as error:
         raise Failure(str(error), 2) from None
-    click.echo(made)
+    for path in made:
+        click.echo(path)
 
 
 @main.command()
 @_json_option
 def devices(as_json: bool) -> None:
     """List cameras, microphones, GPIO lines, keys and serial ports, each with what to write in the configuration."""
-    from bwvd.reports import print_devices
+    from bwvd.reports import found_devices, print_devices
 
-    print_devices(as_json=as_json)
+    found = found_devices()
+    if as_json:
+        _print_json(found)
+    else:
+        print_devices(found)
 
 
 @main.command()
 @click.option("--root", default="/", show_default=True, metavar="DIR", help="Where the file system begins.")
-def install(root: str) -> None:
+@click.option("--drop-in", "drop_ins", multiple=True, metavar="NAME", help="hardware-encoder, network-camera.")
+def install(root: str, drop_ins: tuple[str, ...]) -> None:
     """Put units, rules, users and a commented configuration in place."""
+    from bwvd.service.install import InstallError
     from bwvd.service.install import install as put
 
-    for line in put(Path(root)):
-        click.echo(line)
-
-
-def fail(text: str, code: int) -> NoReturn:
-    """End with one line."""
-    raise Failure(text, code)
+    try:
+        for line in put(Path(root), drop_ins=drop_ins):
+            click.echo(line)
+    except (InstallError, OSError) as error:
+        raise Failure(str(error), 2) from None

@@ -182,8 +182,9 @@ class Daemon:
             clock=parts.clock,
             publish=self.hub.publish,
             journal_head=self.evidence.journal_head,
-            on_full=lambda: self.recorder.end_recording("storage_full"),
+            on_full=self._on_full,
             measured=self.evidence.measured,
+            mender=self.evidence,
         )
         failure: BaseException | None = None
         written = trio.Event()
@@ -225,6 +226,10 @@ class Daemon:
             capture.cancel()
             await recorded.wait()
             nursery.cancel_scope.cancel()
+
+    def _on_full(self) -> None:
+        self.evidence.was_full()
+        self.recorder.end_recording("storage_full")
 
     async def _capture(self, attendance: Attendance, *, task_status: trio.TaskStatus[trio.CancelScope]) -> None:
         """Run the devices under a scope of their own; when they are closed, so is the media channel."""

@@ -58,6 +58,13 @@ class Hub:
         """Clear a fault, if it is active."""
         self.publish(FaultChanged(name, False, self.clock.monotonic_ns()))
 
+    def report(self, name: str, active: bool, detail: str) -> None:
+        """Raise a fault or clear it."""
+        if active:
+            self.fault(name, detail)
+        else:
+            self.clear(name)
+
     def publish(self, event: Event) -> None:
         """Tell everybody. Never waits."""
         if isinstance(event, FaultChanged):

@@ -36,6 +36,7 @@ from bwvd.service.notify import Notifier
 from bwvd.service.power import run_power
 from bwvd.service.pulse import Stuck
 from bwvd.service.supply import PowerReading
+from bwvd.service.textfile import run_textfile
 from bwvd.service.watchdog import run_watchdog
 
 MS = 1_000_000
@@ -52,6 +53,8 @@ def all_peripherals(config: Config, config_path: Path) -> list[Peripheral]:
     if lamps := indicators(config):
         found.append(partial(_feedback, lamps, config.feedback.stealth))
     found += [partial(_power, config), _clockwatch, _service]
+    if config.metrics.textfile:
+        found.append(partial(_metrics, Path(config.metrics.textfile)))
     return found
 
 
@@ -137,14 +140,8 @@ async def _release(daemon: Daemon, request: dict[str, Any], source: str) -> dict
 async def _feedback(
     lamps: Sequence[Indicator], stealth: bool, daemon: Daemon, *, task_status: trio.TaskStatus[None]
 ) -> None:
-    def fault(name: str, active: bool, detail: str) -> None:
-        if active:
-            daemon.hub.fault(name, detail)
-        else:
-            daemon.hub.clear(name)
-
     events = daemon.hub.listen("feedback")
-    await run_feedback(events, lamps, daemon.clock, fault, stealth=stealth, task_status=task_status)
+    await run_feedback(events, lamps, daemon.clock, daemon.hub.report, stealth=stealth, task_status=task_status)
 
 
 # --- the system ------------------------------------------------------------------------------------------------------
@@ -160,13 +157,11 @@ async def _power(config: Config, daemon: Daemon, *, task_status: trio.TaskStatus
             daemon.hub.fault("power", f"battery at {power.percent} %: closing in order")
             daemon.shut_down("battery")
 
-    def fault(name: str, active: bool, detail: str) -> None:
-        if active:
-            daemon.hub.fault(name, detail)
-        else:
-            daemon.hub.clear(name)
+    await run_power(config.power, reading, level, daemon.hub.report, task_status=task_status)
 
-    await run_power(config.power, reading, level, fault, task_status=task_status)
+
+async def _metrics(path: Path, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
+    await run_textfile(path, daemon.status, daemon.hub.report, task_status=task_status)
 
 
 async def _clockwatch(daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
@@ -182,10 +177,8 @@ async def _service(daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> Non
     notifier = Notifier.from_environment()
 
     def stuck(one: Stuck, active: bool) -> None:
-        if active:
-            daemon.hub.fault(f"stuck:{one.name}", f"no progress for {one.overdue_s:.1f} s more than it may take")
-        else:
-            daemon.hub.clear(f"stuck:{one.name}")
+        late = f"no progress for {one.overdue_s:.1f} s more than it may take"
+        daemon.hub.report(f"stuck:{one.name}", active, late)
 
     events = daemon.hub.listen("service")
     try:

@@ -155,9 +155,13 @@ class Rig:
         with av.open(self.media(recording, epoch), "r") as container:
             return [(frame_number(frame), float(frame.time or 0)) for frame in container.decode(video=0)]
 
-    def sound_span(self, recording: str) -> tuple[float, float]:
-        """Seconds of the first packet of sound, and of the end of the last."""
+    def sound_times(self, recording: str) -> list[float]:
+        """Where each packet of sound begins, in seconds."""
         with av.open(self.media(recording), "r") as container:
             stream = container.streams.audio[0]
-            times = [packet.pts for packet in container.demux(stream) if packet.pts is not None]
-            return times[0] / stream.rate, (times[-1] + 1024) / stream.rate
+            return [packet.pts / stream.rate for packet in container.demux(stream) if packet.pts is not None]
+
+    def sound_span(self, recording: str) -> tuple[float, float]:
+        """Seconds of the first packet of sound, and of the end of the last."""
+        times = self.sound_times(recording)
+        return times[0], times[-1] + 1024 / 48000

@@ -41,6 +41,7 @@ from bwvd.messages import (
 
 MANIFEST = "manifest.jsonl"
 RECORDINGS = "recordings"
+COPY_BYTES = 1_048_576
 # f2fs returns from fdatasync of a file that is small enough to lie in its inode without a device flush.
 MANIFEST_FIRST_BYTES = 8192
 
@@ -63,6 +64,47 @@ class Committed:
     bytes: int
     frames: int
     media_ns: int  # from the first GOP's start to the last one's end
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenOff:
+    """A recording that an I/O error left without an end."""
+
+    recording: str
+    uncommitted: tuple[str, ...]  # files whose commit did not return: their media goes on in the next recording
+    durable: int  # bytes of the manifest that a sync has confirmed
+
+    def settle(self, volume: Volume) -> None:
+        """Leave nothing doubtful, so that recovery can go on from here in this boot. Blocking; may raise OSError.
+
+        After a failed sync the page cache shows what the medium may not have, and a second sync would succeed without
+        writing it. So what was not committed is removed, and the manifest is written anew as far as it was durable:
+        nothing behind that was acknowledged.
+        """
+        folder = f"{RECORDINGS}/{self.recording}"
+        names = volume.names(folder)
+        for name in self.uncommitted:
+            if name in names:
+                volume.remove(f"{folder}/{name}")
+        if MANIFEST not in names:
+            return
+        new = f"{folder}/{MANIFEST}.new"
+        if f"{MANIFEST}.new" in names:
+            volume.remove(new)
+        file = volume.create(new)
+        try:
+            offset = 0
+            while offset < self.durable:
+                data = volume.read(f"{folder}/{MANIFEST}", offset, min(COPY_BYTES, self.durable - offset))
+                if not data:
+                    raise OSError(errno.EIO, "shorter than it was when it was synced", f"{folder}/{MANIFEST}")
+                file.write(data)
+                offset += len(data)
+            file.sync()
+        finally:
+            file.close()
+        volume.rename(new, f"{folder}/{MANIFEST}")
+        volume.sync_dir(folder)
 
 
 class RecordingFolder:
@@ -91,6 +133,7 @@ class RecordingFolder:
         self._duration_ns = 0
         self._uncommitted: list[str] = []  # files written since the manifest's last line
         self._new_gaps = 0  # gap records in lines that are not durable yet
+        self.doubtful = False  # a sync of the manifest failed: nobody knows what lies behind what was durable before
         self.created = False  # the folder exists: its serial number is used
         self.segments = 0
         self.frames = 0
@@ -293,6 +336,11 @@ class RecordingFolder:
             self._append(lines)
         self.close(reason, [lost] if lost else [])
 
+    def broken_off(self) -> BrokenOff:
+        """Let go of the files after an error; what it takes to bring the recording to its end later."""
+        self.let_go()
+        return BrokenOff(self.recording, tuple(self._uncommitted), self._durable)
+
     def let_go(self) -> None:
         """Close the files; what is committed stays."""
         self._abandon()
@@ -311,7 +359,9 @@ class RecordingFolder:
         if self._manifest is None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF), f"{self._folder}/{MANIFEST}")
         self._manifest.write(lines)
+        self.doubtful = True  # until the sync has returned; after a failed one for ever
         self._manifest.sync()
+        self.doubtful = False
         self._durable += len(lines)
         self._uncommitted.clear()
         self.gaps += self._new_gaps

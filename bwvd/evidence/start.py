@@ -5,7 +5,7 @@ Everything that a power cut left is named and signed before anything new is writ
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ from bwvd.evidence.journal import Draft, Journal
 from bwvd.evidence.journal_actor import JournalActor
 from bwvd.evidence.journal_events import draft_of
 from bwvd.evidence.records import JournalHead
+from bwvd.evidence.recovery import drafts_of, recover
 from bwvd.evidence.retention import Reserve, StorageGauge
 from bwvd.evidence.serials import next_serial, unrecorded
 from bwvd.evidence.storage import Storage, Volume
@@ -63,7 +64,6 @@ class _Found:
     journal: Journal
     next_serial: int
     drafts: list[Draft]
-    reserved: bool
     free_bytes: int
     total_bytes: int
 
@@ -74,7 +74,17 @@ class EvidenceSide:
     **Synchronization:** trio's thread.
     """
 
-    def __init__(self, storage: Storage, terms: Terms, clock: Clock, told: Told, found: _Found, room: Reserve) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        terms: Terms,
+        signer: Signer,
+        clock: Clock,
+        boot: str,
+        told: Told,
+        found: _Found,
+        room: Reserve,
+    ) -> None:
         self.next_serial = found.next_serial
         self.room = room
         self.gauge = StorageGauge(bits_per_s=terms.bits_per_s, loop_s=terms.loop_s)
@@ -82,7 +92,10 @@ class EvidenceSide:
         self._terms = terms
         self._clock = clock
         self._told = told
+        self._signer = signer
+        self._boot = boot
         self._journal = found.journal
+        self._mended: list[Draft] = []
         self._total_bytes = found.total_bytes
         self._full = False
         self._actor = JournalActor(storage, found.journal, clock, self._journal_fault)
@@ -99,6 +112,24 @@ class EvidenceSide:
     def journal_head(self) -> JournalHead | None:
         """How far the journal is durable, for a recording's `open` record."""
         return self._journal.head()
+
+    def mend(self, volume: Volume, broken: Collection[str]) -> list[str]:
+        """Bring recordings to their end that an I/O error broke off; returns those that are. In a storage's job."""
+        others = frozenset(name.rstrip("/") for name in volume.names(RECORDINGS)) - frozenset(broken)
+        results = recover(volume, self._signer, self._clock, self._boot, reserve=self.room, leave=others)
+        self._mended += drafts_of(results, self._clock.read())
+        failed = {result.recording for result in results if result.error}
+        return [name for name in broken if name not in failed]
+
+    def mended(self) -> None:
+        """Enter into the journal what `mend` did."""
+        drafts, self._mended = self._mended, []
+        for draft in drafts:
+            self._actor.put(draft)
+
+    def was_full(self) -> None:
+        """A commit found no room: the fault stays until a look at the flash finds some."""
+        self._full = True
 
     def measured(self, size: int, media_ns: int) -> None:
         """A commit of so many bytes held so much media."""
@@ -142,10 +173,13 @@ class EvidenceSide:
         while True:
             await trio.sleep(GAUGE_PERIOD_S)
             with suppress(OSError):  # a storage that does not answer is the writer's fault to raise
-                self._level(await self._storage.run(lambda volume: volume.free_bytes()))
-            if self._full and not self.room.held:
-                with suppress(OSError):
-                    await self._storage.run(self.room.restore)
+                self._level(await self._storage.run(self._look))
+
+    def _look(self, volume: Volume) -> int:
+        """In the storage's job: the free bytes, with the reserve set aside if it can be."""
+        if not self.room.held:
+            self.room.restore(volume)
+        return volume.free_bytes()
 
     def _level(self, free_bytes: int) -> None:
         level = self.gauge.update(free_bytes, reserved=self.room.held)
@@ -183,7 +217,7 @@ async def start_evidence(
     """Put the storage in order and begin its journal. Raises OSError where the storage can't be read."""
     room = Reserve(terms.reserve_bytes)
     found = await storage.run(lambda volume: _put_in_order(volume, terms, signer, clock, boot, room))
-    return EvidenceSide(storage, terms, clock, told, found, room)
+    return EvidenceSide(storage, terms, signer, clock, boot, told, found, room)
 
 
 def _put_in_order(volume: Volume, terms: Terms, signer: Signer, clock: Clock, boot: str, room: Reserve) -> _Found:
@@ -197,17 +231,19 @@ def _put_in_order(volume: Volume, terms: Terms, signer: Signer, clock: Clock, bo
         Draft("boot", {"boot": boot, "software": f"bwvd {__version__}", "device": terms.device}, reading),
         Draft("config", {"sha256": terms.config_sha256}, reading),
     ]
+    # Before anything new is recorded, and before the journal says what there is: whatever has no end gets one.
+    recovered = recover(volume, signer, clock, boot, reserve=room, leave=frozenset(journal.released))
     folders = volume.names(RECORDINGS)
+    drafts += drafts_of(recovered, reading)
     drafts += [
         Draft("opened", {"recording": recording, "serial": serial, "found": "at_start"}, reading)
         for serial, recording in unrecorded(folders, journal.last_serial)
     ]
-    reserved = room.restore(volume)
+    room.restore(volume)
     return _Found(
         journal=journal,
         next_serial=next_serial(folders, journal.last_serial),
         drafts=drafts,
-        reserved=reserved,
         free_bytes=volume.free_bytes(),
         total_bytes=volume.total_bytes(),
     )

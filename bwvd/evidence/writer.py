@@ -13,8 +13,9 @@ thread. What the storage acknowledges is released, what it does not is kept and 
 from __future__ import annotations
 
 import errno
+import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -22,7 +23,7 @@ import trio
 
 from bwvd.clock import Clock
 from bwvd.evidence.finish import finish_recording
-from bwvd.evidence.recording import RECORDINGS, Committed, Device, RecordingFolder, continuation
+from bwvd.evidence.recording import RECORDINGS, BrokenOff, Committed, Device, RecordingFolder, continuation
 from bwvd.evidence.records import JournalHead
 from bwvd.evidence.storage import Storage, Volume
 from bwvd.log import get_logger
@@ -73,6 +74,18 @@ class Room(Protocol):
 
     def restore(self, volume: Volume) -> bool:
         """Set them aside again if there is room; False if there is not. Blocking."""
+        ...
+
+
+class Mender(Protocol):
+    """Who brings recordings to their end that an I/O error broke off."""
+
+    def mend(self, volume: Volume, broken: Collection[str]) -> list[str]:
+        """Those that have their end now. Blocking; may raise OSError."""
+        ...
+
+    def mended(self) -> None:
+        """Tell of it; on trio's thread."""
         ...
 
 
@@ -130,6 +143,7 @@ class Writer:
         journal_head: Callable[[], JournalHead | None],
         on_full: Callable[[], None],
         measured: Callable[[int, int], None],
+        mender: Mender,
     ) -> None:
         self.statistics = WriterStatistics()
         self._storage = storage
@@ -142,6 +156,8 @@ class Writer:
         self._journal_head = journal_head
         self._on_full = on_full
         self._measured = measured
+        self._mender = mender
+        self._broken: list[BrokenOff] = []  # by an I/O error: they have no end yet
         self._folder: RecordingFolder | None = None
         self._opening: OpenRecording | None = None  # asked for, not yet on flash
         self._continues = ""
@@ -166,10 +182,15 @@ class Writer:
         receive = self._backlog.receive
         async with receive:
             while True:
-                try:
-                    message = await receive.receive()
-                except trio.EndOfChannel:
-                    break
+                message: WriterMessage | None = None
+                with trio.move_on_after(RETRY_S[-1] if self._broken else math.inf):
+                    try:
+                        message = await receive.receive()
+                    except trio.EndOfChannel:
+                        break
+                if message is None:
+                    await self._mend()
+                    continue
                 self._idle = False
                 while True:
                     await self._take(message)
@@ -183,6 +204,7 @@ class Writer:
                 self._idle = True
         self._ending = True
         await self._close("shutdown")
+        await self._mend()
 
     # --- from the queue ----------------------------------------------------------------------------------------------
 
@@ -262,6 +284,8 @@ class Writer:
                     return
                 continue
             self._committed(committed, begun_ns)
+            if not self._group.gops and self._broken:
+                await self._mend()
             return
 
     def _commit_job(self, volume: Volume) -> Committed | None:
@@ -276,8 +300,9 @@ class Writer:
             try:
                 folder.create(group.gops[0] if group.gops else None, self._journal_head(), self._continues)
             except OSError:
-                folder.let_go()
+                broken = folder.broken_off()
                 if folder.created:
+                    self._broken.append(broken)
                     self._use_up(opening)
                 raise
             self._folder = folder
@@ -346,10 +371,13 @@ class Writer:
             if error.errno in NO_ROOM:
                 await self._end_full(error, reason)
             else:
-                # The segments are safe; the end is written by recovery at the next start.
-                await self._break_off(error, 0)
-                self._opening = None
-                self._continues = ""
+                # The segments are safe; recovery writes the end, now or at the next start.
+                self.statistics.errors += 1
+                self._fault(str(error))
+                self._folder = None
+                self._broken.append(folder.broken_off())
+                self._leave()
+                await self._mend()
             return
         await self._conclude(folder, reason)
 
@@ -366,9 +394,7 @@ class Writer:
                 segments=folder.segments,
             )
         )
-        self.statistics.recording = None
-        self.statistics.segments = 0
-        self.statistics.committed_s = 0.0
+        self._leave()
         path = f"{RECORDINGS}/{folder.recording}"
         signer = self._device.signer
         try:
@@ -377,6 +403,12 @@ class Writer:
         except OSError as error:
             # The recording is complete without them; the next start makes them.
             _log.warning("conveniences_not_written", recording=folder.recording, error=str(error))
+
+    def _leave(self) -> None:
+        """No recording is in progress."""
+        self.statistics.recording = None
+        self.statistics.segments = 0
+        self.statistics.committed_s = 0.0
 
     # --- when the storage says no ------------------------------------------------------------------------------------
 
@@ -388,19 +420,24 @@ class Writer:
         self._fault(f"full: {error.strerror}")
         self._give_up(reason)
         self._on_full()
+        # Whether there is room again is for the gauge to say, which clears the fault.
+        self._failing = False
         if folder is None:
+            await self._mend()
             return
         try:
             await self._storage.run(self._room.spend)
+            if folder.doubtful:
+                raise error  # a failed sync: nothing may be appended to that file as if it were known
             await self._storage.run(lambda _: folder.close_full(reason, lost))
         except OSError as again:
             _log.error("recording_not_closed", recording=folder.recording, error=str(again))
-            folder.let_go()
             self._folder = None
-            return
-        # Whether there is room again is for the gauge to say, which clears the fault.
-        self._failing = False
-        await self._conclude(folder, reason)
+            self._broken.append(folder.broken_off())
+            self._leave()
+        else:
+            await self._conclude(folder, reason)
+        await self._mend()
 
     def _lost_span(self, reason: str) -> GapSeen | None:
         gops = self._group.gops
@@ -427,13 +464,34 @@ class Writer:
         self._fault(str(error))
         folder, self._folder = self._folder, None
         if folder is not None:
-            folder.let_go()
+            self._broken.append(folder.broken_off())
             serial, recording = self._naming.take(self._clock.monotonic_ns())
             self._opening = continuation(folder.opening, serial, recording)
             self._continues = folder.recording
             self.statistics.recording = recording
-        if attempt:
-            await trio.sleep(RETRY_S[min(attempt, len(RETRY_S)) - 1])
+        await trio.sleep(RETRY_S[min(attempt, len(RETRY_S)) - 1])
+
+    async def _mend(self) -> None:
+        """The storage takes again: bring what was broken off to its end, without a restart."""
+        if not self._broken:
+            return
+        broken = list(self._broken)
+
+        def mend(volume: Volume) -> list[str]:
+            for one in broken:
+                one.settle(volume)
+            return self._mender.mend(volume, [one.recording for one in broken])
+
+        try:
+            done = await self._storage.run(mend)
+        except OSError as error:
+            _log.warning("not_mended", recordings=[one.recording for one in broken], error=str(error))
+            return
+        self._broken = [one for one in self._broken if one.recording not in done]
+        self._mender.mended()
+        if self._failing and not self._broken:
+            self._failing = False
+            self._publish(FaultChanged("storage", active=False, at_ns=self._clock.monotonic_ns()))
 
     def _fault(self, detail: str) -> None:
         if not self._failing:
