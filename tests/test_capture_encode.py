@@ -56,13 +56,17 @@ def test_any_frame_times_give_closed_groups_and_keep_their_times(steps: list[int
         assert spanned < keyframe_s * NS
 
 
-def test_no_frame_is_held_back() -> None:
+@pytest.mark.parametrize("cores", [1, 2, 4, 8])
+def test_no_frame_is_held_back(monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
+    """Neither on one thread nor on several, which share a picture and never take one each."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
     encoder = VideoEncoder("libx264", Video(), 64, 48, Fraction(30), "test", START)
     sizes = []
     for number in range(10):
         encoder.encode(frame(number), START + number * NS // 30)
         sizes.append(encoder.size)
     assert all(before < after for before, after in zip([0, *sizes], sizes, strict=False))
+    assert numbers(encoder.finish()) == list(range(10))
     encoder.close()
 
 
