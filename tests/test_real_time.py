@@ -7,8 +7,6 @@ import io
 import json
 import random
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,17 +21,16 @@ from bwvd.capture.libav import open_camera
 from bwvd.clock import SystemClock
 from bwvd.config import Config
 from bwvd.controls.answer import PendingAnswer
-from bwvd.controls.client import Unreachable, request
 from bwvd.daemon import Daemon, Parts
 from bwvd.evidence import records
 from bwvd.evidence.admission import open_storage
 from bwvd.evidence.catalogue import signed_records
-from bwvd.evidence.sign import keygen
 from bwvd.evidence.verify import verify_recording
 from bwvd.evidence.volume import PosixStorage
 from bwvd.messages import NS, Answer, Command, Order, Recorded
 from bwvd.testing.clip import numbered_clip
 from bwvd.testing.picture import frame_number
+from tests.process import Process
 from tests.rig import KEY, configuration
 
 pytestmark = pytest.mark.slow
@@ -135,68 +132,6 @@ async def test_the_seam_in_real_time(kind: str, tmp_path: Path) -> None:
 # --- a whole process -------------------------------------------------------------------------------------------------
 
 
-class Process:
-    """`bwvd run` on a configuration in a folder of its own."""
-
-    def __init__(self, folder: Path, text: str) -> None:
-        self.folder = folder
-        self.socket = str(folder / "s.sock")
-        (folder / "evidence").mkdir()
-        keygen(folder / "keys", "BWV-0001")
-        self.config = folder / "bwvd.toml"
-        self.config.write_text(
-            f'[storage]\npath = "{folder}/evidence"\nreserve_bytes = 1048576\n'
-            f'[keys]\nsigning = "{folder}/keys/device_key"\n[socket]\npath = "{self.socket}"\n{text}'
-        )
-        self.log = (folder / "log").open("w+b")
-        self.begun = time.monotonic()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "bwvd", "run", "-c", str(self.config)], stdout=self.log, stderr=self.log
-        )
-
-    def __enter__(self) -> Process:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        try:
-            self.process.wait(20)
-        finally:
-            self.process.kill()
-            self.log.close()
-
-    def ask(self, **payload: object) -> dict[str, object]:
-        return request(self.socket, payload)
-
-    def status(self) -> dict[str, object]:
-        status = self.ask(cmd="status")["status"]
-        assert isinstance(status, dict)
-        return status
-
-    def wait_for_loop(self, seconds: float, limit_s: float = 60) -> float:
-        """Until the loop holds so much; returns how long after the start of the process that was."""
-        while time.monotonic() - self.begun < limit_s:
-            assert self.process.poll() is None, (self.folder / "log").read_text()
-            try:
-                loop = self.status()["loop"]
-                assert isinstance(loop, dict)
-                if loop["seconds"] >= seconds:
-                    return time.monotonic() - self.begun
-            except Unreachable:
-                pass
-            time.sleep(0.02)
-        raise AssertionError((self.folder / "log").read_text())
-
-    def proc(self, name: str) -> dict[str, int]:
-        """Numbers of /proc/PID/io or status."""
-        found = {}
-        for line in Path(f"/proc/{self.process.pid}/{name}").read_text().splitlines():
-            key, _, value = line.partition(":")
-            if (word := value.split()[:1]) and word[0].isdigit():
-                found[key] = int(word[0])
-        return found
-
-
 SYNTHETIC = """\
 [video]
 source = "lavfi:testsrc2=size=1280x720:rate=30"
@@ -243,7 +178,7 @@ def test_a_press_is_on_flash_at_once(tmp_path: Path, capsys: pytest.CaptureFixtu
         for _ in range(5):
             pressed = time.monotonic()
             assert bwvd.ask(cmd="press")["ok"]
-            while not (recording := bwvd.status()["recording"]) or recording["committed_s"] < 29:  # type: ignore[index]
+            while not (recording := bwvd.status()["recording"]) or recording["committed_s"] < 29:
                 assert time.monotonic() - pressed < 20
             whole_ms.append((time.monotonic() - pressed) * 1000)
             bwvd.ask(cmd="stop")
