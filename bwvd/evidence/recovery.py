@@ -236,36 +236,25 @@ class _Case:
         elif contents.open is None:
             found.append(records.Found(what="no_manifest", where=MANIFEST))
         there = set(names)
+        sizes = self._volume.sizes(self._folder)
         for name, size in contents.files.items():
-            if name not in there:
-                found.append(records.Found(what="line_without_file", where=name))
-            elif thing := self._short(name, size):
-                found.append(thing)
+            if name not in sizes:
+                what = "not_a_file" if name in there else "line_without_file"
+                found.append(records.Found(what=what, where=name))
+            elif sizes[name] < size:
+                found.append(self._named("short_file", name))
         for name in names:
             if name == MANIFEST or name in contents.files or _is_convenience(name):
                 continue
-            found.append(self._without_line(name))
+            if name in sizes:
+                found.append(self._without_line(name))
+            else:
+                found.append(records.Found(what="not_a_file", where=name.rstrip("/")))
         return found
-
-    def _short(self, name: str, size: int) -> records.Found | None:
-        try:
-            actual = self._volume.size(f"{self._folder}/{name}")
-        except OSError as error:
-            if error.errno not in _NOT_A_FILE:
-                raise
-            return records.Found(what="not_a_file", where=name)
-        return self._named("short_file", name) if actual < size else None
 
     def _without_line(self, name: str) -> records.Found:
         """A file that no record names: made durable, then hashed."""
-        if name.endswith("/"):
-            return records.Found(what="not_a_file", where=name.rstrip("/"))
-        try:
-            file = self._volume.append(f"{self._folder}/{name}")
-        except OSError as error:
-            if error.errno not in _NOT_A_FILE:
-                raise
-            return records.Found(what="not_a_file", where=name)
+        file = self._volume.append(f"{self._folder}/{name}")
         try:
             file.sync()
         finally:

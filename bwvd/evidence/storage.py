@@ -56,6 +56,10 @@ class Volume(Protocol):
         """Bytes of a regular file; FileNotFoundError if there is none."""
         ...
 
+    def sizes(self, path: str) -> dict[str, int]:
+        """Bytes of every regular file in a folder, by name, in no order; cheaper than `size` of each."""
+        ...
+
     def names(self, path: str) -> list[str]:
         """Sorted names in a folder, folders with a trailing `/`."""
         ...

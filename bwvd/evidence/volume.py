@@ -137,6 +137,11 @@ class PosixVolume:
             _must_be_regular(status)
             return status.st_size
 
+    def sizes(self, path: str) -> dict[str, int]:
+        with self._folder(path) as fd, os.scandir(fd) as entries:
+            status = ((e.name, e.stat(follow_symlinks=False)) for e in entries if e.is_file(follow_symlinks=False))
+            return {name: found.st_size for name, found in status}
+
     def names(self, path: str) -> list[str]:
         with self._folder(path) as fd, os.scandir(fd) as entries:
             return sorted(f"{e.name}/" if e.is_dir(follow_symlinks=False) else e.name for e in entries)

@@ -52,6 +52,7 @@ def what_is_written_is_read(subject: Subject) -> None:
     file.write(memoryview(b"three"))
     file.write(b"")
     assert volume.size("a") == 13, "a write is seen before it is synced"
+    assert volume.sizes("") == {"a": 13}
     file.sync()
     file.close()
     assert volume.read("a") == b"one two three"
@@ -93,8 +94,10 @@ def a_name_is_created_once(subject: Subject) -> None:
 
 def what_is_absent_is_named(subject: Subject) -> None:
     volume = subject.volume
-    for action in (volume.append, volume.read, volume.size, volume.remove, volume.names, volume.sync_dir):
+    for action in (volume.append, volume.read, volume.size, volume.remove):
         assert _refusal(action, "x") == errno.ENOENT
+    for look in (volume.names, volume.sizes, volume.sync_dir):
+        assert _refusal(look, "x") == errno.ENOENT
     assert _refusal(volume.rename, "x", "y") == errno.ENOENT
     assert _refusal(volume.create, "x/y") == errno.ENOENT
     assert _refusal(volume.make_dir, "x/y") == errno.ENOENT
@@ -105,6 +108,7 @@ def a_file_is_no_folder(subject: Subject) -> None:
     _put(volume, "a", b"")
     volume.make_dir("d")
     assert _refusal(volume.names, "a") == errno.ENOTDIR
+    assert _refusal(volume.sizes, "a") == errno.ENOTDIR
     assert _refusal(volume.create, "a/b") == errno.ENOTDIR
     for action in (volume.append, volume.read, volume.size):
         assert _refusal(action, "d") == errno.EPERM
@@ -121,6 +125,8 @@ def names_are_sorted_and_tell_folders(subject: Subject) -> None:
     assert volume.names("") == ["journal", "recordings/"]
     assert volume.names("recordings") == ["one/"]
     assert volume.names("recordings/one") == ["a", "b"]
+    assert volume.sizes("recordings/one") == {"a": 0, "b": 0}
+    assert volume.sizes("recordings") == {}
     for path in ("", "recordings", "recordings/one"):
         volume.sync_dir(path)
 
@@ -182,7 +188,7 @@ def nothing_outside_can_be_reached(subject: Subject) -> None:
         assert _refusal(volume.reserve, path, 1) == errno.EINVAL
         assert _refusal(volume.rename, path, "y") == errno.EINVAL
     for path in ("..", "/", "d/..", "d/"):
-        for look in (volume.names, volume.sync_dir):
+        for look in (volume.names, volume.sizes, volume.sync_dir):
             assert _refusal(look, path) == errno.EINVAL
 
 
@@ -200,6 +206,7 @@ def planted_things_are_not_opened(subject: Subject) -> None:
         assert _refusal(volume.names, path) == below
         assert _refusal(volume.create, f"{path}/x") == below
     assert volume.names("d") == ["fifo", "link"]
+    assert volume.sizes("d") == {}
     volume.remove("d/link")
     volume.remove("d/fifo")
     assert volume.names("d") == []

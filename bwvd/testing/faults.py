@@ -18,7 +18,7 @@ class PowerCut(Exception):
 class Operation:
     """One call that reached the volume. `index` counts from 1 over all kinds.
 
-    Kinds: those of CHANGING, and "append" (an opening), "read", "size", "names".
+    Kinds: those of CHANGING, and "append" (an opening), "read", "size", "sizes", "names".
     """
 
     index: int

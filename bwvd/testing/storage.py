@@ -196,6 +196,11 @@ class VirtualVolume:
         self._enter("size", path)
         return self._file(path)[1].size
 
+    def sizes(self, path: str) -> dict[str, int]:
+        self._enter("sizes", path)
+        names = self._live[self._folder(path)].items()
+        return {name: node.size for name, inode in names if isinstance(node := self._nodes[inode], FileNode)}
+
     def names(self, path: str) -> list[str]:
         self._enter("names", path)
         names = self._live[self._folder(path)]
