@@ -29,6 +29,7 @@ from bwvd.messages import NS, Kind, MediaGap
 
 FETCH_NS = NS // 10  # of a played source that is copied: so much is fetched at a time
 LATE_NS = 2 * NS  # a played source that is behind by more skips ahead, as a camera would have
+FASTEST = 480  # frames per second that a camera may claim
 LIVE_NS = 5_000_000  # a read that had to wait for so long: there was no backlog any more
 BACKLOG_PACKETS = 1_000  # at most
 
@@ -142,7 +143,7 @@ class Reading:
 
     def _video_path(self, stream: VideoStream) -> EncodedVideo | CopiedVideo:
         config = self._job.config
-        rate = stream.average_rate or stream.base_rate or Fraction(config.video.rate).limit_denominator(1001)
+        rate = nominal_rate(stream.average_rate, stream.base_rate, config.video.rate)
         live = not self._address.played
         times = FrameTimes(self._stamps, int(NS / rate), live)
         losses = Losses(int(NS / rate), live)
@@ -245,3 +246,11 @@ def stamp_first(packets: list[av.Packet[Any]]) -> None:
     first, second = (packets[index].dts or 0 for index in stamped[:2])
     for index in range(stamped[0]):
         packets[index].pts = packets[index].dts = first - (stamped[0] - index) * (second - first)
+
+
+def nominal_rate(average: Fraction | None, base: Fraction | None, configured: float) -> Fraction:
+    """Frames per second: the stream's own where it makes sense (a clock rate of 90000 does not), else as configured."""
+    for rate in (average, base):
+        if rate is not None and 0 < rate <= FASTEST:
+            return rate
+    return Fraction(configured).limit_denominator(1001)
