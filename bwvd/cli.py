@@ -353,14 +353,17 @@ def journal(config_path: str, as_json: bool) -> None:
 @click.argument("rec")
 @click.option("--receipt", required=True, metavar="FILE", help="The agency's signed receipt for this recording.")
 def release(config_path: str, rec: str, receipt: str) -> None:
-    """Delete one recording that its agency has acknowledged."""
+    """Delete one recording that its agency has acknowledged; a signature may lie beside the receipt as FILE.sig."""
     config = _load(config_path)
     name = _find(config, rec).name
+    beside = Path(f"{receipt}.sig")
     try:
-        signed = Path(receipt).read_text(encoding="utf-8")
+        text = Path(receipt).read_text(encoding="utf-8")
+        signature = beside.read_text(encoding="utf-8") if beside.exists() else None
     except (OSError, UnicodeDecodeError) as error:
         raise Failure(f"{receipt}: {error}", 2) from None
-    click.echo(_ask(config_path, {"cmd": "release", "recording": name, "receipt": signed})["text"])
+    payload = {"cmd": "release", "recording": name, "receipt": text, "signature": signature}
+    click.echo(_ask(config_path, payload, timeout_s=600)["text"])
 
 
 @main.command()

@@ -19,16 +19,21 @@ from bwvd.controls.gesture import Reader
 from bwvd.controls.gpio import GpioContact
 from bwvd.controls.input import InputContact
 from bwvd.controls.modem import ModemContact
+from bwvd.controls.requests import shown
 from bwvd.controls.serial import run_serial
 from bwvd.controls.serial_port import SerialPort
 from bwvd.controls.signals import run_signals
 from bwvd.controls.socket import Bell, run_socket
 from bwvd.controls.switch import gesture_reader
 from bwvd.daemon import Daemon, Peripheral
+from bwvd.evidence.errors import EvidenceError
+from bwvd.evidence.receipt import accept_receipt
+from bwvd.evidence.release import run_release
+from bwvd.evidence.signers import AllowedSigners
 from bwvd.feedback.indicate import run_feedback
 from bwvd.feedback.indicators import indicators
 from bwvd.feedback.lamp import Indicator
-from bwvd.messages import ClockStepped, Command, PowerRead, Pressed
+from bwvd.messages import NS, ClockStepped, Command, PowerRead, Pressed
 from bwvd.reload import reload_configuration
 from bwvd.service.clockwatch import open_alarm, run_clockwatch
 from bwvd.service.gauge import Level
@@ -131,7 +136,26 @@ async def _signals(config_path: Path, daemon: Daemon, *, task_status: trio.TaskS
 
 
 async def _release(daemon: Daemon, request: dict[str, Any], source: str) -> dict[str, Any]:
-    return await daemon.evidence.release(request, source)
+    """`bwvd release`: judge the receipt and let go of the recording that it is for."""
+    recording, receipt, signature = (request.get(key) for key in ("recording", "receipt", "signature"))
+    if not isinstance(recording, str) or not isinstance(receipt, str) or not isinstance(signature, str | None):
+        return {"ok": False, "error": 'release takes "recording", "receipt" and "signature"'}
+    try:
+        signers = [await trio.to_thread.run_sync(AllowedSigners.load, path) for path in daemon.config.keys.release]
+        now_s = daemon.clock.read().utc_ns / NS
+        accepted = accept_receipt(receipt.encode(), signature.encode() if signature else None, signers, now_s)
+        if accepted.receipt.recording != recording:
+            return {"ok": False, "error": f"the receipt is for {shown(accepted.receipt.recording)}"}
+
+        def in_progress() -> str:
+            current = daemon.recorder.current
+            return current.recording if current else ""
+
+        await run_release(daemon.parts.storage, daemon.evidence.release(accepted, in_progress))
+    except (EvidenceError, OSError) as error:
+        daemon.evidence.enter("release_refused", recording=recording[:80], source=source, reason=str(error)[:200])
+        return {"ok": False, "error": str(error)}
+    return {"ok": True, "text": f"released {recording}", "recording": recording}
 
 
 # --- what the wearer sees, hears and feels ---------------------------------------------------------------------------

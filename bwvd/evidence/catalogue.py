@@ -13,10 +13,10 @@ import msgspec
 
 from bwvd.evidence import records
 from bwvd.evidence.errors import EvidenceError
+from bwvd.evidence.layout import MANIFEST
 from bwvd.evidence.regular import open_regular
 from bwvd.messages import NS
 
-MANIFEST = "manifest.jsonl"
 _HEAD_BYTES = 262_144  # the `open` record with its init segment and padding lies in here
 _TAIL_BYTES = 65_536  # and the last records in here
 

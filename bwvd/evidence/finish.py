@@ -16,11 +16,11 @@ import msgspec
 
 from bwvd.evidence import records
 from bwvd.evidence.chain import SUMS_NAMESPACE, Signer
+from bwvd.evidence.layout import MANIFEST as MANIFEST
 from bwvd.evidence.sign import armour
 from bwvd.evidence.storage import Volume
 from bwvd.messages import NS
 
-MANIFEST = "manifest.jsonl"
 PLAYLIST = "index.m3u8"
 SUMS = "SHA256SUMS"
 SUMS_SIGNATURE = "SHA256SUMS.sig"

@@ -17,31 +17,17 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from bwvd import __version__
-from bwvd.clock import Clock, Reading, utc_text
+from bwvd.clock import Clock
 from bwvd.evidence import records
+from bwvd.evidence.broken import BrokenOff
 from bwvd.evidence.chain import MANIFEST_NAMESPACE, Chain, Signer
+from bwvd.evidence.layout import MANIFEST, RECORDINGS
 from bwvd.evidence.mux import Epoch
+from bwvd.evidence.notes import Place, note_record, stamp_at
 from bwvd.evidence.seal import Sealer, private_json
 from bwvd.evidence.storage import File, Volume
-from bwvd.messages import (
-    NS,
-    Assigned,
-    ClockStepped,
-    FaultChanged,
-    GapSeen,
-    Gop,
-    Marked,
-    Note,
-    OpenRecording,
-    PowerRead,
-    SoundSwitched,
-    Stage,
-    Track,
-)
+from bwvd.messages import NS, Assigned, GapSeen, Gop, Marked, Note, OpenRecording, Track
 
-MANIFEST = "manifest.jsonl"
-RECORDINGS = "recordings"
-COPY_BYTES = 1_048_576
 # f2fs returns from fdatasync of a file that is small enough to lie in its inode without a device flush.
 MANIFEST_FIRST_BYTES = 8192
 
@@ -64,47 +50,6 @@ class Committed:
     bytes: int
     frames: int
     media_ns: int  # from the first GOP's start to the last one's end
-
-
-@dataclass(frozen=True, slots=True)
-class BrokenOff:
-    """A recording that an I/O error left without an end."""
-
-    recording: str
-    uncommitted: tuple[str, ...]  # files whose commit did not return: their media goes on in the next recording
-    durable: int  # bytes of the manifest that a sync has confirmed
-
-    def settle(self, volume: Volume) -> None:
-        """Leave nothing doubtful, so that recovery can go on from here in this boot. Blocking; may raise OSError.
-
-        After a failed sync the page cache shows what the medium may not have, and a second sync would succeed without
-        writing it. So what was not committed is removed, and the manifest is written anew as far as it was durable:
-        nothing behind that was acknowledged.
-        """
-        folder = f"{RECORDINGS}/{self.recording}"
-        names = volume.names(folder)
-        for name in self.uncommitted:
-            if name in names:
-                volume.remove(f"{folder}/{name}")
-        if MANIFEST not in names:
-            return
-        new = f"{folder}/{MANIFEST}.new"
-        if f"{MANIFEST}.new" in names:
-            volume.remove(new)
-        file = volume.create(new)
-        try:
-            offset = 0
-            while offset < self.durable:
-                data = volume.read(f"{folder}/{MANIFEST}", offset, min(COPY_BYTES, self.durable - offset))
-                if not data:
-                    raise OSError(errno.EIO, "shorter than it was when it was synced", f"{folder}/{MANIFEST}")
-                file.write(data)
-                offset += len(data)
-            file.sync()
-        finally:
-            file.close()
-        volume.rename(new, f"{folder}/{MANIFEST}")
-        volume.sync_dir(folder)
 
 
 class RecordingFolder:
@@ -177,7 +122,7 @@ class RecordingFolder:
         self._epoch = Epoch(opening.video, audio)
         self._epochs = 1
         reading = self._clock.read()
-        origin = self._stamp(self._origin_ns, reading)
+        origin = stamp_at(self._origin_ns, reading)
         record = records.Open(
             n=0,
             format=records.FORMAT,
@@ -189,7 +134,7 @@ class RecordingFolder:
             signer=self._device.signer.public_key,
             press=records.Press(
                 source=opening.press_source,
-                stamp=self._stamp(opening.press_ns, reading),
+                stamp=stamp_at(opening.press_ns, reading),
                 handled_mono_ns=opening.handled_ns,
             ),
             pre_event=records.PreEvent(
@@ -259,7 +204,7 @@ class RecordingFolder:
                 frames=frames,
                 audio_frames=audio_frames,
                 gops=len(gops),
-                stamp=self._stamp(start_ns, self._clock.read()),
+                stamp=stamp_at(start_ns, self._clock.read()),
             )
         )
         self._append(lines)
@@ -294,7 +239,7 @@ class RecordingFolder:
                 bytes=self.bytes,
                 duration_ns=self._duration_ns,
                 gaps=self.gaps,
-                stamp=self._stamp(self._clock.monotonic_ns(), self._clock.read()),
+                stamp=stamp_at(self._clock.monotonic_ns(), self._clock.read()),
             )
         )
         self._append(lines)
@@ -397,38 +342,13 @@ class RecordingFolder:
         )
 
     def _note_line(self, note: Note) -> bytes:
-        return self._chain.line(self._note_record(note))
-
-    def _note_record(self, note: Note) -> records.Record:
-        n = self._chain.n
-        match note:
-            case Marked():
-                stamp = self._stamp(note.at_ns, self._clock.read())
-                at_ns = note.at_ns - self._origin_ns
-                label, sealed = self._private("label", note.label)
-                return records.Mark(n=n, at_ns=at_ns, source=note.source, stamp=stamp, label=label, sealed=sealed)
-            case GapSeen():
-                self._new_gaps += 1
-                from_ns, to_ns = (max(0, ns - self._origin_ns) for ns in (note.from_ns, note.to_ns))
-                return records.Gap(
-                    n=n, track=note.track, from_ns=from_ns, to_ns=to_ns, cause=note.cause, frames=note.frames
-                )
-            case SoundSwitched():
-                at_ns = max(0, note.at_ns - self._origin_ns)
-                return records.Audio(n=n, on=note.on, at_ns=at_ns, reason=note.reason)
-            case PowerRead():
-                at_ns = note.at_ns - self._origin_ns
-                return records.Power(n=n, at_ns=at_ns, percent=note.percent, supply=note.supply, flags=list(note.flags))
-            case Stage():
-                return records.State(n=n, state=note.stage, at_ns=note.at_ns - self._origin_ns, source=note.source)
-            case FaultChanged():
-                at_ns = note.at_ns - self._origin_ns
-                return records.Fault(n=n, name=note.name, active=note.active, at_ns=at_ns, detail=note.detail)
-            case ClockStepped():
-                stamp = self._stamp(note.at_ns, self._clock.read())
-                return records.ClockStep(n=n, at_ns=note.at_ns - self._origin_ns, step_ns=note.step_ns, stamp=stamp)
-            case Assigned():
-                return self._officer(note.officer, note.at_ns - self._origin_ns)
+        if isinstance(note, GapSeen):
+            self._new_gaps += 1
+        label, sealed = self._private("label", note.label) if isinstance(note, Marked) else ("", None)
+        if isinstance(note, Assigned):
+            return self._chain.line(self._officer(note.officer, note.at_ns - self._origin_ns))
+        place = Place(self._chain.n, self._origin_ns, self._clock.read())
+        return self._chain.line(note_record(note, place, label, sealed))
 
     def _officer(self, officer: str, at_ns: int) -> records.Officer:
         text, sealed = self._private("officer", officer)
@@ -449,16 +369,6 @@ class RecordingFolder:
             bytes=len(stored),
             sha256=hashlib.sha256(stored).hexdigest(),
             plain_sha256=hashlib.sha256(plain).hexdigest(),
-        )
-
-    @staticmethod
-    def _stamp(mono_ns: int, reading: Reading) -> records.Stamp:
-        """A monotonic moment with the UTC that it was by the clock as it stands now."""
-        return records.Stamp(
-            mono_ns=mono_ns,
-            utc=utc_text(reading.utc_ns + mono_ns - reading.mono_ns),
-            quality=reading.quality,
-            uncertainty_us=reading.uncertainty_us,
         )
 
 

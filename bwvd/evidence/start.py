@@ -19,8 +19,10 @@ from bwvd.evidence.chain import Signer
 from bwvd.evidence.journal import Draft, Journal
 from bwvd.evidence.journal_actor import JournalActor
 from bwvd.evidence.journal_events import draft_of
+from bwvd.evidence.receipt import Accepted
 from bwvd.evidence.records import JournalHead
 from bwvd.evidence.recovery import drafts_of, recover
+from bwvd.evidence.release import Release, finish_releases
 from bwvd.evidence.retention import Reserve, StorageGauge
 from bwvd.evidence.serials import next_serial, unrecorded
 from bwvd.evidence.storage import Storage, Volume
@@ -61,6 +63,7 @@ class Terms:
 class _Found:
     """What the first job found and did."""
 
+    volume: Volume
     journal: Journal
     next_serial: int
     drafts: list[Draft]
@@ -95,6 +98,7 @@ class EvidenceSide:
         self._signer = signer
         self._boot = boot
         self._journal = found.journal
+        self._volume = found.volume
         self._mended: list[Draft] = []
         self._total_bytes = found.total_bytes
         self._full = False
@@ -112,6 +116,17 @@ class EvidenceSide:
     def journal_head(self) -> JournalHead | None:
         """How far the journal is durable, for a recording's `open` record."""
         return self._journal.head()
+
+    def release(self, accepted: Accepted, in_progress: Callable[[], str]) -> Release:
+        """A release that can be run (`bwvd.evidence.release.run_release`) for a receipt that was accepted."""
+        return Release(
+            self._volume,
+            self._journal,
+            accepted,
+            device=self._terms.device,
+            clock=self._clock,
+            in_progress=in_progress,
+        )
 
     def mend(self, volume: Volume, broken: Collection[str]) -> list[str]:
         """Bring recordings to their end that an I/O error broke off; returns those that are. In a storage's job."""
@@ -231,6 +246,8 @@ def _put_in_order(volume: Volume, terms: Terms, signer: Signer, clock: Clock, bo
         Draft("boot", {"boot": boot, "software": f"bwvd {__version__}", "device": terms.device}, reading),
         Draft("config", {"sha256": terms.config_sha256}, reading),
     ]
+    complaints = finish_releases(volume, journal)
+    drafts += [Draft("release_unfinished", {"reason": complaint}, reading) for complaint in complaints]
     # Before anything new is recorded, and before the journal says what there is: whatever has no end gets one.
     recovered = recover(volume, signer, clock, boot, reserve=room, leave=frozenset(journal.released))
     folders = volume.names(RECORDINGS)
@@ -241,6 +258,7 @@ def _put_in_order(volume: Volume, terms: Terms, signer: Signer, clock: Clock, bo
     ]
     room.restore(volume)
     return _Found(
+        volume=volume,
         journal=journal,
         next_serial=next_serial(folders, journal.last_serial),
         drafts=drafts,

@@ -14,18 +14,20 @@ from __future__ import annotations
 
 import errno
 import math
-from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import trio
 
 from bwvd.clock import Clock
+from bwvd.evidence.broken import BrokenOff
 from bwvd.evidence.finish import finish_recording
-from bwvd.evidence.recording import RECORDINGS, BrokenOff, Committed, Device, RecordingFolder, continuation
+from bwvd.evidence.layout import RECORDINGS
+from bwvd.evidence.recording import Committed, Device, RecordingFolder, continuation
 from bwvd.evidence.records import JournalHead
+from bwvd.evidence.statistics import WriterStatistics
 from bwvd.evidence.storage import Storage, Volume
+from bwvd.evidence.writer_ports import Backlog, Mender, Numbers, Room
 from bwvd.log import get_logger
 from bwvd.messages import (
     NS,
@@ -49,60 +51,6 @@ ATTEMPTS_AT_THE_END = 3
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 _log = get_logger("writer")
-
-
-class Backlog(Protocol):
-    """The receiving side of the recorder's inbox."""
-
-    receive: trio.MemoryReceiveChannel[WriterMessage]
-
-    def done(self, gop: Gop) -> None: ...
-
-
-class Numbers(Protocol):
-    """Who numbers recordings."""
-
-    def take(self, press_ns: int) -> tuple[int, str]: ...
-
-
-class Room(Protocol):
-    """The bytes that are set aside for closing in order."""
-
-    def spend(self, volume: Volume) -> None:
-        """Free them. Blocking."""
-        ...
-
-    def restore(self, volume: Volume) -> bool:
-        """Set them aside again if there is room; False if there is not. Blocking."""
-        ...
-
-
-class Mender(Protocol):
-    """Who brings recordings to their end that an I/O error broke off."""
-
-    def mend(self, volume: Volume, broken: Collection[str]) -> list[str]:
-        """Those that have their end now. Blocking; may raise OSError."""
-        ...
-
-    def mended(self) -> None:
-        """Tell of it; on trio's thread."""
-        ...
-
-
-@dataclass(slots=True)
-class WriterStatistics:
-    """Counts since the start; all for the status and the bench."""
-
-    recording: str | None = None
-    segments: int = 0  # of the recording in progress
-    committed_s: float = 0.0  # of the recording in progress: media that survives a power cut
-    commits: int = 0
-    bytes: int = 0
-    frames: int = 0
-    lost_frames: int = 0  # given up: no room
-    errors: int = 0
-    commit_ms: deque[float] = field(default_factory=lambda: deque(maxlen=512))
-    press_to_commit_ms: deque[float] = field(default_factory=lambda: deque(maxlen=512))
 
 
 @dataclass(slots=True)
