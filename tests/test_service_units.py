@@ -138,7 +138,7 @@ def test_rules_are_written_as_udev_reads_them() -> None:
 
 def test_groups_of_the_rules_exist() -> None:
     users = (Path(__file__).parent.parent / "systemd/sysusers.d/bwvd.conf").read_text()
-    groups = set(re.findall(r"(?m)^[gu] (\w+)", users))
+    groups = set(re.findall(r"(?m)^(?:[gu]|m bwvd) (\w+)", users))
     named = {value for tokens in rules() for key, _, _, value in tokens if key == "GROUP"}
     named |= set(re.findall(r"chgrp (\w+)", RULES))
     assert named
