@@ -104,11 +104,12 @@ def folder_complaint(serial: int, folder: frozenset[tuple[str, bytes | None]]) -
     manifest = tree[f"recordings/{recording_id(serial)}/manifest.jsonl"] or b""
     if wrong := vouched_in_vain(tree, serial, manifest):
         return wrong, ""
+    report = verified(tree, serial)
+    if not report.good:
+        return f"{report.verdict}: {[finding.as_dict() for finding in report.findings]}", ""
     if not manifest.startswith(b'{"type":"open"'):
         return never_began_complaint(manifest), "never began"
-    report = verified(tree, serial)
-    wrong = "" if report.good else f"{report.verdict}: {[finding.as_dict() for finding in report.findings]}"
-    return wrong, report.verdict
+    return "", report.verdict
 
 
 def vouched_in_vain(tree: Tree, serial: int, manifest: bytes) -> str:
