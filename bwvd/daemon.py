@@ -173,6 +173,7 @@ class Daemon:
             pre_event_audio=config.audio.pre_event,
             state=self._state,
         )
+        self.recorder.officer = self.evidence.officer
         self.writer = Writer(
             storage=parts.storage,
             device=Device(config.device.id, parts.boot, config.recording.segment_s, parts.signer, parts.sealer),

@@ -84,6 +84,15 @@ def test_any_press_in_the_post_roll_resumes() -> None:
     assert not machine.finishing
 
 
+def test_the_hold_that_resumed_a_recording_does_not_ask_to_stop() -> None:
+    """Invariant 11."""
+    machine = Machine(TIMES)
+    _press(machine, 1)
+    machine.order(Order.STOP, 2 * NS, 2 * NS, confirmed=True)
+    _press(machine, 5)
+    assert _hold(machine, 5) == "ignored"
+
+
 def test_press_wakes_and_records() -> None:
     """Invariant 5: a press in any state ends in recording."""
     machine = Machine(TIMES)

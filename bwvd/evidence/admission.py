@@ -26,7 +26,9 @@ _PROBE = ".probe"
 _FIRST_LINE = 65_536  # bytes: more than a journal's first line can have
 
 _FOLDERS = frozenset({RECORDINGS, "lost+found"})
-_FILES = re.compile(r"journal\.jsonl(\.new)?|journal-\d{6,}\.jsonl|allowed_signers(\.new)?|\.(reserve|lock|probe)")
+_FILES = re.compile(
+    r"journal\.jsonl(\.new)?|journal-\d{6,}\.jsonl|allowed_signers(\.new)?|\.(reserve|lock|probe|wearer|wearer\.new)"
+)
 
 
 class StorageRefused(Exception):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import trio
@@ -26,12 +27,10 @@ from bwvd.evidence.release import Release, finish_releases
 from bwvd.evidence.retention import Reserve, StorageGauge
 from bwvd.evidence.serials import next_serial, unrecorded
 from bwvd.evidence.storage import Storage, Volume
-from bwvd.log import get_logger
-from bwvd.messages import Event, LowStorage
+from bwvd.evidence.wearer import load_wearer, save_wearer
+from bwvd.messages import Assigned, Event, LowStorage
 
 GAUGE_PERIOD_S = 10.0  # between two looks at the free room; a minute of room is told long before it is gone
-
-_log = get_logger("evidence")
 
 
 class Told(Protocol):
@@ -66,6 +65,7 @@ class _Found:
     volume: Volume
     journal: Journal
     next_serial: int
+    officer: str
     drafts: list[Draft]
     free_bytes: int
     total_bytes: int
@@ -89,6 +89,7 @@ class EvidenceSide:
         room: Reserve,
     ) -> None:
         self.next_serial = found.next_serial
+        self.officer = found.officer  # who wore the device when it was last switched off
         self.room = room
         self.gauge = StorageGauge(bits_per_s=terms.bits_per_s, loop_s=terms.loop_s)
         self._storage = storage
@@ -104,6 +105,7 @@ class EvidenceSide:
         self._full = False
         self._actor = JournalActor(storage, found.journal, clock, self._journal_fault)
         self._ended = trio.Event()
+        self._wearer_changed = trio.Event()
         for draft in found.drafts:
             self._actor.put(draft)
         told.sink(self._journalled)
@@ -172,6 +174,7 @@ class EvidenceSide:
         """Write the journal and watch the room until `finish`."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch_room)
+            nursery.start_soon(self._keep_wearer)
             await self._actor.run(task_status=task_status)
             nursery.cancel_scope.cancel()
         self._ended.set()
@@ -183,6 +186,21 @@ class EvidenceSide:
         await self._ended.wait()
         with suppress(OSError):
             await self._storage.run(lambda _: self._journal.close())
+
+    async def _keep_wearer(self) -> None:
+        """Write down who wears the device whenever that changes; a flash that does not take it is tried again."""
+        while True:
+            await self._wearer_changed.wait()
+            self._wearer_changed = trio.Event()
+            officer = self.officer
+            try:
+                await self._storage.run(partial(save_wearer, signer=self._signer, officer=officer))
+            except OSError as error:
+                self._told.fault("wearer", f"the wearer's id is not kept over a restart: {error}")
+                await trio.sleep(GAUGE_PERIOD_S)
+                self._wearer_changed.set()
+            else:
+                self._told.clear("wearer")
 
     async def _watch_room(self) -> None:
         while True:
@@ -215,6 +233,9 @@ class EvidenceSide:
     # --- the journal -------------------------------------------------------------------------------------------------
 
     def _journalled(self, event: Event) -> None:
+        if isinstance(event, Assigned):
+            self.officer = event.officer
+            self._wearer_changed.set()
         draft = draft_of(event, self._clock.read(), private=self._terms.private)
         if draft is not None:
             self._actor.put(draft)
@@ -261,6 +282,7 @@ def _put_in_order(volume: Volume, terms: Terms, signer: Signer, clock: Clock, bo
         volume=volume,
         journal=journal,
         next_serial=next_serial(folders, journal.last_serial),
+        officer=load_wearer(volume, signer),
         drafts=drafts,
         free_bytes=volume.free_bytes(),
         total_bytes=volume.total_bytes(),

@@ -71,7 +71,7 @@ class Machine:
         self.muted = False
         self.finishing: str = ""  # the reason, from FINISH until `finished`
         self.ends_ns = 0  # in post_roll: the recording holds everything up to here
-        self._pressed_ns = 0  # the press that began the recording
+        self._pressed_ns = 0  # the press that began the recording, or resumed it
         self._asked_ns: int | None = None
         self.asked_until_ns = 0
         self._max_at_ns: int | None = None
@@ -140,6 +140,7 @@ class Machine:
             case State.POST_ROLL:
                 self.state = State.RECORDING
                 self.finishing = ""
+                self._pressed_ns = at_ns
                 return Decision((Effect.RESUME,), "resumed")
             case _:
                 assert_never(self.state)
@@ -159,7 +160,7 @@ class Machine:
                 if confirmed:
                     return self._begin_post_roll(now_ns)
                 if at_ns <= self._pressed_ns:
-                    # The finger that began the recording is still on the button.
+                    # The finger that began or resumed the recording is still on the button.
                     return Decision((), "ignored")
                 self._asked_ns = now_ns
                 self.asked_until_ns = now_ns + self.times.stop_confirm_ns

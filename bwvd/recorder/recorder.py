@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import assert_never
 
 import trio
@@ -82,6 +83,7 @@ class Recorder:
         self.loop = loop
         self.current: Progress | None = None
         self.officer = ""
+        self._power: PowerRead | None = None  # the last reading
         self.video: Track | None = None  # of the camera, while it delivers
         self.audio: Track | None = None  # of the microphone, while it delivers
         self.frames = 0
@@ -268,9 +270,15 @@ class Recorder:
                 officer=self.officer,
             )
             current.open(gop.video, circumstances, self._gaps)
+            self._note_power(current)
         dropped = current.frames_dropped
         current.hand_on(gop, self._gap_cause)
         self.frames_lost += current.frames_dropped - dropped
+
+    def _note_power(self, current: Progress) -> None:
+        """The battery's level, at a recording's beginning and end."""
+        if self._power is not None:
+            current.note(replace(self._power, at_ns=self._clock.monotonic_ns()))
 
     def _note(self, note: Note) -> None:
         """Something for the manifest of the recording in progress, if there is one."""
@@ -285,6 +293,8 @@ class Recorder:
         self.machine.finished()
         if current is None:
             return
+        if current.opened:
+            self._note_power(current)
         if not current.close(reason, now_ns):
             # No GOP ever came. Nothing was made on flash; the next recording carries the number.
             self._naming.give_back(current.serial)
@@ -423,6 +433,8 @@ class Recorder:
 
     def annotate(self, note: FaultChanged | ClockStepped | PowerRead) -> None:
         """Let the recording in progress say what else happened: a fault, a clock step, the battery's level."""
+        if isinstance(note, PowerRead):
+            self._power = note
         self._note(note)
 
 
