@@ -17,6 +17,7 @@ import pyrage
 import pytest
 
 from bwvd.evidence.manifest import ChainReader
+from bwvd.evidence.records import Segment
 from bwvd.evidence.recovery import recover
 from bwvd.evidence.report import Report
 from bwvd.evidence.retention import Reserve
@@ -39,6 +40,7 @@ class Subject:
 
     folder: Path
     files: Files
+    segments: frozenset[str]  # that have a record
     other: Files  # another recording's, of the same device
     units: list[tuple[int, str]]  # where each record (or torn region) begins, and how a report calls that place
 
@@ -51,15 +53,20 @@ class Subject:
 def subject(folder: Path, other: Path) -> Subject:
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     units: list[tuple[int, str]] = []
+    segments = set()
     reader = ChainReader(io.BytesIO(files[MANIFEST]), MANIFEST)
     end = 0
     for signed in reader:
+        if isinstance(signed.record, Segment):
+            segments.add(signed.record.file)
         if signed.offset > end:
             line = files[MANIFEST].count(b"\n", 0, end) + 1
             units.append((end, reader.where(line, end)))
         units.append((signed.offset, reader.where(signed.line, signed.offset)))
         end = signed.end
-    return Subject(folder, files, {path.name: path.read_bytes() for path in other.iterdir()}, units)
+    return Subject(
+        folder, files, frozenset(segments), {path.name: path.read_bytes() for path in other.iterdir()}, units
+    )
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +111,8 @@ def content(it: Subject, name: str, data: bytes) -> tuple[Files, Check] | None:
     if data == before:
         return None
     files = {**it.files, name: data}
+    if name in it.segments:  # a report says which segment, and of what time
+        return files, lambda report: any(finding.where.startswith(f"{name} (segment ") for finding in report.findings)
     if name != MANIFEST:
         return files, named(name)
     first = next((i for i, (a, b) in enumerate(zip(before, data, strict=False)) if a != b), min(len(before), len(data)))
