@@ -56,9 +56,14 @@ def finish_recording(volume: Volume, folder: str, signer: Signer) -> None:
     """
     outline = _outline(volume, folder)
     there = set(volume.names(folder))
-    for name in sorted(there):
-        if name in CONVENIENCES or (name.startswith("init") and name.endswith(".mp4")):
-            volume.remove(f"{folder}/{name}")
+    old = [
+        name for name in sorted(there) if name in CONVENIENCES or (name.startswith("init") and name.endswith(".mp4"))
+    ]
+    for name in old:
+        volume.remove(f"{folder}/{name}")
+    if old:
+        # Durable before the new ones are written: an old signature must never lie beside new sums.
+        volume.sync_dir(folder)
     made: list[tuple[str, bytes]] = []
     if outline.clear:
         for epoch, init in enumerate(outline.inits, start=1):

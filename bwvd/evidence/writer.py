@@ -46,8 +46,7 @@ from bwvd.messages import (
 GROUP_BYTES = 4 * 1024 * 1024
 FIRST_GROUP_BYTES = 512 * 1024
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # after a storage error; the last one repeats
-# Without a recorder to wait for (shutdown), a dead storage is given up after this many attempts.
-ATTEMPTS_AT_THE_END = 3
+ATTEMPTS_AT_THE_END = 3  # at shutdown a dead storage is given up after so many
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 _log = get_logger("writer")
@@ -144,9 +143,7 @@ class Writer:
                     await self._take(message)
                     try:
                         message = receive.receive_nowait()
-                    except trio.WouldBlock:
-                        break
-                    except trio.EndOfChannel:
+                    except (trio.WouldBlock, trio.EndOfChannel):
                         break
                 await self._commit_if_due()
                 self._idle = True
@@ -373,11 +370,16 @@ class Writer:
         if folder is None:
             await self._mend()
             return
-        try:
-            await self._storage.run(self._room.spend)
+
+        def close(volume: Volume) -> None:
+            # One job: between the two nobody may take the room.
+            self._room.spend(volume)
             if folder.doubtful:
                 raise error  # a failed sync: nothing may be appended to that file as if it were known
-            await self._storage.run(lambda _: folder.close_full(reason, lost))
+            folder.close_full(reason, lost)
+
+        try:
+            await self._storage.run(close)
         except OSError as again:
             _log.error("recording_not_closed", recording=folder.recording, error=str(again))
             self._folder = None

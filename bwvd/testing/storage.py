@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -16,6 +15,7 @@ import trio
 
 from bwvd.evidence.storage import Volume
 from bwvd.testing.faults import Fault, Gate, Operation
+from bwvd.testing.file import VirtualFile, error_at
 from bwvd.testing.medium import ROOT, Change, FileNode, FolderNode, Node, SpecialNode, Tree
 
 T = TypeVar("T")
@@ -158,7 +158,7 @@ class VirtualVolume:
         self._enter("create", path)
         folder, name = self._parent(path)
         if name in self._live[folder]:
-            raise _error(errno.EEXIST, path)
+            raise error_at(errno.EEXIST, path)
         inode = self._add(FileNode(bytearray()))
         self._link(folder, name, inode)
         self._leave()
@@ -172,9 +172,9 @@ class VirtualVolume:
         self._enter("make_dir", path)
         folder, name = self._parent(path)
         if name in self._live[folder]:
-            raise _error(errno.EEXIST, path)
+            raise error_at(errno.EEXIST, path)
         if self._free() < 1:
-            raise _error(errno.ENOSPC, path)
+            raise error_at(errno.ENOSPC, path)
         self._link(folder, name, self._add(FolderNode({})))
         self._leave()
 
@@ -226,7 +226,7 @@ class VirtualVolume:
         folder, name = self._parent(path)
         inode = self._inode(folder, name, path)
         if self._live.get(inode):
-            raise _error(errno.ENOTEMPTY, path)
+            raise error_at(errno.ENOTEMPTY, path)
         self._change((folder, name, None))
         self._leave()
 
@@ -237,7 +237,7 @@ class VirtualVolume:
             self._link(folder, name, self._add(FileNode(bytearray())))
         inode, node = self._file(path)
         if _blocks(size) - _blocks(node.size) > self._free():
-            raise _error(errno.ENOSPC, path)
+            raise error_at(errno.ENOSPC, path)
         kept = node.data[:size]
         self._nodes[inode] = FileNode(bytearray(kept) + bytearray(size - len(kept)), size, size)
         self._take(inode, _blocks(size))
@@ -257,7 +257,7 @@ class VirtualVolume:
         _, fault = self.gate.enter("write", path, len(data))
         if fault is not None:
             self._grow(path, inode, data[: fault.partial])
-            raise _error(fault.error, path)
+            raise error_at(fault.error, path)
         written = self._grow(path, inode, data)
         self._leave()
         return written
@@ -272,7 +272,7 @@ class VirtualVolume:
             self._nodes[inode] = node.after_sync()
         self._leave()
         if fault is not None:
-            raise _error(fault.error, path)
+            raise error_at(fault.error, path)
 
     def closed(self, inode: int) -> None:
         self._handles[inode] -= 1
@@ -288,7 +288,7 @@ class VirtualVolume:
         assert isinstance(node, FileNode)  # noqa: S101  # narrows the type: only files have handles
         room = (_blocks(node.size) + self._free()) * BLOCK - node.size
         if data and not room:
-            raise _error(errno.ENOSPC, path)
+            raise error_at(errno.ENOSPC, path)
         data = data[:room]
         self._nodes[inode] = grown = node.written(data)
         self._take(inode, _blocks(grown.size))
@@ -299,7 +299,7 @@ class VirtualVolume:
     def _enter(self, kind: str, path: str, size: int = 0, target: str = "") -> Operation:
         operation, fault = self.gate.enter(kind, path, size, target)
         if fault is not None:
-            raise _error(fault.error, path)
+            raise error_at(fault.error, path)
         return operation
 
     def _leave(self) -> None:
@@ -316,44 +316,44 @@ class VirtualVolume:
         """The folder that holds `path`, and its last component."""
         parts = path.split("/")
         if any(part in ("", ".", "..") or "\0" in part for part in parts):
-            raise _error(errno.EINVAL, path, "not a path inside the storage")
+            raise error_at(errno.EINVAL, path, "not a path inside the storage")
         return self._folder("/".join(parts[:-1]), path), parts[-1]
 
     def _folder(self, path: str, wanted: str = "") -> int:
         inode = ROOT
         for part in path.split("/") if path else ():
             if part in ("", ".", ".."):
-                raise _error(errno.EINVAL, wanted or path, "not a path inside the storage")
+                raise error_at(errno.EINVAL, wanted or path, "not a path inside the storage")
             inode = self._inode(inode, part, wanted or path)
             node = self._nodes[inode]
             if isinstance(node, SpecialNode) and node.kind == "link":
-                raise _error(errno.ELOOP, wanted or path)
+                raise error_at(errno.ELOOP, wanted or path)
             if not isinstance(node, FolderNode):
-                raise _error(errno.ENOTDIR, wanted or path)
+                raise error_at(errno.ENOTDIR, wanted or path)
         return inode
 
     def _inode(self, folder: int, name: str, path: str) -> int:
         if name not in self._live[folder]:
-            raise _error(errno.ENOENT, path)
+            raise error_at(errno.ENOENT, path)
         return self._live[folder][name]
 
     def _file(self, path: str) -> tuple[int, FileNode]:
         inode = self._inode(*self._parent(path), path)
         node = self._nodes[inode]
         if isinstance(node, SpecialNode) and node.kind == "link":
-            raise _error(errno.ELOOP, path)
+            raise error_at(errno.ELOOP, path)
         if not isinstance(node, FileNode):
-            raise _error(errno.EPERM, path)
+            raise error_at(errno.EPERM, path)
         return inode, node
 
     def _check_replace(self, moved: Node, replaced: int, old: str) -> None:
         if isinstance(self._nodes[replaced], FolderNode):
             if not isinstance(moved, FolderNode):
-                raise _error(errno.EISDIR, old)
+                raise error_at(errno.EISDIR, old)
             if self._live[replaced]:
-                raise _error(errno.ENOTEMPTY, old)
+                raise error_at(errno.ENOTEMPTY, old)
         elif isinstance(moved, FolderNode):
-            raise _error(errno.ENOTDIR, old)
+            raise error_at(errno.ENOTDIR, old)
 
     def _add(self, node: Node) -> int:
         inode = len(self._nodes)  # inodes are never taken out, so that old moments keep their meaning
@@ -411,46 +411,6 @@ class VirtualVolume:
             self._take(inode, 0)
 
 
-class VirtualFile:
-    """`bwvd.evidence.storage.File`; like the real one it takes nothing more after an error."""
-
-    def __init__(self, volume: VirtualVolume, path: str, inode: int) -> None:
-        self._volume = volume
-        self._path = path
-        self._inode = inode
-        self._failed = False
-        self._closed = False
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self._check()
-        left = memoryview(bytes(data))
-        try:
-            while left:
-                left = left[self._volume.write_some(self._path, self._inode, left) :]
-        except OSError:
-            self._failed = True
-            raise
-
-    def sync(self) -> None:
-        self._check()
-        try:
-            self._volume.sync_file(self._path, self._inode)
-        except OSError:
-            self._failed = True
-            raise
-
-    def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            self._volume.closed(self._inode)
-
-    def _check(self) -> None:
-        if self._closed:
-            raise _error(errno.EBADF, self._path)
-        if self._failed:
-            raise _error(errno.EIO, self._path, "an earlier write or sync failed, the content is unknown")
-
-
 class VirtualStorage:
     """`bwvd.evidence.storage.Storage` in virtual time: a job runs at once, then its caller sleeps what it took.
 
@@ -474,7 +434,3 @@ class VirtualStorage:
 
 def _blocks(size: int) -> int:
     return -(-size // BLOCK)
-
-
-def _error(number: int, path: str, text: str = "") -> OSError:
-    return OSError(number, text or os.strerror(number), path)
