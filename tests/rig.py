@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bwvd import config as settings
 from bwvd.capture.source import AudioGate
-from bwvd.daemon import Daemon, Parts
+from bwvd.clock import Clock
+from bwvd.daemon import Daemon, Parts, Peripheral
 from bwvd.evidence import records
 from bwvd.evidence.chain import Signer
 from bwvd.evidence.manifest import ChainReader
@@ -42,7 +43,7 @@ class Rig:
     """One daemon with its virtual world. `async with rig.running():` turns it on."""
 
     config: settings.Config = field(default_factory=settings.Config)
-    clock: VirtualClock = field(default_factory=VirtualClock)
+    clock: Clock = field(default_factory=VirtualClock)
     volume: Volume = field(default_factory=VirtualVolume)
     storage: Storage | None = None
     camera: VirtualCamera | None = None
@@ -51,6 +52,7 @@ class Rig:
     signer: Signer = KEY
     sealer: Sealer | None = None
     boot: str = "boot-1"
+    peripherals: list[Peripheral] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -75,6 +77,7 @@ class Rig:
             sealer=self.sealer,
             camera=lambda _: camera,
             microphone=self._microphone if self.has_microphone else None,
+            peripherals=self.peripherals,
         )
         self.daemon = Daemon(self.config, parts)
         self.daemon.hub.sink(self.events.append)
