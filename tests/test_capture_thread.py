@@ -21,7 +21,7 @@ async def run(work: object, deliver: object = None, *, silence_s: float = 30, st
     await run_thread(
         "device",
         work,  # type: ignore[arg-type]  # each test gives its own
-        deliver or (lambda _: None),  # type: ignore[arg-type]
+        deliver or (lambda _: None),  # type: ignore[arg-type]  # a lambda that takes anything
         clock=CLOCK,
         silence_s=lambda: silence_s,
         stop_s=stop_s,
