@@ -20,6 +20,7 @@ from bwvd.evidence.finish import MANIFEST
 from bwvd.evidence.folder import CHUNK, DirectoryFolder, Folder, HashedFile, read_file
 from bwvd.evidence.manifest import ChainReader, Unknown, decode
 from bwvd.evidence.seal import open_sealed
+from bwvd.evidence.utc import parse_utc
 from bwvd.messages import NS
 
 
@@ -43,12 +44,14 @@ class Span:
 
     def utc_at(self, pts_ns: int) -> str:
         """UTC at a moment of this segment, by the stamp of its first frame; "" if the stamp is no time."""
-        try:
-            begin = datetime.datetime.fromisoformat(self.record.stamp.utc)
-        except ValueError:
+        begin = parse_utc(self.record.stamp.utc)
+        if begin is None:
             return ""
-        moment = begin + datetime.timedelta(microseconds=(pts_ns - self.begin_ns) // 1000)
-        return moment.astimezone(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        try:
+            moment = begin + datetime.timedelta(microseconds=(pts_ns - self.begin_ns) // 1000)
+        except OverflowError:
+            return ""
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(slots=True)

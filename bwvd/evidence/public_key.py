@@ -178,9 +178,12 @@ def _certificate(blob: bytes, reader: Reader, kind: str) -> Certificate:
     critical = tuple(_option_names(reader.string()))
     reader.string()  # extensions: permissions of logins
     reader.string()  # reserved
-    authority = _parse(reader.string())
-    if isinstance(authority, Certificate):
-        raise ValueError("a certificate signed by a certificate")  # noqa: TRY004  a malformed blob, not a wrong argument
+    inner = Reader(reader.string())
+    inner_kind = inner.text()
+    if inner_kind.endswith(CERTIFICATE_SUFFIX):  # before it is parsed: hundreds fit into one another
+        raise ValueError("a certificate signed by a certificate")
+    authority = _plain(inner_kind, inner)
+    inner.end()
     signed = blob[: reader.position]
     signature = reader.string()
     reader.end()

@@ -201,5 +201,8 @@ def _time(text: str | None) -> int | None:
     if len(digits) not in _TIMES or not digits.isascii() or not digits.isdigit():
         raise ValueError(f"{text[:40]!r} is not a time: YYYYMMDD[HHMM[SS]][Z]")
     moment = datetime.strptime(digits, _TIMES[len(digits)])
-    moment = moment.replace(tzinfo=UTC) if text.endswith("Z") else moment.astimezone()
+    try:
+        moment = moment.replace(tzinfo=UTC) if text.endswith("Z") else moment.astimezone()
+    except OverflowError:
+        raise ValueError(f"{text} is a year that can't be counted in this time zone") from None
     return int(moment.timestamp())

@@ -10,6 +10,9 @@ from bwvd.settings.problem import Problem
 
 MAX_BYTES = 1_048_576  # a configuration is some kilobytes; a larger file is another file (a recording, a device)
 
+KEY_PARTS = 32  # our tables are three deep; tomllib takes time by the square of the parts, 20 s for 64 KB
+_PART = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
+_LONG_KEY = re.compile(rf"(?:^|[{{,\[])[ \t]*{_PART}(?:[ \t]*\.[ \t]*{_PART}){{{KEY_PARTS}}}", re.MULTILINE)
 _DIGITS = re.compile(r"[0-9_]{4000,}")  # Python refuses to convert a little more
 _PLACE = re.compile(r"^(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$", re.DOTALL)
 
@@ -43,6 +46,9 @@ def tables(text: str) -> dict[str, Any]:
 
     if text.startswith("\ufeff"):
         raise Problem("line 1", "starts with a byte order mark; save the file as UTF-8 without one")
+    if (long := _LONG_KEY.search(text)) is not None:
+        line = text.count("\n", 0, long.end()) + 1
+        raise Problem(f"line {line}", f"a key of more than {KEY_PARTS} parts")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
