@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Fuzz one parser, or all of them.")
     parser.add_argument("target", help="a target's name, or all")
     parser.add_argument("--seconds", type=int, default=60, help="how long (default 60)")
-    parser.add_argument("--corpus", type=Path, help="a folder of inputs that is read and added to")
+    parser.add_argument("--corpus", type=Path, metavar="FOLDER", help="inputs are read from and added to FOLDER/TARGET")
     parser.add_argument("--findings", type=Path, default=Path(), help="where broken promises are written (default .)")
     parser.add_argument("--minimise", type=Path, metavar="FILE", help="make one finding smaller instead")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
@@ -89,7 +89,7 @@ def fuzz(atheris: Any, asked: argparse.Namespace) -> int:
     if asked.minimise is not None:
         options += ["-minimize_crash=1", str(asked.minimise)]
     else:
-        folders = [seeds] if asked.corpus is None else [asked.corpus, seeds]
+        folders = [seeds] if asked.corpus is None else [asked.corpus / target.name, seeds]
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
         options += [str(folder) for folder in folders]
