@@ -14,7 +14,7 @@ import trio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bwvd import config as settings
-from bwvd.capture.source import AudioGate
+from bwvd.capture.source import AudioGate, MediaSource
 from bwvd.clock import Clock
 from bwvd.daemon import Daemon, Parts, Peripheral
 from bwvd.evidence import records
@@ -52,6 +52,7 @@ class Rig:
     signer: Signer = KEY
     sealer: Sealer | None = None
     boot: str = "boot-1"
+    open_camera: Callable[[AudioGate], MediaSource] | None = None  # instead of `camera`
     peripherals: list[Peripheral] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
@@ -75,7 +76,7 @@ class Rig:
             storage=storage,
             signer=self.signer,
             sealer=self.sealer,
-            camera=lambda _: camera,
+            camera=self.open_camera or (lambda _: camera),
             microphone=self._microphone if self.has_microphone else None,
             peripherals=self.peripherals,
         )
