@@ -7,6 +7,7 @@ can't be reached.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable
@@ -301,7 +302,10 @@ def verify(
     from bwvd import desk
 
     where = list(paths) or [_load(config_path).storage.path]
-    sys.exit(desk.verify(where, signers, list(identities), as_json=as_json))
+    code = desk.verify(where, signers, list(identities), as_json=as_json)
+    for path in where:
+        _tell(config_path, "verified", Path(path), "good" if code == 0 else "not good")
+    sys.exit(code)
 
 
 @main.command()
@@ -331,11 +335,24 @@ def export(
     from bwvd import desk
 
     folder = _find(_config_or_default(config_path), rec)
-    sys.exit(
-        desk.export(
-            folder, output, list(identities), signers=signers, from_s=from_s, to_s=to_s, proof=proof, force=force
-        )
+    code = desk.export(
+        folder, output, list(identities), signers=signers, from_s=from_s, to_s=to_s, proof=proof, force=force
     )
+    _tell(config_path, "exported", folder, "done" if code == 0 else "refused")
+    sys.exit(code)
+
+
+def _tell(config_path: str, what: str, path: Path, outcome: str) -> None:
+    """Let the device's journal say that its evidence was read; nothing to tell where no daemon holds that storage."""
+    from bwvd.controls.client import Unreachable, request
+
+    if not Path(config_path).exists():
+        return
+    config = _load(config_path)
+    if Path(config.storage.path).resolve() not in (path.resolve(), *path.resolve().parents):
+        return
+    with contextlib.suppress(Unreachable):
+        request(config.socket.path, {"cmd": "did", "what": what, "where": path.name, "outcome": outcome}, 5)
 
 
 @main.command()

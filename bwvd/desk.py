@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -114,7 +115,7 @@ def journal(storage: Path, *, as_json: bool) -> int:
     good = True
     for path in files:
         try:
-            file = open_regular(path)
+            file = io.BufferedReader(open_regular(path))
         except OSError as error:
             warn(f"{path}: {error.strerror}")
             return NO

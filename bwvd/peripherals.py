@@ -27,6 +27,7 @@ from bwvd.controls.socket import Bell, run_socket
 from bwvd.controls.switch import gesture_reader
 from bwvd.daemon import Daemon, Peripheral
 from bwvd.evidence.errors import EvidenceError
+from bwvd.evidence.journal_events import clean
 from bwvd.evidence.receipt import accept_receipt
 from bwvd.evidence.release import run_release
 from bwvd.evidence.signers import AllowedSigners
@@ -119,7 +120,7 @@ async def _socket(config: Config, daemon: Daemon, *, task_status: trio.TaskStatu
         daemon.clock,
         daemon.hub.publish,
         daemon.status,
-        {"release": partial(_release, daemon)},
+        {"release": partial(_release, daemon), "did": partial(_did, daemon)},
         changed,
         task_status=task_status,
     )
@@ -133,6 +134,15 @@ async def _signals(config_path: Path, daemon: Daemon, *, task_status: trio.TaskS
         reload=partial(reload_configuration, daemon, config_path),
         task_status=task_status,
     )
+
+
+async def _did(daemon: Daemon, request: dict[str, Any], source: str) -> dict[str, Any]:
+    """A command that read evidence on the device says so, for the journal: verified, exported."""
+    what, where, outcome = (request.get(key) for key in ("what", "where", "outcome"))
+    if what not in ("verified", "exported") or not isinstance(where, str) or not isinstance(outcome, str):
+        return {"ok": False, "error": 'did takes "what" (verified, exported), "where" and "outcome"'}
+    daemon.evidence.enter(what, where=clean(where), outcome=clean(outcome), source=source)
+    return {"ok": True, "text": "entered"}
 
 
 async def _release(daemon: Daemon, request: dict[str, Any], source: str) -> dict[str, Any]:
