@@ -60,16 +60,21 @@ def _load(path: str) -> Config:
         raise Failure(str(error), 2) from None
 
 
-def _ask(config_path: str, payload: dict[str, Any], timeout_s: float = 15.0) -> dict[str, Any]:
-    """One request to the daemon; a refusal is exit 1, an unreachable daemon exit 3."""
+def _request(config_path: str, payload: dict[str, Any], timeout_s: float = 15.0) -> dict[str, Any]:
+    """One request to the daemon and its reply, whatever it says; an unreachable daemon is exit 3."""
     from bwvd.controls.client import Unreachable, request
 
     config = _load(config_path)
     try:
-        answer = request(config.socket.path, payload, timeout_s)
+        return request(config.socket.path, payload, timeout_s)
     except Unreachable as error:
         raise Failure(str(error), 3) from None
-    if not answer.get("ok"):
+
+
+def _ask(config_path: str, payload: dict[str, Any], timeout_s: float = 15.0) -> dict[str, Any]:
+    """The same; a refusal is exit 1."""
+    answer = _request(config_path, payload, timeout_s)
+    if not answer["ok"]:
         raise Failure(str(answer.get("error") or answer.get("text") or "refused"), 1)
     return answer
 
@@ -132,11 +137,11 @@ def check(config_path: str, as_json: bool) -> None:
 @main.command()
 @_config_option
 @_json_option
-@click.option("--watch", is_flag=True, help="A live view.")
+@click.option("--watch", is_flag=True, help="A live view; with --json a document a line.")
 def status(config_path: str, as_json: bool, watch: bool) -> None:
     """What the daemon does now."""
     if watch:
-        _watch(_load(config_path).socket.path)
+        _watch(_load(config_path).socket.path, as_json=as_json)
         return
     answer = _ask(config_path, {"cmd": "status"})["status"]
     if as_json:
@@ -147,12 +152,25 @@ def status(config_path: str, as_json: bool, watch: bool) -> None:
         print_status(answer)
 
 
-def _watch(path: str) -> None:
+def _watch(path: str, *, as_json: bool) -> None:
+    """A live view for a terminal; into a pipe the same lines as without it, or one JSON document a line."""
     from bwvd.controls.client import Unreachable, watch
-    from bwvd.service.watch import show
 
     try:
-        show(reply["status"] for reply in watch(path))
+        statuses = (reply["status"] for reply in watch(path))
+        if as_json:
+            for status in statuses:
+                click.echo(json.dumps(status, ensure_ascii=False))
+        elif sys.stdout.isatty():
+            from bwvd.service.watch import show
+
+            show(statuses)
+        else:
+            from bwvd.reports import print_status
+
+            for status in statuses:
+                print_status(status)
+                click.echo()
     except Unreachable as error:
         raise Failure(str(error), 3) from None
     except KeyboardInterrupt:
@@ -160,11 +178,12 @@ def _watch(path: str) -> None:
 
 
 def _order(config_path: str, as_json: bool, payload: dict[str, Any]) -> None:
-    answer = _ask(config_path, payload)
     if as_json:
+        answer = _request(config_path, payload)
         _print_json(answer)
-    else:
-        click.echo(answer.get("recording") or answer.get("text", ""))
+        sys.exit(0 if answer["ok"] else 1)
+    answer = _ask(config_path, payload)
+    click.echo(answer.get("recording") or answer.get("text", ""))
 
 
 @main.command()
