@@ -191,6 +191,12 @@ class TestUnfinished:
         (folder / "000006.m4s").write_bytes(b"one too many")
         assert places(verify_recording(folder))[-1] == "000006.m4s"
 
+    def test_a_manifest_that_was_being_written_anew(self, storage: Path) -> None:
+        folder = make_recording(storage, close="")
+        (folder / "manifest.jsonl.new").write_bytes(b"half")
+        report = verify_recording(folder)
+        assert (report.verdict, report.notes[0].where) == ("not_closed", "manifest.jsonl.new")
+
     @pytest.mark.parametrize("size", [0, 100, 5000])
     def test_a_manifest_cut_in_its_first_line(self, storage: Path, size: int) -> None:
         folder = make_recording(storage, close="", seconds=1)

@@ -313,16 +313,16 @@ def conveniences_of(inits: int) -> set[str]:
 
 
 def unfinished_names(segment: int, sealed: int, *, encrypted: bool) -> set[str]:
-    """What one commit writes before its line.
+    """What one commit writes before its line, and a manifest that is being written anew after an I/O error.
 
     Args:
         segment: the number of the segment that would come next.
         sealed: how many sealed texts have their line.
     """
     if not encrypted:
-        return {f"{segment:06d}.m4s"}
+        return {f"{segment:06d}.m4s", f"{MANIFEST}.new"}
     texts = {f"sealed-{sealed + ahead:06d}.json.age" for ahead in range(1, SEALED_AHEAD + 1)}
-    return texts | {f"{segment:06d}.m4s.age"}
+    return texts | {f"{segment:06d}.m4s.age", f"{MANIFEST}.new"}
 
 
 def segment_label(segment: records.Segment) -> str:

@@ -6,7 +6,6 @@ that (an append whose sync failed) must be named by a `torn` record of the next 
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import io
 import re
@@ -22,6 +21,7 @@ from bwvd.evidence.manifest import ChainReader, Signed, Unknown
 from bwvd.evidence.report import Report
 from bwvd.evidence.signers import AllowedSigners
 from bwvd.evidence.trust import Trust
+from bwvd.evidence.utc import unix_s
 
 _ARCHIVE = re.compile(r"journal-(\d{6,})\.jsonl")
 
@@ -167,7 +167,7 @@ def _read(reader: ChainReader, this: _File, trust: Trust, report: Report, facts:
             case records.Entry():
                 if not dated and record.stamp.quality != "not_set":
                     dated = True
-                    trust.at(_unix_s(record.stamp.utc))
+                    trust.at(unix_s(record.stamp.utc))
                 facts.take(record)
             case records.TornTail():
                 this.torn.append(record.found)
@@ -221,10 +221,3 @@ class _Part(io.RawIOBase):
             sha256.update(data)
             size += len(data)
         return size, sha256.hexdigest()
-
-
-def _unix_s(utc: str) -> float | None:
-    try:
-        return datetime.datetime.fromisoformat(utc).timestamp()
-    except ValueError:
-        return None

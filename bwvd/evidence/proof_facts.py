@@ -63,7 +63,7 @@ class Facts:
             self.epochs.append([])
         elif isinstance(record, records.Init):
             self.epochs.append([])
-        elif isinstance(record, records.Segment):
+        elif isinstance(record, records.Segment) and 1 <= record.epoch <= len(self.epochs):
             self.epochs[record.epoch - 1].append(record.segment)
         elif isinstance(record, records.Close | records.Recovered):
             self.end = record

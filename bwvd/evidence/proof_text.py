@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import shlex
 from collections.abc import Iterator
 
@@ -10,6 +9,7 @@ from bwvd.evidence.errors import printable
 from bwvd.evidence.finish import MANIFEST, SUMS, init_name
 from bwvd.evidence.manifest import Unknown
 from bwvd.evidence.proof_facts import Facts
+from bwvd.evidence.utc import parse_utc
 
 _CHAIN_TABLE = """
 Every record of manifest.jsonl. Each is signed over all bytes of the file before its signature. The column SHA-512
@@ -182,8 +182,8 @@ def _readme_parts(facts: Facts) -> Iterator[str]:
 def _verify_command(facts: Facts) -> str:
     """The stock command, without what differs."""
     command = f"ssh-keygen -Y verify -f allowed_signers -I {shlex.quote(facts.principal)}"
-    if facts.dated and facts.signed_at_utc:
+    moment = parse_utc(facts.signed_at_utc)
+    if facts.dated and moment is not None:
         # Keys with a period and certificates are judged by the time of the recording, not of reading it.
-        moment = datetime.datetime.fromisoformat(facts.signed_at_utc)
-        command += f" -O verify-time={moment.astimezone(datetime.UTC):%Y%m%d%H%M%SZ}"
+        command += f" -O verify-time={moment:%Y%m%d%H%M%SZ}"
     return command

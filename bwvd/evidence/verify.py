@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import datetime
 import hashlib
 import io
 import os
@@ -25,6 +24,7 @@ from bwvd.evidence.manifest import ChainReader, Signed, Unknown
 from bwvd.evidence.report import Report, Severity
 from bwvd.evidence.signers import AllowedSigners
 from bwvd.evidence.trust import Trust
+from bwvd.evidence.utc import unix_s
 from bwvd.messages import NS
 
 ALLOWED_SIGNERS = "allowed_signers"
@@ -124,7 +124,7 @@ class Verification:
         if isinstance(record, records.Recovered):
             # The power went before the first record was whole; recovery has said so, and nothing was acknowledged.
             self.report.note(where, "the recording was never opened: the power went as it was begun")
-            self._trust.claimed(_device_of(self.report.id), "", _unix_s(record.stamp))
+            self._trust.claimed(_device_of(self.report.id), "", _time_of(record.stamp))
             return True
         if isinstance(record, Unknown) and record.type == "open":
             version: object = record.fields.get("format")
@@ -183,7 +183,7 @@ class Verification:
         report.encrypted = bool(record.recipients)
         report.decoded = self._decode and (not report.encrypted or bool(self._identities))
         self._init(record.init, where)
-        self._trust.claimed(record.device, record.signer, _unix_s(record.press.stamp))
+        self._trust.claimed(record.device, record.signer, _time_of(record.press.stamp))
 
     def _init(self, text: str, where: str) -> None:
         try:
@@ -325,11 +325,6 @@ def _found_text(found: records.Found) -> str:
     return f"{found.what.replace('_', ' ')}{place}: {found.bytes} bytes, named by a later record"
 
 
-def _unix_s(stamp: records.Stamp) -> float | None:
-    """When that was, if the device's clock knew; None if it had never been set."""
-    if stamp.quality == "not_set":
-        return None
-    try:
-        return datetime.datetime.fromisoformat(stamp.utc).timestamp()
-    except ValueError:
-        return None
+def _time_of(stamp: records.Stamp) -> float | None:
+    """When that was, in Unix seconds, if the device's clock knew; None if it had never been set."""
+    return None if stamp.quality == "not_set" else unix_s(stamp.utc)
