@@ -123,6 +123,10 @@ class Daemon:
         what = machine.state.value.replace("_", " ") + (f" {current.recording}" if current else "")
         return what + (f", faults: {', '.join(sorted(self.hub.faults))}" if self.hub.faults else "")
 
+    async def wait_ending(self) -> None:
+        """Return when closing in order has been asked for."""
+        await self._ending.wait()
+
     @property
     def ending(self) -> bool:
         return self._ending.is_set()
@@ -192,7 +196,8 @@ class Daemon:
         async with trio.open_nursery() as storage_side:
 
             async def write(task_status: trio.TaskStatus[None]) -> None:
-                await self.writer.run(task_status=task_status)
+                with self.ledger.pulse("writer") as self.writer.pulse:
+                    await self.writer.run(task_status=task_status)
                 written.set()
 
             await storage_side.start(self.evidence.run)
@@ -215,7 +220,8 @@ class Daemon:
             recorded = trio.Event()
 
             async def record(task_status: trio.TaskStatus[None]) -> None:
-                await self.recorder.run(self._media, self._commands, task_status=task_status)
+                with self.ledger.pulse("recorder") as self.recorder.pulse:
+                    await self.recorder.run(self._media, self._commands, task_status=task_status)
                 recorded.set()
 
             await nursery.start(record)

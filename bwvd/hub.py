@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import trio
 
@@ -24,7 +25,7 @@ _log = get_logger("event")
 @dataclass(slots=True)
 class _Listener:
     name: str
-    send: trio.MemorySendChannel[Event]
+    send: trio.MemorySendChannel[Any]
     lost: int = 0
 
 
@@ -43,8 +44,12 @@ class Hub:
     def listen(self, name: str) -> trio.MemoryReceiveChannel[Event]:
         """A channel with every event from now on. Closing it ends the listening."""
         send, receive = trio.open_memory_channel[Event](LISTENER_BOUND)
-        self._listeners.append(_Listener(name, send))
+        self.attach(name, send)
         return receive
+
+    def attach(self, name: str, send: trio.MemorySendChannel[Any]) -> None:
+        """Send every event from now on into a channel of the listener's own; it is closed with the hub."""
+        self._listeners.append(_Listener(name, send))
 
     def sink(self, take: Callable[[Event], None]) -> None:
         """Call `take` with every event from now on; it must not block."""

@@ -15,9 +15,11 @@ from bwvd.daemon import Daemon
 from bwvd.evidence.admission import StorageRefused
 from bwvd.evidence.errors import EvidenceError
 from bwvd.log import configure, get_logger
+from bwvd.service.notify import Notifier
 from bwvd.service.privacy import protect
 
 GOOD, FAILED, USAGE = 0, 1, 2
+PATIENCE_S = 30.0
 
 # What a person has to put right before a start can succeed: one line, exit 2, and nothing was begun.
 CONFIGURATION_ERRORS = (ConfigError, SourceRefused, StorageRefused, EvidenceError, ControlRefused)
@@ -38,8 +40,15 @@ def run_daemon(config: Config, config_path: Path) -> int:
     """Build the daemon that the configuration describes, run it, and say in one line what ended it if anything did."""
 
     async def work() -> None:
-        async with build(config, config_path) as parts:
-            await Daemon(config, parts).run()
+        notifier = Notifier.from_environment()
+        async with trio.open_nursery() as nursery:
+            daemons: list[Daemon] = []
+            nursery.start_soon(_ask_for_patience, notifier, daemons)
+            async with build(config, config_path) as parts:
+                daemons.append(Daemon(config, parts))
+                await daemons[0].run()
+            nursery.cancel_scope.cancel()
+        notifier.close()
 
     try:
         trio.run(work)
@@ -53,6 +62,14 @@ def run_daemon(config: Config, config_path: Path) -> int:
             _log.critical("refused", reason=str(cause))
         return USAGE
     return GOOD
+
+
+async def _ask_for_patience(notifier: Notifier, daemons: list[Daemon]) -> None:
+    """While recovery takes long, no camera delivers yet, or the last commits are being made: it is slow, not dead."""
+    while True:
+        if not daemons or not daemons[0].camera_up.is_set() or daemons[0].ending:
+            notifier.extend(PATIENCE_S)
+        await trio.sleep(PATIENCE_S / 3)
 
 
 def flatten(error: BaseException) -> Iterator[BaseException]:

@@ -5,6 +5,7 @@ Each is an actor that lives and dies with the device side (`bwvd.daemon.Peripher
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -33,8 +34,10 @@ from bwvd.evidence.release import run_release
 from bwvd.evidence.signers import AllowedSigners
 from bwvd.feedback.indicate import run_feedback
 from bwvd.feedback.indicators import indicators
+from bwvd.feedback.interpret import ShuttingDown
 from bwvd.feedback.lamp import Indicator
-from bwvd.messages import NS, ClockStepped, Command, PowerRead, Pressed
+from bwvd.hub import LISTENER_BOUND
+from bwvd.messages import NS, ClockStepped, Command, Event, PowerRead, Pressed
 from bwvd.reload import reload_configuration
 from bwvd.service.clockwatch import open_alarm, run_clockwatch
 from bwvd.service.gauge import Level
@@ -174,8 +177,21 @@ async def _release(daemon: Daemon, request: dict[str, Any], source: str) -> dict
 async def _feedback(
     lamps: Sequence[Indicator], stealth: bool, daemon: Daemon, *, task_status: trio.TaskStatus[None]
 ) -> None:
-    events = daemon.hub.listen("feedback")
-    await run_feedback(events, lamps, daemon.clock, daemon.hub.report, stealth=stealth, task_status=task_status)
+    send, events = trio.open_memory_channel[Event | ShuttingDown](LISTENER_BOUND)
+    daemon.hub.attach("feedback", send.clone())
+
+    async def say_the_end() -> None:
+        await daemon.wait_ending()
+        with contextlib.suppress(trio.WouldBlock, trio.BrokenResourceError):
+            send.send_nowait(ShuttingDown(daemon.clock.monotonic_ns()))
+
+    report = daemon.hub.report
+    with daemon.ledger.pulse("feedback") as pulse:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(say_the_end)
+            await run_feedback(
+                events, lamps, daemon.clock, report, stealth=stealth, pulse=pulse, task_status=task_status
+            )
 
 
 # --- the system ------------------------------------------------------------------------------------------------------
@@ -191,11 +207,13 @@ async def _power(config: Config, daemon: Daemon, *, task_status: trio.TaskStatus
             daemon.hub.fault("power", f"battery at {power.percent} %: closing in order")
             daemon.shut_down("battery")
 
-    await run_power(config.power, reading, level, daemon.hub.report, task_status=task_status)
+    with daemon.ledger.pulse("power") as pulse:
+        await run_power(config.power, reading, level, daemon.hub.report, pulse=pulse, task_status=task_status)
 
 
 async def _metrics(path: Path, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
-    await run_textfile(path, daemon.status, daemon.hub.report, task_status=task_status)
+    with daemon.ledger.pulse("metrics") as pulse:
+        await run_textfile(path, daemon.status, daemon.hub.report, pulse=pulse, task_status=task_status)
 
 
 async def _clockwatch(daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
@@ -203,7 +221,8 @@ async def _clockwatch(daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> 
         daemon.recorder.annotate(step)
         daemon.hub.publish(step)
 
-    await run_clockwatch(daemon.clock, stepped, alarm=open_alarm(), task_status=task_status)
+    with daemon.ledger.pulse("clock") as pulse:
+        await run_clockwatch(daemon.clock, stepped, alarm=open_alarm(), pulse=pulse, task_status=task_status)
 
 
 async def _service(daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
@@ -214,10 +233,15 @@ async def _service(daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> Non
         late = f"no progress for {one.overdue_s:.1f} s more than it may take"
         daemon.hub.report(f"stuck:{one.name}", active, late)
 
+    async def say_the_end() -> None:
+        await daemon.wait_ending()
+        notifier.stopping()
+
     events = daemon.hub.listen("service")
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run_watchdog, notifier, daemon.ledger, stuck)
+            nursery.start_soon(say_the_end)
             task_status.started()
             # READY means: frames arrive, and the storage has proved a write (it did when it was opened).
             await daemon.camera_up.wait()
@@ -226,5 +250,4 @@ async def _service(daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> Non
                 notifier.status(daemon.summary())
             nursery.cancel_scope.cancel()
     finally:
-        notifier.stopping()
         notifier.close()

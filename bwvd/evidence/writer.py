@@ -41,12 +41,14 @@ from bwvd.messages import (
     Recorded,
     WriterMessage,
 )
+from bwvd.service.pulse import Pulse
 
-# Group commit: so much to a segment at most (sealing it holds the interpreter's lock for 5 ms); less to the first one.
+# Group commit: so much to a segment at most (to seal it holds the interpreter's lock for 5 ms); less to the first one.
 GROUP_BYTES = 2 * 1024 * 1024
 FIRST_GROUP_BYTES = 512 * 1024
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # after a storage error; the last one repeats
 ATTEMPTS_AT_THE_END = 3  # at shutdown a dead storage is given up after so many
+STUCK_S = 120.0  # the backlog of two minutes is full by then: only a restart can help
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 _log = get_logger("writer")
@@ -93,6 +95,7 @@ class Writer:
         mender: Mender,
     ) -> None:
         self.statistics = WriterStatistics()
+        self.pulse = Pulse("writer")
         self._storage = storage
         self._device = device
         self._backlog = backlog
@@ -217,7 +220,8 @@ class Writer:
         while self._group.gops or self._group.notes:
             begun_ns = self._clock.monotonic_ns()
             try:
-                committed = await self._storage.run(self._commit_job)
+                with self.pulse.working(STUCK_S):
+                    committed = await self._storage.run(self._commit_job)
             except OSError as error:
                 if error.errno in NO_ROOM:
                     await self._end_full(error)
@@ -329,16 +333,8 @@ class Writer:
     async def _conclude(self, folder: RecordingFolder, reason: str) -> None:
         """The `close` record is on flash: publish that, and write the conveniences."""
         self._folder = None
-        self._publish(
-            Recorded(
-                folder.recording,
-                folder.opening.serial,
-                self._clock.monotonic_ns(),
-                closed=True,
-                reason=reason,
-                segments=folder.segments,
-            )
-        )
+        serial, now_ns = folder.opening.serial, self._clock.monotonic_ns()
+        self._publish(Recorded(folder.recording, serial, now_ns, True, reason, folder.segments))
         self._leave()
         path = f"{RECORDINGS}/{folder.recording}"
         signer = self._device.signer

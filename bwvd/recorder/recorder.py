@@ -48,9 +48,11 @@ from bwvd.recorder.loop import Loop
 from bwvd.recorder.machine import Decision, Effect, Machine, Times
 from bwvd.recorder.ports import Devices, Naming
 from bwvd.recorder.progress import Circumstances, Progress
+from bwvd.service.pulse import Pulse
 
 # How long the end of a recording waits for the GOP that holds its last moment, before it ends without it.
 LAST_GOP_WAIT_NS = 3 * NS
+LATE_S = 10.0  # a deadline that is missed by more means that the recorder is stuck
 
 
 class Recorder:
@@ -83,6 +85,7 @@ class Recorder:
         self.loop = loop
         self.current: Progress | None = None
         self.officer = ""
+        self.pulse = Pulse("recorder")
         self._power: PowerRead | None = None  # the last reading
         self.video: Track | None = None  # of the camera, while it delivers
         self.audio: Track | None = None  # of the microphone, while it delivers
@@ -152,6 +155,10 @@ class Recorder:
                 default=None,
             )
             seconds = float("inf") if deadline_ns is None else max(0, deadline_ns - self._clock.monotonic_ns()) / NS
+            if deadline_ns is None:
+                self.pulse.idle()
+            else:
+                self.pulse.busy(seconds + LATE_S)
             with trio.move_on_after(seconds):
                 await self._stirred.wait()
             self._stirred = trio.Event()
