@@ -8,9 +8,14 @@ not know.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 FORMAT = 1  # changes when a reader of the last one would misread; new fields and record types do not change it
+
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""What a reader in any language can hold; a line with a larger number is malformed, like one with a wrong type."""
 
 
 class Sealed(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,7 +25,7 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     file: str
-    bytes: int
+    bytes: Int64
     sha256: str
     plain_sha256: str
 
@@ -28,29 +33,29 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True):
 class Stamp(msgspec.Struct, frozen=True, kw_only=True):
     """The two clocks at one moment, and the trust in the second."""
 
-    mono_ns: int
+    mono_ns: Int64
     utc: str
     quality: str
-    uncertainty_us: int | None = None
+    uncertainty_us: Int64 | None = None
 
 
 class TrackInfo(msgspec.Struct, frozen=True, kw_only=True):
-    id: int  # the MP4 track id: 1 video, 2 audio
+    id: Int64  # the MP4 track id: 1 video, 2 audio
     kind: str
     codec: str
     encoder: str
     source: str
-    timescale: int
-    width: int = 0
-    height: int = 0
+    timescale: Int64
+    width: Int64 = 0
+    height: Int64 = 0
     rate: float = 0.0
-    channels: int = 0
+    channels: Int64 = 0
 
 
 class Press(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     stamp: Stamp  # of the press: the kernel's edge time where it gives one
-    handled_mono_ns: int
+    handled_mono_ns: Int64
 
 
 class PreEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,25 +71,25 @@ class JournalHead(msgspec.Struct, frozen=True, kw_only=True):
     """Where the device's journal stood: its file's name, how many bytes, and the SHA-512 of those bytes (hex)."""
 
     file: str
-    bytes: int
+    bytes: Int64
     sha512: str
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
-    n: int
+    n: Int64
 
 
 class Open(Record, frozen=True, kw_only=True, tag="open"):
-    format: int
+    format: Int64
     recording: str
     device: str
-    serial: int
+    serial: Int64
     software: str
     boot: str  # the kernel's boot id
     signer: str  # the device's public key, "ssh-ed25519 AAAA…"
     press: Press
     pre_event: PreEvent
-    origin_mono_ns: int
+    origin_mono_ns: Int64
     origin_utc: str
     segment_s: float
     tracks: list[TrackInfo]
@@ -98,31 +103,31 @@ class Open(Record, frozen=True, kw_only=True, tag="open"):
 class Init(Record, frozen=True, kw_only=True, tag="init"):
     """The camera or encoder changed its parameters: the following segments belong to this epoch."""
 
-    epoch: int  # counts from 1 (the `open` record's)
-    at_ns: int
+    epoch: Int64  # counts from 1 (the `open` record's)
+    at_ns: Int64
     reason: str
     tracks: list[TrackInfo]
     init: str
 
 
 class Segment(Record, frozen=True, kw_only=True, tag="segment"):
-    segment: int  # counts from 1 without a hole
+    segment: Int64  # counts from 1 without a hole
     file: str
-    bytes: int  # as stored
+    bytes: Int64  # as stored
     sha256: str  # of the bytes as stored
-    plain_bytes: int
+    plain_bytes: Int64
     plain_sha256: str  # of the media segment before encryption; equal to sha256 without recipients
-    epoch: int
-    pts_ns: int  # first video presentation time
-    duration_ns: int
-    frames: int
-    audio_frames: int
-    gops: int
+    epoch: Int64
+    pts_ns: Int64  # first video presentation time
+    duration_ns: Int64
+    frames: Int64
+    audio_frames: Int64
+    gops: Int64
     stamp: Stamp  # of the first frame: its monotonic time, and UTC as known when it was captured
 
 
 class Mark(Record, frozen=True, kw_only=True, tag="mark"):
-    at_ns: int
+    at_ns: Int64
     source: str
     stamp: Stamp
     label: str = ""
@@ -132,7 +137,7 @@ class Mark(Record, frozen=True, kw_only=True, tag="mark"):
 class Officer(Record, frozen=True, kw_only=True, tag="officer"):
     """Who wears the device; in the clear only where there are no recipients."""
 
-    at_ns: int
+    at_ns: Int64
     officer: str = ""
     sealed: Sealed | None = None
 
@@ -141,16 +146,16 @@ class Gap(Record, frozen=True, kw_only=True, tag="gap"):
     """Between `from_ns` and `to_ns` there is no media of this track."""
 
     track: str  # "video" | "audio" | "both"
-    from_ns: int
-    to_ns: int
+    from_ns: Int64
+    to_ns: Int64
     cause: str
-    frames: int = 0  # missing, where known
+    frames: Int64 = 0  # missing, where known
 
 
 class Fault(Record, frozen=True, kw_only=True, tag="fault"):
     name: str
     active: bool
-    at_ns: int
+    at_ns: Int64
     detail: str = ""
 
 
@@ -158,19 +163,19 @@ class Audio(Record, frozen=True, kw_only=True, tag="audio"):
     """Sound went on or off: the press, a mute, an unmute."""
 
     on: bool
-    at_ns: int
+    at_ns: Int64
     reason: str
 
 
 class ClockStep(Record, frozen=True, kw_only=True, tag="clock"):
-    at_ns: int
-    step_ns: int
+    at_ns: Int64
+    step_ns: Int64
     stamp: Stamp  # after the step
 
 
 class Power(Record, frozen=True, kw_only=True, tag="power"):
-    at_ns: int
-    percent: int | None
+    at_ns: Int64
+    percent: Int64 | None
     supply: str  # "battery", "charging", "full", "external", "unknown"
     flags: list[str] = []
 
@@ -179,18 +184,18 @@ class State(Record, frozen=True, kw_only=True, tag="state"):
     """Stop asked, stop not confirmed, post-roll begun, resumed."""
 
     state: str
-    at_ns: int
+    at_ns: Int64
     source: str = ""
 
 
 class Close(Record, frozen=True, kw_only=True, tag="close"):
     reason: str  # "stop" | "shutdown" | "max_s" | "storage_full" | "camera_lost" | "source_ended" | "battery" | …
-    segments: int
-    frames: int
-    audio_frames: int
-    bytes: int
-    duration_ns: int
-    gaps: int
+    segments: Int64
+    frames: Int64
+    audio_frames: Int64
+    bytes: Int64
+    duration_ns: Int64
+    gaps: Int64
     stamp: Stamp
 
 
@@ -199,8 +204,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
     what: str  # "torn_line" | "file_without_line" | "line_without_file" | "short_file" | "no_manifest" | …
     where: str  # the file's name, or "manifest.jsonl"
-    offset: int = 0
-    bytes: int = 0
+    offset: Int64 = 0
+    bytes: Int64 = 0
     sha256: str = ""  # of those bytes, so that they are covered by this record's signature
 
 
@@ -209,11 +214,11 @@ class Recovered(Record, frozen=True, kw_only=True, tag="recovered"):
 
     reason: str  # "power_cut": the boot id differs; "killed": the same boot; "unknown": there is no `open` record
     boot: str
-    segments: int
-    frames: int
-    audio_frames: int
-    bytes: int
-    duration_ns: int
+    segments: Int64
+    frames: Int64
+    audio_frames: Int64
+    bytes: Int64
+    duration_ns: Int64
     found: list[Found]
     stamp: Stamp
     pad: str = ""  # spaces, where this is the first record: see `Open.pad`
@@ -249,11 +254,11 @@ ManifestRecord = (
 class Journal(Record, frozen=True, kw_only=True, tag="journal"):
     """The first record of every journal file."""
 
-    format: int
+    format: Int64
     device: str
     signer: str
-    file_number: int  # counts from 1
-    last_serial: int  # of the last recording opened before this file
+    file_number: Int64  # counts from 1
+    last_serial: Int64  # of the last recording opened before this file
     previous: JournalHead | None  # the file before: its archived name, its size and its digest
     pad: str = ""
 
@@ -263,7 +268,7 @@ class Entry(Record, frozen=True, kw_only=True, tag="entry"):
 
     event: str  # "boot", "config", "state", "press", "refused", "fault", "clock", "opened", "closed", "released", …
     stamp: Stamp
-    detail: dict[str, str | int | float | bool | None]
+    detail: dict[str, str | Int64 | float | bool | None]
 
 
 JournalRecord = Journal | Entry | TornTail
