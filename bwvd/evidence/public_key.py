@@ -73,11 +73,11 @@ class PublicKey:
         key = self._key
         if isinstance(key, rsa.RSAPublicKey):
             if algorithm not in _RSA_HASHES:
-                raise ValueError(f"algorithm {algorithm} with a key {self.kind}")
+                raise ValueError(f"algorithm {algorithm[:80]} with a key {self.kind}")
             key.verify(value, message, padding.PKCS1v15(), _RSA_HASHES[algorithm])
             return
         if algorithm != self.kind:
-            raise ValueError(f"algorithm {algorithm} with a key {self.kind}")
+            raise ValueError(f"algorithm {algorithm[:80]} with a key {self.kind}")
         if isinstance(key, Ed25519PublicKey):
             key.verify(value, message)
             return
@@ -157,7 +157,7 @@ def _plain(kind: str, reader: Reader) -> PublicKey:
     if kind.startswith("ecdsa-sha2-"):
         name, point = reader.text(), reader.string()
         if name not in _CURVES or kind != f"ecdsa-sha2-{name}":
-            raise ValueError(f"unknown curve {name!r}")
+            raise ValueError(f"unknown curve {name[:80]!r}")
         blob = string(kind.encode()) + string(name.encode()) + string(point)
         return PublicKey(kind, blob, ec.EllipticCurvePublicKey.from_encoded_point(_CURVES[name][0], point))
     if kind == "ssh-rsa":
@@ -166,7 +166,7 @@ def _plain(kind: str, reader: Reader) -> PublicKey:
         if n.bit_length() not in _RSA_BITS:
             raise ValueError(f"an RSA key of {n.bit_length()} bits; {_RSA_BITS[0]} to {_RSA_BITS[-1]} are accepted")
         return PublicKey(kind, string(kind.encode()) + reader.since(start), rsa.RSAPublicNumbers(e, n).public_key())
-    raise ValueError(f"the key type {kind!r} is not supported")
+    raise ValueError(f"the key type {kind[:80]!r} is not supported")
 
 
 def _certificate(blob: bytes, reader: Reader, kind: str) -> Certificate:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bwvd.evidence.errors import KeyUnusable, SignatureBad, SignersUnusable
+from bwvd.evidence.errors import KeyUnusable, SignatureBad, SignersUnusable, printable
 from bwvd.evidence.public_key import USER_CERTIFICATE, Certificate, PublicKey, parse_key_line
 from bwvd.evidence.regular import read_regular
 
@@ -87,7 +87,8 @@ class AllowedSigners:
                 if name in names and matches(name, line.principals):
                     return name
             known = ",".join(names) if isinstance(key, Certificate) else line.principals
-            reason = f"{vouching.fingerprint} is known as {known[:80]}, not as {' or '.join(principals)}"
+            asked = " or ".join(name[:80] for name in principals)
+            reason = printable(f"{vouching.fingerprint} is known as {known[:80]}, not as {asked}")
         raise SignatureBad(reason)
 
 

@@ -127,6 +127,10 @@ def public_key_seeds() -> Iterable[bytes]:
         yield b"\0" + blob
         kind = blob[4 : 4 + blob[3]]
         yield b"\1" + kind + b" " + base64.b64encode(blob) + b" comment"
+    for blob in long_names():
+        yield b"\0" + blob
+        yield b"\2" + sshsig(blob, string(b""))
+    yield b"\2" + sshsig(SIGNER.key.blob, string(string(b"x" * 30_000) + string(b"")))
     for blob in signatures():
         yield b"\2" + blob
         yield b"\3" + armour(blob).encode()
@@ -158,6 +162,14 @@ def signers_seeds() -> Iterable[bytes]:
     for blob in key_blobs():
         yield b"* " + blob[4 : 4 + blob[3]] + b" " + base64.b64encode(blob) + b"\n"
     yield (b"*" * 200 + b"a,") * 100 + b"b " + key + b"\n"
+
+
+def long_names() -> Iterable[bytes]:
+    """Keys and signatures whose names are as long as they may be."""
+    long = string(b"x" * 30_000)
+    yield long
+    yield string(b"ecdsa-sha2-nistp256") + long + string(b"")
+    yield string(CERTIFICATE) + string(b"") + string(bytes(32)) + long
 
 
 def sums_seeds() -> Iterable[bytes]:

@@ -281,6 +281,9 @@ def records_seeds() -> Iterable[bytes]:
     opening = {**json.loads(lines[0]), "recipients": ["age1"]}
     yield b"\n".join([json.dumps(opening).encode(), json.dumps(mark).encode()])
     yield b'{"type":"open","n":0,"format":2}'
+    for size in (19, 400, 4000):  # digits; a float holds numbers of 308
+        yield b"\n".join(lines).replace(b'"pts_ns":0,', b'"pts_ns":' + b"9" * size + b",")
+        yield b"\n".join(lines).replace(b'"n":1,', b'"n":' + b"9" * size + b",")
 
 
 def _utc_of(lines: list[bytes]) -> bytes:
@@ -321,8 +324,14 @@ VALUES: tuple[Any, ...] = (
 
 
 def mutate_lines(data: bytes, seed: int) -> bytes:
-    """Exchange, add or remove one field, or move, double or unsign one line."""
+    """Exchange, add or remove one field, or move, double or unsign one line; now and then of a whole file.
+
+    Of a file that is broken at its beginning nothing more is read, so most of what grows from it says nothing new.
+    """
     chosen = random.Random(seed)
+    if chosen.random() < 0.3:
+        whole = journal_file() if b'"journal"' in data[:40] else files()[MANIFEST]
+        data = b"\n".join(record_lines(whole))
     lines = data.split(b"\n")
     at = chosen.randrange(len(lines))
     match chosen.randrange(9):
