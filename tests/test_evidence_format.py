@@ -32,6 +32,7 @@ from tests import format_stranger
 from tests.evidence_folder import make_recording, make_storage
 from tests.evidence_keys import fixed_signer
 from tests.format_stranger import Wrong, check_recording, read_pairs
+from tests.stock import need
 
 FORMAT = Path(records.__file__).with_name("FORMAT.md")
 BEGIN, END = "<!-- example -->\n", "<!-- /example -->\n"
@@ -150,6 +151,27 @@ def test_the_example_verifies_with_ours_and_with_the_strangers(tmp_path: Path) -
     assert check_recording(folder) == 1
     command = [sys.executable, format_stranger.__file__, str(folder)]
     assert subprocess.run(command, check=True, capture_output=True).stdout == b"good: 1 segments\n"
+
+
+def test_the_stock_commands_of_the_text_check_the_example(tmp_path: Path) -> None:
+    """Invariant 7, by stock tools alone: good is good, and one flipped bit is bad."""
+    for tool in ("ssh-keygen", "sha256sum", "sed", "fold"):
+        need(tool)
+    section = FORMAT.read_text().split("## 12. ")[1].split("## 13. ")[0]
+    lines = [line[4:] for line in section.splitlines() if line.startswith("    ")]
+    script = "set -e\n" + "\n".join(lines).replace("DEVICE", "BWV-0001")
+    files = {**example_files(), "signers": fixed_signer(1).allowed_signers("BWV-0001").encode()}
+
+    def run(name: str) -> int:
+        return subprocess.run(["sh", "-c", script], cwd=tmp_path / name, capture_output=True, check=False).returncode
+
+    put(tmp_path / "good", files)
+    assert run("good") == 0
+    for name in ("manifest.jsonl", "000001.m4s", "SHA256SUMS", "index.m3u8"):
+        altered = bytearray(files[name])
+        altered[len(altered) // 3] ^= 1
+        put(tmp_path / name, {**files, name: bytes(altered)})
+        assert run(name) != 0
 
 
 @pytest.mark.parametrize(
