@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class Finding:
 
 
 def check_all(config: Config) -> list[Finding]:
-    """Look at everything that the configuration names. Blocking; opens no camera and changes nothing."""
+    """Look at everything that the configuration names. Blocking; opens no camera; an empty storage is laid out."""
     return [
         Finding("configuration", True, f"device {config.device.id}, loop {config.loop.seconds:g} s"),
         *(Finding("configuration", True, line, advice=True) for line in advice(config)),
@@ -78,6 +78,7 @@ def _keys(config: Config) -> Iterator[Finding]:
 
 
 def _storage(config: Config) -> Iterator[Finding]:
+    before = _names(config.storage.path)
     try:
         volume = open_storage(config.storage.path, device=config.device.id)
     except StorageInUse as error:
@@ -86,8 +87,24 @@ def _storage(config: Config) -> Iterator[Finding]:
         yield Finding("storage", False, str(error))
     else:
         free = volume.free_bytes()
+        _hand_over(Path(config.storage.path), _names(config.storage.path) - before)
         volume.close()
         yield Finding("storage", True, f"storage.path: {config.storage.path}, {free / 1e9:.1f} GB free")
+
+
+def _names(path: str) -> set[str]:
+    try:
+        return set(os.listdir(path))  # noqa: PTH208  names are wanted, not paths
+    except OSError:
+        return set()
+
+
+def _hand_over(folder: Path, made: Iterable[str]) -> None:
+    """What root has made while it looked belongs to the storage's owner, or the daemon could not open it."""
+    owner = folder.stat()
+    for name in made:
+        if (folder / name).lstat().st_uid != owner.st_uid:
+            os.chown(folder / name, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _sources(config: Config) -> Iterator[Finding]:

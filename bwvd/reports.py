@@ -15,6 +15,8 @@ import msgspec
 
 from bwvd.evidence import records
 from bwvd.evidence.catalogue import Entry, signed_records
+from bwvd.evidence.errors import EvidenceError
+from bwvd.evidence.layout import MANIFEST
 from bwvd.log.clean import text as clean
 from bwvd.messages import NS
 
@@ -41,7 +43,10 @@ def describe(folder: Path) -> dict[str, Any]:
     document: dict[str, Any] = {"id": folder.name, "path": str(folder), "open": None, "end": None, "events": []}
     segments = frames = audio_frames = size = 0
     until_ns = 0
-    for record in signed_records(folder):
+    found = list(signed_records(folder))
+    if not found:
+        raise EvidenceError(f"{folder / MANIFEST}: holds no whole record")
+    for record in found:
         match record:
             case records.Open():
                 document["open"] = _plain(record, "init", "pad")
