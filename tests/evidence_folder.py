@@ -11,8 +11,9 @@ import av
 from av.video.frame import PictureType
 
 from bwvd.evidence.finish import finish_recording
+from bwvd.evidence.layout import RECORDINGS
 from bwvd.evidence.mux import MUXER_OPTIONS
-from bwvd.evidence.recording import RECORDINGS, Device, RecordingFolder
+from bwvd.evidence.recording import Device, RecordingFolder
 from bwvd.evidence.records import JournalHead
 from bwvd.evidence.seal import Sealer
 from bwvd.evidence.sign import KeySigner
