@@ -40,7 +40,10 @@ VIEW_PERIOD_S = 0.25
 CAMERA_WAIT_S = 10.0
 CLOSE_WAIT_S = 10.0
 
-KEYS = "space = press   h = hold (asks to stop; space confirms)   m = marker   s = sleep/wake   q = quit"
+KEYS = "space press · h ask to stop (space confirms) · m marker · s sleep/wake · q quit"  # fits 80 columns
+
+# What the state does not show by itself.
+ANSWERS = {"marker": "marker set", "resumed": "resumed"}
 
 CONFIGURATION = """\
 [device]
@@ -135,7 +138,10 @@ def _conclude(place: Path, config: Config) -> int:
     for report in reports:
         folder = evidence / "recordings" / report.id
         click.echo(f"Recording   {folder}")
-        click.echo(f"Verified    {report.verdict}: {report.segments} segments, {report.frames} frames")
+        click.echo(
+            f"Verified    {report.verdict}: {report.segments} segments, {report.frames} frames, "
+            f"{report.duration_s:.1f} s, {report.pre_event_s:.1f} s of it before the press"
+        )
         for finding in report.findings:
             click.echo(f"            {finding.where}: {finding.what}")
         good = good and report.verdict == "authentic"
@@ -175,6 +181,9 @@ class _Script:
         task_status.started()
         with trio.move_on_after(CAMERA_WAIT_S) as waiting:
             await daemon.camera_up.wait()
+            # It delivers; the recorder hears of it, and of what it is, when its turn comes.
+            while daemon.recorder.video is None:  # noqa: ASYNC110  see above
+                await trio.sleep(VIEW_PERIOD_S)
         if waiting.cancelled_caught:
             raise DemoFailed(f"the camera delivered nothing within {CAMERA_WAIT_S:g} s")
         click.echo(f"Camera      {_camera(daemon)}")
@@ -205,6 +214,7 @@ class _Keyboard:
 
     def __init__(self, config_path: Path) -> None:
         self._config_path = config_path
+        self._said = ""  # to the last key, where the state does not say it
 
     async def __call__(self, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
         console = Console()
@@ -215,7 +225,7 @@ class _Keyboard:
                 nursery.start_soon(self._keys, daemon)
                 task_status.started()
                 while True:
-                    live.update(picture(daemon.status()), refresh=True)
+                    live.update(picture(daemon.status(), self._said), refresh=True)
                     await trio.sleep(VIEW_PERIOD_S)
 
     async def _keys(self, daemon: Daemon) -> None:
@@ -231,16 +241,20 @@ class _Keyboard:
     async def _key(self, daemon: Daemon, key: str) -> None:
         match key:
             case " ":
-                await _order(daemon, Order.PRESS)
+                await self._order(daemon, Order.PRESS)
             case "h":
-                await _order(daemon, Order.STOP)
+                await self._order(daemon, Order.STOP)
             case "m":
-                await _order(daemon, Order.MARK, text="demo")
+                await self._order(daemon, Order.MARK, text="demo")
             case "s":
                 asleep = daemon.recorder.machine.state is State.ASLEEP
-                await _order(daemon, Order.WAKE if asleep else Order.SLEEP)
+                await self._order(daemon, Order.WAKE if asleep else Order.SLEEP)
             case "q" | "\x03" | "\x04":
                 daemon.shut_down("quit")
+
+    async def _order(self, daemon: Daemon, order: Order, *, text: str = "") -> None:
+        answer = await _order(daemon, order, text=text)
+        self._said = ANSWERS.get(answer.text, "") if answer.ok else f"refused: {answer.text}"
 
 
 async def _order(daemon: Daemon, order: Order, *, confirmed: bool = False, text: str = "") -> Answer:

@@ -534,6 +534,7 @@ def test_demo_without_a_keyboard() -> None:
     done = subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert (done.returncode, done.stderr) == (0, "")
     said = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    assert said["Camera"].startswith("1280x720 at 30/s from lavfi:")
     assert said["Verified"].startswith("authentic: ")
     exported = Path(said["Exported"])
     assert float(_probed(exported)["format"]["duration"]) >= 6
