@@ -97,7 +97,7 @@ def export(
         for file in done.files:
             click.echo(f"{file.path}: {file.frames} frames, {file.from_s:.3f} s to {file.to_s:.3f} s")
         if proof:
-            export_proof(folder, proof)
+            export_proof(folder, proof, signers=allowed, signers_file=signers, force=force)
             click.echo(proof)
     except EvidenceError as error:
         warn(str(error))

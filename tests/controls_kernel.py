@@ -138,7 +138,7 @@ class InputKernel:
         self.present, self.down = True, False
 
 
-class _KernelDevice(EventIO):  # type: ignore[misc]  # python-evdev is untyped to mypy here
+class _KernelDevice(EventIO):
     def __init__(self, kernel: InputKernel) -> None:
         self._kernel = kernel
         self.fd, self.write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)

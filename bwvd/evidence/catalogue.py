@@ -14,6 +14,7 @@ import msgspec
 from bwvd.evidence import records
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.layout import MANIFEST
+from bwvd.evidence.manifest import signature_of
 from bwvd.evidence.regular import open_regular
 from bwvd.messages import NS
 
@@ -89,7 +90,7 @@ def signed_records(folder: Path) -> Iterator[records.ManifestRecord]:
     with io.BufferedReader(open_regular(folder / MANIFEST)) as file:
         unsigned = b""
         for line in file:
-            if not line.startswith(b'{"sig"'):
+            if signature_of(line) is None:
                 unsigned = line
                 continue
             with contextlib.suppress(msgspec.DecodeError):

@@ -65,10 +65,6 @@ class Chain:
         self._absorb(data)
         self.n += records
 
-    def absorb_file(self, data: bytes) -> None:
-        """Take a file of whole record and signature lines, as this class wrote them."""
-        self.absorb(data, records=data.count(b"\n") // 2)
-
     def head(self, file: str) -> JournalHead:
         """Where the chain stands, to be named in another file's record."""
         return JournalHead(file=file, bytes=self.size, sha512=self._sha512.hexdigest())

@@ -17,6 +17,7 @@ import msgspec
 from bwvd.evidence import records
 from bwvd.evidence.chain import SUMS_NAMESPACE, Signer
 from bwvd.evidence.layout import MANIFEST as MANIFEST
+from bwvd.evidence.manifest import signature_of
 from bwvd.evidence.sign import armour
 from bwvd.evidence.storage import Volume
 from bwvd.messages import NS
@@ -144,7 +145,7 @@ def _outline(volume: Volume, folder: str) -> _Outline:
     decoder = msgspec.json.Decoder(records.ManifestRecord)
     unsigned = b""
     for line in _lines(volume, f"{folder}/{MANIFEST}", digest):
-        if not line.startswith(b'{"sig"'):
+        if signature_of(line + b"\n") is None:
             unsigned = line
             continue
         # A record counts with its signature's line behind it: without, it is what a power cut left.

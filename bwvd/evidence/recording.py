@@ -12,7 +12,7 @@ import errno
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -21,7 +21,9 @@ from bwvd.clock import Clock
 from bwvd.evidence import records
 from bwvd.evidence.broken import BrokenOff
 from bwvd.evidence.chain import MANIFEST_NAMESPACE, Chain, Signer
+from bwvd.evidence.ending import absorb, read_ending
 from bwvd.evidence.layout import MANIFEST, RECORDINGS
+from bwvd.evidence.manifest import Unknown
 from bwvd.evidence.mux import Epoch
 from bwvd.evidence.notes import Place, note_record, stamp_at
 from bwvd.evidence.seal import Sealer, private_json
@@ -253,30 +255,22 @@ class RecordingFolder:
         """
         self._abandon()
         path = f"{self._folder}/{MANIFEST}"
-        torn = self._volume.read(path, self._durable)
+        ending, whole = read_ending(self._volume, path, MANIFEST, MANIFEST_NAMESPACE, _Whole)
         self._chain = Chain(self._device.signer, MANIFEST_NAMESPACE)
-        self._chain.absorb_file(self._volume.read(path, 0, self._durable))
-        self._manifest = self._volume.append(path)
-        lines = b""
-        if torn:
-            whole = torn if torn.endswith(b"\n") else torn + b"\n"
-            lines += whole[len(torn) :]
-            self._chain.absorb(whole)
-            lines += self._chain.line(
-                records.TornTail(
-                    n=self._chain.n,
-                    found=records.Found(
-                        what="torn_line",
-                        where=MANIFEST,
-                        offset=self._durable,
-                        bytes=len(whole),
-                        sha256=hashlib.sha256(whole).hexdigest(),
-                    ),
-                )
-            )
+        absorb(self._chain, self._volume, path, ending)
+        lines = b"\n" if ending.newline_missing else b""
+        if ending.torn is not None:
+            lines += self._chain.line(records.TornTail(n=self._chain.n, found=ending.torn))
         for name in self._uncommitted:
-            self._volume.remove(f"{self._folder}/{name}")
-        self._new_gaps = 0
+            if name not in whole.files:
+                self._volume.remove(f"{self._folder}/{name}")
+        self.gaps, self._new_gaps = whole.gaps, 0
+        if whole.segments > self.segments:
+            lost = None  # all but the newline arrived: the segment is there
+        self.segments, self.frames, self.audio_frames = whole.segments, whole.frames, whole.audio_frames
+        self.bytes, self._duration_ns = whole.bytes, whole.duration_ns
+        self._durable = ending.size
+        self._manifest = self._volume.append(path)
         if lines:
             self._append(lines)
         self.close(reason, [lost] if lost else [])
@@ -370,6 +364,33 @@ class RecordingFolder:
             sha256=hashlib.sha256(stored).hexdigest(),
             plain_sha256=hashlib.sha256(plain).hexdigest(),
         )
+
+
+@dataclass(slots=True)
+class _Whole:
+    """What the whole lines of a manifest name and count (a fold)."""
+
+    files: set[str] = field(default_factory=set)
+    gaps: int = 0
+    segments: int = 0
+    frames: int = 0
+    audio_frames: int = 0
+    bytes: int = 0
+    duration_ns: int = 0
+
+    def take(self, record: records.Record | Unknown) -> None:
+        match record:
+            case records.Segment():
+                self.files.add(record.file)
+                self.segments += 1
+                self.frames += record.frames
+                self.audio_frames += record.audio_frames
+                self.bytes += record.bytes
+                self.duration_ns = max(self.duration_ns, record.pts_ns + record.duration_ns)
+            case records.Mark(sealed=records.Sealed(file=file)) | records.Officer(sealed=records.Sealed(file=file)):
+                self.files.add(file)
+            case records.Gap():
+                self.gaps += 1
 
 
 def continuation(opening: OpenRecording, serial: int, recording: str) -> OpenRecording:
