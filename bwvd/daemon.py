@@ -206,7 +206,7 @@ class Daemon:
                 await self._run_devices(attendance, task_status)
             except Exception as error:  # noqa: BLE001  kept until everything is closed, then raised
                 failure = error
-                _log.error("ending_after_error", error=repr(error))
+                _log.info("closing_after_error", error=type(error).__name__)  # what it was is the last word
             await written.wait()
             self.hub.close()
             await self.evidence.finish("shutdown" if failure is None else "error")
