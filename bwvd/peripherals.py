@@ -205,6 +205,7 @@ async def _power(config: Config, daemon: Daemon, *, task_status: trio.TaskStatus
     def level(level: Level, power: PowerReading) -> None:
         if level is Level.CRITICAL:
             daemon.hub.fault("power", f"battery at {power.percent} %: closing in order")
+            daemon.recorder.end_recording("battery")
             daemon.shut_down("battery")
 
     with daemon.ledger.pulse("power") as pulse:
