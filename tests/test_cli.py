@@ -314,7 +314,14 @@ def test_mute_and_assign(bwvd: Process, cli: Cli) -> None:
 def test_status_watch_into_a_pipe(as_json: bool, bwvd: Process) -> None:
     """What is piped on comes as it happens, and a Ctrl-C is no error."""
     command = [sys.executable, "-m", "bwvd", "status", "--watch", "-c", str(bwvd.config), *(["--json"] * as_json)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watching:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # As at a terminal: a shell that put the tests into the background has let them ignore it.
+        preexec_fn=_obey_interrupts,
+    ) as watching:
         try:
             assert watching.stdout is not None
             ready, _, _ = select.select([watching.stdout], [], [], 20)
@@ -326,6 +333,10 @@ def test_status_watch_into_a_pipe(as_json: bool, bwvd: Process) -> None:
         finally:
             watching.kill()
     assert (watching.returncode, err) == (0, "")
+
+
+def _obey_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_check(bwvd: Process, cli: Cli) -> None:
