@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from itertools import pairwise
 
 import av
@@ -172,6 +173,91 @@ async def test_a_closed_gate_keeps_every_packet_in(autojump_clock: trio.abc.Cloc
     assert opened_ns <= samples[0].pts_ns < opened_ns + 22_000_000
     assert closed_ns - 110_000_000 < samples[-1].pts_ns < closed_ns
     assert len(listener.ups()) == 1
+
+
+async def test_b_frames_are_decoded_in_order_and_shown_in_another(autojump_clock: trio.abc.Clock) -> None:
+    clock = VirtualClock()
+    camera = VirtualCamera(clock, rate=Fraction(30_000, 1001), gop_frames=12, b_frames=2, jitter_ns=9_000_000, seed=5)
+    listener = await listen(camera, 3.3)
+    batches = listener.batches()
+    assert numbers(batches) == list(range(camera.number))
+    assert len(batches[-1].samples) < 12
+    samples = [sample for batch in batches for sample in batch.samples]
+    assert any(sample.pts_ns > later.pts_ns for sample, later in pairwise(samples))
+    assert all(sample.pts_ns >= sample.dts_ns for sample in samples)
+    for before, after in pairwise(samples):
+        assert before.dts_ns + before.duration_ns == after.dts_ns > before.dts_ns
+    for earlier, later in pairwise(batches):
+        assert earlier.end_ns == later.start_ns
+
+
+async def test_a_held_camera_delivers_everything_late_and_at_once(autojump_clock: trio.abc.Clock) -> None:
+    clock = VirtualClock()
+    camera = VirtualCamera(clock, rate=10, gop_frames=5)
+    listener = Listener()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(camera.run, listener.send)
+        await trio.sleep(1.05)
+        held = len(listener.batches())
+        camera.hold(2.5)
+        await trio.sleep(2.4)
+        assert len(listener.batches()) == held
+        await trio.sleep(0.2)
+        assert len(listener.batches()) == held + 5
+        nursery.cancel_scope.cancel()
+    assert listener.gaps() == []
+    assert numbers(listener.batches()) == list(range(5 * len(listener.batches())))
+
+
+async def test_a_camera_that_is_held_for_too_long_is_lost(autojump_clock: trio.abc.Clock) -> None:
+    camera = VirtualCamera(VirtualClock(), rate=10, gop_frames=5)
+    async with trio.open_nursery() as nursery:
+        with pytest.RaisesGroup(pytest.RaisesExc(DeviceLost, match="delivered nothing for 3 s")):
+            async with trio.open_nursery() as inner:
+                await inner.start(camera.run, Listener().send)
+                camera.hold(60)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_jump_of_the_cameras_clock_is_named_and_loses_nothing(autojump_clock: trio.abc.Clock) -> None:
+    camera = VirtualCamera(VirtualClock(), rate=10, gop_frames=5)
+    listener = Listener()
+    with trio.move_on_after(3.05):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(camera.run, listener.send)
+            await trio.sleep(1.02)
+            camera.jump(2)
+            await trio.sleep_forever()
+    assert [(gap.cause, gap.frames) for gap in listener.gaps()] == [("timestamps", 0)] * 2
+    assert numbers(listener.batches()) == list(range(30))
+
+
+async def test_frames_are_lost_by_chance_the_same_each_time(autojump_clock: trio.abc.Clock) -> None:
+    found = []
+    for _ in range(2):
+        camera = VirtualCamera(VirtualClock(), rate=20, gop_frames=10, loss=0.2, seed=9)
+        listener = await listen(camera, 10)
+        delivered = numbers(listener.batches())
+        missing = set(range(delivered[0], delivered[-1])) - set(delivered)
+        assert 20 <= len(missing) <= 60
+        assert sum(gap.frames for gap in listener.gaps()) == len(missing)
+        found.append(delivered)
+    assert found[0] == found[1]
+
+
+async def test_a_changed_camera_delivers_other_parameters_after_the_next_opening(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    camera = VirtualCamera(VirtualClock(), rate=10, gop_frames=5)
+    first = await listen(camera, 1.05)
+    camera.change(rate=25, gop_frames=25, b_frames=1)
+    second = await listen(camera, 2.05)
+    assert second.ups()[0].track.init != first.ups()[0].track.init
+    assert second.ups()[0].track.rate == 25
+    assert {len(batch.samples) for batch in second.batches()[:-1]} == {25}
+    assert numbers(first.batches() + second.batches()) == list(range(camera.number))
+    with pytest.raises(ValueError, match="jitter"):
+        VirtualCamera(VirtualClock(), rate=10, jitter_ns=10_000_000).change(rate=60)
 
 
 async def test_a_stalled_microphone_leaves_a_named_hole(autojump_clock: trio.abc.Clock) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
 
 import trio
 
@@ -13,6 +15,17 @@ from bwvd.messages import NS, Batch, MediaEvent, MediaGap, Sample, SourceUp, Tra
 from bwvd.testing.clip import NumberedVideo, numbered_video
 
 SILENCE_NS = 3 * NS  # as `LibavSource.SILENCE_S`
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a camera delivers; a camera that was changed has another one at its next opening."""
+
+    rate: int | Fraction  # frames per second
+    gop_frames: int
+    b_frames: int  # between two others: decoded after the frame that they are shown before
+    width: int
+    height: int
 
 
 class VirtualCamera:
@@ -29,23 +42,25 @@ class VirtualCamera:
         self,
         clock: Clock,
         *,
-        rate: int = 30,
+        rate: int | Fraction = 30,
         gop_frames: int = 30,
+        b_frames: int = 0,
         jitter_ns: int = 0,
+        loss: float = 0.0,
         seed: int = 0,
         width: int = 64,
         height: int = 48,
         source: str = "virtual:camera",
     ) -> None:
-        """rate: frames per second. jitter_ns: how far a frame may be taken before or after its beat."""
-        if 2 * jitter_ns >= NS // rate:
-            raise ValueError("jitter of half a frame or more would reorder frames")
+        """rate: frames per second. jitter_ns: how far a frame may be taken before or after its beat.
+        loss: the share of frames that are dropped, each by chance. seed: of jitter and loss.
+        """
+        self._shape = Shape(rate, gop_frames, b_frames, width, height)
         self._clock = clock
-        self._rate = rate
-        self._gop_frames = gop_frames
         self._jitter_ns = jitter_ns
+        self._check_jitter()
+        self._loss = loss
         self._seed = seed
-        self._size = (width, height)
         self._source = source
         self._changed = trio.Event()
         self._flush = False
@@ -53,8 +68,10 @@ class VirtualCamera:
         self._ended = False
         self._refusal: str | None = None
         self._stalled_until_ns = 0
+        self._held_until_ns = 0
         self._drop = 0
         self._corrupt = 0
+        self._jumps = 0
         self._opening: _Opening | None = None
         self.number = 0  # of the next frame
         self.openings = 0
@@ -65,6 +82,12 @@ class VirtualCamera:
         """Deliver nothing for so long; after `SILENCE_NS` of it the camera counts as lost."""
         self._catch_up()
         self._stalled_until_ns = self._clock.monotonic_ns() + round(seconds * NS)
+        self._wake()
+
+    def hold(self, seconds: float) -> None:
+        """Deliver nothing for so long and then all of it at once, as a network does; after `SILENCE_NS` it is lost."""
+        self._catch_up()
+        self._held_until_ns = self._clock.monotonic_ns() + round(seconds * NS)
         self._wake()
 
     def unplug(self) -> None:
@@ -80,15 +103,41 @@ class VirtualCamera:
         """The next frames are lost on their way; a MediaGap says so when the next one is there."""
         self._catch_up()
         self._drop += frames
+        self._wake()
 
     def corrupt(self, frames: int = 1) -> None:
         """The next frames arrive damaged, and nothing says so."""
         self._catch_up()
         self._corrupt += frames
 
-    def change(self, width: int, height: int) -> None:
-        """Another size from the next opening on: another track."""
-        self._size = (width, height)
+    def jump(self, frames: int = 1) -> None:
+        """The camera's clock jumps: the stamps of the next frames can't be believed, and a MediaGap names each.
+
+        The frames themselves are there, at the time at which they were taken: what a source knows without a stamp.
+        """
+        self._catch_up()
+        self._jumps += frames
+        self._wake()
+
+    def change(
+        self,
+        width: int | None = None,
+        height: int | None = None,
+        *,
+        rate: int | Fraction | None = None,
+        gop_frames: int | None = None,
+        b_frames: int | None = None,
+    ) -> None:
+        """Other parameters from the next opening on: another track, unless only the GOP is another."""
+        shape = self._shape
+        self._shape = Shape(
+            shape.rate if rate is None else rate,
+            shape.gop_frames if gop_frames is None else gop_frames,
+            shape.b_frames if b_frames is None else b_frames,
+            shape.width if width is None else width,
+            shape.height if height is None else height,
+        )
+        self._check_jitter()
 
     def end(self) -> None:
         """The source comes to its end: SourceEnded."""
@@ -96,9 +145,13 @@ class VirtualCamera:
         self._ended = True
         self._wake()
 
-    def refuse(self, reason: str) -> None:
-        """Every opening from now on is refused."""
+    def refuse(self, reason: str | None) -> None:
+        """Every opening from now on is refused; None: none any more."""
         self._refusal = reason
+
+    def _check_jitter(self) -> None:
+        if 2 * self._jitter_ns >= NS // self._shape.rate:
+            raise ValueError("jitter of half a frame or more would reorder frames")
 
     # --- MediaSource ---
 
@@ -121,7 +174,7 @@ class VirtualCamera:
         deliver = True
         try:
             while True:
-                opening.advance(self._clock.monotonic_ns())
+                self._catch_up()
                 if self._ended:
                     raise SourceEnded(f"{self._source} has come to its end")
                 if not self._plugged:
@@ -133,7 +186,7 @@ class VirtualCamera:
                 with trio.move_on_after(max(left_ns, 0) / NS):
                     await self._changed.wait()
         except trio.Cancelled:
-            opening.advance(self._clock.monotonic_ns())
+            self._catch_up()
             deliver = self._flush
             raise
         finally:
@@ -143,8 +196,9 @@ class VirtualCamera:
 
     def _catch_up(self) -> None:
         """Take the frames that were due before a fault begins."""
-        if self._opening is not None:
-            self._opening.advance(self._clock.monotonic_ns())
+        now_ns = self._clock.monotonic_ns()
+        if self._opening is not None and now_ns >= self._held_until_ns:
+            self._opening.advance(now_ns)
 
     def _wake(self) -> None:
         self._changed.set()
@@ -157,9 +211,12 @@ class _Opening:
         self, camera: VirtualCamera, send: Callable[[MediaEvent], None], task_status: trio.TaskStatus[None]
     ) -> None:
         self._camera = camera
+        self._shape = shape = camera._shape
         self._send = send
         self._task_status = task_status
-        self._maker: NumberedVideo = numbered_video(*camera._size, camera._rate)
+        self._maker: NumberedVideo = numbered_video(shape.width, shape.height, shape.rate, shape.b_frames)
+        # How far decoding runs ahead of showing: a frame's decode time is the time of the one taken so many before.
+        self._ahead = 1 if shape.b_frames else 0
         self._origin_ns = camera._clock.monotonic_ns()
         self._random = random.Random(f"{camera._seed}:{camera.openings}")  # noqa: S311 - repeatable, not secret
         self._beat = 0
@@ -186,39 +243,53 @@ class _Opening:
         """When something will happen at the earliest that somebody else can see."""
         camera = self._camera
         lost_ns = self.silent_from_ns + SILENCE_NS
+        if self._next_ns < camera._held_until_ns:
+            return min(lost_ns, camera._held_until_ns)
         if self._next_ns < camera._stalled_until_ns:
             return min(lost_ns, max(camera._stalled_until_ns, self._next_ns))
-        if self._track is None or self._lost or self._stalled or camera._drop:
+        if self._track is None or self._lost or self._stalled or camera._drop or camera._loss or camera._jumps:
             return self._next_ns
-        left = camera._gop_frames - len(self._pending)
+        left = self._shape.gop_frames - len(self._pending)
         # Whole beats up to the one before the key frame; the last step is exact.
-        return max(self._next_ns, self._origin_ns + (self._beat + left - 1) * NS // camera._rate)
+        return max(self._next_ns, self._origin_ns + int((self._beat + left - 1) * NS // self._shape.rate))
 
     def deliver(self, next_ns: int | None) -> None:
-        """Send the group of pictures in the making, if there is one."""
+        """Send the group of pictures in the making, if there is one. next_ns: when the next one begins, if known."""
         if not self._pending or self._track is None:
             return
         coded = self._maker.gop(tuple(number for number, _, _ in self._pending))
+        taken = [at_ns for _, at_ns, _ in self._pending]
+        if next_ns is None:
+            next_ns = taken[-1] + self._beat_ns
+        decoded = self._decode_times(taken, next_ns)
         data = bytearray(coded.data)
         samples = []
-        for index, ((_, at_ns, damaged), (offset, size)) in enumerate(zip(self._pending, coded.spans, strict=True)):
-            if index + 1 < len(self._pending):
-                end_ns = self._pending[index + 1][1]
-            else:
-                end_ns = at_ns + NS // self._camera._rate if next_ns is None else next_ns
+        for index, (shown, (offset, size)) in enumerate(zip(coded.shown, coded.spans, strict=True)):
+            _, at_ns, damaged = self._pending[shown]
             if damaged:
                 middle = offset + 4 + (size - 4) // 2
                 for place in range(middle, offset + size):
                     data[place] ^= 0x5A
-            samples.append(Sample(offset, size, at_ns, at_ns, end_ns - at_ns, index == 0))
+            dts_ns = decoded[index]
+            samples.append(Sample(offset, size, at_ns, dts_ns, decoded[index + 1] - dts_ns, index == 0))
         self._pending.clear()
         self._send(Batch(self._track, tuple(samples), data))
+
+    def _decode_times(self, taken: list[int], next_ns: int) -> list[int]:
+        """When each frame is decoded, and after them the first of the next group. Rising, and never after it is shown.
+
+        Each group is counted from its own key frame, so that a hole between two of them is one for decoding as well.
+        """
+        ahead = self._ahead
+        first = [taken[0] - (ahead - index) * self._beat_ns for index in range(ahead)]
+        return [*first, *taken[: len(taken) - ahead], next_ns - ahead * self._beat_ns]
 
     def _take(self, at_ns: int) -> None:
         camera = self._camera
         self.silent_from_ns = at_ns
-        if camera._drop:
-            camera._drop -= 1
+        dropped = camera._drop > 0
+        camera._drop -= dropped
+        if dropped or (camera._loss and self._random.random() < camera._loss):
             camera.number += 1
             self._lost += 1
             return
@@ -226,11 +297,15 @@ class _Opening:
             self._track = self._new_track()
             self._task_status.started()
             self._send(SourceUp("camera", self._track))
-        if len(self._pending) >= camera._gop_frames:
+        if len(self._pending) >= self._shape.gop_frames:
             self.deliver(at_ns)
-        if (self._lost or self._stalled) and self._last_ns is not None:
-            cause = "dropped_by_device" if self._lost else "stalled"
-            self._send(MediaGap("video", self._last_ns + NS // camera._rate, at_ns, cause, self._lost))
+        if self._last_ns is not None:
+            if self._lost or self._stalled:
+                cause = "dropped_by_device" if self._lost else "stalled"
+                self._send(MediaGap("video", self._last_ns + self._beat_ns, at_ns, cause, self._lost))
+            if camera._jumps:
+                self._send(MediaGap("video", self._last_ns, at_ns, "timestamps", 0))
+        camera._jumps -= camera._jumps > 0
         self._lost, self._stalled = 0, False
         damaged = camera._corrupt > 0
         camera._corrupt -= damaged
@@ -248,14 +323,18 @@ class _Opening:
             encoder="copy",
             width=self._maker.width,
             height=self._maker.height,
-            rate=float(self._camera._rate),
+            rate=float(self._shape.rate),
         )
+
+    @property
+    def _beat_ns(self) -> int:
+        return int(NS // self._shape.rate)
 
     def _time(self) -> int:
         jitter = self._camera._jitter_ns
         return (
             self._origin_ns
-            + self._beat * NS // self._camera._rate
+            + int(self._beat * NS // self._shape.rate)
             + jitter
             + (self._random.randint(-jitter, jitter) if jitter else 0)
         )

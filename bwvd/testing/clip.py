@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import cache
@@ -20,13 +21,15 @@ from bwvd.testing.picture import draw_number
 SOUND_FRAME = 1024  # samples of one AAC frame
 CLIP_SOUND_RATE = 48_000
 _SOUND_PACKETS = 512  # distinct ones; then they come again
+_GOPS_KEPT = 4096  # some seventy minutes of virtual time; an older one is made again
 
 
 class CodedGop(NamedTuple):
-    """A closed group of pictures, one sample a frame."""
+    """A closed group of pictures, one sample a frame, in the order in which they are decoded."""
 
     data: bytes
     spans: tuple[tuple[int, int], ...]  # offset, size
+    shown: tuple[int, ...]  # the place of each among the frames as they are shown
 
 
 class NumberedVideo:
@@ -36,57 +39,84 @@ class NumberedVideo:
     **Synchronization:** one thread.
     """
 
-    def __init__(self, width: int, height: int, rate: int) -> None:
+    def __init__(self, width: int, height: int, rate: int | Fraction, b_frames: int = 0) -> None:
+        """b_frames: how many lie between two others; they are decoded after the one that they are shown before."""
+        self._rate = rate
+        self._b_frames = b_frames
         self._segment = InitSegment()
-        stream = self._segment.container.add_stream(
-            "libx264",
-            rate=rate,
-            options={
-                "preset": "ultrafast",
-                "tune": "zerolatency",
-                "forced-idr": "1",
-                "qp": "20",
-                "x264-params": "annexb=0:scenecut=0:open-gop=0",
-            },
-        )
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.time_base = stream.codec_context.time_base = Fraction(1, VIDEO_TIMESCALE)
-        stream.codec_context.gop_size = 1 << 20  # only where it is forced
-        stream.codec_context.thread_count = 1
-        stream.codec_context.flags |= Flags.global_header
-        self._stream = stream
-        self._step = VIDEO_TIMESCALE // rate
+        stream = self._segment.container.add_stream("libx264", rate=rate, options=_options(b_frames))
+        assert isinstance(stream, VideoStream)  # noqa: S101 - narrows the type
+        _set_up(stream.codec_context, width, height, b_frames)
+        stream.time_base = stream.codec_context.time_base
+        self._context = stream.codec_context
+        self._step = int(VIDEO_TIMESCALE // rate)
         self._made = 0
-        self._gops: dict[tuple[int, ...], CodedGop] = {}
+        self._gops: OrderedDict[tuple[int, ...], CodedGop] = OrderedDict()
         self.width, self.height = width, height
         self.init = self._segment.finish()
 
     def gop(self, numbers: tuple[int, ...]) -> CodedGop:
-        """The closed group of pictures whose frames carry `numbers`."""
+        """The closed group of pictures whose frames carry `numbers` as they are shown."""
         found = self._gops.get(numbers)
         if found is None:
             found = self._gops[numbers] = self._make(numbers)
+            if len(self._gops) > _GOPS_KEPT:
+                self._gops.popitem(last=False)
         return found
 
     def _make(self, numbers: tuple[int, ...]) -> CodedGop:
-        data = bytearray()
-        spans = []
+        context = self._context
+        if self._b_frames:
+            # An encoder that holds frames back gives them up only at its end: each group has one of its own.
+            context = av.CodecContext.create("libx264", "w")
+            assert isinstance(context, av.VideoCodecContext)  # noqa: S101 - narrows the type
+            context.options = _options(self._b_frames)
+            context.framerate = Fraction(self._rate)
+            _set_up(context, self.width, self.height, self._b_frames)
+        first = self._made
+        packets = []
         for index, number in enumerate(numbers):
             frame = av.VideoFrame(self.width, self.height, "yuv420p")
             draw_number(frame, number)
             frame.pts, frame.time_base = self._made * self._step, Fraction(1, VIDEO_TIMESCALE)
             frame.pict_type = PictureType.NONE if index else PictureType.I
             self._made += 1
-            (packet,) = self._stream.encode(frame)
+            packets += context.encode(frame)
+        if self._b_frames:
+            packets += context.encode(None)
+        data = bytearray()
+        spans = []
+        for packet in packets:
             spans.append((len(data), packet.size))
             data += memoryview(packet)
-        return CodedGop(bytes(data), tuple(spans))
+        shown = tuple((packet.pts or 0) // self._step - first for packet in packets)
+        return CodedGop(bytes(data), tuple(spans), shown)
+
+
+def _options(b_frames: int) -> dict[str, str]:
+    tune = {} if b_frames else {"tune": "zerolatency"}
+    return {
+        "preset": "ultrafast",
+        **tune,
+        "forced-idr": "1",
+        "qp": "20",
+        "x264-params": f"annexb=0:scenecut=0:open-gop=0:bframes={b_frames}:b-adapt=0:b-pyramid=none:rc-lookahead=0",
+    }
+
+
+def _set_up(context: av.VideoCodecContext, width: int, height: int, b_frames: int) -> None:
+    context.width, context.height, context.pix_fmt = width, height, "yuv420p"
+    context.time_base = Fraction(1, VIDEO_TIMESCALE)
+    context.gop_size = 1 << 20  # only where it is forced
+    context.max_b_frames = b_frames
+    context.thread_count = 1
+    context.flags |= Flags.global_header
 
 
 @cache
-def numbered_video(width: int = 64, height: int = 48, rate: int = 30) -> NumberedVideo:
-    """The one maker for a size; another size or rate has another init segment."""
-    return NumberedVideo(width, height, rate)
+def numbered_video(width: int = 64, height: int = 48, rate: int | Fraction = 30, b_frames: int = 0) -> NumberedVideo:
+    """The one maker for these parameters; others have another init segment."""
+    return NumberedVideo(width, height, rate, b_frames)
 
 
 class NumberedSound:
