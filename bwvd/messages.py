@@ -45,6 +45,7 @@ class Track:
     height: int = 0
     rate: float = 0.0  # nominal frames (video) or samples (audio) per second
     channels: int = 0
+    stamped: bool = False  # time and device are drawn into the pictures
 
 
 @dataclass(slots=True, eq=False)

@@ -411,6 +411,7 @@ def _track_infos(tracks: Sequence[Track]) -> list[records.TrackInfo]:
             height=track.height,
             rate=track.rate,
             channels=track.channels,
+            stamped=track.stamped,
         )
         for index, track in enumerate(tracks, start=1)
     ]

@@ -50,6 +50,7 @@ class TrackInfo(msgspec.Struct, frozen=True, kw_only=True):
     height: Int64 = 0
     rate: float = 0.0
     channels: Int64 = 0
+    stamped: bool = False  # time and device are drawn into the pictures
 
 
 class Press(msgspec.Struct, frozen=True, kw_only=True):
