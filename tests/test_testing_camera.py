@@ -285,3 +285,50 @@ def test_a_number_is_read_back_from_every_size(size: tuple[int, int]) -> None:
     frame.planes[0].update(bytes([128]) * frame.planes[0].buffer_size)
     with pytest.raises(ValueError, match="no number"):
         frame_number(frame)
+
+
+@pytest.mark.parametrize("ppm", [-300.0, 300.0])
+async def test_a_drifting_microphone_has_more_or_fewer_packets_and_no_holes(
+    ppm: float, autojump_clock: trio.abc.Clock
+) -> None:
+    gate = AudioGate()
+    gate.open(0)
+    microphone = VirtualMicrophone(VirtualClock(), gate, drift_ppm=ppm)
+    listener = await listen(microphone, 600)
+    exact = 600 * 48_000 / 1024
+    assert microphone.number == int(exact * (1 + ppm / 1e6))
+    samples = [sample for batch in listener.batches("audio") for sample in batch.samples]
+    assert all(after.pts_ns == before.pts_ns + before.duration_ns for before, after in pairwise(samples))
+
+
+async def test_dropped_buffers_leave_a_named_hole(autojump_clock: trio.abc.Clock) -> None:
+    gate, listener = AudioGate(), Listener()
+    gate.open(0)
+    microphone = VirtualMicrophone(VirtualClock(), gate)
+    with trio.move_on_after(3):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(microphone.run, listener.send)
+            await trio.sleep(1)
+            microphone.drop(10)
+            before = microphone.number
+            await trio.sleep_forever()
+    (gap,) = listener.gaps()
+    assert gap.cause == "dropped_by_device"
+    assert gap.to_ns - gap.from_ns == pytest.approx(10 * 1024 * NS / 48_000, abs=2)
+    packets = [bytes(b.data[s.offset : s.offset + s.size]) for b in listener.batches("audio") for s in b.samples]
+    kept = [number for number in range(before + len(packets)) if not before <= number < before + 10]
+    assert packets == [numbered_sound().packet(number) for number in kept[: len(packets)]]
+
+
+async def test_a_microphone_that_restarts_is_gone_for_a_moment(autojump_clock: trio.abc.Clock) -> None:
+    gate = AudioGate()
+    gate.open(0)
+    microphone = VirtualMicrophone(VirtualClock(), gate)
+    with pytest.RaisesGroup(pytest.RaisesExc(DeviceLost, match="No such device")):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(microphone.run, Listener().send)
+            microphone.restart(0.5)
+    with pytest.raises(DeviceLost):
+        await microphone.run(Listener().send)
+    await trio.sleep(0.6)
+    assert (await listen(microphone, 1)).batches("audio")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 
 import trio
 
@@ -31,9 +32,14 @@ class VirtualMicrophone:
         *,
         rate: int = 48_000,
         channels: int = 1,
+        drift_ppm: float = 0.0,
         source: str = "virtual:microphone",
     ) -> None:
+        """drift_ppm: by how many millionths its sampling runs fast. An adapter makes up for that against
+        CLOCK_MONOTONIC, so that packets follow each other without a hole and are a little shorter, or longer.
+        """
         self._clock = clock
+        self._drift_ppm = drift_ppm
         self._gate = gate
         self._maker = numbered_sound(rate, channels)
         self._source = source
@@ -42,6 +48,8 @@ class VirtualMicrophone:
         self._plugged = True
         self._ended = False
         self._stalled_until_ns = 0
+        self._absent_until_ns = 0
+        self._drop = 0
         self._opening: _Listening | None = None
         self.number = 0  # of the next packet
         self.openings = 0
@@ -52,6 +60,17 @@ class VirtualMicrophone:
         """Take nothing for so long (what was said then is gone); after `SILENCE_NS` the microphone counts as lost."""
         self._catch_up()
         self._stalled_until_ns = self._clock.monotonic_ns() + round(seconds * NS)
+        self._changed.set()
+
+    def drop(self, packets: int = 1) -> None:
+        """The next packets are lost, as by an overrun; their numbers are used up, and a MediaGap names the hole."""
+        self._catch_up()
+        self._drop += packets
+
+    def restart(self, seconds: float = 0.5) -> None:
+        """The sound card begins anew: DeviceLost now, and at every opening for so long."""
+        self._catch_up()
+        self._absent_until_ns = self._clock.monotonic_ns() + round(seconds * NS)
         self._changed.set()
 
     def unplug(self) -> None:
@@ -80,7 +99,7 @@ class VirtualMicrophone:
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         await trio.lowlevel.checkpoint()
-        if not self._plugged:
+        if not self._present:
             raise DeviceLost(f"{self._source}: No such device")
         self.openings += 1
         opening = self._opening = _Listening(self, send, task_status)
@@ -90,7 +109,7 @@ class VirtualMicrophone:
                 opening.advance(self._clock.monotonic_ns())
                 if self._ended:
                     raise SourceEnded(f"{self._source} has come to its end")
-                if not self._plugged:
+                if not self._present:
                     raise DeviceLost(f"{self._source}: No such device")
                 if self._clock.monotonic_ns() >= opening.silent_from_ns + SILENCE_NS:
                     raise DeviceLost(f"{self._source} delivered nothing for {SILENCE_NS // NS} s")
@@ -107,6 +126,10 @@ class VirtualMicrophone:
             if deliver:
                 opening.deliver()
 
+    @property
+    def _present(self) -> bool:
+        return self._plugged and self._clock.monotonic_ns() >= self._absent_until_ns
+
     def _catch_up(self) -> None:
         if self._opening is not None:
             self._opening.advance(self._clock.monotonic_ns())
@@ -122,6 +145,10 @@ class _Listening:
         self._send = send
         self._task_status = task_status
         self._origin_ns = microphone._clock.monotonic_ns()
+        # Packets in so many nanoseconds, as a fraction of integers: no rounding adds up over hours.
+        self._per_ns = Fraction(microphone._maker.rate, SOUND_FRAME * NS) * (
+            1 + Fraction(microphone._drift_ppm) / 10**6
+        )
         self._count = 0  # packets since the origin
         self._pending: list[tuple[int, int, int]] = []  # number, begin, end
         self._lost_from_ns: int | None = None
@@ -177,6 +204,11 @@ class _Listening:
         self.silent_from_ns = end_ns
         number = microphone.number
         microphone.number += 1
+        if microphone._drop:
+            microphone._drop -= 1
+            if self._lost_from_ns is None:
+                self._lost_from_ns = begin_ns
+            return
         if not self._up:
             self._up = True
             self._task_status.started()
@@ -193,4 +225,4 @@ class _Listening:
             self.deliver()
 
     def _time(self, packets: int) -> int:
-        return self._origin_ns + packets * SOUND_FRAME * NS // self._microphone._maker.rate
+        return self._origin_ns + packets * self._per_ns.denominator // self._per_ns.numerator
