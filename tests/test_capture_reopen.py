@@ -178,6 +178,48 @@ async def test_a_refusal_at_the_first_opening_comes_out_and_later_counts_as_a_lo
     ]
 
 
+class Changing:
+    """A camera that delivers for so long, and is then found not to be what it should."""
+
+    def __init__(self, camera: VirtualCamera, seconds: float) -> None:
+        self._camera = camera
+        self._seconds = seconds
+
+    def flush_on_cancel(self, flush: bool) -> None:
+        self._camera.flush_on_cancel(flush)
+
+    async def run(
+        self,
+        send: Callable[[MediaEvent], None],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        with trio.move_on_after(self._seconds):
+            await self._camera.run(send, task_status=task_status)
+        raise SourceRefused("video.source: cam: its key frames lie 12 s apart")
+
+
+async def test_a_refusal_before_the_first_group_of_pictures_comes_out(autojump_clock: trio.abc.Clock) -> None:
+    """A camera whose groups are too long is up before that is known: the configuration has to be put right."""
+    clock, listener = VirtualClock(), Listener()
+    source = Changing(VirtualCamera(clock, rate=10, gop_frames=10), 0.5)
+    with pytest.raises(SourceRefused, match="12 s apart"):
+        await run_source(lambda: source, listener.send, clock=clock, device="camera")
+    assert shape(listener) == ["SourceUp"]
+
+
+async def test_a_camera_that_has_delivered_and_changes_is_lost_and_tried_again(autojump_clock: trio.abc.Clock) -> None:
+    """A file that is gone when it begins anew, a network camera whose settings somebody changes in the middle of a
+    recording: what was good enough at the start is no reason to end the daemon, and with it the sound."""
+    clock, listener = VirtualClock(), Listener()
+    camera = VirtualCamera(clock, rate=10, gop_frames=10)
+    with trio.move_on_after(10):
+        await run_source(lambda: Changing(camera, 2.5), listener.send, clock=clock, device="camera")
+    assert [down.reason for down in downs(listener)] == ["video.source: cam: its key frames lie 12 s apart"] * 3
+    assert not any(down.final for down in downs(listener))
+    assert camera.openings == 4
+
+
 async def test_any_other_error_comes_out(autojump_clock: trio.abc.Clock) -> None:
     clock = VirtualClock()
     with pytest.raises(ZeroDivisionError):

@@ -35,7 +35,8 @@ async def run_source(
     `task_status.started()` is called when the device is up, when it was found absent, or when it is switched off.
 
     **Cancellation:** closes the device; what `switch.flush` asked for is delivered before.
-    Raises: SourceRefused at the first opening (later it counts as a loss: the camera has been changed meanwhile).
+    Raises: SourceRefused at the first opening, before the first batch (later it counts as a loss: the camera has been
+    changed meanwhile).
     """
     keeper = _Keeper(open_source, send, clock, device, switch or CaptureSwitch(), task_status)
     await keeper.run()
@@ -120,6 +121,7 @@ class _Keeper:
                 return
             case Batch():
                 self._delay_s = FIRST_DELAY_S
+                self._refusals_are_final = False  # the source was as configured: what changed is not the configuration
             case MediaGap() | SourceDown():
                 pass
             case _:
