@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from fractions import Fraction
+from itertools import islice, product
+from pathlib import Path
+from statistics import median
 
 import av
+import av.filter
 import pytest
+from av.video.stream import VideoStream
 
+from bwvd.capture.encode import VideoEncoder
+from bwvd.capture.encoded import EncodedVideo
 from bwvd.capture.font import GLYPH_HEIGHT, GLYPH_WIDTH, glyph
-from bwvd.capture.stamp import Stamp
-from bwvd.clock import Reading, utc_text
-from bwvd.messages import NS
+from bwvd.capture.losses import Losses
+from bwvd.capture.moment import Moment
+from bwvd.capture.picture import Picture
+from bwvd.capture.stamp import DARK, LIGHT, Stamp
+from bwvd.capture.timeline import FrameTimes, Playback
+from bwvd.clock import Reading, SystemClock, utc_text
+from bwvd.config import Config, Video
+from bwvd.messages import NS, MediaEvent
+from tests.capture_listen import decode_video
 
 UTC = 1_795_331_703 * NS + 250_000_000  # 2026-11-22T07:15:03.250Z
 KNOWN = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-:. "
@@ -67,12 +82,6 @@ def test_the_stamp_is_readable_on_any_background(value: int, size: tuple[int, in
 
 
 def test_it_survives_a_lossy_encode() -> None:
-    from fractions import Fraction
-
-    from bwvd.capture.encode import VideoEncoder
-    from bwvd.config import Video
-    from tests.capture_listen import decode_video
-
     stamp = Stamp(Clock(), "BWV-0001", 1280, 720)
     encoder = VideoEncoder("libx264", Video(bitrate=1_000_000), 1280, 720, Fraction(30), "test", 0)
     with av.open("testsrc2=size=1280x720:rate=30", format="lavfi") as source:
@@ -145,14 +154,154 @@ def test_no_two_characters_look_alike() -> None:
     assert glyph("ü") == glyph("¤")
 
 
-def test_drawing_costs_next_to_nothing() -> None:
-    """Within two per cent of the encode's cost: measured at 0.6 %; here with room for a busy machine."""
-    stamp = Stamp(Clock(), "BWV-0001", 1280, 720)
-    frame = background(128)
+SCENES: dict[str, Callable[[int, int], int]] = {
+    "black": lambda *_: 0,
+    "grey": lambda *_: 125,
+    "white": lambda *_: 255,
+    "noise": lambda x, y: (x * 7919 + y * 104_729 + x * y * 31) % 256,
+    "dots of the size of the font's": lambda x, y: 235 if (x // 3 + y // 3) % 2 else 16,
+}
+
+
+def scene(name: str, width: int = 640, height: int = 480) -> av.VideoFrame:
+    frame = av.VideoFrame(width, height, "yuv420p")
+    for plane in frame.planes:
+        rows = (bytes(SCENES[name](x, y) for x in range(plane.line_size)) for y in range(plane.height))
+        plane.update(b"".join(rows))
+    return frame
+
+
+def pixels(frame: av.VideoFrame) -> list[bytes]:
+    return [bytes(plane) for plane in frame.planes]
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_the_text_stands_out_from_any_scene_and_is_read_back_by_its_templates(name: str) -> None:
+    """Every pixel of every glyph is compared, and each dot's contrast with what lies around it."""
+    stamp, scale = Stamp(Clock("not_set"), "BWV-0001", 640, 480), 2
+    frame = scene(name)
+    before = pixels(frame)
     stamp.draw(frame, 0)
-    costs = []
-    for number in range(60):
-        before = time.thread_time_ns()
-        stamp.draw(frame, number * NS // 30)
-        costs.append(time.thread_time_ns() - before)
-    assert sorted(costs)[len(costs) // 2] < 300_000  # an encode of such a frame takes 4 ms
+    text = "2026-11-22T07:15:03.250Z BWV-0001 TIME NOT SET"
+    assert read_text(frame, scale, len(text)) == text
+    plane = frame.planes[0]
+    data, line, origin = bytes(plane), plane.line_size, 3 * scale
+    for index, character in enumerate(text):
+        rows = glyph(character)
+        for y, x in product(range(-scale, (GLYPH_HEIGHT + 1) * scale), range(-scale, (GLYPH_WIDTH + 1) * scale)):
+            inside = 0 <= y < GLYPH_HEIGHT * scale and 0 <= x < GLYPH_WIDTH * scale
+            lit = inside and rows[y // scale] >> (GLYPH_WIDTH - 1 - x // scale) & 1
+            level = data[(origin + y) * line + origin + index * 6 * scale + x]
+            assert level == (LIGHT if lit else DARK), (character, x, y)
+    # WCAG's measure, of limited-range luma: 7 to 1 is its highest demand on text.
+    light, dark = (((level - 16) / 219) ** 2.4 + 0.05 for level in (LIGHT, DARK))
+    assert light / dark > 20
+    assert pixels(frame)[1:] == before[1:]  # luma only
+    box = origin + len(text) * 6 * scale + scale
+    changed = [at for at, (a, b) in enumerate(zip(before[0], data, strict=True)) if a != b]
+    assert all(at // line < origin + (GLYPH_HEIGHT + 1) * scale and at % line < box for at in changed)
+
+
+@pytest.mark.parametrize("name", SCENES)
+@pytest.mark.parametrize("width", [640, 646])  # the second has lines with room after them
+def test_a_frame_that_is_lent_is_given_back_to_the_byte(name: str, width: int) -> None:
+    stamp = Stamp(Clock(), "BWV-0001", width, 480)
+    frame = scene(name, width)
+    before = pixels(frame)
+    for number in range(3):
+        stamp.draw(frame, number * NS, lent=True)
+        assert pixels(frame)[0] != before[0]
+        stamp.lift()
+        assert pixels(frame) == before
+
+
+@pytest.mark.parametrize("encoder", ["libx264", "ffv1"])
+def test_what_a_decoder_predicts_from_never_sees_the_stamp(tmp_path: Path, encoder: str) -> None:
+    """Frames of a decoder are drawn on or copied, as the encoder allows; what it decodes next is what it was."""
+    clip = tmp_path / "clip.mp4"
+    with av.open(str(clip), "w") as container:
+        stream = container.add_stream("libx264", rate=30, options={"preset": "ultrafast", "qp": "20"})
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 640, 480, "yuv420p"
+        for number in range(20):
+            frame = background(60 + number, 640, 480)
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with av.open(str(clip)) as container:
+        expected = [pixels(frame) for frame in container.decode(video=0)]
+    config = Config(video=Video(encoder=encoder, stamp=True))
+    times = FrameTimes(Playback(0), NS // 30, live=False)
+    path = EncodedVideo(config, "test", Fraction(30), Clock(), times, Losses(NS // 30, live=False))
+    found: list[list[bytes]] = []
+    events: list[MediaEvent] = []
+    with av.open(str(clip)) as container:
+        container.streams.video[0].codec_context.thread_count = 1
+        for frame in container.decode(video=0):
+            path._frame(frame, len(found) * NS // 30, Moment(0, 0), events.append)
+            found.append(pixels(frame))
+    path.close()
+    assert found == expected
+
+
+def test_a_picture_that_lies_upside_down_in_memory_is_turned_before_it_is_drawn_on() -> None:
+    """libav has lines that count backwards; to count forwards from them would write past the end of the picture."""
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=640, height=480, format=av.VideoFormat("yuv420p"), time_base=Fraction(1, 30))
+    graph.link_nodes(source, graph.add("vflip"), graph.add("buffersink")).configure()
+    graph.push(scene("noise"))
+    flipped = graph.pull()
+    assert isinstance(flipped, av.VideoFrame)
+    assert flipped.planes[0].line_size < 0
+    fitted = Picture(640, 480).fit(flipped)
+    line = fitted.planes[0].line_size
+    assert line > 0
+    upright = pixels(scene("noise"))[0]
+    assert pixels(fitted)[0] == b"".join(upright[y * line : (y + 1) * line] for y in reversed(range(480)))
+    stamp = Stamp(Clock(), "BWV-0001", 640, 480)
+    stamp.draw(fitted, 0)
+    assert read_text(fitted, 2, 24) == utc_text(UTC)
+
+
+def cost(graph: str, frames: int) -> tuple[float, float, float]:
+    """Medians over frames of a graph, in µs: of the stamp as it is drawn, of a copy of the frame, of the encode."""
+    clock = SystemClock()
+    stamp = Stamp(clock, "BWV-0001", 1280, 720)
+    fitting = Picture(1280, 720)
+    encoder = VideoEncoder("libx264", Video(), 1280, 720, Fraction(30), "test", clock.monotonic_ns())
+    drawing, copying, encoding = [], [], []
+    with av.open(graph, format="lavfi") as source:
+        for frame in islice(source.decode(video=0), frames):
+            picture = fitting.fit(frame)
+            at_ns = clock.monotonic_ns()
+            began = time.perf_counter_ns()
+            stamp.draw(picture, at_ns, lent=picture is frame)
+            drawn = time.perf_counter_ns()
+            encoder.encode(picture, at_ns)
+            encoded = time.perf_counter_ns()
+            if picture is frame:
+                stamp.lift()
+            lifted = time.perf_counter_ns()
+            fitting.own(frame if picture is frame else picture, picture)
+            copied = time.perf_counter_ns()
+            drawing.append(drawn - began + lifted - encoded)
+            encoding.append(encoded - drawn)
+            copying.append(copied - lifted)
+    encoder.close()
+    return tuple(median(times) / 1_000 for times in (drawing, copying, encoding))  # type: ignore[return-value]  # three
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p"])
+def test_the_stamp_costs_at_most_two_per_cent_of_the_encode(pixel_format: str) -> None:
+    """In one run and frame by frame, 720p30 at ultrafast; as it comes, and as it comes after a conversion."""
+    best = 1.0
+    for _ in range(3):  # on a busy machine the small one suffers first
+        drawing, copying, encoding = cost(f"testsrc2=size=1280x720:rate=30,format={pixel_format}", 90)
+        print(
+            f"\n{pixel_format}: stamp {drawing:.0f} µs, encode {encoding:.0f} µs: {drawing / encoding:.2%} "
+            f"(a copy of the frame would be {copying:.0f} µs, {copying / encoding:.2%})"
+        )
+        best = min(best, drawing / encoding)
+        if best <= 0.02:
+            break
+    assert best <= 0.02

@@ -28,6 +28,10 @@ SOFTWARE = "libx264"
 
 MOST_SLICES = 4
 
+# These take a copy of each picture before they return (x264_encoder_encode, x265_encoder_encode); others may keep a
+# reference to the frame and read it later.
+COPYING = frozenset({SOFTWARE, "libx265"})
+
 _TICK_NS = Fraction(NS, VIDEO_TIMESCALE)
 _TRIAL_FRAMES = 8  # the first come out of a memory-to-memory encoder only when some are in
 _VBV_S = 1.5  # the encoder's buffer: how long it may spend more than the bit rate
@@ -125,6 +129,11 @@ class VideoEncoder:
             height=height,
             rate=float(self._rate),
         )
+
+    @property
+    def copies(self) -> bool:
+        """Whether the frame given to `encode` is nobody's business any more when that returns."""
+        return self._name in COPYING
 
     @property
     def size(self) -> int:

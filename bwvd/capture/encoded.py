@@ -16,7 +16,7 @@ from bwvd.capture.stamp import Stamp
 from bwvd.capture.timeline import FrameTimes
 from bwvd.clock import Clock
 from bwvd.config import Config
-from bwvd.messages import MediaEvent, SourceUp, Track
+from bwvd.messages import Batch, MediaEvent, SourceUp, Track
 
 Out = Callable[[MediaEvent], None]
 
@@ -80,11 +80,7 @@ class EncodedVideo:
             self._encoder = VideoEncoder(
                 name, self._config.video, width, height, self._rate, self._source, placed.pts_ns
             )
-        picture = self._picture.fit(frame)
-        if self._stamp is not None:
-            picture = self._picture.own(picture, frame)
-            self._stamp.draw(picture, placed.pts_ns)
-        batch = self._encoder.encode(picture, placed.pts_ns)
+        batch = self._encode(self._encoder, self._picture, frame, placed.pts_ns)
         self.frames += 1
         if self._told is None and self._encoder.track is not None:
             self._told = self._encoder.track
@@ -92,6 +88,24 @@ class EncodedVideo:
         if batch is not None:
             self._losses.tell(out)
             out(batch)
+
+    def _encode(self, encoder: VideoEncoder, fitting: Picture, frame: av.VideoFrame, at_ns: int) -> Batch | None:
+        """Encode a decoded frame, with the stamp where one is wanted. The frame is as it was afterwards."""
+        picture = fitting.fit(frame)
+        stamp = self._stamp
+        if stamp is None:
+            return encoder.encode(picture, at_ns)
+        # The decoder's own frame may be what its next frames are predicted from. To copy it would cost four times the
+        # stamp: it is drawn on and put right before anybody else can look, where the encoder does not look later.
+        lent = picture is frame and encoder.copies
+        if not lent:
+            picture = fitting.own(picture, frame)
+        stamp.draw(picture, at_ns, lent=lent)
+        try:
+            return encoder.encode(picture, at_ns)
+        finally:
+            if lent:
+                stamp.lift()
 
     def finish(self, out: Out, whole: bool) -> None:  # noqa: ARG002 - what was encoded has nothing still to come
         """Deliver the group of pictures in the making."""

@@ -7,6 +7,7 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, VideoReformatter
 
 ENCODED_FORMAT = "yuv420p"
+_OTHER_FORMAT = "yuv444p"  # on the way to a fresh frame of the same format, which libav would not make
 FULL_RANGE_FORMATS = frozenset({"yuvj420p", "yuvj422p", "yuvj444p", "yuvj440p", "yuvj411p"})
 
 
@@ -39,6 +40,9 @@ class Picture:
             dst_color_range=ColorRange.MPEG,
             threads=1,  # a second thread costs more than it saves at these sizes
         )
+        if fitted.planes[0].line_size < 0:
+            # Upside down in memory: to libav that is the same picture, but nobody could draw on it by counting lines.
+            fitted = self._reformatter.reformat(fitted, format=_OTHER_FORMAT).reformat(format=ENCODED_FORMAT)
         fitted.color_range = ColorRange.MPEG
         return fitted
 
