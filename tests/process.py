@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from bwvd.controls.client import Unreachable, request
 from bwvd.evidence.sign import keygen
+from tests.source_tree import ROOT
 
 DEVICE = "BWV-0001"
 
@@ -38,7 +39,8 @@ def write_configuration(folder: Path, text: str) -> Path:
 class Process:
     """One run of the daemon on a configuration in `folder`; on a folder that has been used, the next run of it."""
 
-    def __init__(self, folder: Path, text: str) -> None:
+    def __init__(self, folder: Path, text: str, module: Sequence[str] = ("bwvd",)) -> None:
+        """module: what Python runs, with its first arguments; `tests.process_levers FILE` is bwvd with levers."""
         self.folder = folder
         self.config = write_configuration(folder, text)
         self.socket = str(folder / "s.sock")
@@ -46,7 +48,10 @@ class Process:
         self._log = self.log_path.open("w+b")
         self.begun = time.monotonic()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "bwvd", "run", "-c", str(self.config)], stdout=self._log, stderr=self._log
+            [sys.executable, "-m", *module, "run", "-c", str(self.config)],
+            stdout=self._log,
+            stderr=self._log,
+            cwd=ROOT,
         )
 
     def __enter__(self) -> Process:

@@ -1,0 +1,141 @@
+"""The dock's desk: every recording that has ended is verified, looked at frame by frame, received and released."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from bwvd.evidence.receipt import RECEIPT_NAMESPACE
+from bwvd.evidence.serials import serial_of
+from bwvd.evidence.sign import KeySigner, armour
+from bwvd.evidence.verify import verify_recording
+from bwvd.messages import NS
+from tests.process import DEVICE
+from tests.recorded import Frame, Hole, Recorded
+
+SERVER = KeySigner(Ed25519PrivateKey.from_private_bytes(b"the evidence server's, for tests"))
+SERVER_NAME = "evidence-server"
+ALLOWED = f'{SERVER_NAME} namespaces="{RECEIPT_NAMESPACE}" {SERVER.public_key}\n'
+
+SETTLED_S = 3.0  # the signature's file is there before it has been written
+
+Excused = Callable[[int, int], bool]
+"""Whether the camera was taken away between two times (CLOCK_MONOTONIC, nanoseconds)."""
+
+
+def receipt_for(recording: str, manifest: bytes) -> tuple[str, str]:
+    """What the evidence server gives for a recording that it has taken over: the text and its signature."""
+    text = json.dumps(
+        {
+            "type": "receipt",
+            "format": 1,
+            "recording": recording,
+            "device": DEVICE,
+            "manifest_sha512": hashlib.sha512(manifest).hexdigest(),
+            "received_utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "by": SERVER_NAME,
+        }
+    )
+    return text, armour(SERVER.sign(hashlib.sha512(text.encode()).digest(), RECEIPT_NAMESPACE))
+
+
+def _is_final(folder: Path) -> bool:
+    """Its sums are signed, and not just now; a recording that an error broke off gets them when it is mended."""
+    try:
+        return time.time() - (folder / "SHA256SUMS.sig").stat().st_mtime > SETTLED_S
+    except FileNotFoundError:
+        return False
+
+
+@dataclass
+class Desk:
+    """Args:
+
+    recordings: the storage's folder of them. rate, cycle: of the numbered camera. loop_s: what each should begin with.
+    """
+
+    recordings: Path
+    rate: float
+    cycle: int
+    loop_s: float
+    identities: Sequence[Any] = ()
+    excused: Excused = lambda _from_ns, _to_ns: False
+
+    seen: int = 0
+    released: int = 0
+    frames: int = 0
+    lost: int = 0
+    absent: int = 0  # frames that a camera which was away can't have taken, each in a gap record
+    verdicts: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+    _last: dict[str, Frame] = field(default_factory=dict)  # of recordings that another one goes on with
+    _looked_at: set[str] = field(default_factory=set)
+
+    def sweep(self, in_progress: str, ask: Callable[..., dict[str, Any]]) -> None:
+        """Look at whatever has ended, and let the daemon let go of it. Blocking."""
+        for folder in sorted(self.recordings.iterdir(), key=lambda path: serial_of(path.name) or 0):
+            if folder.name == in_progress or not _is_final(folder):
+                continue
+            if folder.name not in self._looked_at:
+                self._looked_at.add(folder.name)
+                self.look(folder)
+            text, signature = receipt_for(folder.name, (folder / "manifest.jsonl").read_bytes())
+            answer = ask(cmd="release", recording=folder.name, receipt=text, signature=signature)
+            if answer["ok"]:
+                self.released += 1
+                self._looked_at.discard(folder.name)
+            else:
+                self.problems.append(f"{folder.name}: not released: {answer['error']}")
+
+    def look(self, folder: Path) -> None:
+        """Verify one recording, and count its frames."""
+        report = verify_recording(folder, identities=self.identities, decode=bool(self.identities))
+        self.seen += 1
+        self.verdicts[report.verdict] += 1
+        if not report.good:
+            self.problems.append(f"{folder.name}: {report.verdict}: {report.findings[0].what}")
+            return
+        recorded = Recorded.read(folder, self.identities)
+        if len(recorded.frames) != report.frames:
+            self.problems.append(
+                f"{folder.name}: {report.frames} frames by its records, {len(recorded.frames)} decoded"
+            )
+        self.frames += len(recorded.frames)
+        self._pre_event(recorded)
+        self._continued(recorded)
+        for hole in recorded.holes(self.rate, self.cycle):
+            self._hole(folder.name, hole)
+        if recorded.frames:
+            self._last[folder.name] = recorded.frames[-1]
+            for old in list(self._last)[:-8]:
+                del self._last[old]
+
+    def _pre_event(self, recorded: Recorded) -> None:
+        before = recorded.opening.pre_event
+        if before.got_s < self.loop_s and not before.reason and not recorded.opening.continues:
+            self.problems.append(f"{recorded.id}: {before.got_s:.1f} s before the press, and no reason given")
+
+    def _continued(self, recorded: Recorded) -> None:
+        """What goes on after an error begins with the very next frame."""
+        last = self._last.get(recorded.opening.continues)
+        if last is not None and recorded.frames:
+            first = recorded.frames[0]
+            if first.number != (last.number + 1) % self.cycle or abs(first.at_ns - last.at_ns - NS / self.rate) > 5e6:
+                passed = round((first.at_ns - last.at_ns) * self.rate / NS) - 1
+                self._hole(recorded.id, Hole(last, first, passed, None))
+
+    def _hole(self, recording: str, hole: Hole) -> None:
+        missing = max(1, hole.missing)
+        if hole.named is not None and self.excused(hole.before.at_ns, hole.after.at_ns):
+            self.absent += missing
+            return
+        self.lost += missing
+        self.problems.append(f"{recording}: lost: {hole}")
