@@ -10,6 +10,7 @@ from pathlib import Path
 import trio
 
 from bwvd.capture.libav import open_camera, open_microphone
+from bwvd.capture.roster import Roster
 from bwvd.capture.source import AudioGate, MediaSource, SourceRefused
 from bwvd.clock import Clock, SystemClock
 from bwvd.config import Config, digest
@@ -43,7 +44,7 @@ async def build(config: Config, config_path: Path, extra: Sequence[Peripheral] =
             storage=PosixStorage(volume),
             signer=signer,
             sealer=sealer,
-            camera=partial(open_camera, config, clock),
+            camera=partial(open_camera, config, clock, roster=Roster()),
             microphone=partial(_microphone, config, clock) if has_microphone else None,
             config_sha256=config_sha256,
             peripherals=[*all_peripherals(config, config_path), *extra],

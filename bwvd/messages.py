@@ -46,6 +46,11 @@ class Track:
     rate: float = 0.0  # nominal frames (video) or samples (audio) per second
     channels: int = 0
     stamped: bool = False  # time and device are drawn into the pictures
+    preset: str = ""  # of the encoder, where it has presets: how much work it puts into a picture
+
+    def continues(self, other: Track) -> bool:
+        """Whether samples of this track may follow those of another one in the same epoch of a recording."""
+        return self is other or (self.init == other.init and self.encoder == other.encoder)
 
 
 @dataclass(slots=True, eq=False)
@@ -61,6 +66,7 @@ class Batch:
     track: Track
     samples: tuple[Sample, ...]  # never empty
     data: bytearray
+    stretched: int = 0  # samples of sound put in (+) or left out (-) since the last batch, so that it follows the clock
     _holds: int = field(default=0, repr=False)
 
     @property
@@ -169,7 +175,7 @@ class MediaGap:
     frames: int  # how many are missing, as far as known; 0 = unknown
 
 
-MediaEvent = Batch | SourceUp | SourceDown | MediaGap
+# `MediaEvent`, what capture sends, is at the end: a fault of capture is an event like any other.
 
 
 # --- people to recorder ----------------------------------------------------------------------------------------------
@@ -342,7 +348,11 @@ class Reminder:
 
 @dataclass(frozen=True, slots=True)
 class FaultChanged:
-    """A fault began (`active`) or ended. Keys: "camera", "audio", "storage", "clock", "power", "control:…"."""
+    """A fault began (`active`) or ended.
+
+    Names: "camera", "audio", "encoder" (it failed, another has taken its place), "encoder_slow" (frames are left out),
+    "storage", "clock", "power", "control:…".
+    """
 
     name: str
     active: bool
@@ -411,6 +421,9 @@ Event = (
     | Assigned
 )
 
+
+MediaEvent = Batch | SourceUp | SourceDown | MediaGap | FaultChanged
+"""What capture sends to the recorder."""
 
 Note = Marked | GapSeen | SoundSwitched | PowerRead | Stage | FaultChanged | ClockStepped | Assigned
 """What a manifest says between its segments."""

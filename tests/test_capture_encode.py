@@ -11,8 +11,9 @@ from av.codec.context import Flags
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bwvd.capture.encode import _OPTIONS, VideoEncoder, choose_encoder
+from bwvd.capture.encode import _OPTIONS, VideoEncoder
 from bwvd.capture.picture import Picture
+from bwvd.capture.roster import Inside, Roster
 from bwvd.capture.source import SourceRefused
 from bwvd.config import Video
 from bwvd.messages import NS, Batch
@@ -31,9 +32,7 @@ def frame(number: int, width: int = 64, height: int = 48) -> av.VideoFrame:
 def encode(encoder: VideoEncoder, times: list[int]) -> list[Batch]:
     batches = []
     for number, at in enumerate(times):
-        batch = encoder.encode(frame(number), at)
-        if batch is not None:
-            batches.append(batch)
+        batches += encoder.encode(frame(number), at)
     batches += encoder.finish()
     encoder.close()
     return batches
@@ -76,7 +75,7 @@ def test_a_decoders_picture_types_do_not_become_key_frames() -> None:
     for number in range(20):
         picture = frame(number)
         picture.pict_type = 1
-        assert encoder.encode(picture, START + number * NS // 30) is None
+        assert encoder.encode(picture, START + number * NS // 30) == []
     (batch,) = encoder.finish()
     assert len(batch.samples) == 20
     encoder.close()
@@ -88,9 +87,7 @@ def test_every_encoder_gives_batches_that_its_init_segment_decodes(name: str) ->
     encoder = VideoEncoder(name, Video(keyframe_s=0.5), 64, 64, Fraction(30), "test", START)
     batches = []
     for number in range(40):
-        batch = encoder.encode(frame(number, 64, 64), START + number * NS // 30)
-        if batch is not None:
-            batches.append(batch)
+        batches += encoder.encode(frame(number, 64, 64), START + number * NS // 30)
     batches += encoder.finish()
     assert numbers(batches) == list(range(40))
     assert {len(batch.samples) for batch in batches[:-1]} == {15}
@@ -104,7 +101,7 @@ def test_an_encoder_that_gives_its_parameters_with_the_first_frame_gets_its_trac
 ) -> None:
     """As hardware encoders do: no extradata, Annex B. libx264 is made to behave so."""
     monkeypatch.setattr(VideoEncoder, "FLAGS", Flags.frame_duration)
-    monkeypatch.setitem(_OPTIONS, "libx264", {"preset": "ultrafast", "tune": "zerolatency", "forced-idr": "1"})
+    monkeypatch.setitem(_OPTIONS, "libx264", {"tune": "zerolatency", "forced-idr": "1"})
     encoder = VideoEncoder("libx264", Video(keyframe_s=0.5), 64, 48, Fraction(30), "test", START)
     assert encoder.track is None
     batches = encode(encoder, [START + n * NS // 30 for n in range(40)])
@@ -118,9 +115,7 @@ def test_the_bit_rate_is_kept_to() -> None:
     batches = []
     with av.open("testsrc2=size=320x240:rate=30", format="lavfi") as source:
         for number, picture in enumerate(source.decode(video=0)):
-            batch = encoder.encode(picture, START + number * NS // 30)
-            if batch is not None:
-                batches.append(batch)
+            batches += encoder.encode(picture, START + number * NS // 30)
             if number == 300:
                 break
     encoder.close()
@@ -150,8 +145,8 @@ def test_what_no_encoder_takes_is_refused_with_the_key(name: str, size: tuple[in
 
 
 def test_auto_is_libx264_where_no_hardware_works() -> None:
-    assert choose_encoder(Video(), 64, 48) in ("libx264", "h264_v4l2m2m")
-    assert choose_encoder(Video(encoder="libx265"), 64, 48) == "libx265"
+    assert Roster().choose(Video(), 64, 48, Inside()) in ("libx264", "h264_v4l2m2m")
+    assert Roster().choose(Video(encoder="libx265"), 64, 48, Inside()) == "libx265"
 
 
 @pytest.mark.parametrize(

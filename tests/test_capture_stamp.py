@@ -16,14 +16,15 @@ from av.video.stream import VideoStream
 
 from bwvd.capture.encode import VideoEncoder
 from bwvd.capture.encoded import EncodedVideo
-from bwvd.capture.font import GLYPH_HEIGHT, GLYPH_WIDTH, glyph
 from bwvd.capture.losses import Losses
-from bwvd.capture.moment import Moment
 from bwvd.capture.picture import Picture
+from bwvd.capture.roster import Inside, Roster
+from bwvd.capture.serving import Serving
 from bwvd.capture.stamp import DARK, LIGHT, Stamp
 from bwvd.capture.timeline import FrameTimes, Playback
 from bwvd.clock import Reading, SystemClock, utc_text
 from bwvd.config import Config, Video
+from bwvd.font import GLYPH_HEIGHT, GLYPH_WIDTH, glyph
 from bwvd.messages import NS, MediaEvent
 from tests.capture_listen import decode_video
 
@@ -231,14 +232,15 @@ def test_what_a_decoder_predicts_from_never_sees_the_stamp(tmp_path: Path, encod
     with av.open(str(clip)) as container:
         expected = [pixels(frame) for frame in container.decode(video=0)]
     config = Config(video=Video(encoder=encoder, stamp=True))
-    times = FrameTimes(Playback(0), NS // 30, live=False)
-    path = EncodedVideo(config, "test", Fraction(30), Clock(), times, Losses(NS // 30, live=False))
+    times, losses = FrameTimes(Playback(0), NS // 30, live=False), Losses(NS // 30, live=False)
+    serving = Serving(config.video, "test", Fraction(30), losses, Roster(), Inside())
+    path = EncodedVideo(config, Clock(), times, losses, serving)
     found: list[list[bytes]] = []
     events: list[MediaEvent] = []
     with av.open(str(clip)) as container:
         container.streams.video[0].codec_context.thread_count = 1
         for frame in container.decode(video=0):
-            path._frame(frame, len(found) * NS // 30, Moment(0, 0), events.append)
+            path._frame(frame, len(found) * NS // 30, events.append)
             found.append(pixels(frame))
     path.close()
     assert found == expected

@@ -15,16 +15,21 @@ from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 from bwvd.capture.assemble import Assembler
+from bwvd.capture.encoder import EncoderFailed
 from bwvd.capture.init import VIDEO_TIMESCALE, InitSegment, init_of_annexb
 from bwvd.capture.nal import NalForm, prefixed_room, write_prefixed
 from bwvd.capture.open import why
+from bwvd.capture.pace import PRESETS
 from bwvd.capture.picture import ENCODED_FORMAT
-from bwvd.capture.source import DeviceLost, SourceRefused
+from bwvd.capture.source import SourceRefused
 from bwvd.config import Video
 from bwvd.messages import NS, Batch, Track
 
 HARDWARE = "h264_v4l2m2m"
 SOFTWARE = "libx264"
+
+PRESET_ENCODERS = frozenset({SOFTWARE, "libx265"})
+DEFAULT_PRESET = PRESETS[0]
 
 MOST_SLICES = 4
 
@@ -39,13 +44,11 @@ _VBV_S = 1.5  # the encoder's buffer: how long it may spend more than the bit ra
 # By encoder: what makes it cheap on a small processor, without delay, and its groups of pictures closed and ours.
 _OPTIONS: dict[str, dict[str, str]] = {
     "libx264": {
-        "preset": "ultrafast",
         "tune": "zerolatency",
         "forced-idr": "1",
         "x264-params": "annexb=0:scenecut=0:open-gop=0",
     },
     "libx265": {
-        "preset": "ultrafast",
         "tune": "zerolatency",
         "forced-idr": "1",
         "x265-params": "scenecut=0:open-gop=0:repeat-headers=0:log-level=none",
@@ -55,9 +58,9 @@ _OPTIONS: dict[str, dict[str, str]] = {
 
 
 class VideoEncoder:
-    """One encoder of one size, and the group of pictures that it is making.
+    """An `Encoder` of libav's, of one size, and the group of pictures that it is making.
 
-    **Synchronization:** one thread. Raises DeviceLost from `encode` when libav's encoder fails.
+    **Synchronization:** one thread.
     """
 
     FLAGS = Flags.global_header | Flags.frame_duration  # parameter sets apart from the packets, as MP4 has them
@@ -73,11 +76,15 @@ class VideoEncoder:
         self._name = name
         self._source = source
         self._rate = rate
+        self._stamped = config.stamp
+        self._preset = preset_of(name, config)
         self._begin_ns = begin_ns
         self._keyframe_ns = int(config.keyframe_s * NS)
         self._half_frame_ns = int(NS / rate / 2)
         self._next_key_ns = begin_ns
         self._assembler = Assembler()
+        self._ended: list[Batch] = []  # complete, and not handed over
+        self._out: list[int] = []  # the times of what came out, until they are asked for
         self._segment = InitSegment()
         try:
             self._stream = self._open(config, width, height)
@@ -87,8 +94,8 @@ class VideoEncoder:
 
     def _open(self, config: Video, width: int, height: int) -> VideoStream:
         options = dict(_OPTIONS.get(self._name, {}))
-        if config.preset and "preset" in options:
-            options["preset"] = config.preset
+        if self._preset:
+            options["preset"] = self._preset
         options["maxrate"] = str(config.bitrate)
         options["bufsize"] = str(int(config.bitrate * _VBV_S))
         stream = self._segment.container.add_stream(self._name, rate=self._rate, options=options)
@@ -128,6 +135,8 @@ class VideoEncoder:
             width=width,
             height=height,
             rate=float(self._rate),
+            stamped=self._stamped,
+            preset=self._preset,
         )
 
     @property
@@ -140,8 +149,12 @@ class VideoEncoder:
         """Bytes of the group of pictures in the making."""
         return self._assembler.size
 
-    def encode(self, frame: av.VideoFrame, at_ns: int) -> Batch | None:
-        """Encode a frame taken at `at_ns`; returns the group of pictures that this ended.
+    def begins_group(self, at_ns: int) -> bool:
+        # Half a frame early, so that jitter does not make groups of a frame more than asked.
+        return at_ns >= self._next_key_ns - self._half_frame_ns
+
+    def encode(self, frame: av.VideoFrame, at_ns: int) -> list[Batch]:
+        """Encode a frame taken at `at_ns`; returns the groups of pictures that this ended.
 
         The frame must be in the encoder's size and format; its `pts`, `time_base` and `pict_type` are overwritten.
         """
@@ -149,51 +162,60 @@ class VideoEncoder:
         frame.time_base = Fraction(1, VIDEO_TIMESCALE)
         # Decoders leave their own picture type in the frame: an MJPEG camera would make every frame a key frame.
         frame.pict_type = PictureType.NONE
-        # Half a frame early, so that jitter does not make groups of a frame more than asked.
-        if at_ns >= self._next_key_ns - self._half_frame_ns:
+        if self.begins_group(at_ns):
             frame.pict_type = PictureType.I
             self._next_key_ns += self._keyframe_ns
             if self._next_key_ns <= at_ns:
                 self._next_key_ns = at_ns + self._keyframe_ns
-        return self._collect(self._stream.encode, frame)
+        self._collect(self._stream.encode, frame)
+        return self._take_ended()
 
-    def finish(self) -> list[Batch]:
-        """Take what the encoder still holds, and the last group of pictures. No frame may follow."""
-        batch = self._collect(self._stream.encode, None)
-        batches = [] if batch is None else [batch]
+    def came_out(self) -> list[int]:
+        out, self._out = self._out, []
+        return out
+
+    def finish(self, next_ns: int | None = None) -> list[Batch]:
+        self._collect(self._stream.encode, None)
+        return self.salvage(next_ns)
+
+    def salvage(self, next_ns: int | None = None) -> list[Batch]:
         if not self._assembler.empty and self.track is not None:
-            batches.append(self._assembler.take(self.track))
-        return batches
+            self._ended.append(self._assembler.take(self.track, next_ns))
+        return self._take_ended()
 
     def close(self) -> None:
         """Wipe the group of pictures in the making and let go of the encoder."""
         self._assembler.wipe()
+        for batch in self._take_ended():
+            batch.wipe()
         with contextlib.suppress(av.FFmpegError):
             self._segment.close()
 
-    def _collect(
-        self, encode: Callable[[av.VideoFrame | None], list[av.Packet[Any]]], frame: av.VideoFrame | None
-    ) -> Batch | None:
-        ended = None
-        try:
-            for packet in encode(frame):
-                ended = self._keep(packet) or ended
-        except av.FFmpegError as error:
-            raise DeviceLost(f"{self._source}: the encoder {self._name} failed: {why(error)}") from error
+    def _take_ended(self) -> list[Batch]:
+        ended, self._ended = self._ended, []
         return ended
 
-    def _keep(self, packet: av.Packet[Any]) -> Batch | None:
+    def _collect(
+        self, encode: Callable[[av.VideoFrame | None], list[av.Packet[Any]]], frame: av.VideoFrame | None
+    ) -> None:
+        try:
+            for packet in encode(frame):
+                self._keep(packet)
+        except (av.FFmpegError, SourceRefused, ValueError) as error:
+            raise EncoderFailed(why(error)) from error
+
+    def _keep(self, packet: av.Packet[Any]) -> None:
         if packet.pts is None or packet.dts is None or not packet.size:
-            return None
+            return
         pts_ns = self._begin_ns + round(packet.pts * _TICK_NS)
         dts_ns = self._begin_ns + round(packet.dts * _TICK_NS)
-        ended = None
         if packet.is_keyframe and not self._assembler.empty and self.track is not None:
-            ended = self._assembler.take(self.track, dts_ns)
+            self._ended.append(self._assembler.take(self.track, dts_ns))
         duration_ns = self._half_frame_ns * 2
         if self._form is None:
             self._assembler.add(memoryview(packet), pts_ns, dts_ns, duration_ns, packet.is_keyframe)
-            return ended
+            self._out.append(pts_ns)
+            return
         data = bytearray(packet)
         spans = self._form.units(data)
         if self.track is None:
@@ -207,8 +229,13 @@ class VideoEncoder:
             duration_ns,
             packet.is_keyframe,
         )
+        self._out.append(pts_ns)
         data[:] = bytes(len(data))
-        return ended
+
+
+def preset_of(name: str, config: Video) -> str:
+    """What an encoder is set to: as configured, else what is cheap on a small processor; "" where it has no presets."""
+    return config.preset or DEFAULT_PRESET if name in PRESET_ENCODERS else ""
 
 
 def encoder_threads() -> int:
@@ -233,16 +260,9 @@ def has_hardware(config: Video, width: int, height: int) -> bool:
         for number in range(_TRIAL_FRAMES):
             frame = av.VideoFrame(width, height, ENCODED_FORMAT)
             trial.encode(frame, number * NS // 30)
-    except (DeviceLost, SourceRefused):
+    except EncoderFailed:
         return False
     else:
         return trial.size > 0 and trial.track is not None
     finally:
         trial.close()
-
-
-def choose_encoder(config: Video, width: int, height: int) -> str:
-    """What `video.encoder` means here: "auto" is the hardware's where that works, else libx264."""
-    if config.encoder != "auto":
-        return config.encoder
-    return HARDWARE if has_hardware(config, width, height) else SOFTWARE

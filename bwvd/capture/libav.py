@@ -8,6 +8,7 @@ import trio
 
 from bwvd.capture.address import AUDIO_SCHEMES, VIDEO_SCHEMES, Address, parse_address
 from bwvd.capture.reading import Job, Reading
+from bwvd.capture.roster import Inside, Roster
 from bwvd.capture.source import AudioGate, SourceEnded
 from bwvd.capture.thread import run_thread
 from bwvd.clock import Clock
@@ -33,10 +34,14 @@ class LibavSource:
         *,
         kinds: tuple[Kind, ...],
         silence_s: float = SILENCE_S,
+        roster: Roster | None = None,
     ) -> None:
-        """kinds: of the tracks that are wanted. silence_s: no packet for so long means that the device is lost."""
+        """kinds: of the tracks that are wanted. silence_s: no packet for so long means that the device is lost.
+
+        roster: the encoders, and what is known about them from earlier openings.
+        """
         self._flush = False  # read by the device's thread
-        self._job = Job(address, config, clock, gate, kinds, lambda: self._flush)
+        self._job = Job(address, config, clock, gate, kinds, lambda: self._flush, roster or Roster(), Inside())
         self._silence_s = silence_s
 
     def flush_on_cancel(self, flush: bool) -> None:
@@ -68,14 +73,16 @@ class LibavSource:
         raise SourceEnded(f"{self._job.address.text} has come to its end")
 
 
-def open_camera(config: Config, clock: Clock, gate: AudioGate) -> LibavSource:
+def open_camera(config: Config, clock: Clock, gate: AudioGate, roster: Roster | None = None) -> LibavSource:
     """The camera of the configuration, with its own sound where `audio.source` is "video".
+
+    roster: one for all openings, so that an encoder that has failed is not used again.
 
     Raises: SourceRefused when `video.source` can't be understood.
     """
     kinds: tuple[Kind, ...] = ("video", "audio") if config.audio.source == "video" else ("video",)
     address = parse_address(config.video.source, "video.source", VIDEO_SCHEMES)
-    return LibavSource(address, config, clock, gate, kinds=kinds)
+    return LibavSource(address, config, clock, gate, kinds=kinds, roster=roster)
 
 
 def open_microphone(config: Config, clock: Clock, gate: AudioGate) -> LibavSource | None:

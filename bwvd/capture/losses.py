@@ -40,14 +40,18 @@ class Cadence:
         """The next frame's distance from the last says nothing."""
         self._last_ns = self._suspect = None
 
-    def note(self, at_ns: int) -> tuple[int, int, int] | None:
-        """Take the next frame's time; returns a hole that lies behind: its ends, and how many frames are missing."""
+    def note(self, at_ns: int, *, slow: bool = False) -> tuple[int, int, int] | None:
+        """Take the next frame's time; returns a hole that lies behind: its ends, and how many frames are missing.
+
+        slow: it is we who don't keep up. Then every long interval is a hole, however many there are in a row: the
+        driver has no room for what we have not taken yet.
+        """
         last, self._last_ns = self._last_ns, at_ns
         if last is None:
             return None
         interval, usual = at_ns - last, self.step_ns
         suspect, self._suspect = self._suspect, None
-        if interval >= STALL_NS:
+        if interval >= STALL_NS or (slow and interval > self.LONG * usual):
             # Told at once; a suspicion before it can't be judged any more and lies within a step of it.
             since = last if suspect is None else suspect[0]
             return since + usual, at_ns, max(round((at_ns - since) / usual) - 1, 1)
@@ -76,8 +80,8 @@ class Losses:
         self._found: list[tuple[int, int, str, int]] = []  # from, to, cause, frames
         self._end_ns: int | None = None
 
-    def frame(self, placed: Placed, arrival_ns: int) -> None:
-        """A frame is there."""
+    def frame(self, placed: Placed, arrival_ns: int, *, slow: bool = False) -> None:
+        """A frame is there. slow: what is done with them takes longer than the camera takes for the next."""
         if placed.doubt and self._end_ns is not None:
             self._add(self._end_ns, placed.dts_ns, "timestamps", 0)
         self._end_ns = placed.dts_ns
@@ -86,12 +90,12 @@ class Losses:
         if placed.doubt:
             self._cadence.interrupt()
             return
-        hole = self._cadence.note(placed.dts_ns)
+        hole = self._cadence.note(placed.dts_ns, slow=slow)
         if hole is not None:
             from_ns, to_ns, frames = hole
             if to_ns - from_ns >= STALL_NS // 2:
                 cause = "stalled"
-            elif arrival_ns - placed.dts_ns > self.LATE_STEPS * self._cadence.step_ns:
+            elif slow or arrival_ns - placed.dts_ns > self.LATE_STEPS * self._cadence.step_ns:
                 cause = "encoder_slow"
             else:
                 cause = "dropped_by_device"
@@ -100,6 +104,10 @@ class Losses:
     def damaged(self, from_ns: int, to_ns: int, frames: int) -> None:
         """Frames that were there, and no good."""
         self._add(from_ns, to_ns, "corrupt", frames)
+
+    def lost(self, from_ns: int, to_ns: int, cause: str, frames: int) -> None:
+        """Frames that were there, and went no further than to us."""
+        self._add(from_ns, to_ns, cause, frames)
 
     def tell(self, out: Out) -> None:
         """Say what was found since the last time."""

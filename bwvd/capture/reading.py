@@ -19,6 +19,8 @@ from bwvd.capture.encoded import EncodedVideo
 from bwvd.capture.losses import Losses
 from bwvd.capture.moment import Moment, to_ns
 from bwvd.capture.open import open_input, why
+from bwvd.capture.roster import Inside, Roster
+from bwvd.capture.serving import Serving
 from bwvd.capture.sound import EncodedSound
 from bwvd.capture.source import AudioGate, DeviceLost, SourceRefused
 from bwvd.capture.thread import Line, Stopped
@@ -46,6 +48,8 @@ class Job:
     gate: AudioGate
     kinds: tuple[Kind, ...]  # of the tracks that are wanted
     flush: Callable[[], bool]  # whether what is in the making is delivered when we are asked to stop
+    roster: Roster
+    inside: Inside
 
 
 class Reading:
@@ -151,7 +155,8 @@ class Reading:
         not_before_ns = self._asked_ns if self._address.scheme == "rtsp" else 0
         if config.video.encoder == "copy":
             return CopiedVideo(stream, config, self._address, rate, times, losses, not_before_ns)
-        return EncodedVideo(config, self._address.text, rate, self._job.clock, times, losses, not_before_ns)
+        serving = Serving(config.video, self._address.text, rate, losses, self._job.roster, self._job.inside)
+        return EncodedVideo(config, self._job.clock, times, losses, serving, not_before_ns)
 
     def _read_container(self, container: InputContainer) -> None:
         packets = container.demux(*self._streams(container))

@@ -10,7 +10,7 @@ import trio
 from bwvd.capture.source import DeviceLost, MediaSource, SourceEnded, SourceRefused
 from bwvd.capture.switch import CaptureSwitch
 from bwvd.clock import Clock
-from bwvd.messages import Batch, Device, MediaEvent, MediaGap, SourceDown, SourceUp
+from bwvd.messages import Batch, Device, FaultChanged, MediaEvent, MediaGap, SourceDown, SourceUp
 
 FIRST_DELAY_S = 0.2
 LONGEST_DELAY_S = 5.0
@@ -122,7 +122,7 @@ class _Keeper:
             case Batch():
                 self._delay_s = FIRST_DELAY_S
                 self._refusals_are_final = False  # the source was as configured: what changed is not the configuration
-            case MediaGap() | SourceDown():
+            case MediaGap() | SourceDown() | FaultChanged():
                 pass
             case _:
                 assert_never(event)

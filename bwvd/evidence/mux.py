@@ -62,8 +62,8 @@ class Epoch:
 
     def fits(self, gop: Gop) -> bool:
         """Whether the GOP's samples belong to these tracks."""
-        return (gop.video is None or _same(self.video, gop.video.track)) and (
-            gop.audio is None or (self.audio is not None and _same(self.audio, gop.audio.track))
+        return (gop.video is None or gop.video.track.continues(self.video)) and (
+            gop.audio is None or (self.audio is not None and gop.audio.track.continues(self.audio))
         )
 
     def fragment(self, gop: Gop, number: int, origin_ns: int) -> bytes:
@@ -111,10 +111,6 @@ def _mux(container: Any, stream: Any, batch: Batch, timescale: int, origin_ns: i
 def ticks(ns: int, timescale: int) -> int:
     """Nanoseconds in ticks of 1/timescale s, rounded to the nearest."""
     return (ns * timescale + NS // 2) // NS
-
-
-def _same(a: Track, b: Track) -> bool:
-    return a is b or a.init == b.init
 
 
 def _open_init(init: bytes) -> av.container.InputContainer:

@@ -329,7 +329,7 @@ class RecordingFolder:
                 n=self._chain.n,
                 epoch=self._epochs,
                 at_ns=gop.start_ns - self._origin_ns,
-                reason="parameters" if video is not old.video else "microphone",
+                reason=_why_changed(old, video),
                 tracks=_track_infos(self._epoch.tracks),
                 init=base64.b64encode(self._epoch.init).decode(),
             )
@@ -398,6 +398,13 @@ def continuation(opening: OpenRecording, serial: int, recording: str) -> OpenRec
     return replace(opening, serial=serial, recording=recording, asked_ns=0, got_ns=0, short_because="continued")
 
 
+def _why_changed(old: Epoch, video: Track) -> str:
+    """The word for a new epoch."""
+    if video.continues(old.video):
+        return "microphone"
+    return "parameters" if video.encoder == old.video.encoder else "encoder"
+
+
 def _track_infos(tracks: Sequence[Track]) -> list[records.TrackInfo]:
     return [
         records.TrackInfo(
@@ -412,6 +419,7 @@ def _track_infos(tracks: Sequence[Track]) -> list[records.TrackInfo]:
             rate=track.rate,
             channels=track.channels,
             stamped=track.stamped,
+            preset=track.preset,
         )
         for index, track in enumerate(tracks, start=1)
     ]

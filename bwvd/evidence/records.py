@@ -51,6 +51,7 @@ class TrackInfo(msgspec.Struct, frozen=True, kw_only=True):
     rate: float = 0.0
     channels: Int64 = 0
     stamped: bool = False  # time and device are drawn into the pictures
+    preset: str = ""  # of the encoder, where it has presets
 
 
 class Press(msgspec.Struct, frozen=True, kw_only=True):

@@ -194,7 +194,7 @@ class Writer:
         """Whether a GOP may share a segment with those that wait: the same tracks, as far as they are known."""
         for mine in self._group.gops:
             for a, b in ((mine.video, gop.video), (mine.audio, gop.audio)):
-                if a and b and a.track is not b.track and a.track.init != b.track.init:
+                if a and b and not b.track.continues(a.track):
                     return False
         # Sound that comes to a recording without an audio track begins an epoch, and so a segment.
         return self._folder is None or self._folder.fits(gop) == self._folder.fits(self._group.gops[0])

@@ -7,13 +7,14 @@ in order, from the same place. What is missing between two of them is named (inv
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bwvd.messages import (
     NS,
     Batch,
     CloseRecording,
     Command,
+    FaultChanged,
     GapSeen,
     Gop,
     MediaGap,
@@ -56,11 +57,18 @@ class Progress:
         self._inbox = inbox
         self._waiting: list[Note] = []  # notes from before the opening
 
-    def open(self, first: Batch, circumstances: Circumstances, gaps: Iterable[MediaGap]) -> None:
+    def open(
+        self,
+        first: Batch,
+        circumstances: Circumstances,
+        gaps: Iterable[MediaGap],
+        faults: Iterable[FaultChanged] = (),
+    ) -> None:
         """Tell the writer, now that the first GOP is here and says what the tracks are.
 
         Args:
             gaps: what capture named lately; those that reach into the recording are repeated in its manifest.
+            faults: of capture, that go on; those of which a note waits already are not repeated.
         """
         got_ns = max(0, self.press.at_ns - first.start_ns)
         self._inbox.put(
@@ -92,6 +100,9 @@ class Progress:
             else:
                 self.note(SoundSwitched(True, max(self.press.at_ns, self.first_ns), "press"))
         waiting, self._waiting = self._waiting, []
+        for fault in faults:
+            if fault not in waiting:
+                self.note(replace(fault, at_ns=max(fault.at_ns, self.first_ns)))
         for note in waiting:
             self.note(note)
 

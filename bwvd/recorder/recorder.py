@@ -6,7 +6,6 @@ media in, commands in, and time. The camera side never waits here: everything th
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import assert_never
@@ -44,6 +43,7 @@ from bwvd.messages import (
 )
 from bwvd.recorder.assemble import Assembler
 from bwvd.recorder.inbox import Inbox
+from bwvd.recorder.lately import Lately
 from bwvd.recorder.loop import Loop
 from bwvd.recorder.machine import Decision, Effect, Machine, Times
 from bwvd.recorder.ports import Devices, Naming
@@ -99,7 +99,7 @@ class Recorder:
         self._refuse = refuse
         self._pre_event_audio = pre_event_audio
         self._assembler = Assembler()
-        self._gaps: deque[MediaGap] = deque()  # recent ones, for a recording that begins in the past
+        self._lately = Lately(loop.seconds_ns)
         self._gap_cause = "camera"
         self._stirred = trio.Event()
 
@@ -187,6 +187,10 @@ class Recorder:
                 self._on_down(event, now_ns)
             case MediaGap():
                 self._on_gap(event, now_ns)
+            case FaultChanged():
+                self._lately.fault(event)
+                self._publish(event)
+                self._note(event)
             case _:
                 assert_never(event)
 
@@ -220,17 +224,14 @@ class Recorder:
             return
         fault = FaultChanged("camera" if event.device == "camera" else "audio", True, event.at_ns, event.reason)
         self._publish(fault)
-        if self.current:
-            self._note(fault)
+        self._note(fault)
         if event.final and event.device == "camera" and self.machine.finish_now("source_ended", now_ns):
             self._flush(now_ns)
             self._finish(now_ns)
 
     def _on_gap(self, gap: MediaGap, now_ns: int) -> None:
         self.frames_lost += gap.frames
-        self._gaps.append(gap)
-        while self._gaps and self._gaps[0].to_ns < now_ns - self.loop.seconds_ns - 60 * NS:
-            self._gaps.popleft()
+        self._lately.gap(gap, now_ns)
         if self.current and self.current.opened:
             self.current.name_gap(gap)
 
@@ -276,7 +277,7 @@ class Recorder:
                 pre_event_audio=self._pre_event_audio,
                 officer=self.officer,
             )
-            current.open(gop.video, circumstances, self._gaps)
+            current.open(gop.video, circumstances, self._lately.gaps, self._lately.faults)
             self._note_power(current)
         dropped = current.frames_dropped
         current.hand_on(gop, self._gap_cause)
@@ -368,7 +369,7 @@ class Recorder:
                 self._devices.sleep()
                 self._assembler.clear()
                 self.loop.clear("asleep")
-                self._gaps.clear()
+                self._lately.forget_gaps()
             case Effect.WAKE:
                 self._devices.wake()
             case Effect.MUTE | Effect.UNMUTE:
