@@ -1,0 +1,62 @@
+"""The pictures that both sides read: files made once for a run, played in real time and from the beginning again."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+RATE = 30  # frames per second
+BITRATE = 4_000_000  # bits per second
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One file."""
+
+    path: Path
+    size: str
+    seconds: int
+
+
+class Clips:
+    """Makes each clip when it is first asked for. Needs the ffmpeg command."""
+
+    def __init__(self, folder: Path, ffmpeg: str, keyframe_s: float) -> None:
+        """keyframe_s: between two key frames of H.264."""
+        self._folder = folder
+        self._ffmpeg = ffmpeg
+        self._keyframe_s = keyframe_s
+        self._made: dict[str, Clip] = {}
+
+    def mjpeg(self, size: str, seconds: int) -> Clip:
+        """What most USB cameras deliver: each side has to decode it, to bring it to 4:2:0 and to encode it."""
+        return self._make(f"mjpeg-{size}.mov", size, seconds, ["-c:v", "mjpeg", "-q:v", "5", "-pix_fmt", "yuvj422p"])
+
+    def h264(self, size: str, seconds: int, bitrate: int = BITRATE) -> Clip:
+        """What a camera that encodes by itself delivers."""
+        options = ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p"]
+        rate = ["-b:v", str(bitrate), "-maxrate", str(bitrate), "-bufsize", str(bitrate // 2)]
+        # The noise fills the bit rate that is asked for, as a scene does.
+        return self._make(
+            f"h264-{size}-{bitrate}.mp4",
+            size,
+            seconds,
+            [
+                *options,
+                *rate,
+                "-g",
+                str(round(RATE * self._keyframe_s)),
+                "-x264-params",
+                "scenecut=0:open-gop=0:nal-hrd=cbr",
+            ],
+        )
+
+    def _make(self, name: str, size: str, seconds: int, options: list[str]) -> Clip:
+        if name not in self._made:
+            path = self._folder / name
+            graph = f"testsrc2=size={size}:rate={RATE},noise=alls=8:allf=t"
+            command = [self._ffmpeg, "-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", graph, "-t", str(seconds)]
+            subprocess.run([*command, *options, str(path)], check=True)
+            self._made[name] = Clip(path, size, seconds)
+        return self._made[name]
