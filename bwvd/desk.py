@@ -78,6 +78,7 @@ def export(
     from_s: float | None,
     to_s: float | None,
     proof: str | None,
+    captions: bool,
     force: bool,
 ) -> int:
     """`bwvd export`: one MP4, and with `proof` the untouched recording and all that proves it; the exit code."""
@@ -90,7 +91,15 @@ def export(
     try:
         with _progress(2 * _size([str(folder)]), "export") as progress:
             done = export_mp4(
-                folder, output, keys, from_s=from_s, to_s=to_s, signers=allowed, force=force, progress=progress
+                folder,
+                output,
+                keys,
+                from_s=from_s,
+                to_s=to_s,
+                signers=allowed,
+                captions=captions,
+                force=force,
+                progress=progress,
             )
         for note in done.notes:
             warn(note)

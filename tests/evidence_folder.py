@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -158,10 +158,15 @@ def make_recording(
     finish: bool = True,
     journal: JournalHead | None = None,
     device: str = "BWV-0001",
+    stamped: bool = False,  # the pictures are said to carry a stamp
+    quality: str = "synchronised",
+    step_after: int | None = None,  # the wall clock jumps an hour ahead behind this GOP
 ) -> Path:
     """A recording's folder."""
     signer = signer or fixed_signer()
     clip = media(seconds, bframes=bframes)
+    if stamped:
+        clip = replace(clip, video=replace(clip.video, stamped=True))
     recording = f"20261122T071505Z-{device}-{serial:06d}"
     opening = OpenRecording(
         recording=recording,
@@ -177,7 +182,7 @@ def make_recording(
         pre_event_audio=False,
         officer="4711",
     )
-    clock = VirtualClock(seconds=lambda: 2.0)
+    clock = VirtualClock(seconds=lambda: 2.0, quality=quality)
     with PosixVolume(storage) as volume:
         folder = RecordingFolder(volume, Device(device, "boot-1", 1.0, signer, sealer), opening, clock)
         notes: list[Note] = []
@@ -195,6 +200,8 @@ def make_recording(
             if len(pending) == (grouped if folder.segments == 0 else 1):
                 folder.commit(pending, notes)
                 pending, notes = [], []
+            if index == step_after:
+                clock.step(3600)
             if index == gap_after:
                 shift_ns = NS
                 notes = [GapSeen("both", gop.end_ns, gop.end_ns + NS, "camera_lost", RATE)]

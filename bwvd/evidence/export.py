@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bwvd.evidence.captions import Captions
 from bwvd.evidence.errors import ExportRefused
 from bwvd.evidence.outline import Outline, SegmentUnusable, Span, read_outline
 from bwvd.evidence.output import claimed, settle
@@ -60,6 +61,7 @@ class _Part:
 
     parameters: Parameters
     spans: list[Span] = field(default_factory=list)
+    captions: Captions | None = None
 
 
 def export_mp4(
@@ -71,6 +73,7 @@ def export_mp4(
     to_s: float | None = None,
     signers: AllowedSigners | None = None,
     force: bool = False,
+    captions: bool = True,
     progress: Progress | None = None,
 ) -> Exported:
     """Verify the recording in `folder`, then write it to `out` as MP4. Blocking.
@@ -80,6 +83,7 @@ def export_mp4(
         from_s, to_s: seconds since the first frame; None = from the beginning, to the end. A cut begins with the key
             frame at or before `from_s`; the result says where.
         force: export also what does not verify, as far as it can be read; the metadata says so.
+        captions: where the pictures carry no stamp, add what it would say as a timed-text track.
         progress: counts the recording's bytes twice: it is verified, then read again.
 
     Raises: ExportRefused, naming why; then no file is left behind and none has been changed.
@@ -96,7 +100,7 @@ def export_mp4(
     try:
         with read_outline(folder, signed_only=not force) as outline:
             source = _Source(outline, identities, exported.notes, force=force, progress=progress)
-            parts = _parts(outline, _wanted(outline, from_s, to_s))
+            parts = _parts(outline, _wanted(outline, from_s, to_s), captions=captions)
             _write_all(parts, Path(out), source, exported, from_s, to_s)
     except SegmentUnusable as error:
         raise ExportRefused(str(error)) from None
@@ -123,7 +127,7 @@ def _wanted(outline: Outline, from_s: float | None, to_s: float | None) -> list[
     return [span for span in outline.spans[max(before, default=0) :] if end is None or span.begin_ns < end]
 
 
-def _parts(outline: Outline, spans: Sequence[Span]) -> list[_Part]:
+def _parts(outline: Outline, spans: Sequence[Span], *, captions: bool) -> list[_Part]:
     parts: list[_Part] = []
     known: dict[int, Parameters] = {}
     for span in spans:
@@ -136,6 +140,8 @@ def _parts(outline: Outline, spans: Sequence[Span]) -> list[_Part]:
             parts.append(_Part({}))
         parts[-1].parameters.update(here)
         parts[-1].spans.append(span)
+        if captions and parts[-1].captions is None and not outline.stamped(span):
+            parts[-1].captions = Captions(outline.open.device)
     return parts
 
 
@@ -162,18 +168,22 @@ class _Source:
             self.progress(span.record.bytes)
         return plain
 
-    def runs(self, spans: Sequence[Span]) -> list[Run]:
-        """The spans by epoch."""
+    def runs(self, part: _Part) -> list[Run]:
+        """The part's spans by epoch."""
         grouped: list[list[Span]] = []
-        for span in spans:
+        for span in part.spans:
             if not grouped or grouped[-1][0].record.epoch != span.record.epoch:
                 grouped.append([])
             grouped[-1].append(span)
-        return [Run(self.outline.inits[group[0].record.epoch - 1], self._each(group)) for group in grouped]
+        inits = self.outline.inits
+        return [Run(inits[group[0].record.epoch - 1], self._each(group, part.captions)) for group in grouped]
 
-    def _each(self, spans: Sequence[Span]) -> Iterator[bytes]:
+    def _each(self, spans: Sequence[Span], captions: Captions | None) -> Iterator[bytes]:
         for span in spans:
-            yield self.plain(span)
+            plain = self.plain(span)
+            if captions is not None and plain and not self.outline.stamped(span):
+                captions.add(span)
+            yield plain
 
     def first_key(self, span: Span, from_ns: int) -> int | None:
         """Presentation time of the key frame at or before `from_ns` in a segment, or its first one."""
@@ -196,7 +206,8 @@ def _write_all(
                 begin_ns = source.first_key(part.spans[0], outline.first_ns + round(from_s * NS) + NS // 180_000)
             end_ns = outline.first_ns + round(to_s * NS) if to_s is not None else None
             tags = _metadata(exported.report, outline, part, begin_ns, (number, len(parts)))
-            done = remux(str(temporary), source.runs(part.spans), tags, begin_ns=begin_ns, end_ns=end_ns)
+            runs = source.runs(part)
+            done = remux(str(temporary), runs, tags, begin_ns=begin_ns, end_ns=end_ns, captions=part.captions)
             temporary.chmod(0o640)
             settle(temporary, path)
             if done.left_out:

@@ -62,7 +62,9 @@ class Outline:
     open: records.Open
     spans: list[Span] = field(default_factory=list)
     inits: list[bytes] = field(default_factory=list)  # by epoch, from 1
+    tracks: list[list[records.TrackInfo]] = field(default_factory=list)  # likewise
     gaps: list[records.Gap] = field(default_factory=list)
+    marks: list[records.Mark] = field(default_factory=list)
     manifest_sha512: str = ""
 
     @property
@@ -73,6 +75,10 @@ class Outline:
     @property
     def length_s(self) -> float:
         return (self.spans[-1].end_ns - self.first_ns) / NS if self.spans else 0.0
+
+    def stamped(self, span: Span) -> bool:
+        """Whether time and device are drawn into the pictures of a segment."""
+        return any(track.stamped for track in self.tracks[span.record.epoch - 1])
 
     def plain(self, span: Span, identities: Sequence[Any], *, check: bool = True) -> bytes:
         """The media segment, decrypted if it is sealed.
@@ -119,15 +125,18 @@ def _outline(folder: Folder, file: io.BufferedReader, *, signed_only: bool) -> O
     outline: Outline | None = None
     for record in _signed(file) if signed_only else _unsigned(file):
         if isinstance(record, records.Open) and outline is None:
-            outline = Outline(folder, record, inits=[_decoded(record.init)])
+            outline = Outline(folder, record, inits=[_decoded(record.init)], tracks=[record.tracks])
         elif outline is None:
             continue
         elif isinstance(record, records.Init):
             outline.inits.append(_decoded(record.init))
+            outline.tracks.append(record.tracks)
         elif isinstance(record, records.Segment) and 1 <= record.epoch <= len(outline.inits):
             outline.spans.append(Span(record))
         elif isinstance(record, records.Gap):
             outline.gaps.append(record)
+        elif isinstance(record, records.Mark):
+            outline.marks.append(record)
     if outline is None:
         raise SegmentUnusable(f"{folder.path}: the manifest opens no recording")
     return outline

@@ -14,6 +14,7 @@ import av.error
 import av.packet
 import av.stream
 
+from bwvd.evidence.captions import Captions, CaptionTrack
 from bwvd.evidence.errors import ExportRefused, one_line
 from bwvd.messages import NS
 
@@ -78,6 +79,7 @@ def remux(
     *,
     begin_ns: int | None = None,
     end_ns: int | None = None,
+    captions: Captions | None = None,
 ) -> Remuxed:
     """Write `runs` to a new file at `path`.
 
@@ -85,6 +87,7 @@ def remux(
         runs: at least one; tracks of the same kind have equal `parameters` in all.
         begin_ns: media time of the key frame to begin with; None = whatever comes first. It becomes time 0.
         end_ns: media time behind the last picture, but for those that earlier ones are coded from.
+        captions: filled by whoever reads the segments, before their pictures come; None = no timed text.
 
     Raises: ExportRefused for what libav says; OSError and the errors of `runs` pass through.
     """
@@ -92,9 +95,11 @@ def remux(
         with av.open(f"file:{path}", "w", format="mp4", options=MUXER_OPTIONS) as output:
             output.metadata.update(metadata)
             with _Templates(runs, output) as streams:
-                writer = _Writer(output, streams, begin_ns, end_ns)
+                track = CaptionTrack(output, captions) if captions is not None else None
+                writer = _Writer(output, streams, begin_ns, end_ns, track)
                 for run in runs:
                     _copy(run, writer)
+                writer.finish()
         return writer.result()
     except (av.error.FFmpegError, EOFError) as error:
         raise ExportRefused(f"{path}: {one_line(error)}") from None
@@ -132,10 +137,16 @@ class _Writer:
     """Moves packets to the new time line and counts them."""
 
     def __init__(
-        self, output: av.container.OutputContainer, streams: dict[str, Any], begin_ns: int | None, end_ns: int | None
+        self,
+        output: av.container.OutputContainer,
+        streams: dict[str, Any],
+        begin_ns: int | None,
+        end_ns: int | None,
+        captions: CaptionTrack | None,
     ) -> None:
         self._output = output
         self._streams = streams
+        self._captions = captions
         self._begin_ns = begin_ns or 0
         self._waiting = begin_ns is not None  # for the key frame to begin with
         self._end_ns = end_ns
@@ -144,6 +155,7 @@ class _Writer:
         self._last_dts: dict[str, int] = {}
         self._counts = {"video": 0, "audio": 0}
         self._end_reached_ns = 0
+        self._pictures_end_ns = 0
         self._left_out = 0
 
     def take(self, packet: av.packet.Packet[Any]) -> None:
@@ -164,7 +176,12 @@ class _Writer:
             return
         self._last_dts[kind] = packet.dts
         self._counts[kind] += 1
-        self._end_reached_ns = max(self._end_reached_ns, _ns(packet.pts + (packet.duration or 0), packet))
+        end_ns = _ns(packet.pts + (packet.duration or 0), packet)
+        self._end_reached_ns = max(self._end_reached_ns, end_ns)
+        if kind == "video":
+            self._pictures_end_ns = max(self._pictures_end_ns, end_ns)
+            if self._captions is not None:
+                self._captions.write_due(_ns(packet.dts, packet), round(self._zero * NS))
         packet.pts -= shift
         packet.dts -= shift
         packet.stream = self._streams[kind]
@@ -181,6 +198,11 @@ class _Writer:
             return True
         # A picture of later decode time that is shown before one that is written already must not be missing.
         return kind == "video" and pts_ns < self._newest_ns.get(kind, pts_ns)
+
+    def finish(self) -> None:
+        """No packet comes any more."""
+        if self._captions is not None and self._zero is not None:
+            self._captions.write_rest(self._pictures_end_ns, round(self._zero * NS))
 
     def result(self) -> Remuxed:
         if self._zero is None:

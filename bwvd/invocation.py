@@ -1,0 +1,80 @@
+"""What every command does around its work: its options, its configuration, one line when it fails, an exit code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from bwvd.config import Config, ConfigError, load
+from bwvd.log.clean import text as clean
+
+DEFAULT_CONFIG = "/etc/bwvd/bwvd.toml"
+
+_MESSAGE_CHARACTERS = 2000
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Failure(click.ClickException):
+    """One line on stderr and an exit code."""
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
+        self.exit_code = code  # type: ignore[misc]  # click reads it from the instance
+
+    def show(self, file: Any = None) -> None:
+        # Names and answers come from outside; a terminal obeys control characters.
+        click.echo(f"bwvd: {clean(self.message, _MESSAGE_CHARACTERS)}", err=True, file=file)
+
+
+def config_option(command: Command) -> Command:
+    return click.option(
+        "-c",
+        "--config",
+        "config_path",
+        default=DEFAULT_CONFIG,
+        show_default=True,
+        help="Configuration file.",
+        metavar="FILE",
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout and nothing else.")(
+        command
+    )
+
+
+def load_config(path: str) -> Config:
+    try:
+        return load(Path(path))
+    except ConfigError as error:
+        raise Failure(str(error), 2) from None
+
+
+def request(config_path: str, payload: dict[str, Any], timeout_s: float = 15.0) -> dict[str, Any]:
+    """One request to the daemon and its reply, whatever it says; an unreachable daemon is exit 3."""
+    from bwvd.controls.client import Unreachable
+    from bwvd.controls.client import request as send
+
+    config = load_config(config_path)
+    try:
+        return send(config.socket.path, payload, timeout_s)
+    except Unreachable as error:
+        raise Failure(str(error), 3) from None
+
+
+def ask(config_path: str, payload: dict[str, Any], timeout_s: float = 15.0) -> dict[str, Any]:
+    """The same; a refusal is exit 1."""
+    answer = request(config_path, payload, timeout_s)
+    if not answer["ok"]:
+        raise Failure(str(answer.get("error") or answer.get("text") or "refused"), 1)
+    return answer
+
+
+def print_json(document: Any) -> None:
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
