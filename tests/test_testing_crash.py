@@ -181,10 +181,10 @@ def test_a_state_boots_and_can_be_cut_again() -> None:
 
 def test_a_state_says_from_when_to_when_it_is_possible() -> None:
     volume = VirtualVolume(trace=True)
-    synced(volume, "a", b"1")  # create, write, sync, sync_dir: operations 1 to 4
+    synced(volume, "a", b"1")  # create, write, sync, close, sync_dir: operations 1 to 5
     states = {state.tree.get("a"): (state.first, state.last) for state in crash_states(volume.moments)}
-    assert states[None] == (0, 3)
-    assert states[b"1"] == (2, 4)
+    assert states[None] == (0, 4)
+    assert states[b"1"] == (2, 5)
 
 
 def test_the_sample_of_many_choices_is_the_same_for_a_seed() -> None:

@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from bwvd.evidence.storage import File, Volume
-from bwvd.testing.faults import Operation, PowerCut
+from bwvd.testing.faults import CHANGING, LOOKING, Operation, PowerCut
 from bwvd.testing.storage import BLOCK, VirtualStorage, VirtualVolume
 
 
@@ -37,14 +37,56 @@ def test_every_operation_is_logged() -> None:
     put(volume, "a", b"123")
     volume.rename("a", "b")
     volume.sync_dir("")
-    assert kinds(volume) == ["create", "write", "sync", "rename", "sync_dir"]
+    assert kinds(volume) == ["create", "write", "sync", "close", "rename", "sync_dir"]
     assert volume.gate.log[1] == Operation(2, "write", "a", 3)
-    assert volume.gate.log[3] == Operation(4, "rename", "a", target="b")
+    assert volume.gate.log[4] == Operation(5, "rename", "a", target="b")
+
+
+def test_every_kind_of_operation_can_fail_and_the_next_one_is_as_before() -> None:
+    def do_all(volume: VirtualVolume) -> None:
+        volume.make_dir("d")
+        file = volume.create("d/a")
+        file.write(b"1")
+        file.sync()
+        file.close()
+        volume.append("d/a").close()
+        assert (volume.read("d/a"), volume.size("d/a"), volume.sizes("d"), volume.names("")) == (
+            b"1",
+            1,
+            {"a": 1},
+            ["d/"],
+        )
+        volume.reserve("room", 1)
+        volume.rename("d/a", "a")
+        volume.sync_dir("")
+        volume.remove("a")
+        assert 0 < volume.free_bytes() < volume.total_bytes()
+
+    volume = VirtualVolume()
+    do_all(volume)
+    assert set(kinds(volume)) == CHANGING | LOOKING
+    for kind in sorted(CHANGING | LOOKING):
+        volume = VirtualVolume()
+        volume.fail(errno.EIO, kind=kind)
+        assert errno_of(do_all, volume) == errno.EIO, kind
+        assert kinds(volume)[-1] == kind
+        do_all(VirtualVolume.from_state({}, capacity=None))
+
+
+def test_a_file_that_fails_to_close_is_closed() -> None:
+    volume = VirtualVolume(capacity=8192)
+    file = volume.create("a")
+    file.write(b"x" * 4096)
+    volume.remove("a")
+    volume.fail(errno.EIO, kind="close")
+    assert errno_of(file.close) == errno.EIO
+    file.close()
+    assert volume.free_bytes() == 8192
 
 
 def test_the_nth_operation_fails_and_the_others_do_not() -> None:
     volume = VirtualVolume()
-    volume.fail(errno.EIO, nth=3)
+    volume.fail(errno.EIO, nth=5)
     volume.create("a").close()
     volume.create("b").close()
     assert errno_of(volume.create, "c") == errno.EIO

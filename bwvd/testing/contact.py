@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import deque
 from collections.abc import Callable
 
@@ -30,6 +31,8 @@ class VirtualContact:
         self._queue: deque[Edge] = deque()
         self._queue_edges = queue_edges
         self._dropped = 0
+        self._stuck = False
+        self._hand_is_down = down
         self._news = trio.Event()
 
     async def run(
@@ -59,8 +62,9 @@ class VirtualContact:
     # --- the hand ----------------------------------------------------------------------------------------------------
 
     def move(self, down: bool) -> None:
-        """Go down (on) or up (off), now. Staying where it is makes no edge."""
-        if down == self.is_down:
+        """Go down (on) or up (off), now. Staying where it is makes no edge, and one that is stuck stays."""
+        self._hand_is_down = down
+        if self._stuck or down == self.is_down:
             return
         self.is_down = down
         if not (self.is_open and self._present):
@@ -79,15 +83,24 @@ class VirtualContact:
         await trio.sleep(for_s)
         self.move(down=False)
 
-    async def bounce(self, edges: int, period_s: float = 0.001) -> None:
-        """`edges` movements, one every `period_s`, beginning now."""
+    async def bounce(self, edges: int, period_s: float = 0.001, *, seed: int | None = None) -> None:
+        """`edges` movements, one every `period_s`, beginning now. With a seed the periods are uneven."""
+        chance = None if seed is None else random.Random(seed)  # noqa: S311  # repeatable, not secret
         for _ in range(edges):
             self.move(not self.is_down)
-            await trio.sleep(period_s)
+            await trio.sleep(period_s if chance is None else chance.uniform(0, 2 * period_s))
 
-    async def storm(self, for_s: float = 10.0, period_s: float = 0.001) -> None:
-        """Bounce without end; it stays where it happens to be."""
-        await self.bounce(round(for_s / period_s), period_s)
+    async def storm(self, for_s: float = 10.0, period_s: float = 0.001, *, seed: int | None = None) -> None:
+        """Bounce without end, as a loose contact does; it stays where it happens to be."""
+        await self.bounce(round(for_s / period_s), period_s, seed=seed)
+
+    async def chattering_press(self, for_s: float = 0.1, *, edges: int = 6, seed: int = 0) -> None:
+        """A press with an uneven bounce on the way down and on the way up, each of some milliseconds."""
+        await self.bounce(edges - edges % 2, seed=seed)
+        self.move(True)
+        await trio.sleep(for_s)
+        await self.bounce(edges - edges % 2, seed=seed + 1)
+        self.move(False)
 
     # --- the faults --------------------------------------------------------------------------------------------------
 
@@ -96,6 +109,15 @@ class VirtualContact:
         self._dropped += edges
         if edges % 2:
             self.is_down = not self.is_down
+
+    def stick(self) -> None:
+        """Stay where it is, whatever the hand does: dirt, a bent spring, a strap on the button."""
+        self._stuck = True
+
+    def loosen(self) -> None:
+        """Follow the hand again, beginning with where it is now."""
+        self._stuck = False
+        self.move(self._hand_is_down)
 
     def unplug(self) -> None:
         """Gone: whoever has it open gets ControlLost after the edges that were made before."""

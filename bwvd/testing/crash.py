@@ -29,19 +29,21 @@ class CrashState:
     last: int  # the latest: whatever was acknowledged up to this one must be in `tree`
 
 
-def crash_states(moments: Iterable[Moment], *, per_moment: int = 64, seed: int = 0) -> list[CrashState]:
+def crash_states(moments: Sequence[Moment], *, per_moment: int = 64, seed: int = 0) -> list[CrashState]:
     """The different states that a power cut during or after each of these moments' operations can leave.
 
+    The moments follow each other without one left out: a state lasts through the operations that change nothing.
     At most about `per_moment` combinations are taken of each moment. Deterministic for a seed.
     """
     rng = random.Random(seed)  # noqa: S311  # a reproducible sample, not a secret
     enumeration = _Enumeration(per_moment, rng)
     found: dict[frozenset[tuple[str, bytes | None]], CrashState] = {}
-    for moment in moments:
+    for moment, after in itertools.zip_longest(moments, moments[1:]):
+        last = moment.index if after is None else max(moment.index, after.index - 1)
         for tree in enumeration.states(moment):
             key = frozenset(tree.items())  # bytes remember their hash
             before = found.get(key)
-            found[key] = CrashState(tree, before.first if before else moment.index, moment.index)
+            found[key] = CrashState(tree, before.first if before else moment.index, last)
     return list(found.values())
 
 

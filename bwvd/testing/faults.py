@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+LOOKING = frozenset({"append", "read", "size", "sizes", "names", "close", "free", "total"})
 CHANGING = frozenset({"create", "write", "sync", "make_dir", "sync_dir", "rename", "remove", "reserve"})
 
 
@@ -18,7 +19,7 @@ class PowerCut(Exception):
 class Operation:
     """One call that reached the volume. `index` counts from 1 over all kinds.
 
-    Kinds: those of CHANGING, and "append" (an opening), "read", "size", "sizes", "names".
+    Kinds: those of CHANGING, and those of LOOKING ("append" is an opening; "free" and "total" have the path "").
     """
 
     index: int

@@ -14,7 +14,7 @@ class Medium(Protocol):
 
     def sync_file(self, path: str, inode: int) -> None: ...
 
-    def closed(self, inode: int) -> None: ...
+    def closed(self, path: str, inode: int) -> None: ...
 
 
 def error_at(number: int, path: str, text: str = "") -> OSError:
@@ -53,7 +53,7 @@ class VirtualFile:
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._volume.closed(self._inode)
+            self._volume.closed(self._path, self._inode)
 
     def _check(self) -> None:
         if self._closed:

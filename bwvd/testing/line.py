@@ -17,14 +17,22 @@ SEND_PATIENCE_S = 1.0
 class VirtualLine:
     """A serial line: a port that can be opened, the line itself, and what stands at its other end.
 
+    queue_bytes: so many wait until they are received, as in the kernel; what comes on top is lost, and counted.
+
     **Synchronization:** trio's thread.
     """
 
-    def __init__(self, name: str = "serial:virtual", *, present: bool = True) -> None:
+    def __init__(
+        self, name: str = "serial:virtual", *, present: bool = True, queue_bytes: int = 64 * RECEIVE_BYTES
+    ) -> None:
         self.name = name
         self.is_open = False
         self.opened = 0  # how often
         self.heard = bytearray()  # what the other end has taken
+        self.overrun = 0  # bytes that came while the queue was full
+        self._queue_bytes = queue_bytes
+        self._damage = 0.0
+        self._chance = random.Random(0)  # noqa: S311 - noise, not a secret
         self._present = present
         self._incoming = bytearray()
         self._stalled = False
@@ -89,7 +97,10 @@ class VirtualLine:
     def say(self, data: bytes) -> None:
         """Send bytes to us."""
         if self.is_open and self._present:
-            self._incoming += data
+            data = self._damaged(data)
+            room = self._queue_bytes - len(self._incoming)
+            self.overrun += max(len(data) - room, 0)
+            self._incoming += data[:room]
             self._ring()
 
     def noise(self, count: int, seed: int = 0) -> bytes:
@@ -97,6 +108,19 @@ class VirtualLine:
         data = random.Random(seed).randbytes(count)  # noqa: S311 - noise, not a secret
         self.say(data)
         return data
+
+    async def flood(self, for_s: float, bytes_per_s: int = 11_520, *, data: bytes | None = None, seed: int = 0) -> int:
+        """Send without a pause, random bytes or `data` over and over; returns how many. 115,200 baud by default."""
+        chance = random.Random(seed)  # noqa: S311 - noise, not a secret
+        sent = 0
+        until = trio.current_time() + for_s
+        while trio.current_time() < until:
+            count = max(bytes_per_s // 100, 1)
+            piece = chance.randbytes(count) if data is None else (data * (count // len(data) + 2))[sent % len(data) :]
+            self.say(piece[:count])
+            sent += count
+            await trio.sleep(count / bytes_per_s)
+        return sent
 
     async def hear(self) -> bytes:
         """What we have sent since the last time, at least one byte. Waits for it."""
@@ -120,6 +144,17 @@ class VirtualLine:
         """Take nothing any more, or again."""
         self._stalled = stalled
         self._ring()
+
+    def damage(self, share: float, seed: int = 0) -> None:
+        """From now on this share of the bytes that come to us have one bit wrong; 0 = the line is good again."""
+        self._damage = share
+        self._chance = random.Random(seed)  # noqa: S311 - noise, not a secret
+
+    def _damaged(self, data: bytes) -> bytes:
+        if not self._damage:
+            return data
+        chance = self._chance
+        return bytes(byte ^ (1 << chance.randrange(8)) if chance.random() < self._damage else byte for byte in data)
 
     def hang_up(self) -> None:
         """Gone: whoever has it open gets ControlLost."""

@@ -244,10 +244,12 @@ class VirtualVolume:
         self._leave()
 
     def free_bytes(self) -> int:
+        self._enter("free", "")
         return self._free() * BLOCK
 
     def total_bytes(self) -> int:
-        return UNLIMITED if self.capacity is None else self.capacity // BLOCK * BLOCK
+        self._enter("total", "")
+        return self._total()
 
     # --- files -------------------------------------------------------------------------------------------------------
 
@@ -274,9 +276,10 @@ class VirtualVolume:
         if fault is not None:
             raise error_at(fault.error, path)
 
-    def closed(self, inode: int) -> None:
+    def closed(self, path: str, inode: int) -> None:
         self._handles[inode] -= 1
         self._free_if_unused(inode)
+        self._enter("close", path)  # the descriptor is gone even where that is an error, as with close(2)
 
     def _opened(self, path: str, inode: int) -> VirtualFile:
         self._handles[inode] = self._handles.get(inode, 0) + 1
@@ -400,7 +403,10 @@ class VirtualVolume:
     # --- room --------------------------------------------------------------------------------------------------------
 
     def _free(self) -> int:
-        return max(0, self.total_bytes() // BLOCK - self._used)
+        return max(0, self._total() // BLOCK - self._used)
+
+    def _total(self) -> int:
+        return UNLIMITED if self.capacity is None else self.capacity // BLOCK * BLOCK
 
     def _take(self, inode: int, blocks: int) -> None:
         self._used += blocks - self._blocks.get(inode, 0)
