@@ -168,6 +168,17 @@ class TestRefusedKeyFiles:
         key.chmod(mode)
         self.refused(key, f"mode {mode:04o} lets others")
 
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can lend a key to a group")
+    def test_lent_to_a_group_by_root(self, tmp_path: Path) -> None:
+        """As the README installs it: root checks it before the daemon's user reads it."""
+        key = keygen(tmp_path)[0]
+        os.chown(key, 0, 65534)
+        key.chmod(0o640)
+        assert KeySigner.load(key)
+        for mode in (0o660, 0o644, 0o650):
+            key.chmod(mode)
+            self.refused(key, f"mode {mode:04o} lets others")
+
     def test_encrypted(self, tmp_path: Path) -> None:
         key = tmp_path / "key"
         ssh_keygen("-q", "-t", "ed25519", "-N", "secret", "-f", key)

@@ -252,8 +252,9 @@ def _read(path: Path, *, secret: bool) -> bytes:
         with open_regular(path, follow=True) as file:
             status = os.fstat(file.fileno())
             # A key that root owns and lends to the daemon's group for reading (0640) is safer than one that the daemon
-            # can write, so the group's read bit counts only when the key is our own.
-            forbidden = 0o077 if status.st_uid == os.geteuid() else 0o037
+            # can write. To the daemon it is somebody else's; root, who checks it, knows it by the group.
+            lent = status.st_uid != os.geteuid() or (status.st_uid == 0 and status.st_gid != 0)
+            forbidden = 0o037 if lent else 0o077
             if secret and status.st_mode & forbidden:
                 mode = stat.S_IMODE(status.st_mode)
                 raise KeyUnusable(f"{path}: mode {mode:04o} lets others at the key; chmod 600 it")
