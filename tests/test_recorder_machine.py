@@ -57,6 +57,15 @@ def test_a_hold_alone_never_stops() -> None:
     assert _state(machine) is State.RECORDING
 
 
+def test_a_late_press_is_no_answer_though_nobody_looked_at_the_clock() -> None:
+    """Invariant 11: the press's own time counts, also where the timer has not run yet."""
+    machine = Machine(TIMES)
+    _press(machine, 1)
+    _hold(machine, 10)  # asks at 13 s, until 18 s
+    assert _press(machine, 18.1) == "marker"
+    assert _state(machine) is State.RECORDING
+
+
 def test_the_movement_that_asks_does_not_answer() -> None:
     """Invariant 11: a bounce at the end of the hold is no confirmation."""
     machine = Machine(TIMES)

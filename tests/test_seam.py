@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -18,15 +19,18 @@ RATE = 15
 LOOP_S = 3
 
 
-@pytest.mark.parametrize("jitter_ns", [0, 5_000_000])
-async def test_presses_at_random_instants(jitter_ns: int, autojump_clock: trio.testing.MockClock) -> None:
-    """Invariants 3 and 4: from its first frame to its last a recording has every frame that the camera took.
+@pytest.mark.parametrize(("jitter_ns", "b_frames"), [(0, 0), (5_000_000, 0), (0, 2)])
+async def test_presses_at_random_instants(
+    jitter_ns: int, b_frames: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Invariants 3 and 4: from its first frame to its last a recording has every frame that the camera took, each when
+    it was taken.
 
     Its first is a key frame, between the loop's length and one GOP more before the press.
     """
     chance = random.Random(20261122 + jitter_ns)
     clock = VirtualClock()
-    camera = VirtualCamera(clock, rate=RATE, gop_frames=RATE, jitter_ns=jitter_ns, seed=7)
+    camera = VirtualCamera(clock, rate=RATE, gop_frames=RATE, b_frames=b_frames, jitter_ns=jitter_ns, seed=7)
     rig = Rig(
         config=configuration(loop={"seconds": LOOP_S}, recording={"post_roll_s": 0.5}), clock=clock, camera=camera
     )
@@ -40,7 +44,7 @@ async def test_presses_at_random_instants(jitter_ns: int, autojump_clock: trio.t
             await rig.stop()
             await rig.closed()
     recordings = rig.recordings()
-    assert len(recordings) == PRESSES // 2
+    assert [int(recording[-6:]) for recording in recordings] == list(range(1, PRESSES // 2 + 1))
     for recording in recordings:
         manifest = rig.manifest(recording)
         opening, close = manifest[0], manifest[-1]
@@ -48,8 +52,11 @@ async def test_presses_at_random_instants(jitter_ns: int, autojump_clock: trio.t
         assert isinstance(close, records.Close)
         assert close.reason == "stop"
         assert close.gaps == 0
-        pre_s = (opening.press.stamp.mono_ns - opening.origin_mono_ns) / NS
+        frames = rig.frames(recording)
+        pre_s = (opening.press.stamp.mono_ns - opening.origin_mono_ns) / NS - frames[0][1]
         assert LOOP_S <= pre_s <= LOOP_S + 1 + 2 * jitter_ns / NS
-        assert opening.pre_event.got_s == pytest.approx(pre_s)
-        numbers = [number for number, _ in rig.frames(recording)]
+        assert opening.pre_event.got_s == pytest.approx(pre_s, abs=1e-4)
+        numbers = [number for number, _ in frames]
         assert numbers == list(range(numbers[0], numbers[0] + close.frames))
+        for (_, earlier_s), (_, later_s) in itertools.pairwise(frames):
+            assert later_s - earlier_s == pytest.approx(1 / RATE, abs=2 * jitter_ns / NS + 1e-4)

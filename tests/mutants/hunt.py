@@ -18,7 +18,7 @@ from tests.mutants.mutant import Mutant
 from tests.source_tree import ROOT
 
 PARTS = ("bwvd", "tests", "systemd", "udev", "pyproject.toml", "README.md")
-LONGEST_S = 600.0  # a mutant that hangs has been noticed by whoever waits for the tests
+LONGEST_S = 300.0  # a mutant that hangs has been noticed by whoever waits for the tests
 
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 _TESTS_FAILED = 1  # pytest's exit code; others mean that it could not run them
