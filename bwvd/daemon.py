@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import trio
 
 from bwvd.capture.attend import Attendance
+from bwvd.capture.corrections import Corrections
 from bwvd.capture.source import AudioGate, MediaSource
 from bwvd.clock import Clock
 from bwvd.config import Config
@@ -83,6 +84,7 @@ class Daemon:
         self.started_ns = parts.clock.monotonic_ns()
         self.camera_up = trio.Event()  # the first frame has been delivered
         self.media_dropped = 0  # batches for which there was no room on trio's side
+        self.corrections = Corrections()
         self._state = state
         self._ending = trio.Event()
         self._end_reason = ""
@@ -248,6 +250,7 @@ class Daemon:
     def _take_media(self, event: MediaEvent) -> None:
         if isinstance(event, SourceUp) and event.device == "camera":
             self.camera_up.set()
+        self.corrections.take(event)
         try:
             self._send_media.send_nowait(event)
         except trio.WouldBlock:

@@ -54,6 +54,7 @@ def snapshot(daemon: Daemon) -> dict[str, Any]:
             "up": audio is not None,
             "muted": recorder.machine.muted,
             "pre_event": config.audio.pre_event,
+            **daemon.corrections.status(),
         },
         "storage": {
             **daemon.evidence.storage_status(),

@@ -19,8 +19,9 @@ from bwvd.messages import NS, MediaEvent, MediaGap, SourceUp, Track
 
 Out = Callable[[MediaEvent], None]
 
-TOLERANCE_NS = 20 * MS  # a packet is put where counting says, as long as its stamp is not further off
+TOLERANCE_NS = 15 * MS  # a packet is put where counting says, as long as its stamp is not further off
 LOST_NS = 100 * MS  # further on than drift explains: sound is missing
+CUT_NS = 250 * MS  # so much left out is more than drift, or the lead-in of a file that begins again
 
 _FRAME = 1024  # samples of an AAC frame whose duration nobody says
 
@@ -50,6 +51,8 @@ class CopiedSound:
         self._count = 0  # samples since then
         self._batches = Assembler()
         self._held: deque[_Held] = deque()
+        self._cut_ns = 0  # left out since the last packet that was kept
+        self._stretched = 0  # samples left open (+) or left out (-), as far as not told
         self._told = False
         self._track = Track(
             kind="audio",
@@ -110,17 +113,27 @@ class CopiedSound:
             self._begin_ns = expected_ns = arrival_ns if start_ns is None else start_ns
         elif start_ns is not None and abs(start_ns - expected_ns) > TOLERANCE_NS:
             if start_ns < expected_ns:
-                # The lead-in of a file that begins again, or a clock that was ahead: no hole comes of leaving it out.
+                # What comes from there on lies over what is there. It can't be made shorter, only left out.
+                self._cut_ns += samples * NS // self._rate
+                self._stretched -= samples
                 return None
-            if start_ns - expected_ns > LOST_NS:
+            hole_ns = start_ns - expected_ns
+            if hole_ns > LOST_NS:
                 out(MediaGap("audio", expected_ns, start_ns, "dropped_by_device", 0))
+            else:
+                self._stretched += hole_ns * self._rate // NS
             self._begin_ns, self._count, expected_ns = start_ns, 0, start_ns
+        if self._cut_ns > CUT_NS:
+            out(MediaGap("audio", expected_ns, expected_ns + self._cut_ns, "timestamps", 0))
+        self._cut_ns = 0
         self._count += samples
         return expected_ns
 
     def _flush(self, out: Out) -> None:
         if not self._batches.empty:
-            out(self._batches.take(self._track))
+            batch = self._batches.take(self._track)
+            batch.stretched, self._stretched = self._stretched, 0
+            out(batch)
 
 
 def _wipe(data: bytearray) -> None:

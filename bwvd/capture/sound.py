@@ -15,14 +15,17 @@ from bwvd.capture.assemble import Assembler
 from bwvd.capture.init import InitSegment
 from bwvd.capture.moment import Moment, to_ns
 from bwvd.capture.open import why
+from bwvd.capture.resample import SoftResampler
+from bwvd.capture.sound_clock import SoundClock
 from bwvd.capture.source import AUDIO_BATCH_NS, AudioGate, DeviceLost, SourceRefused
-from bwvd.capture.timeline import SoundClock, Stamps
+from bwvd.capture.timeline import Stamps
 from bwvd.config import Audio
 from bwvd.messages import NS, MediaEvent, MediaGap, SourceUp, Track
 
 Out = Callable[[MediaEvent], None]
 
 _ENCODER = "aac"
+SAMPLE_FORMAT = "fltp"
 _UNSIGNED = frozenset({"u8", "u8p"})
 
 HELD_NS = AUDIO_BATCH_NS  # of raw sound while the gate is closed: longer than a press needs to open it
@@ -42,7 +45,7 @@ class SoundEncoder:
             assert isinstance(stream, AudioStream)  # noqa: S101 - libav's own encoder, known to be one for sound
             context = stream.codec_context
             context.layout = "mono" if config.channels == 1 else "stereo"
-            context.format = "fltp"
+            context.format = SAMPLE_FORMAT
             context.bit_rate = config.bitrate
             context.time_base = stream.time_base = Fraction(1, config.rate)
             context.flags |= Flags.global_header
@@ -55,6 +58,8 @@ class SoundEncoder:
         self._frame = context.frame_size
         # What the encoder puts before the first sample; libav's `aac` always one frame.
         self._count = -self._frame
+        self._fed: deque[tuple[av.AudioFrame, int]] = deque()  # what may not have been encoded yet, and where it ends
+        self._fed_samples = 0
         self.track = Track(
             kind="audio",
             codec="aac",
@@ -67,8 +72,11 @@ class SoundEncoder:
         )
 
     def encode(self, frame: av.AudioFrame | None, begin_ns: int) -> list[tuple[av.Packet[Any], int, int]]:
-        """Packets with their time and duration in ns; None drains the encoder."""
+        """Packets with their time and duration in ns; None drains the encoder. The frame is overwritten later."""
         found = []
+        if frame is not None:
+            self._fed_samples += frame.samples
+            self._fed.append((frame, self._fed_samples))
         try:
             packets = self._stream.encode(frame)
         except (av.FFmpegError, ValueError) as error:
@@ -77,10 +85,17 @@ class SoundEncoder:
             at_ns = begin_ns + self._count * NS // self._rate
             self._count += self._frame
             found.append((packet, at_ns, begin_ns + self._count * NS // self._rate - at_ns))
+        self._wipe(self._count + self._frame)
         return found
 
     def close(self) -> None:
         self._segment.close()
+        self._wipe(self._fed_samples)
+
+    def _wipe(self, until: int) -> None:
+        """Overwrite raw sound: libav waits with what does not fill a frame of the encoder's."""
+        while self._fed and self._fed[0][1] <= until:
+            wipe_frame(self._fed.popleft()[0])
 
 
 class _Held(NamedTuple):
@@ -105,7 +120,8 @@ class EncodedSound:
         self._gate = gate
         self._encoder = SoundEncoder(config, source)
         self.track = self._encoder.track
-        self._used = False  # the encoder has been given sound
+        self._resampler: SoftResampler | None = None  # since the encoder has been given sound
+        self._stretched = 0  # samples, as far as told
         self._begin_ns = 0
         self._clock: SoundClock | None = None
         self._held: deque[_Held] = deque()
@@ -142,8 +158,13 @@ class EncodedSound:
 
     def finish(self, out: Out) -> None:
         """Deliver what is left."""
-        if self._used:
-            self._keep(None, out)
+        if self._resampler is not None:
+            try:
+                rest = self._resampler.finish()
+            except av.FFmpegError as error:
+                raise DeviceLost(f"{self._source}: the resampler failed: {why(error)}") from error
+            for frame in (*rest, None):
+                self._encode(frame, out)
         self._flush(out)
 
     def close(self) -> None:
@@ -154,7 +175,7 @@ class EncodedSound:
         self._encoder.close()
 
     def _close_gate(self, out: Out) -> None:
-        if self._used:
+        if self._resampler is not None:
             # What lies before the closing was allowed; the rest of the encoder's last frame is silence.
             self.finish(out)
             self._renew()
@@ -182,25 +203,32 @@ class EncodedSound:
             cause = "timestamps" if step.drop else "dropped_by_device"
             out(MediaGap("audio", before_ns, before_ns + step.lost_ns, cause, 0))
         if step.begin_ns is not None:
-            if self._used:
+            if self._resampler is not None:
                 self.finish(out)
                 self._renew()
             self._begin_ns = step.begin_ns
-        if step.silence:
-            self._keep(silence_like(frame, step.silence), out)
+        if step.silence and before_ns is not None:
+            self._keep(silence_like(frame, step.silence), before_ns, out)
         skip += step.drop
-        if skip or step.slew:
-            edited = edit(frame, skip, step.slew)
-            if edited is not None:
-                self._keep(edited, out)
-                wipe_frame(edited)
-        else:
-            self._keep(frame, out)
+        if not skip:
+            self._keep(frame, step.at_ns, out)
+        elif (rest := without_first(frame, skip)) is not None:
+            self._keep(rest, step.at_ns, out)
+            wipe_frame(rest)
 
-    def _keep(self, frame: av.AudioFrame | None, out: Out) -> None:
-        if frame is not None:
-            frame.pts = None  # counted by us; libav's resampler must not make up for what it takes for gaps
-            self._used = True
+    def _keep(self, frame: av.AudioFrame, at_ns: int, out: Out) -> None:
+        if self._resampler is None:
+            layout = "mono" if self._config.channels == 1 else "stereo"
+            self._resampler = SoftResampler(frame, self._config.rate, layout, SAMPLE_FORMAT)
+            self._stretched = 0
+        try:
+            resampled = self._resampler.take(frame, at_ns - self._begin_ns)
+        except (av.FFmpegError, ValueError) as error:
+            raise DeviceLost(f"{self._source}: the resampler failed: {why(error)}") from error
+        for part in resampled:
+            self._encode(part, out)
+
+    def _encode(self, frame: av.AudioFrame | None, out: Out) -> None:
         for packet, at_ns, duration_ns in self._encoder.encode(frame, self._begin_ns):
             # The lead-in of an encoder that begins anew never lies over the end of the one before it: that one has
             # kept back as much while the gate was open, and a hole that makes us begin anew is far longer.
@@ -210,14 +238,19 @@ class EncodedSound:
                     self._flush(out)
 
     def _flush(self, out: Out) -> None:
-        if not self._batches.empty:
-            out(self._batches.take(self.track))
+        if self._batches.empty:
+            return
+        batch = self._batches.take(self.track)
+        if self._resampler is not None:
+            stretched = self._resampler.stretched
+            batch.stretched, self._stretched = stretched - self._stretched, stretched
+        out(batch)
 
     def _renew(self) -> None:
         """A fresh encoder with the same parameters, and so the same track."""
         self._encoder.close()
         self._encoder = SoundEncoder(self._config, self._source)
-        self._used = False
+        self._resampler = None
 
 
 def _planes(frame: av.AudioFrame) -> tuple[int, int]:
@@ -244,32 +277,17 @@ def silence_like(frame: av.AudioFrame, samples: int) -> av.AudioFrame:
     return made
 
 
-def edit(frame: av.AudioFrame, skip: int, slew: int) -> av.AudioFrame | None:
-    """The frame without its first `skip` samples, and with |slew| samples doubled or left out, evenly spread.
-
-    None if nothing is left.
-    """
+def without_first(frame: av.AudioFrame, skip: int) -> av.AudioFrame | None:
+    """The frame without its first `skip` samples; None if nothing is left."""
     left = frame.samples - skip
-    if left <= 0 or left + slew <= 0:
+    if left <= 0:
         return None
     width, planes = _planes(frame)
-    made = _new_like(frame, left + slew)
+    made = _new_like(frame, left)
     for index in range(planes):
         source = memoryview(frame.planes[index])[skip * width : frame.samples * width]
-        target = bytearray()
-        at = 0
-        for number in range(1, abs(slew) + 1):
-            place = left * number // (abs(slew) + 1)
-            if slew > 0:
-                target += source[at * width : (place + 1) * width]
-                at = place
-            else:
-                target += source[at * width : place * width]
-                at = place + 1
-        target += source[at * width :]
-        room = made.planes[index].buffer_size
-        made.planes[index].update(bytes(target) + bytes(room - len(target)))
-        target[:] = bytes(len(target))
+        target = made.planes[index]
+        target.update(bytes(source) + bytes(target.buffer_size - len(source)))
     return made
 
 
