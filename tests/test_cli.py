@@ -447,7 +447,7 @@ def test_an_export_says_what_it_is(exported: Path, recorded: str) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", tags["creation_time"])
     assert DEVICE in tags["bwvd_device"]
     assert recorded in tags["title"]
-    assert {stream["codec_type"] for stream in document["streams"]} == {"video", "audio"}
+    assert {stream["codec_type"] for stream in document["streams"]} == {"video", "audio", "subtitle"}  # it is copied
 
 
 def test_an_export_keeps_sound_and_picture_together(exported: Path) -> None:
