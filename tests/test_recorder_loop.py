@@ -115,6 +115,33 @@ def test_a_hole_in_the_pre_event_part_is_the_reason_for_its_shortness() -> None:
     assert before.reason == "camera_gap"
 
 
+def test_the_last_picture_before_a_stall_does_not_keep_its_group() -> None:
+    """Invariants 2 and 3: its duration reaches over the stall, to the next group; what was seen before is as old as it
+    is, and a press says why it gets less."""
+    loop = Loop(3, 1 << 30)
+    old = gop(0, 20, FRAME_NS)
+    assert old.video is not None
+    last = old.video.samples[-1]
+    old.video.samples = (*old.video.samples[:-1], last._replace(duration_ns=11 * NS - last.dts_ns))
+    assert old.end_ns == 11 * NS
+    loop.append(old, 11 * NS)
+    loop.append(gop(11 * NS, 20, FRAME_NS), 12 * NS)
+    assert not any(old.video.data), "wiped"
+    before = loop.before(12 * NS)
+    assert before.got_ns == NS
+    assert before.reason == "camera_gap"
+
+
+def test_a_slow_camera_is_no_stall() -> None:
+    """Invariant 3: with a frame every two seconds, in groups of one, the last one counts for as long as it is shown."""
+    loop = Loop(10, 1 << 30)
+    for second in range(0, 40, 2):
+        loop.append(gop(second * NS, 1, 2 * NS), (second + 2) * NS)
+    before = loop.before(40 * NS)
+    assert before.got_ns == 10 * NS
+    assert before.reason == ""
+
+
 def test_clear_wipes_and_says_why_the_next_press_finds_nothing() -> None:
     loop = Loop(10, 1 << 30)
     one = gop(0)

@@ -15,6 +15,9 @@ from bwvd.messages import NS, Gop
 
 # Two GOPs whose edges lie this close are neighbours: less is rounding and jitter, more is a gap.
 NEIGHBOUR_NS = 50_000_000
+# The last picture of a GOP counts for so many times the GOP's mean interval: its duration reaches to the next picture,
+# over a stall of the camera too, and a picture is not younger because none came after it.
+LAST_INTERVALS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class Loop:
 
     def append(self, gop: Gop, now_ns: int) -> None:
         """Take the newest GOP, and let go of what is now too old or too much."""
-        if self._gops and gop.start_ns - self._gops[-1].end_ns > NEIGHBOUR_NS:
+        if self._gops and gop.start_ns - _seen_until_ns(self._gops[-1]) > NEIGHBOUR_NS:
             self.short_because = "camera_gap"
         self._gops.append(gop.hold())
         self.bytes += gop.size
@@ -100,7 +103,8 @@ class Loop:
         self.short_because = reason
 
     def _why_short(self, gops: tuple[Gop, ...]) -> str:
-        holes = any(later.start_ns - earlier.end_ns > NEIGHBOUR_NS for earlier, later in itertools.pairwise(gops))
+        pairs = itertools.pairwise(gops)
+        holes = any(later.start_ns - _seen_until_ns(earlier) > NEIGHBOUR_NS for earlier, later in pairs)
         return "camera_gap" if holes else self.short_because
 
     def _leaves_ns(self) -> int:
@@ -108,14 +112,24 @@ class Loop:
 
         Its end is taken from its neighbour's start where there is one: their jitter must not make the next press short.
         """
-        end_ns = self._gops[1].start_ns if self._has_neighbour() else self._gops[0].end_ns
+        end_ns = self._gops[1].start_ns if self._has_neighbour() else _seen_until_ns(self._gops[0])
         return end_ns + self.seconds_ns
 
     def _has_neighbour(self) -> bool:
         """Whether the second GOP goes on where the oldest ends."""
-        return len(self._gops) > 1 and abs(self._gops[1].start_ns - self._gops[0].end_ns) <= NEIGHBOUR_NS
+        return len(self._gops) > 1 and abs(self._gops[1].start_ns - _seen_until_ns(self._gops[0])) <= NEIGHBOUR_NS
 
     def _drop(self) -> None:
         gop = self._gops.popleft()
         self.bytes -= gop.size
         gop.release()
+
+
+def _seen_until_ns(gop: Gop) -> int:
+    """The end of what was seen in a GOP, without a stall of the camera behind it."""
+    batch = gop.batches[0]
+    first, last = batch.samples[0], batch.samples[-1]
+    if len(batch.samples) == 1:
+        return gop.end_ns
+    mean_ns = (last.dts_ns - first.dts_ns) // (len(batch.samples) - 1)
+    return gop.end_ns - max(0, last.duration_ns - LAST_INTERVALS * mean_ns)
