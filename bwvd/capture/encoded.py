@@ -109,9 +109,10 @@ class EncodedVideo:
 
     def _is_left_out_whole(self, packet: av.Packet[VideoStream], now_ns: int) -> bool:
         """Whether not even decoding is worth it: a picture of its own (MJPEG, raw) that would be too late anyway."""
-        if self._last_ns is None or not packet.size or not packet.stream.codec_context.codec.intra_only:
+        if self._last_ns is None or not packet.size:
             return False
-        return self._serving.pace.leaves_out(now_ns - self._last_ns - self._times.step_ns)
+        late_ns = now_ns - self._last_ns - self._times.step_ns
+        return self._serving.pace.leaves_out(late_ns) and packet.stream.codec_context.codec.intra_only
 
     def _leave_out(self, at_ns: int, out: Out) -> None:
         self._losses.lost(at_ns, at_ns + self._times.step_ns, "encoder_slow", 1)

@@ -27,6 +27,7 @@ class Cadence:
 
     def __init__(self, step_ns: int) -> None:
         """step_ns: the nominal interval."""
+        self._nominal_ns = step_ns
         self._usual: deque[int] = deque([step_ns] * 3, self.REMEMBERED)
         self._last_ns: int | None = None
         self._suspect: tuple[int, int, int] | None = None  # from, to, frames
@@ -43,13 +44,13 @@ class Cadence:
     def note(self, at_ns: int, *, slow: bool = False) -> tuple[int, int, int] | None:
         """Take the next frame's time; returns a hole that lies behind: its ends, and how many frames are missing.
 
-        slow: it is we who don't keep up. Then every long interval is a hole, however many there are in a row: the
-        driver has no room for what we have not taken yet.
+        slow: it is we who don't keep up. Then every long interval is a hole, however many there are in a row, and long
+        is what the nominal one is not: the driver has no room for what we have not taken yet.
         """
         last, self._last_ns = self._last_ns, at_ns
         if last is None:
             return None
-        interval, usual = at_ns - last, self.step_ns
+        interval, usual = at_ns - last, min(self.step_ns, self._nominal_ns) if slow else self.step_ns
         suspect, self._suspect = self._suspect, None
         if interval >= STALL_NS or (slow and interval > self.LONG * usual):
             # Told at once; a suspicion before it can't be judged any more and lies within a step of it.
@@ -74,14 +75,16 @@ class Losses:
 
     LATE_STEPS = 3  # a frame that waited for so many others in the driver's queue: it is we who are slow
 
-    def __init__(self, step_ns: int, live: bool) -> None:
-        """live: a camera, whose beat is watched. A file may have holes of its own."""
+    def __init__(self, step_ns: int, live: bool, *, queues: bool = False) -> None:
+        """live: a camera, whose beat is watched. A file may have holes of its own. queues: its driver has a queue of a
+        few frames, and drops what does not fit."""
         self._cadence = Cadence(step_ns) if live else None
+        self._queues = queues
         self._found: list[tuple[int, int, str, int]] = []  # from, to, cause, frames
         self._end_ns: int | None = None
 
     def frame(self, placed: Placed, arrival_ns: int, *, slow: bool = False) -> None:
-        """A frame is there. slow: what is done with them takes longer than the camera takes for the next."""
+        """A frame is there. slow: what is done with each takes longer than the camera takes for the next."""
         if placed.doubt and self._end_ns is not None:
             self._add(self._end_ns, placed.dts_ns, "timestamps", 0)
         self._end_ns = placed.dts_ns
@@ -90,12 +93,13 @@ class Losses:
         if placed.doubt:
             self._cadence.interrupt()
             return
-        hole = self._cadence.note(placed.dts_ns, slow=slow)
+        late = arrival_ns - placed.dts_ns > self.LATE_STEPS * self._cadence.step_ns
+        hole = self._cadence.note(placed.dts_ns, slow=slow and late and self._queues)
         if hole is not None:
             from_ns, to_ns, frames = hole
             if to_ns - from_ns >= STALL_NS // 2:
                 cause = "stalled"
-            elif slow or arrival_ns - placed.dts_ns > self.LATE_STEPS * self._cadence.step_ns:
+            elif slow or late:
                 cause = "encoder_slow"
             else:
                 cause = "dropped_by_device"

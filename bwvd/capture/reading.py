@@ -150,7 +150,7 @@ class Reading:
         rate = nominal_rate(stream.average_rate, stream.base_rate, config.video.rate)
         live = not self._address.played
         times = FrameTimes(self._stamps, int(NS / rate), live)
-        losses = Losses(int(NS / rate), live)
+        losses = Losses(int(NS / rate), live, queues=self._address.scheme == "v4l2")
         # What a server kept from before we asked may have been delivered before the connection was lost.
         not_before_ns = self._asked_ns if self._address.scheme == "rtsp" else 0
         if config.video.encoder == "copy":

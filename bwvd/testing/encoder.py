@@ -48,12 +48,16 @@ class FaultyEncoder:
         rate: Fraction,
         source: str,
         begin_ns: int,
+        *,
+        preset: str = "",
     ) -> None:
+        """preset: what it works with and says that it works with; "" = it has none to speak of."""
         if faults.refuses:
             raise SourceRefused(f"video.encoder: {name} at {width}x{height}: Device or resource busy")
         self._faults = faults
         self._name = name
-        settings = msgspec.structs.replace(config, preset=PRESET)
+        self._preset = preset
+        settings = msgspec.structs.replace(config, preset=preset or PRESET)
         self._real = VideoEncoder(SOFTWARE, settings, width, height, rate, source, begin_ns)
         self._track: Track | None = None
         self._inside: deque[tuple[av.VideoFrame, int, bool]] = deque()  # with the time, and whether it is to be dropped
@@ -63,7 +67,7 @@ class FaultyEncoder:
     @property
     def track(self) -> Track | None:
         if self._track is None and self._real.track is not None:
-            self._track = replace(self._real.track, encoder=self._name, preset="")
+            self._track = replace(self._real.track, encoder=self._name, preset=self._preset)
         return self._track
 
     @property
