@@ -183,6 +183,22 @@ def test_a_file_that_begins_again_goes_on_without_a_jump() -> None:
     assert found == [START + number * STEP for number in range(360)]
 
 
+@pytest.mark.parametrize("asleep_s", [3, 10, 11, 3_600])
+def test_what_is_played_goes_on_in_time_after_nothing_ran_for_a_while(asleep_s: int) -> None:
+    """Invariants 2 and 9: a process that was stopped, a board that slept. Its frames must not stay behind the clock for
+    ever: the loop would take each for too old."""
+    playback = Playback(START)
+    times = FrameTimes(playback, STEP, live=False)
+    for number in range(100):
+        late = asleep_s * NS if number >= 50 else 0
+        due = playback.due(number * STEP)
+        arrival = START + number * STEP + late
+        if arrival - due > 2 * NS:  # as who reads a played source skips ahead
+            playback.late(arrival - due)
+        placed = times.place(number * STEP, number * STEP, arrival, 0)
+        assert placed == (arrival, arrival, False)
+
+
 @given(st.integers(-100, 100).map(lambda hours: hours * HOUR).filter(bool))
 def test_a_jump_in_a_files_stamps_is_neither_waited_for_nor_shown(jump: int) -> None:
     playback = Playback(START)

@@ -204,7 +204,8 @@ class FrameTimes:
             guess = beat + off // 16 if abs(off) < 4 * self.step_ns else arrival_ns
             return max(guess, last + LEAST_STEP_NS), True
         dts = found_ns + self._shift_ns
-        if not self._live and not -LONGEST_BACK_NS <= dts - last <= LONGEST_HOLE_NS:
+        # A jump that ends where the clock stands is no fault of the stamps: nothing ran for so long.
+        if not self._live and not (-LONGEST_BACK_NS <= dts - last <= LONGEST_HOLE_NS or last < dts <= arrival_ns):
             self._shift_ns += last + self.step_ns - dts
             return last + self.step_ns, True
         if dts - last < LEAST_STEP_NS:
