@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from bwvd.capture.address import AUDIO_SCHEMES, VIDEO_SCHEMES, parse_address
-from bwvd.capture.source import SourceRefused
+from bwvd.capture.address import AUDIO_SCHEMES, VIDEO_SCHEMES, Address, parse_address
+from bwvd.capture.source import DeviceLost, SourceRefused
 from bwvd.config import Config
 from bwvd.evidence.admission import StorageInUse, StorageRefused, open_storage
 from bwvd.evidence.errors import EvidenceError
@@ -120,6 +120,8 @@ def _sources(config: Config) -> Iterator[Finding]:
         problem = ""
         if address.scheme in ("v4l2", "file"):
             problem = _access(address.target, os.R_OK | (os.W_OK if address.scheme == "v4l2" else 0))
+        if address.scheme == "alsa":
+            problem = _sound_problem(address, config)
         yield Finding(area, not problem, f"{key}: {address.text}" + (f": {problem}" if problem else ""))
 
 
@@ -145,6 +147,19 @@ def _access(path: str, mode: int) -> str:
     if not Path(path).exists():
         return "no such device or file"
     return "" if os.access(path, mode) else "no permission"
+
+
+def _sound_problem(address: Address, config: Config) -> str:
+    """Why a sound card can't be opened, "" if it can: only libasound knows what its names stand for."""
+    from bwvd.capture.alsa import in_use
+    from bwvd.capture.open import open_input
+
+    try:
+        open_input(address, config).close()
+    except DeviceLost as error:
+        # libav says "Input/output error" of a card that somebody has opened, which may be the daemon
+        return "" if in_use() else str(error).removeprefix(f"{address.text}: ")
+    return ""
 
 
 def _line_problem(chip: str, line: int | str) -> str:

@@ -16,9 +16,13 @@ import av
 import pytest
 
 from bwvd.capture.address import AUDIO_SCHEMES, VIDEO_SCHEMES, parse_address
+from bwvd.capture.alsa import CONFIGURATION, in_use
 from bwvd.capture.open import open_input
 from bwvd.capture.source import DeviceLost, SourceRefused
-from bwvd.config import Audio, Config, Video
+from bwvd.check import check_all
+from bwvd.config import Audio, Config, Keys, Video
+
+WITHOUT_ALSA_VARIABLES = {name: value for name, value in os.environ.items() if not name.startswith("ALSA_")}
 
 
 @dataclass
@@ -130,3 +134,37 @@ def test_a_sound_card_is_opened_and_its_unix_time_understood(tmp_path: Path) -> 
     environment = {**os.environ, "ALSA_CONFIG_PATH": str(config)}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.skipif(not Path(CONFIGURATION).exists(), reason=f"no {CONFIGURATION}, where libasound's own devices are")
+def test_the_systems_own_sound_devices_are_found() -> None:
+    """The copy of libasound in PyAV's wheels looks for them where it was built, and knows none."""
+    script = textwrap.dedent(
+        """
+        from bwvd.capture.address import AUDIO_SCHEMES, parse_address
+        from bwvd.capture.open import open_input
+        from bwvd.config import Config
+
+        open_input(parse_address("alsa:null", "audio.source", AUDIO_SCHEMES), Config()).close()
+        """
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=WITHOUT_ALSA_VARIABLES, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_whether_a_sound_card_is_held(tmp_path: Path) -> None:
+    status = tmp_path / "card0/pcm1c/sub0/status"
+    status.parent.mkdir(parents=True)
+    status.write_text("closed\n")
+    assert not in_use(tmp_path)
+    status.write_text("state: RUNNING\nowner_pid   : 440\n")
+    assert in_use(tmp_path)
+
+
+def test_checking_opens_the_sound_card() -> None:
+    config = Config(audio=Audio(source="alsa:nosuchcard"), keys=Keys(signing="/nonexistent"))
+    (found,) = [finding for finding in check_all(config) if finding.area == "microphone"]
+    assert found.ok == in_use()  # what is not there can't be told from what somebody holds
+    assert found.text.startswith("audio.source: alsa:nosuchcard")

@@ -1,10 +1,15 @@
-"""Keeps libasound from printing: it writes a line to stderr each time a device is looked for and not there."""
+"""libasound as libav brings it along: told where the system's configuration is, and kept from printing."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 from functools import cache
 from pathlib import Path
+
+# Where Linux distributions have it. A copy of libasound that was built elsewhere looks where it was built: in PyAV's
+# wheels that is a folder below /tmp, in which there is none, or one that anybody may have put there.
+CONFIGURATION = "/usr/share/alsa/alsa.conf"
 
 # void (*)(const char *file, int line, const char *function, int err, const char *fmt, ...)
 _HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p)
@@ -17,9 +22,29 @@ def _say_nothing(file: bytes, line: int, function: bytes, error: int, text: byte
 _SILENCE = _HANDLER(_say_nothing)  # kept for as long as libasound may call it
 
 
+def find_configuration() -> None:
+    """Let libasound read the system's configuration, unless the environment names another; before it is first used.
+
+    Without one it knows no device, not even `hw`.
+    """
+    os.environ.setdefault("ALSA_CONFIG_PATH", CONFIGURATION)
+
+
+def in_use(asound: Path = Path("/proc/asound")) -> bool:
+    """Whether some program holds a device that records."""
+    for status in asound.glob("card*/pcm*c/sub*/status"):
+        try:
+            if not status.read_text().startswith("closed"):
+                return True
+        except OSError:  # pulled in this moment
+            continue
+    return False
+
+
 @cache
 def quiet_alsa() -> bool:
-    """Switch libasound's own messages off for this process; False where it is not loaded, or is another.
+    """Switch libasound's own messages off for this process: it writes a line to stderr for each device that is not
+    there; False where it is not loaded, or is another.
 
     libav has brought it along: the copy that is mapped is the one that would print.
     """

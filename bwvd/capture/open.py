@@ -10,7 +10,7 @@ import av
 from av.container import InputContainer
 
 from bwvd.capture.address import Address
-from bwvd.capture.alsa import quiet_alsa
+from bwvd.capture.alsa import find_configuration, quiet_alsa
 from bwvd.capture.source import DeviceLost, SourceRefused
 from bwvd.config import Config
 
@@ -116,6 +116,7 @@ def _open_stream(address: Address) -> InputContainer:
 
 
 def _open_sound_card(address: Address, config: Config) -> InputContainer:
+    find_configuration()
     quiet_alsa()
     first: BaseException | None = None
     for rate, channels in dict.fromkeys([(config.audio.rate, config.audio.channels), *ALSA_FALLBACKS]):
