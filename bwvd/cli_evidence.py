@@ -92,7 +92,8 @@ def verify(
 @click.command()
 @config_option
 @click.argument("rec")
-@click.option("-o", "--output", required=True, metavar="FILE", help="The MP4 to write; must not exist.")
+@click.option("-o", "--output", metavar="FILE", help="The MP4 to write; must not exist.")
+@click.option("--sheet", metavar="FILE.png", help="A contact sheet to write, with or without an MP4.")
 @click.option(
     "--identity", "identities", multiple=True, metavar="FILE", help="age identity or SSH key to decrypt with."
 )
@@ -105,7 +106,8 @@ def verify(
 def export(
     config_path: str,
     rec: str,
-    output: str,
+    output: str | None,
+    sheet: str | None,
     identities: tuple[str, ...],
     signers: str | None,
     from_s: float | None,
@@ -114,14 +116,17 @@ def export(
     no_captions: bool,
     force: bool,
 ) -> None:
-    """Write one recording as one MP4, without re-encoding."""
+    """Write one recording as one MP4, without re-encoding, or as a contact sheet."""
     from bwvd import desk
 
+    if not (output or sheet):
+        raise click.UsageError("give -o FILE.mp4, or --sheet FILE.png, or both")
     folder = _find(_config_or_default(config_path), rec)
     code = desk.export(
         folder,
         output,
         list(identities),
+        sheet=sheet,
         signers=signers,
         from_s=from_s,
         to_s=to_s,

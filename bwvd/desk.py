@@ -71,9 +71,10 @@ def _print_report(report: Report) -> None:
 
 def export(
     folder: Path,
-    output: str,
+    output: str | None,
     identities: Sequence[str],
     *,
+    sheet: str | None,
     signers: str | None,
     from_s: float | None,
     to_s: float | None,
@@ -81,30 +82,54 @@ def export(
     captions: bool,
     force: bool,
 ) -> int:
-    """`bwvd export`: one MP4, and with `proof` the untouched recording and all that proves it; the exit code."""
+    """`bwvd export`: one MP4, a contact sheet, or both; with `proof` the untouched recording and all that proves it.
+
+    Returns the exit code.
+    """
     try:
         allowed = AllowedSigners.load(signers) if signers else None
         keys = load_identities(identities)
     except EvidenceError as error:
         warn(str(error))
         return USAGE
+    report = None  # of the verification, which is made once
     try:
-        with _progress(2 * _size([str(folder)]), "export") as progress:
-            done = export_mp4(
-                folder,
-                output,
-                keys,
-                from_s=from_s,
-                to_s=to_s,
-                signers=allowed,
-                captions=captions,
-                force=force,
-                progress=progress,
-            )
-        for note in done.notes:
-            warn(note)
-        for file in done.files:
-            click.echo(f"{file.path}: {file.frames} frames, {file.from_s:.3f} s to {file.to_s:.3f} s")
+        if output:
+            with _progress(2 * _size([str(folder)]), "export") as progress:
+                done = export_mp4(
+                    folder,
+                    output,
+                    keys,
+                    from_s=from_s,
+                    to_s=to_s,
+                    signers=allowed,
+                    captions=captions,
+                    force=force,
+                    progress=progress,
+                )
+            report = done.report
+            for note in done.notes:
+                warn(note)
+            for file in done.files:
+                click.echo(f"{file.path}: {file.frames} frames, {file.from_s:.3f} s to {file.to_s:.3f} s")
+        if sheet:
+            from bwvd.evidence.sheet import export_sheet  # here: only for this
+
+            with _progress(_size([str(folder)]), "sheet", quiet=report is not None) as progress:
+                made = export_sheet(
+                    folder,
+                    sheet,
+                    keys,
+                    from_s=from_s,
+                    to_s=to_s,
+                    signers=allowed,
+                    force=force,
+                    report=report,
+                    progress=progress,
+                )
+            for note in made.notes:
+                warn(note)
+            click.echo(f"{made.path}: {made.pictures} pictures")
         if proof:
             export_proof(folder, proof, signers=allowed, signers_file=signers, force=force)
             click.echo(proof)
@@ -112,7 +137,7 @@ def export(
         warn(str(error))
         return NO
     except OSError as error:
-        warn(f"{error.filename or output}: {error.strerror or error}")
+        warn(f"{error.filename or output or sheet}: {error.strerror or error}")
         return NO
     return GOOD
 
