@@ -205,7 +205,8 @@ async def _power(config: Config, daemon: Daemon, *, task_status: trio.TaskStatus
     def level(level: Level, power: PowerReading) -> None:
         if level is Level.CRITICAL:
             daemon.hub.fault("power", f"battery at {power.percent} %: closing in order")
-            daemon.recorder.end_recording("battery")
+            # The end closes the recording: it waits for what the camera holds of the last group of pictures.
+            daemon.recorder.end_reason = "battery"
             daemon.shut_down("battery")
 
     with daemon.ledger.pulse("power") as pulse:

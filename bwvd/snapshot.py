@@ -20,9 +20,10 @@ def snapshot(daemon: Daemon) -> dict[str, Any]:
     recording = None
     if current is not None:
         since_ns = current.first_ns or now_ns
-        mine = written.recording == current.recording
+        mine = current.recording in (written.recording, written.began)
         recording = {
-            "id": current.recording,
+            # After a storage error it goes on under another id, which is where it is to be looked for.
+            "id": (written.recording or current.recording) if mine else current.recording,
             "seconds": round((now_ns - since_ns) / NS, 3),
             "segments": written.segments if mine else 0,
             "committed_s": round(written.committed_s, 3) if mine else 0.0,

@@ -221,3 +221,18 @@ def test_reordered_frames_keep_their_distance_between_decoding_and_presentation(
         dts = START + number * STEP
         placed = times.place(dts + later * STEP, dts, dts + NS, 0, reorder=True)
         assert placed == (dts + later * STEP, dts, False)
+
+
+@pytest.mark.parametrize("delay", [0, 5 * MS, 60 * MS])
+def test_stamps_that_stand_still_press_no_frames_together(delay: int) -> None:
+    """Invariant 4: for four seconds a driver repeats one stamp, which stays plausible; the frames keep their places."""
+    times = FrameTimes(KernelStamps(), STEP, live=True)
+    last = None
+    for number in range(300):
+        taken = START + number * STEP
+        stuck = 100 < number <= 220
+        placed = times.place(START + 100 * STEP if stuck else taken, None, taken + delay, UNIX)
+        assert placed.doubt or not stuck
+        assert abs(placed.dts_ns - taken) <= delay + MS
+        assert last is None or placed.dts_ns - last <= 3 * STEP
+        last = placed.dts_ns

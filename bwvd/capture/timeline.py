@@ -175,6 +175,7 @@ class FrameTimes:
         self._stamps = stamps
         self._live = live
         self._last_ns: int | None = None
+        self._found_ns: int | None = None  # what the last stamp said
         self._shift_ns = 0  # what a new beginning of the stamps has been moved by
         self.step_ns = step_ns
 
@@ -183,6 +184,10 @@ class FrameTimes:
     ) -> Placed:
         """Place one frame. reorder: presentation times may lie after decode times (copied streams)."""
         found_ns = self._stamps.monotonic(dts_ns if dts_ns is not None else pts_ns, arrival_ns, unix_ns)
+        if self._live and found_ns is not None and found_ns == self._found_ns:
+            found_ns = None  # a clock that stands still says nothing, and its frames must not be pressed together
+        else:
+            self._found_ns = found_ns
         dts, doubt = self._decode_time(found_ns, arrival_ns)
         self._last_ns = dts
         pts = dts

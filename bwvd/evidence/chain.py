@@ -53,8 +53,11 @@ class Chain:
         if record.n != self.n:
             raise ValueError(f"record {record.n} where the chain stands at {self.n}")
         line = msgspec.json.encode(record) + b"\n"
+        # Nothing has happened until there is a signature: whoever goes on after an error goes on from here.
+        signed = self._sha512.copy()
+        signed.update(line)
+        blob = self._signer.sign(signed.digest(), self._namespace)
         self._absorb(line)
-        blob = self._signer.sign(self._sha512.digest(), self._namespace)
         signature = b'{"sig":"' + base64.b64encode(blob) + b'"}\n'
         self._absorb(signature)
         self.n += 1

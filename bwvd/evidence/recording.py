@@ -125,6 +125,11 @@ class RecordingFolder:
         self._epochs = 1
         reading = self._clock.read()
         origin = stamp_at(self._origin_ns, reading)
+        got_ns, short_because = opening.got_ns, opening.short_because
+        there_ns = max(0, opening.press_ns - first.start_ns) if first else 0
+        if there_ns < got_ns:
+            # The recorder had more, and the backlog of a flash that stalls had no room for it.
+            got_ns, short_because = there_ns, "backlog_full"
         record = records.Open(
             n=0,
             format=records.FORMAT,
@@ -141,8 +146,8 @@ class RecordingFolder:
             ),
             pre_event=records.PreEvent(
                 asked_s=opening.asked_ns / NS,
-                got_s=opening.got_ns / NS,
-                reason=opening.short_because,
+                got_s=got_ns / NS,
+                reason=short_because,
                 audio=opening.pre_event_audio,
             ),
             origin_mono_ns=self._origin_ns,

@@ -65,7 +65,9 @@ class PreEvent(msgspec.Struct, frozen=True, kw_only=True):
 
     asked_s: float
     got_s: float
-    reason: str = ""  # "" | "started" | "asleep" | "memory" | "camera_gap" | "late_press" | "continued"
+    reason: str = (
+        ""  # "" | "started" | "asleep" | "memory" | "camera_gap" | "late_press" | "backlog_full" | "continued"
+    )
     audio: bool = False
 
 

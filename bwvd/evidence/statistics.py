@@ -11,6 +11,7 @@ class WriterStatistics:
     """Counts since the start; all for the status and the bench."""
 
     recording: str | None = None
+    began: str = ""  # the recording that the press began; `recording` may go on from it after a storage error
     segments: int = 0  # of the recording in progress
     committed_s: float = 0.0  # of the recording in progress: media that survives a power cut
     commits: int = 0

@@ -115,7 +115,6 @@ class Writer:
         self._segment_ns = round(device.segment_s * NS)
         self._failing = False
         self._unused: list[OpenRecording] = []  # numbers given to recordings that never reached the flash
-        self._ending = False
         self._idle = True
 
     @property
@@ -150,7 +149,6 @@ class Writer:
                         break
                 await self._commit_if_due()
                 self._idle = True
-        self._ending = True
         await self._close("shutdown")
         await self._mend()
 
@@ -162,10 +160,10 @@ class Writer:
                 await self._close("crash")  # the recorder closes before it opens; if not, nothing must be mixed
                 self._opening = message
                 self._continues = ""
+                self.statistics.began = message.recording
             case Gop():
                 await self._add(message)
             case CloseRecording():
-                self._ending = self._ending or message.reason == "shutdown"
                 await self._close(message.reason)
             case GapSeen():
                 # What lies on either side of a gap is in different segments, so that a player can be told.
@@ -228,7 +226,8 @@ class Writer:
                     return
                 attempt += 1
                 await self._break_off(error, attempt)
-                if self._ending and attempt >= ATTEMPTS_AT_THE_END:
+                ending = self._backlog.receive.statistics().open_send_channels == 0  # whatever still waits
+                if ending and attempt >= ATTEMPTS_AT_THE_END:
                     self._give_up("storage_error")
                     return
                 continue
@@ -347,9 +346,11 @@ class Writer:
 
     def _leave(self) -> None:
         """No recording is in progress."""
-        self.statistics.recording = None
-        self.statistics.segments = 0
-        self.statistics.committed_s = 0.0
+        self.statistics.began = ""
+        self._begin_counting(None)
+
+    def _begin_counting(self, recording: str | None) -> None:
+        self.statistics.recording, self.statistics.segments, self.statistics.committed_s = recording, 0, 0.0
 
     # --- when the storage says no ------------------------------------------------------------------------------------
 
@@ -414,7 +415,7 @@ class Writer:
             serial, recording = self._naming.take(self._clock.monotonic_ns())
             self._opening = continuation(folder.opening, serial, recording)
             self._continues = folder.recording
-            self.statistics.recording = recording
+            self._begin_counting(recording)  # what was acknowledged of the other stays so; of this one nothing is yet
         await trio.sleep(RETRY_S[min(attempt, len(RETRY_S)) - 1])
 
     async def _mend(self) -> None:

@@ -44,15 +44,21 @@ class Inbox:
         if self._gops and self._bytes + gop.size > self.max_bytes:
             self._dropped += 1
             return False
+        if not self.put(gop):
+            return False
+        gop.hold()
         self._bytes += gop.size
         self._gops += 1
         self._peak = max(self._peak, self._bytes)
-        self._send.send_nowait(gop.hold())
         return True
 
-    def put(self, message: WriterMessage) -> None:
-        """Queue anything that is not media."""
-        self._send.send_nowait(message)
+    def put(self, message: WriterMessage) -> bool:
+        """Queue anything that is not media. False where the writer has failed: its error is on its way to everybody."""
+        try:
+            self._send.send_nowait(message)
+        except trio.BrokenResourceError:
+            return False
+        return True
 
     def done(self, gop: Gop) -> None:
         """The writer is through with a GOP that it received: committed, or given up with a gap record."""

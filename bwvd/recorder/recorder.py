@@ -85,12 +85,12 @@ class Recorder:
         self.loop = loop
         self.current: Progress | None = None
         self.officer = ""
+        self.end_reason = "shutdown"  # what a recording that still runs when the daemon ends in order is closed for
         self.pulse = Pulse("recorder")
-        self._power: PowerRead | None = None  # the last reading
         self.video: Track | None = None  # of the camera, while it delivers
         self.audio: Track | None = None  # of the microphone, while it delivers
-        self.frames = 0
-        self.frames_lost = 0
+        self._power: PowerRead | None = None  # the last reading
+        self.frames = self.frames_lost = 0
         self._inbox = inbox
         self._devices = devices
         self._naming = naming
@@ -128,7 +128,7 @@ class Recorder:
                     async for event in media:
                         self._on_media(event)
                         self._stir()
-                reason = "shutdown"
+                reason = self.end_reason
                 nursery.cancel_scope.cancel()
         finally:
             self._end(reason)
