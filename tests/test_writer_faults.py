@@ -168,3 +168,29 @@ async def test_a_gap_at_the_very_end_is_named_too(autojump_clock: trio.testing.M
     (recording,) = rig.recordings()
     gaps = [record for record in rig.manifest(recording) if isinstance(record, records.Gap)]
     assert sum(gap.frames for gap in gaps) == lost > 0
+
+
+@pytest.mark.parametrize("waited_s", [1, 12, 60])
+async def test_a_dead_storage_does_not_keep_the_daemon_from_ending(
+    waited_s: float, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Invariants 6 and 12: it is tried a few times more and then given up; what was acknowledged is found at the next
+    start. Without an end the service manager would kill it, and whoever waits for the device would wait."""
+    volume = VirtualVolume()
+    rig = _rig(volume)
+    async with rig.running() as daemon:
+        await trio.sleep(5)
+        await rig.press()
+        await trio.sleep(5)
+        volume.read_only_from(1)
+        await trio.sleep(waited_s)
+        assert "storage" in daemon.hub.faults
+        acknowledged = [record for record in rig.signed(rig.recordings()[0]) if isinstance(record, records.Segment)]
+        asked_s = trio.current_time()
+    assert trio.current_time() - asked_s < 30
+    volume.heal()
+    async with Rig(config=rig.config, clock=rig.clock, volume=volume).running():
+        await trio.sleep(1)
+    manifest = rig.signed(rig.recordings()[0])
+    assert isinstance(manifest[-1], records.Recovered)
+    assert manifest[-1].segments >= len(acknowledged) >= 5
