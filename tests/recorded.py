@@ -46,7 +46,7 @@ class Hole:
     before: Frame
     after: Frame
     missing: int  # frames by their times, at least 1; 0 = doubled or out of order
-    named: Gap | None  # the gap record that tells of it
+    named: Gap | None  # the gap record that tells of it, the longest if several do together
 
     def __str__(self) -> str:
         named = f"named {self.named.cause!r}" if self.named else "not named"
@@ -86,14 +86,20 @@ class Recorded:
             follows = after.number == (before.number + 1) % cycle
             if follows and abs(passed_ns - step_ns) < step_ns / 2:
                 continue
-            named = next((gap for gap in self.gaps if _covers(gap, before, after, step_ns)), None)
-            found.append(Hole(before, after, max(0, round(passed_ns / step_ns) - 1), named))
+            missing = max(0, round(passed_ns / step_ns) - 1)
+            found.append(Hole(before, after, missing, self._named(before.at_ns, after.at_ns, 2 * step_ns)))
         return found
 
-
-def _covers(gap: Gap, before: Frame, after: Frame, step_ns: float) -> bool:
-    reaches = gap.from_ns <= before.at_ns + 2 * step_ns and gap.to_ns >= after.at_ns - 2 * step_ns
-    return gap.track != "audio" and reaches
+    def _named(self, from_ns: int, to_ns: int, leeway_ns: float) -> Gap | None:
+        """The longest of the gap records that together tell of the span; None if they don't tell of all of it."""
+        telling = []
+        for gap in sorted(self.gaps, key=lambda gap: gap.from_ns):
+            if gap.track != "audio" and gap.from_ns <= from_ns + leeway_ns and gap.to_ns > from_ns:
+                telling.append(gap)
+                from_ns = gap.to_ns
+        if from_ns < to_ns - leeway_ns:
+            return None
+        return max(telling, key=lambda gap: gap.to_ns - gap.from_ns, default=None)
 
 
 def _frames(
