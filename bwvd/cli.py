@@ -7,6 +7,7 @@ can't be reached.
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from pathlib import Path
@@ -32,6 +33,7 @@ def main() -> None:
 @config_option
 def run(config_path: str) -> None:
     """Run the daemon."""
+    gc.disable()  # what is imported stays: looking through it again and again while it grows finds nothing
     from bwvd.main import run_forever
 
     sys.exit(run_forever(load_config(config_path), Path(config_path)))

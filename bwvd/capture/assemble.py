@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bwvd.messages import Batch, Sample, Track
+from bwvd.messages import Batch, Sample, Track, overwrite
 
 FIRST_BYTES = 1 << 16
 LEEWAY_NS = 2_000_000  # time stamps of a container are rounded to milliseconds at worst
@@ -25,7 +25,7 @@ class Assembler:
         self._buffer = bytearray(first_bytes)
         self._view = memoryview(self._buffer)
         self._used = 0
-        self._samples: list[Sample] = []
+        self._samples: list[Sample] = []  # each with the duration that it has if none follows
 
     @property
     def empty(self) -> bool:
@@ -55,19 +55,20 @@ class Assembler:
         """Append a sample of at most `most` bytes that `copy` writes straight into the buffer; returns its size."""
         self._grow(self._used + most)
         size = copy(self._view[self._used : self._used + most])
-        if self._samples:
-            last = self._samples[-1]
-            self._samples[-1] = last._replace(duration_ns=dts_ns - last.dts_ns)
         self._samples.append(Sample(self._used, size, pts_ns, dts_ns, duration_ns, key))
         self._used += size
         return size
 
     def take(self, track: Track, next_dts_ns: int | None = None) -> Batch:
         """Hand over what is held, in a buffer of its own, and begin anew. There must be a sample."""
-        if next_dts_ns is not None:
-            last = self._samples[-1]
-            self._samples[-1] = last._replace(duration_ns=next_dts_ns - last.dts_ns)
-        batch = Batch(track, tuple(self._samples), bytearray(self._view[: self._used]))
+        last = self._samples[-1]
+        ends_ns = [sample.dts_ns for sample in self._samples[1:]]
+        ends_ns.append(last.dts_ns + last.duration_ns if next_dts_ns is None else next_dts_ns)
+        samples = tuple(
+            Sample(offset, size, pts_ns, dts_ns, end_ns - dts_ns, key)
+            for (offset, size, pts_ns, dts_ns, _, key), end_ns in zip(self._samples, ends_ns, strict=True)
+        )
+        batch = Batch(track, samples, bytearray(self._view[: self._used]))
         self.wipe()
         return batch
 
@@ -82,13 +83,13 @@ class Assembler:
         whole = next((n for n, sample in enumerate(self._samples) if sample.pts_ns > next_ns), len(self._samples))
         if whole < len(self._samples):
             used = self._samples[whole].offset
-            self._view[used : self._used] = bytes(self._used - used)
+            overwrite(self._view[used : self._used])
             self._used = used
             del self._samples[whole:]
 
     def wipe(self) -> None:
         """Forget what is held and overwrite it."""
-        self._view[: self._used] = bytes(self._used)
+        overwrite(self._view[: self._used])
         self._samples.clear()
         self._used = 0
 
@@ -99,6 +100,6 @@ class Assembler:
         buffer = bytearray(max(needed, 2 * len(self._buffer)))
         view = memoryview(buffer)
         view[: self._used] = self._view[: self._used]
-        self._view[: self._used] = bytes(self._used)
+        overwrite(self._view[: self._used])
         self._view.release()
         self._buffer, self._view = buffer, view

@@ -19,4 +19,5 @@ def to_ns(ticks: int | None, time_base: Fraction | None) -> int | None:
     """libav's ticks to nanoseconds; None where there are none."""
     if ticks is None or time_base is None:
         return None
-    return ticks * time_base.numerator * NS // time_base.denominator
+    numerator, denominator = time_base.as_integer_ratio()
+    return ticks * numerator * NS // denominator

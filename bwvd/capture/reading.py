@@ -203,8 +203,9 @@ class Reading:
         stream = packet.stream
         base = self._bases[packet.stream_index]
         if packet.size:
-            self._note_end(stream, packet, base)
-            self._line.alive()
+            if self._address.loop:
+                self._note_end(stream, packet, base)
+            self._line.alive(moment.mono_ns)
         if isinstance(stream, VideoStream):
             if self._video is not None:
                 self._video.feed(packet, base, moment, self._line.put)

@@ -9,10 +9,10 @@ import trio
 
 from bwvd.capture.source import DeviceLost
 from bwvd.clock import Clock
-from bwvd.messages import NS, MediaEvent
+from bwvd.messages import NS, MediaEvent, SourceUp
 
 STOP_S = 2.0  # what a thread gets to come back after it was asked; a read from a live device returns far sooner
-LOOK_S = 1.0  # how often it is looked whether a device is silent
+LOOK_S = 1.0  # how often it is looked whether a device that is not up yet is silent
 THREAD_NAME = "capture "  # and what it captures
 
 
@@ -30,19 +30,18 @@ class Line:
         self._clock = clock
         self._deliver = deliver
         self._stop = threading.Event()
+        self.stopping = False
+        self.up = False  # the device delivers, and who is told of it has been told
         self._waiting: list[MediaEvent] = []
         self.silent_since_ns = clock.monotonic_ns()  # one reference, replaced whole; read by trio's thread
 
     def ask_to_stop(self) -> None:
+        self.stopping = True
         self._stop.set()
 
-    @property
-    def stopping(self) -> bool:
-        return self._stop.is_set()
-
-    def alive(self) -> None:
-        """Something came from the device."""
-        self.silent_since_ns = self._clock.monotonic_ns()
+    def alive(self, at_ns: int | None = None) -> None:
+        """Something came from the device, now or at `at_ns`."""
+        self.silent_since_ns = self._clock.monotonic_ns() if at_ns is None else at_ns
 
     def put(self, event: MediaEvent) -> None:
         """Keep an event for the next hop."""
@@ -53,6 +52,7 @@ class Line:
         if self._waiting:
             events, self._waiting = self._waiting, []
             trio.from_thread.run_sync(self._deliver, events)
+            self.up = self.up or any(isinstance(event, SourceUp) for event in events)
 
     def wait_until(self, due_ns: int) -> None:
         """Sleep until a moment on CLOCK_MONOTONIC. Raises: Stopped."""
@@ -135,7 +135,8 @@ async def _finished_or_silent(finished: trio.Event, line: Line, clock: Clock, si
         left_s = (line.silent_since_ns - clock.monotonic_ns()) / NS + silence_s()
         if left_s <= 0:
             return False
-        # Never for longer than LOOK_S: what counts as silence changes when the device comes up.
-        with trio.move_on_after(min(left_s, LOOK_S)):
+        # What counts as silence changes when the device comes up: until then it is looked more often. After that there
+        # is nothing to see before the time is over.
+        with trio.move_on_after(left_s if line.up else min(left_s, LOOK_S)):
             await finished.wait()
     return True
