@@ -15,8 +15,8 @@ from bwvd.capture.address import VIDEO_SCHEMES, parse_address
 from bwvd.capture.copied import CopiedVideo
 from bwvd.capture.losses import Losses
 from bwvd.capture.moment import Moment
-from bwvd.capture.nal import prefixed_units
-from bwvd.capture.source import SourceRefused
+from bwvd.capture.nal import annexb_units, prefixed_units
+from bwvd.capture.source import DeviceLost, SourceRefused
 from bwvd.capture.timeline import FrameTimes, Playback
 from bwvd.config import Config, Loop, Video
 from bwvd.messages import NS
@@ -229,6 +229,156 @@ def test_a_camera_that_changes_its_size_begins_another_track(tmp_path: Path) -> 
     assert numbers(listener.batches()) == list(range(60))
     assert [(up.track.width, up.track.height) for up in listener.ups()] == [(64, 48), (96, 64)]
     assert [batch.track for batch in listener.batches()] == [up.track for up in listener.ups() for _ in range(2)]
+
+
+def stamped(data: bytes, like: av.Packet[Any]) -> av.Packet[Any]:
+    packet: av.Packet[Any] = av.Packet(data)
+    packet.pts, packet.dts = like.pts, like.dts
+    return packet
+
+
+def unit_kinds(data: bytes) -> list[int]:
+    return [data[start] & 31 for start, _ in annexb_units(data)]
+
+
+@pytest.mark.parametrize("at", [4, 5, 6])  # what follows these bytes of this SPS can't be decoded; size is in them
+def test_damaged_parameter_sets_cost_their_group_and_change_no_track(tmp_path: Path, at: int) -> None:
+    """What looks like another size is not believed before its key frame has been decoded."""
+    clip = tmp_path / "clip.ts"
+    numbered_clip(clip, 90, rate=RATE, gop_s=0.5)
+    camera = Camera(clip)
+    for index, packet in enumerate(camera.packets()):
+        data = bytearray(packet)
+        if index == 30:
+            start = next(a for a, _ in annexb_units(data) if data[a] & 31 == 7)
+            data[start + at] ^= 0x3C
+        camera.feed(stamped(bytes(data), packet))
+    listener = camera.finish()
+    assert numbers(listener.batches()) == [*range(30), *range(45, 90)]
+    assert [(gap.cause, gap.frames) for gap in listener.gaps()] == [("corrupt", 15)]
+    assert len(listener.ups()) == 1
+
+
+def test_key_frames_that_none_can_decode_end_in_opening_the_camera_again(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.ts"
+    numbered_clip(clip, 90, rate=RATE, gop_s=0.5)
+    camera = Camera(clip)
+    packets = list(camera.packets())
+    for packet in packets:
+        data = bytearray(packet)
+        for start, _ in annexb_units(data):
+            if data[start] & 31 == 7:
+                data[start + 5] ^= 0x3C
+        if packet.is_keyframe and packet is packets[2 * 15]:
+            break
+        camera.feed(stamped(bytes(data), packet))
+    with pytest.raises(DeviceLost, match="key frames that can't be decoded"):
+        camera.feed(stamped(bytes(data), packets[2 * 15]))
+
+
+@pytest.mark.parametrize("kept", [(7, 8, 5), (7, 5), (8, 5), (5,)])
+def test_a_key_frame_without_its_parameter_sets_is_decoded_with_those_from_before(
+    tmp_path: Path, kept: tuple[int, ...]
+) -> None:
+    """What is known from the opening holds, until something else is said."""
+    clip = tmp_path / "clip.ts"
+    numbered_clip(clip, 60, rate=RATE, gop_s=0.5)
+    camera = Camera(clip)
+    for packet in camera.packets():
+        data = bytes(packet)
+        parts = [data[a:b] for a, b in annexb_units(data) if data[a] & 31 in (*kept, 1)]
+        camera.feed(stamped(b"".join(b"\0\0\0\1" + part for part in parts), packet))
+    listener = camera.finish()
+    assert numbers(listener.batches()) == list(range(60))
+    assert len(listener.ups()) == 1
+
+
+def test_parameter_sets_in_a_packet_of_their_own_belong_to_the_next_picture_and_are_no_frame(tmp_path: Path) -> None:
+    """Some drivers hand them over so. A change of size that comes so is a change of size."""
+    small, large = tmp_path / "small.ts", tmp_path / "large.ts"
+    numbered_clip(small, 30, rate=RATE, gop_s=0.5)
+    numbered_clip(large, 30, rate=RATE, gop_s=0.5, width=96, height=64, first=30)
+    camera = Camera(small)
+    for clip, later in ((small, 0), (large, 90_000)):
+        with av.open(str(clip)) as container:
+            for packet in container.demux(video=0):
+                if not packet.size:
+                    continue
+                packet.pts = packet.dts = (packet.dts or 0) + later
+                data = bytes(packet)
+                parts = {data[a] & 31: b"\0\0\0\1" + data[a:b] for a, b in annexb_units(data)}
+                if 7 in parts:
+                    camera.feed(stamped(parts[7] + parts[8], packet))
+                camera.feed(stamped(b"".join(part for kind, part in parts.items() if kind in (1, 5)), packet))
+    listener = camera.finish()
+    assert numbers(listener.batches()) == list(range(60))
+    assert [len(batch.samples) for batch in listener.batches()] == [15] * 4
+    assert [(up.track.width, up.track.height) for up in listener.ups()] == [(64, 48), (96, 64)]
+
+
+@pytest.mark.parametrize("fault", ["forbidden bit", "two kinds of picture", "other parameter sets"])
+def test_what_no_encoder_makes_is_damage(tmp_path: Path, fault: str) -> None:
+    clip = tmp_path / "clip.ts"
+    numbered_clip(clip, 60, rate=RATE, gop_s=0.5)
+    camera = Camera(clip)
+    for index, packet in enumerate(camera.packets()):
+        data = bytes(packet)
+        if index == 20:
+            start = next(a for a, _ in annexb_units(data) if data[a] & 31 == 1)
+            match fault:
+                case "forbidden bit":
+                    data = data[:start] + bytes([data[start] | 0x80]) + data[start + 1 :]
+                case "two kinds of picture":
+                    data += b"\0\0\1\x65" + data[start + 1 :]
+                case _:
+                    data = b"\0\0\1\x67\x42\x00\x0a\xf8\x41\xa2" + data
+        camera.feed(stamped(data, packet))
+    listener = camera.finish()
+    assert numbers(listener.batches()) == [*range(20), *range(30, 60)]
+    assert [(gap.cause, gap.frames) for gap in listener.gaps()] == [("corrupt", 10)]
+
+
+def test_damage_at_the_very_end_is_counted_too(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.ts"
+    numbered_clip(clip, 30, rate=RATE, gop_s=0.5)
+    camera = Camera(clip)
+    for index, packet in enumerate(camera.packets()):
+        packet.is_corrupt = index == 25
+        camera.feed(packet)
+    listener = camera.finish()
+    assert numbers(listener.batches()) == list(range(25))
+    assert [(gap.cause, gap.frames) for gap in listener.gaps()] == [("corrupt", 5)]
+
+
+def test_a_camera_that_goes_slower_in_the_dark_may_have_longer_groups(tmp_path: Path) -> None:
+    """It counts its groups in frames: at a quarter of the rate they are four times as long. That is no refusal."""
+    clip = tmp_path / "clip.mp4"
+    numbered_clip(clip, 120, rate=RATE, gop_s=1)
+    camera = Camera(clip, loop_s=10)  # the limit is 2 s
+    at = 0.0
+    for index, packet in enumerate(camera.packets()):
+        packet.pts = packet.dts = round(at / (camera.stream.time_base or 1))
+        at += (1 if index < 60 else 4) / RATE
+        camera.feed(packet)
+    listener = camera.finish()
+    assert numbers(listener.batches()) == list(range(120))
+    assert [round((batch.end_ns - batch.start_ns) / NS) for batch in listener.batches()] == [1, 1, 4, 4]
+    assert listener.gaps() == []
+
+
+def test_a_camera_whose_key_frames_stop_coming_loses_what_no_loop_could_hold(tmp_path: Path) -> None:
+    """It was set well, so it is not refused: what is too long is left out, counted, and over at the next key frame."""
+    clip = tmp_path / "clip.ts"
+    numbered_clip(clip, 150, rate=RATE, gop_s=0.5)
+    camera = Camera(clip, loop_s=3)
+    for index, packet in enumerate(camera.packets()):
+        data = bytes(packet)
+        if 30 <= index < 135 and 5 in unit_kinds(data):
+            packet = stamped(b"\0\0\1\x41" + data[-30:], packet)
+        camera.feed(packet)
+    listener = camera.finish()
+    assert [len(batch.samples) for batch in listener.batches()] == [15, 91, 15]
+    assert [(gap.cause, gap.frames) for gap in listener.gaps()] == [("no_key_frame", 29)]
 
 
 def test_mjpeg_can_not_be_copied_and_the_message_says_what_to_do(tmp_path: Path) -> None:

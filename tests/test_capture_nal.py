@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bwvd.capture.nal import NalForm, annexb_units, prefixed_room, prefixed_units, write_prefixed
+from bwvd.capture.nal import NalCodec, NalForm, annexb_units, prefixed_room, prefixed_units, write_prefixed
+from bwvd.testing.clip import numbered_clip
 
 
 def no_start_code(unit: bytes) -> bool:
@@ -39,6 +41,7 @@ def test_any_bytes_are_taken_without_an_error_and_fit_into_the_room(data: bytes)
     assert len(prefixed) <= prefixed_room(len(data))
     form = NalForm("hevc", 0)
     spans = form.units(data)
+    form.content(data, spans)
     form.begins_gop(data, spans, True)
     form.parameter_sets(data, spans)
 
@@ -50,6 +53,29 @@ def test_a_broken_length_is_an_error_and_never_reaches_past_the_end(data: bytes,
     except ValueError:
         return
     assert all(0 < a < b <= len(data) for a, b in spans)
+
+
+@given(st.binary(max_size=120), st.sampled_from(["h264", "hevc"]), st.integers(0, 120))
+def test_any_extradata_is_taken(data: bytes, codec: NalCodec, cut: int) -> None:
+    for extradata in (data, b"\1" + data, (b"\1" + data)[:cut]):
+        NalForm.of(codec, extradata).sets_in(extradata)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_extradata_of_both_forms_holds_the_sets_that_the_stream_has(tmp_path: Path, codec: str) -> None:
+    """Those of MP4 (avcC, hvcC) are those that MPEG-TS has in its packets."""
+    found = []
+    for suffix in ("mp4", "ts"):
+        clip = tmp_path / f"clip.{suffix}"
+        numbered_clip(clip, 30, codec=codec)
+        with av.open(str(clip)) as container:
+            context = container.streams.video[0].codec_context
+            extradata = bytes(context.extradata or b"")
+            form = NalForm.of("h264" if codec == "libx264" else "hevc", extradata)
+            assert bool(form.length_bytes) == (suffix == "mp4")
+            found.append(form.sets_in(extradata))
+    assert found[0] == found[1]
+    assert len(found[0]) == (2 if codec == "libx264" else 3)
 
 
 def test_worst_case_growth_fits() -> None:

@@ -11,11 +11,11 @@ from av.video.stream import VideoStream
 
 from bwvd.capture.address import Address
 from bwvd.capture.assemble import Assembler
-from bwvd.capture.init import VIDEO_TIMESCALE, init_of_annexb, init_of_stream
+from bwvd.capture.init import VIDEO_TIMESCALE, decodes, init_of_annexb, init_of_stream
 from bwvd.capture.losses import Losses
 from bwvd.capture.moment import Moment, to_ns
-from bwvd.capture.nal import PREFIX_BYTES, START_CODE, NalForm, Span, prefixed_room, write_prefixed
-from bwvd.capture.source import SourceRefused
+from bwvd.capture.nal import PREFIX_BYTES, START_CODE, Content, NalForm, Span, prefixed_room, write_prefixed
+from bwvd.capture.source import DeviceLost, SourceRefused
 from bwvd.capture.timeline import FrameTimes, Placed
 from bwvd.config import Config
 from bwvd.messages import NS, MediaEvent, SourceUp, Track
@@ -24,6 +24,8 @@ Out = Callable[[MediaEvent], None]
 
 HOLE_NS = NS // 2  # between two frames: a stall, if the camera is not as slow as that anyway
 GOPS_PER_LOOP = 5  # at least so many: the pre-event part is kept in whole groups, and may be one too long
+WAITING_BYTES = 1 << 16  # of parameter sets that come in a packet of their own: more is nonsense
+DOUBTED_KEYS = 3  # key frames in a row whose new parameter sets are no good: what the decoder was told is wrong
 
 
 class CopiedVideo:
@@ -69,35 +71,43 @@ class CopiedVideo:
         self._last_ns = 0  # of the last packet
         self._hole = False  # something is missing in the group: its length says nothing about the camera
         self._skipping: list[int] | None = None  # from, to, frames: waiting for a key frame
+        self._cause = "corrupt"  # of skipping
+        self._proven = False  # the camera has shown that its groups of pictures are short enough
+        self._waiting = bytearray()  # parameter sets that came ahead of their picture, in the stream's form
+        self._doubted = 0  # key frames in a row
         if context.extradata:
             init = init_of_stream(stream, VIDEO_TIMESCALE, "video.encoder")
             self._track = self._new_track(init, stream.width, stream.height)
-            if not self._form.length_bytes:
-                extradata = bytes(context.extradata)
-                self._sets = self._form.parameter_sets(extradata, self._form.units(extradata))
+            self._sets = self._form.sets_in(bytes(context.extradata))
 
     def feed(self, packet: av.Packet[Any], base: Fraction, moment: Moment, out: Out) -> None:
-        """Raises: SourceRefused when key frames are too far apart."""
+        """Raises: SourceRefused when key frames are too far apart; DeviceLost when it must be opened again."""
         if not packet.size and packet.dts is None:
             return  # the end of the container
-        placed = self._times.place(to_ns(packet.pts, base), to_ns(packet.dts, base), *moment, reorder=True)
-        if placed.dts_ns < self._not_before_ns:
-            return
-        self._losses.frame(placed, moment.mono_ns)
         # One copy that is ours: the packet may be the driver's buffer. It is wiped below.
-        data = bytearray(packet)
+        data = self._waiting + memoryview(packet)
         try:
             spans = self._form.units(data)
         except ValueError:
             spans = []
-        if packet.is_corrupt or not spans:
-            self._damaged(placed)
-        else:
-            self._keep(data, spans, placed, out)
+        content = Content.BROKEN if packet.is_corrupt else self._form.content(data, spans)
+        if content is Content.NO_PICTURE:
+            sets = self._form.parameter_sets(data, spans)
+            self._waiting = data if sets and len(data) <= WAITING_BYTES else bytearray()
+            return
+        self._waiting = bytearray()
+        placed = self._times.place(to_ns(packet.pts, base), to_ns(packet.dts, base), *moment, reorder=True)
+        if placed.dts_ns >= self._not_before_ns:
+            self._losses.frame(placed, moment.mono_ns)
+            if content is Content.BROKEN:
+                self._damaged(placed)
+            else:
+                self._keep(data, spans, placed, out)
         data[:] = bytes(len(data))
 
     def finish(self, out: Out, whole: bool) -> None:
         """Deliver the group of pictures in the making; whole: nothing of it is still to come."""
+        self._tell_skipped()
         self._losses.tell(out)
         if self._reordered and not whole:
             self._assembler.cut_incomplete()
@@ -108,13 +118,21 @@ class CopiedVideo:
         """Wipe what was not delivered."""
         self._assembler.wipe()
 
-    def _damaged(self, placed: Placed) -> None:
+    def _damaged(self, placed: Placed, cause: str = "corrupt") -> None:
         """What follows refers to what is missing: nothing is kept until the next key frame."""
         if self._skipping is None:
             self._skipping = [placed.dts_ns, placed.dts_ns, 0]
+            self._cause = cause
         self._skipping[1] = placed.dts_ns + self._times.step_ns
         self._skipping[2] += 1
         self._hole = True
+
+    def _tell_skipped(self, next_ns: int = 0) -> None:
+        """A key frame, or the end, has come: so much was left out before it."""
+        if self._skipping is not None:
+            from_ns, to_ns, frames = self._skipping
+            self._losses.lost(from_ns, max(to_ns, next_ns), self._cause, frames)
+            self._skipping = None
 
     def _keep(self, data: bytearray, spans: list[Span], placed: Placed, out: Out) -> None:
         key = self._form.begins_gop(data, spans, self._reordered)
@@ -123,15 +141,14 @@ class CopiedVideo:
             self._hole = True
         if key:
             self._end_group(placed.dts_ns, out)
-            self._check_parameters(data, spans)
-            if self._skipping is not None:
-                from_ns, to_ns, frames = self._skipping
-                self._losses.damaged(from_ns, max(to_ns, placed.dts_ns), frames)
-                self._skipping = None
+        if not self._parameters_fit(data, spans, key):
+            self._damaged(placed)
+            return
+        if key:
+            self._tell_skipped(placed.dts_ns)
             self._hole = False
         elif self._skipping is not None:
-            self._skipping[1] = placed.dts_ns + self._times.step_ns
-            self._skipping[2] += 1
+            self._damaged(placed)
             return
         elif self._assembler.empty:
             return  # before the first key frame
@@ -140,7 +157,10 @@ class CopiedVideo:
         if not self._told:
             self._told = True
             out(SourceUp("camera", self._track))
-        self._check_length(placed.dts_ns, key)
+        if not key and self._too_long(placed.dts_ns, False):
+            self._end_group(placed.dts_ns, out)
+            self._damaged(placed, "no_key_frame")
+            return
         step_ns = self._times.step_ns
         if self._form.length_bytes:
             self._assembler.add(data, placed.pts_ns, placed.dts_ns, step_ns, key)
@@ -153,14 +173,23 @@ class CopiedVideo:
     def _end_group(self, next_ns: int, out: Out) -> None:
         if self._assembler.empty or self._track is None:
             return
-        self._check_length(next_ns, True)
+        if not self._too_long(next_ns, True) and not self._hole:
+            self._proven = True
         self._losses.tell(out)
         out(self._assembler.take(self._track, next_ns))
 
-    def _check_length(self, now_ns: int, key: bool) -> None:
+    def _too_long(self, now_ns: int, key: bool) -> bool:
+        """Whether the group in the making has to end without a key frame.
+
+        A camera that is set to long groups is refused, because the loop is kept in whole ones. One that has shown that
+        it is not may come to it in service: it goes slower in the dark, or a key frame is lost. Then a group may be as
+        long as the loop.
+        """
         if self._assembler.empty:
-            return
+            return False
         length_ns = now_ns - self._assembler.start_ns
+        if self._proven:
+            return length_ns > GOPS_PER_LOOP * self._limit_ns or self._assembler.size > self._most_bytes
         if length_ns > self._limit_ns and not self._hole:
             found = f"lie {length_ns / NS:.1f} s apart" if key else f"lie more than {length_ns / NS:.1f} s apart"
             raise SourceRefused(
@@ -173,24 +202,42 @@ class CopiedVideo:
                 f"video.source: {self._address.text}: one group of pictures of {length_ns / NS:.1f} s is larger than "
                 f"loop.max_bytes = {self._most_bytes}"
             )
+        return False
 
-    def _check_parameters(self, data: bytearray, spans: list[Span]) -> None:
-        """A camera may change its size at any key frame: then another track begins."""
+    def _parameters_fit(self, data: bytearray, spans: list[Span], key: bool) -> bool:
+        """Whether the parameter sets in an access unit are those that we know, or good new ones at a key frame.
+
+        A camera may change its size at any key frame: then another track begins. What is damaged looks the same, so
+        that new ones are believed only where the picture that came with them can be decoded.
+        """
         sets = self._form.parameter_sets(data, spans)
-        if not sets or sets == self._sets:
-            return
+        if not sets or set(sets) <= set(self._sets):
+            self._doubted = 0 if key else self._doubted
+            return True
+        if not key:
+            return not self._sets
+        unit = b"".join(b"\0" + START_CODE + data[a:b] for a, b in spans)
+        fits = self._track is None or decodes(self._form.codec, unit)
+        if fits and self._sets and self._form.length_bytes not in (0, PREFIX_BYTES):
+            # Units keep the length of their prefix, and the new init segment would say four.
+            raise DeviceLost(f"{self._address.text} has changed its parameters")
+        self._doubted = 0 if fits else self._doubted + 1
+        if self._doubted >= DOUBTED_KEYS:
+            raise DeviceLost(f"{self._address.text} gives key frames that can't be decoded")
+        return fits and self._take_parameters(sets, unit)
+
+    def _take_parameters(self, sets: tuple[bytes, ...], unit: bytes) -> bool:
         first, self._sets = not self._sets, sets
         if first and self._form.length_bytes and self._track is not None:
-            return  # repeated in the stream beside those of the container
-        if self._form.length_bytes not in (0, PREFIX_BYTES):
-            # Units keep the length of their prefix, and the new init segment would say four.
-            raise SourceRefused(f"video.source: {self._address.text} changed its parameters in a form we can't copy")
-        unit = b"".join(b"\0" + START_CODE + data[a:b] for a, b in spans)
-        init, width, height = init_of_annexb(self._form.codec, unit, "video.source")
-        if self._track is not None and init == self._track.init:
-            return
-        self._track = self._new_track(init, width, height)
-        self._told = False
+            return True  # repeated in the stream beside those of the container
+        try:
+            init, width, height = init_of_annexb(self._form.codec, unit, "video.source")
+        except SourceRefused:
+            return False
+        if self._track is None or init != self._track.init:
+            self._track = self._new_track(init, width, height)
+            self._told = False
+        return True
 
     def _new_track(self, init: bytes, width: int, height: int) -> Track:
         return Track(

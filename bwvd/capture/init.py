@@ -78,3 +78,16 @@ def init_of_annexb(codec: str, access_unit: bytes, key: str) -> tuple[bytes, int
             return init_of_stream(stream, VIDEO_TIMESCALE, key), stream.width, stream.height
     except (av.FFmpegError, IndexError) as error:
         raise SourceRefused(f"{key}: no parameter sets in the first {codec} key frame: {error}") from error
+
+
+def decodes(codec: str, access_unit: bytes) -> bool:
+    """Whether libav's decoder takes a key frame with its parameter sets (Annex B) without complaint. A few ms."""
+    context = av.CodecContext.create(codec, "r")
+    assert isinstance(context, av.VideoCodecContext)  # noqa: S101 - of a codec of pictures
+    context.options = {"err_detect": "explode+careful+aggressive"}  # also of a slice that has bits left over
+    context.thread_count = 1
+    try:
+        frames = [*context.decode(av.Packet(access_unit)), *context.decode(None)]
+    except (av.FFmpegError, ValueError):
+        return False
+    return len(frames) == 1 and not frames[0].is_corrupt

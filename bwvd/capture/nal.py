@@ -7,6 +7,7 @@ second. Sources: ITU-T H.264 and H.265, annex B and table 7-1; ISO/IEC 14496-15 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Literal
 
 NalCodec = Literal["h264", "hevc"]
@@ -18,10 +19,20 @@ _H264_IDR = 5
 _H264_PARAMETERS = frozenset({7, 8})  # SPS, PPS
 _HEVC_CLOSED = frozenset({16, 17, 18, 19, 20})  # BLA and IDR: nothing after them refers to what was before
 _HEVC_CRA = 21  # leading pictures may refer back
+_H264_PICTURE = range(1, 6)
 _HEVC_PARAMETERS = frozenset({32, 33, 34})  # VPS, SPS, PPS
+_HEVC_PICTURE = range(32)
 
 Data = bytes | bytearray
 Span = tuple[int, int]  # a unit's first byte, and one past its last
+
+
+class Content(Enum):
+    """What an access unit holds, as far as its units' headers say."""
+
+    PICTURE = "picture"
+    NO_PICTURE = "no picture"  # parameter sets, delimiters, messages
+    BROKEN = "broken"  # no camera makes that
 
 
 def unit_type(codec: NalCodec, header: int) -> int:
@@ -97,6 +108,35 @@ class NalForm:
         """Raises: ValueError for a broken access unit."""
         return prefixed_units(data, self.length_bytes) if self.length_bytes else annexb_units(data)
 
+    def content(self, data: Data, spans: list[Span]) -> Content:
+        """Look at the headers: a few bytes, so that it can be done for every packet."""
+        codec = self.codec
+        kinds = set()
+        for start, _ in spans:
+            header = data[start]
+            if header & 0x80:  # forbidden_zero_bit
+                return Content.BROKEN
+            kinds.add(header & 0x1F if codec == "h264" else header >> 1)
+        pictures = kinds.intersection(_H264_PICTURE if codec == "h264" else _HEVC_PICTURE)
+        if not pictures:
+            return Content.NO_PICTURE if spans else Content.BROKEN
+        # An IDR picture has no slice of another kind; in HEVC that is so for each kind of picture one may begin at.
+        if len(pictures) > 1 and (_H264_IDR in pictures if codec == "h264" else max(pictures) >= min(_HEVC_CLOSED)):
+            return Content.BROKEN
+        return Content.PICTURE
+
+    def sets_in(self, extradata: bytes) -> tuple[bytes, ...]:
+        """The distinct parameter sets in a codec's extradata, sorted; () where it is cut off."""
+        if not self.length_bytes:
+            return self.parameter_sets(extradata, annexb_units(extradata))
+        try:
+            spans = _avcc_units(extradata) if self.codec == "h264" else _hvcc_units(extradata)
+        except IndexError:
+            return ()
+        if any(end > len(extradata) for _, end in spans):
+            return ()
+        return self.parameter_sets(extradata, [span for span in spans if span[0] < span[1]])
+
     def begins_gop(self, data: Data, spans: list[Span], reordered: bool) -> bool:
         """Whether a decoder can begin here and nothing that follows refers back beyond it.
 
@@ -115,3 +155,31 @@ class NalForm:
         """The distinct parameter sets of an access unit, sorted: equal for equal parameters."""
         kinds = _H264_PARAMETERS if self.codec == "h264" else _HEVC_PARAMETERS
         return tuple(sorted({bytes(data[a:b]) for a, b in spans if unit_type(self.codec, data[a]) in kinds}))
+
+
+def _avcc_units(data: bytes) -> list[Span]:
+    """AVCDecoderConfigurationRecord: counted SPS, then counted PPS, each behind two bytes of length."""
+    spans: list[Span] = []
+    at = _counted(data, 6, data[5] & 0x1F, spans)
+    _counted(data, at + 1, data[at], spans)
+    return spans
+
+
+def _hvcc_units(data: bytes) -> list[Span]:
+    """HEVCDecoderConfigurationRecord: counted arrays, each of a type's byte and counted units."""
+    spans: list[Span] = []
+    at = 23
+    for _ in range(data[22]):
+        at = _counted(data, at + 3, int.from_bytes(data[at + 1 : at + 3], "big"), spans)
+    return spans
+
+
+def _counted(data: bytes, at: int, count: int, spans: list[Span]) -> int:
+    """Collect `count` units that begin at `at`; returns where they end."""
+    for _ in range(count):
+        start = at + 2
+        if start > len(data):
+            raise IndexError
+        at = start + int.from_bytes(data[start - 2 : start], "big")
+        spans.append((start, at))
+    return at
