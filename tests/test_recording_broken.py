@@ -9,6 +9,7 @@ import trio
 import trio.testing
 
 from bwvd.evidence import records
+from bwvd.evidence.sums import check_signature
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.storage import VirtualVolume
 from tests.rig import Rig, configuration
@@ -41,3 +42,29 @@ async def test_what_a_failed_sync_left_is_not_believed(path: str, autojump_clock
     second = rig.recordings()[1]
     frames = [number for recording in (first, second) for number, _ in rig.frames(recording)]
     assert frames == list(range(frames[0], frames[0] + len(frames))), "each frame is in one of the two, once"
+
+
+@pytest.mark.parametrize("path", ["SHA256SUMS", "SHA256SUMS.sig", "index.m3u8", "init.mp4"])
+async def test_what_players_need_is_made_when_the_storage_takes_again(
+    path: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Invariant 12: the end is signed and the files beside it failed; they are there without a restart."""
+    volume = VirtualVolume()
+    rig = Rig(config=configuration(loop={"seconds": 2}, recording={"post_roll_s": 0}), volume=volume)
+    rig.camera = VirtualCamera(rig.clock, rate=10, gop_frames=10)
+    async with rig.running():
+        await trio.sleep(4)
+        await rig.press()
+        await trio.sleep(4)
+        volume.fail(errno.EIO, kind="sync", path=path)
+        await rig.stop()
+        await rig.closed()
+        (recording,) = rig.recordings()
+        assert "SHA256SUMS.sig" not in volume.names(f"recordings/{recording}") or path == "SHA256SUMS.sig"
+        await trio.sleep(10)
+        names = volume.names(f"recordings/{recording}")
+        sums = volume.read(f"recordings/{recording}/SHA256SUMS").decode()
+        assert {line.split("  ")[1] for line in sums.splitlines()} == set(names) - {"SHA256SUMS", "SHA256SUMS.sig"}
+        signature = volume.read(f"recordings/{recording}/SHA256SUMS.sig")
+        check_signature(sums.encode(), signature)
+    assert isinstance(rig.manifest(recording)[-1], records.Close)

@@ -18,6 +18,7 @@ class BrokenOff:
     recording: str
     uncommitted: tuple[str, ...]  # files whose commit did not return: their media goes on in the next recording
     durable: int  # bytes of the manifest that a sync has confirmed
+    closed: bool = False  # it has its end; only what is made from the manifest is missing
 
     def settle(self, volume: Volume) -> None:
         """Leave nothing doubtful, so that recovery can go on from here in this boot. Blocking; may raise OSError.
@@ -26,6 +27,8 @@ class BrokenOff:
         writing it. So what was not committed is removed, and the manifest is written anew as far as it was durable:
         nothing behind that was acknowledged.
         """
+        if self.closed:
+            return
         folder = f"{RECORDINGS}/{self.recording}"
         names = volume.names(folder)
         for name in self.uncommitted:

@@ -143,10 +143,14 @@ class Journal:
             self._try_rotation()
         chain = self._chain
         entries, lines = [], b""
-        for draft in drafts:
-            entry = records.Entry(n=chain.n, event=draft.event, stamp=_stamp(draft.reading), detail=draft.detail)
-            entries.append(entry)
-            lines += chain.line(entry)
+        try:
+            for draft in drafts:
+                entry = records.Entry(n=chain.n, event=draft.event, stamp=_stamp(draft.reading), detail=draft.detail)
+                entries.append(entry)
+                lines += chain.line(entry)
+        except BaseException:
+            self.close()  # the chain is ahead of the file: the next `append` looks at the file first
+            raise
         self._write(lines)
         for entry in entries:
             self._known.take(entry)

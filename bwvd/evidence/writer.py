@@ -341,7 +341,8 @@ class Writer:
             await self._storage.run(lambda volume: finish_recording(volume, path, signer))
             await self._storage.run(self._room.restore)
         except OSError as error:
-            # The recording is complete without them; the next start makes them.
+            # The recording is complete without them; they are made when the storage takes again, or at the next start.
+            self._broken.append(BrokenOff(folder.recording, (), 0, closed=True))
             _log.warning("conveniences_not_written", recording=folder.recording, error=str(error))
 
     def _leave(self) -> None:
