@@ -16,7 +16,7 @@ import trio
 
 from bwvd.capture.attend import Attendance
 from bwvd.capture.corrections import Corrections
-from bwvd.capture.source import AudioGate, MediaSource
+from bwvd.capture.source import AudioGate, DeviceWedged, MediaSource
 from bwvd.clock import Clock
 from bwvd.config import Config
 from bwvd.evidence.chain import Signer
@@ -244,7 +244,12 @@ class Daemon:
         """Run the devices under a scope of their own; when they are closed, so is the media channel."""
         with trio.CancelScope() as scope:
             task_status.started(scope)
-            await attendance.run(self._take_media)
+            try:
+                await attendance.run(self._take_media)
+            except* DeviceWedged:
+                # Nothing that a device gave is still on its way: it has been silent for longer than that takes.
+                self.recorder.end_recording("device_wedged")
+                raise
         self._send_media.close()
 
     def _take_media(self, event: MediaEvent) -> None:

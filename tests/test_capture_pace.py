@@ -19,7 +19,7 @@ from bwvd.capture.encoded import QUIET_NS, EncodedVideo
 from bwvd.capture.encoder import Encoder
 from bwvd.capture.losses import Losses
 from bwvd.capture.moment import Moment
-from bwvd.capture.pace import BUSY, HURRY_NS, LATE_NS, LEAST, PAUSE_NS, PRESETS, WARM_UP, WINDOW_NS, Pace
+from bwvd.capture.pace import BUSY, HURRY_NS, LATE_NS, LATEST_NS, LEAST, PAUSE_NS, PRESETS, WARM_UP, WINDOW_NS, Pace
 from bwvd.capture.roster import Inside, Roster
 from bwvd.capture.serving import Serving
 from bwvd.capture.timeline import FrameTimes, KernelStamps
@@ -82,9 +82,10 @@ def test_an_encoder_that_keeps_up_is_left_alone_however_late_the_pictures_come(
         assert pace.spent(cost, late_ns) is None
 
 
-@given(st.integers(0, LATE_NS), st.lists(st.integers(0, NS), max_size=100))
-def test_a_picture_that_is_in_time_is_never_left_out(late_ns: int, costs: list[int]) -> None:
-    pace = Pace(None)
+@given(st.sampled_from([None, *PRESETS]), st.floats(0, 1), st.lists(st.integers(0, NS), max_size=100))
+def test_a_picture_that_is_in_time_is_never_left_out(preset: str | None, share: float, costs: list[int]) -> None:
+    pace = Pace(preset)
+    late_ns = int(share * (LATE_NS if preset in (None, PRESETS[0]) else LATEST_NS))
     for number, cost in enumerate(costs):
         pace.taken(number * STEP)
         assert not pace.leaves_out(late_ns)

@@ -7,13 +7,15 @@ from collections.abc import Callable
 import trio
 
 from bwvd.capture.address import AUDIO_SCHEMES, VIDEO_SCHEMES, Address, parse_address
+from bwvd.capture.encode import SOFTWARE
 from bwvd.capture.reading import Job, Reading
 from bwvd.capture.roster import Inside, Roster
+from bwvd.capture.serving import fallen_back
 from bwvd.capture.source import AudioGate, SourceEnded
-from bwvd.capture.thread import run_thread
+from bwvd.capture.thread import Line, run_thread
 from bwvd.clock import Clock
 from bwvd.config import Config
-from bwvd.messages import Kind, MediaEvent, SourceUp
+from bwvd.messages import FaultChanged, Kind, MediaEvent, SourceUp
 
 
 class LibavSource:
@@ -41,11 +43,30 @@ class LibavSource:
         roster: the encoders, and what is known about them from earlier openings.
         """
         self._flush = False  # read by the device's thread
+        self._reading = False  # written by it
         self._job = Job(address, config, clock, gate, kinds, lambda: self._flush, roster or Roster(), Inside())
         self._silence_s = silence_s
 
     def flush_on_cancel(self, flush: bool) -> None:
         self._flush = flush
+
+    def hangs(self) -> bool:
+        return self._reading
+
+    def _blame(self, encoder: str, send: Callable[[MediaEvent], None]) -> None:
+        """The thread was given up, and it is an encoder that it hangs in: the next opening uses another."""
+        if encoder != SOFTWARE:
+            reason = "it never came back"
+            self._job.roster.fail(encoder, reason)
+            at_ns = self._job.clock.monotonic_ns()
+            send(FaultChanged("encoder", True, at_ns, fallen_back(encoder, reason)))
+
+    def _read(self, line: Line) -> None:
+        self._reading = True
+        try:
+            Reading(self._job, line).run()
+        finally:
+            self._reading = False
 
     async def run(
         self,
@@ -63,13 +84,17 @@ class LibavSource:
                     task_status.started()
                 send(event)
 
-        await run_thread(
-            self._job.address.text,
-            lambda line: Reading(self._job, line).run(),
-            deliver,
-            clock=self._job.clock,
-            silence_s=lambda: self._silence_s if up else max(self.OPENING_S, self._silence_s),
-        )
+        try:
+            await run_thread(
+                self._job.address.text,
+                self._read,
+                deliver,
+                clock=self._job.clock,
+                silence_s=lambda: self._silence_s if up else max(self.OPENING_S, self._silence_s),
+            )
+        finally:
+            if self._reading and (name := self._job.inside.encoder):
+                self._blame(name, send)
         raise SourceEnded(f"{self._job.address.text} has come to its end")
 
 

@@ -16,7 +16,8 @@ from bwvd.config import Config
 
 av.logging.set_libav_level(av.logging.PANIC)  # errors reach us as exceptions; nothing is printed
 
-RTSP_TIMEOUT_S = 10  # to connect, and for a read
+RTSP_TIMEOUT_S = 10  # to connect
+RTSP_READ_S = 3  # without a packet: the read comes back, so that the device's thread is never given up
 PROBE_US = 2_000_000  # a live stream is looked at for so long at most before it starts
 # What an ALSA device is asked for, after what the configuration says: what sound cards have.
 ALSA_FALLBACKS = ((48_000, 1), (48_000, 2), (44_100, 1), (44_100, 2), (16_000, 1))
@@ -110,7 +111,7 @@ def _open_stream(address: Address) -> InputContainer:
         "analyzeduration": str(PROBE_US),
     }
     try:
-        return av.open(address.target, "r", options=options, timeout=(RTSP_TIMEOUT_S, RTSP_TIMEOUT_S))
+        return av.open(address.target, "r", options=options, timeout=(RTSP_TIMEOUT_S, RTSP_READ_S))
     except (av.FFmpegError, ValueError) as error:
         raise DeviceLost(f"{address.text}: {why(error)}") from error
 

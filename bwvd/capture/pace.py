@@ -6,9 +6,11 @@ The rule, in the order in which things give way:
    where the encoder has presets (libx264, libx265): when that has been so for `WINDOW_NS` on the average, or as soon as
    the pictures are `HURRY_NS` late, by the middle one of the last `LEAST` (one that took long is no reason). A preset
    about halves the work of the one before, so it goes down by as many as bring the load under `BUSY`, one at least, and
-   never beyond the fastest. It never goes back up: the next opening begins with the configured preset again.
-2. Where it is still too slow, a picture that is more than `LATE_NS` late when its turn comes is left out, and counted.
-   So what is in the loop does not lag further and further behind the camera.
+   never beyond the fastest. The next group of pictures begins with it; where pictures are `HURRY_NS` late, a group
+   begins at once. It never goes back up: the next opening begins with the configured preset again.
+2. Where nothing faster is left, a picture that is more than `LATE_NS` late when its turn comes is left out, and
+   counted; while there still is, one that is more than `LATEST_NS` late. So what is in the loop does not lag further
+   and further behind the camera.
 
 Being late alone costs no picture: after a stall of a network a hundred pictures come at once, and an encoder that is
 fast enough has caught up in a moment.
@@ -32,6 +34,7 @@ LEAST = 5  # pictures at least, before anything is judged; of the last so many t
 WARM_UP = 2  # the first pictures of an encoder: it is setting itself up
 HURRY_NS = NS // 4
 LATE_NS = NS
+LATEST_NS = 2 * NS
 PAUSE_NS = NS // 2  # between two pictures: the camera has stopped in between, that is not its beat
 
 
@@ -64,7 +67,7 @@ class Pace:
 
     def leaves_out(self, late_ns: int) -> bool:
         """Whether a picture whose turn comes `late_ns` after it was taken is left out."""
-        return late_ns > LATE_NS and self.slow
+        return self.slow and late_ns > (LATEST_NS if self._may_hurry else LATE_NS)
 
     def spent(self, spent_ns: int, late_ns: int) -> str | None:
         """A picture was encoded; returns a faster preset if one is due now, which the caller begins when it can.
@@ -97,14 +100,18 @@ class Pace:
         self._lately.clear()
         self._empty()
 
+    @property
+    def _may_hurry(self) -> bool:
+        return self.preset in PRESETS[1:]
+
     def _faster(self) -> str | None:
-        if self.preset not in PRESETS:
+        if self.preset is None or not self._may_hurry:
             return None
         load, at = self.load, PRESETS.index(self.preset)
         while load > BUSY and at > 0:
             load /= 2
             at -= 1
-        return PRESETS[at] if PRESETS[at] != self.preset else None
+        return PRESETS[at]
 
     def _empty(self) -> None:
         self._beats = self._span_ns = self._encoded = self._spent_ns = 0

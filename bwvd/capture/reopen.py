@@ -1,19 +1,30 @@
-"""Keeps a device delivering: opens it, and opens it again when it was lost."""
+"""Keeps a device delivering: opens it, and opens it again when it was lost.
+
+A driver may never come back from a read. The thread inside it is given up, and the device opened anew: most drivers
+take that. One that does not ("busy", or nothing comes) while the thread still hangs would fail for ever, because only
+the end of the process closes what the thread has open. So the device has `WEDGED_S` to deliver again; then, or when
+`MOST_HUNG` threads hang, the daemon ends in order, and the service manager starts it again. A microphone is not worth
+the end of a recording: for that, the end waits until none runs.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import assert_never
 
 import trio
 
-from bwvd.capture.source import DeviceLost, MediaSource, SourceEnded, SourceRefused
+from bwvd.capture.source import DeviceLost, DeviceWedged, MayHang, MediaSource, SourceEnded, SourceRefused
 from bwvd.capture.switch import CaptureSwitch
 from bwvd.clock import Clock
 from bwvd.messages import Batch, Device, FaultChanged, MediaEvent, MediaGap, SourceDown, SourceUp
 
 FIRST_DELAY_S = 0.2
 LONGEST_DELAY_S = 5.0
+WEDGED_S = 10.0  # for a device to deliver again while a thread that was given up still hangs in its driver
+MOST_HUNG = 3
+LOOK_S = 1.0  # how often it is looked whether that thread has come back, when nothing else can be done
 ASLEEP = "asleep"
 
 
@@ -63,6 +74,9 @@ class _Keeper:
         self._delay_s = FIRST_DELAY_S
         self._told: set[str] = set()  # reasons told since the device was up last
         self._refusals_are_final = True
+        self._hung: list[MayHang] = []  # earlier openings whose threads hang
+        self._wedged_s: float | None = None  # trio's time at which these have hung for too long
+        self._patience = trio.CancelScope()
 
     async def run(self) -> None:
         while True:
@@ -76,7 +90,9 @@ class _Keeper:
                 return
             self._say_ready()
             if reason == ASLEEP:
+                self._wedged_s = None
                 continue
+            await self._check_wedged(reason)
             with trio.move_on_after(self._delay_s):
                 await self._switch.wait_off()
             self._delay_s = min(2 * self._delay_s, LONGEST_DELAY_S)
@@ -84,8 +100,12 @@ class _Keeper:
     async def _open(self) -> str | None:
         """One opening, to its end; returns why it ended, None when there is nothing to be opened any more."""
         source = self._open_source()
+        if self._wedged_s is None and self._hangs():
+            self._wedged_s = trio.current_time() + WEDGED_S
+        self._patience = trio.CancelScope()
+        self._patience.deadline = math.inf if self._wedged_s is None else self._wedged_s
         try:
-            with self._switch.attached(source) as scope:
+            with self._switch.attached(source) as scope, self._patience:
                 await source.run(self._forward)
         except SourceEnded as end:
             self._down(str(end), final=True)
@@ -102,14 +122,38 @@ class _Keeper:
                 self._down(reason)
                 return reason
         else:
-            reason = ASLEEP if scope.cancelled_caught else "it stopped delivering without a reason"
+            reason = "it stopped delivering without a reason"
+            if scope.cancelled_caught:
+                reason = ASLEEP
+            elif self._patience.cancelled_caught:
+                reason = "it delivered nothing"
         finally:
             self._refusals_are_final = False
+            if isinstance(source, MayHang) and source.hangs():
+                self._hung.append(source)
         # What an attempt says while the device is away ("no such file") is no news.
         if self._up or not self._told:
             self._told.add(reason)
             self._down(reason)
         return reason
+
+    def _hangs(self) -> int:
+        """How many threads hang in the device's driver."""
+        self._hung = [source for source in self._hung if source.hangs()]
+        return len(self._hung)
+
+    async def _check_wedged(self, reason: str) -> None:
+        """Return while the device may still be opened again. Raises: DeviceWedged."""
+        while (hung := self._hangs()) and (
+            hung >= MOST_HUNG or (self._wedged_s is not None and trio.current_time() >= self._wedged_s)
+        ):
+            if self._device == "camera" or not self._switch.flushes:
+                raise DeviceWedged(
+                    f"{self._device}: a thread hangs in its driver, and it can't be opened again: {reason}"
+                )
+            await trio.sleep(LOOK_S)
+        if not hung:
+            self._wedged_s = None
 
     def _forward(self, event: MediaEvent) -> None:
         match event:
@@ -121,6 +165,7 @@ class _Keeper:
                 return
             case Batch():
                 self._delay_s = FIRST_DELAY_S
+                self._wedged_s, self._patience.deadline = None, math.inf
                 self._refusals_are_final = False  # the source was as configured: what changed is not the configuration
             case MediaGap() | SourceDown() | FaultChanged():
                 pass

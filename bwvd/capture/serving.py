@@ -16,7 +16,7 @@ import msgspec
 from bwvd.capture.encode import PRESET_ENCODERS, SOFTWARE, preset_of
 from bwvd.capture.encoder import Encoder, EncoderFailed
 from bwvd.capture.losses import Losses
-from bwvd.capture.pace import Pace
+from bwvd.capture.pace import HURRY_NS, Pace
 from bwvd.capture.roster import Inside, Roster
 from bwvd.capture.source import DeviceLost, SourceRefused
 from bwvd.config import Video
@@ -54,6 +54,7 @@ class Serving:
         self._given: deque[int] = deque()  # times of the pictures that have not come out yet
         self._gave = False  # the encoder in service has given a picture
         self._faster: str | None = None  # the preset that the next group begins with
+        self._hurry = False  # and that it begins at once
         self._fault: FaultChanged | None = None  # to be told
         self.pace = Pace(None)
 
@@ -73,7 +74,11 @@ class Serving:
 
     def encode(self, picture: av.VideoFrame, at_ns: int, out: Out) -> None:
         """Take a picture. Raises: SourceRefused, DeviceLost."""
-        if self._faster is not None and self._encoder is not None and self._encoder.begins_group(at_ns):
+        if (
+            self._faster is not None
+            and self._encoder is not None
+            and (self._hurry or self._encoder.begins_group(at_ns))
+        ):
             self._step(picture, at_ns, out)
         self.begin(picture.width, picture.height, at_ns)
         try:
@@ -93,7 +98,7 @@ class Serving:
         """How long the last picture took, and how late it was when its turn came."""
         faster = self.pace.spent(spent_ns, late_ns)
         if faster is not None:
-            self._faster = faster
+            self._faster, self._hurry = faster, late_ns > HURRY_NS
 
     def finish(self, out: Out) -> None:
         """Deliver what is inside the encoder, and the group of pictures in the making."""

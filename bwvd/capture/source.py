@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import trio
 
@@ -21,6 +21,22 @@ class SourceEnded(Exception):
 
 class SourceRefused(Exception):
     """The source can never work as configured (no such codec, GOP too long). One line that names the key."""
+
+
+class DeviceWedged(Exception):
+    """A thread hangs in the device's driver, and the device can't be opened again: only the end of the process helps.
+
+    Ends the daemon in order. The text is one line that names the device.
+    """
+
+
+@runtime_checkable
+class MayHang(Protocol):
+    """A source whose thread may never come back from its driver."""
+
+    def hangs(self) -> bool:
+        """After the end of `run`: whether its thread is still inside the driver."""
+        ...
 
 
 class AudioGate:

@@ -42,6 +42,11 @@ class CaptureSwitch:
         for source in self._open:
             source.flush_on_cancel(flush)
 
+    @property
+    def flushes(self) -> bool:
+        """Whether a recording runs, so that what is in the making is delivered at the end."""
+        return self._flush
+
     async def wait_on(self) -> None:
         """Return when the devices may be open."""
         await self._wait(True)
