@@ -210,12 +210,13 @@ class Writer:
 
     # --- to the storage ----------------------------------------------------------------------------------------------
 
-    async def _commit(self) -> None:
-        """Make the group durable, however many attempts that takes; then let its GOPs go."""
-        if not self._group.gops and (self._folder is None or not self._group.notes):
-            return
+    async def _commit(self, *, last: bool = False) -> None:
+        """Make the group durable, however many attempts that takes; then let its GOPs go.
+
+        Notes alone open no recording but at its end (`last`): media time begins with the first GOP.
+        """
         attempt = 0
-        while self._group.gops or self._group.notes:
+        while self._group.gops or (self._group.notes and (self._folder or (last and self._opening))):
             begun_ns = self._clock.monotonic_ns()
             try:
                 with self.pulse.working(STUCK_S):
@@ -304,11 +305,12 @@ class Writer:
 
     async def _close(self, reason: str) -> None:
         """Commit what waits, write the end, and the conveniences."""
-        if self._opening is not None and not self._group.gops and self._folder is None:
+        continues = bool(self._continues and self._group.notes)
+        if self._opening is not None and not self._group.gops and self._folder is None and not continues:
             # Opened and closed without a frame that could be written: say so on flash all the same.
             self._unused.append(self._opening)
             self._opening = None
-        await self._commit()
+        await self._commit(last=True)
         folder = self._folder
         if folder is None:
             self._group = _Group()

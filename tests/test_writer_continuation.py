@@ -1,0 +1,85 @@
+"""What goes on in another recording after a storage error begins where its first frame is, and keeps every note."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+import trio
+
+from bwvd.evidence import records
+from bwvd.messages import Order
+from bwvd.testing.camera import VirtualCamera
+from bwvd.testing.clock import VirtualClock
+from bwvd.testing.storage import VirtualVolume
+from tests.rig import Rig, configuration
+
+RATE = 8
+
+
+def _rig() -> tuple[Rig, VirtualVolume]:
+    clock = VirtualClock()
+    volume = VirtualVolume()
+    config = configuration(loop={"seconds": 3}, recording={"post_roll_s": 0})
+    return Rig(config, clock, volume, camera=VirtualCamera(clock, rate=RATE, gop_frames=RATE)), volume
+
+
+def _marks(rig: Rig) -> list[str]:
+    return [
+        record.label
+        for recording in rig.recordings()
+        for record in rig.manifest(recording)
+        if isinstance(record, records.Mark)
+    ]
+
+
+@pytest.mark.parametrize("times", [1, 2, 3, 4])
+async def test_a_marker_that_breaks_a_recording_off_costs_no_frame(
+    times: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Invariant 4: a note that is written before the next group of pictures does not shift media time past it."""
+    rig, volume = _rig()
+    async with rig.running():
+        await trio.sleep(4.5)
+        await rig.press()
+        await trio.sleep(0.1)
+        volume.fail(errno.EIO, kind="write", path="manifest.jsonl", times=times)
+        assert (await rig.order(Order.MARK, text="door")).ok
+        await trio.sleep(4)
+        await rig.stop()
+        await rig.closed()
+    numbers: list[int] = []
+    for recording in rig.recordings():
+        manifest = rig.manifest(recording)
+        assert isinstance(manifest[-1], records.Close | records.Recovered)
+        segments = [record for record in manifest if isinstance(record, records.Segment)]
+        assert all(segment.pts_ns >= 0 for segment in segments)
+        if segments:
+            frames = rig.frames(recording)
+            assert frames[0][1] >= 0
+            numbers += [number for number, _ in frames]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert len(numbers) >= 7 * RATE
+    assert _marks(rig) == ["door"]
+
+
+async def test_the_last_notes_of_a_recording_that_broke_off_are_kept(autojump_clock: trio.testing.MockClock) -> None:
+    """A marker that was answered with yes is in a manifest, also when no frame follows it."""
+    rig, volume = _rig()
+    assert rig.camera is not None
+    async with rig.running():
+        await trio.sleep(4.5)
+        await rig.press()
+        await trio.sleep(0.1)
+        rig.camera.unplug()
+        await trio.sleep(0.4)
+        volume.fail(errno.EIO, kind="write", path="manifest.jsonl")
+        assert (await rig.order(Order.MARK, text="dark")).ok
+        await trio.sleep(1)
+        await rig.stop()
+        await rig.closed()
+    assert _marks(rig) == ["dark"]
+    *_, last = rig.recordings()
+    opening = rig.manifest(last)[0]
+    assert isinstance(opening, records.Open)
+    assert opening.continues
