@@ -59,6 +59,7 @@ class Period(NamedTuple):
     """What one read gives."""
 
     frame: av.AudioFrame
+    end_ns: int  # CLOCK_MONOTONIC after its last sample, the truth
     stamp_ns: int  # Unix time of its first sample, as libav says
     arrival_ns: int  # CLOCK_MONOTONIC of the read
     unix_ns: int  # Unix time then
@@ -101,7 +102,7 @@ class SoundCard:
             gathered = (arrival_ns - end_ns) * self.rate // NS
             now_us = (unix_ns - (gathered + self.period) * NS // self.rate) / 1_000
             stamp_ns = int(smoothing.update(now_us, self.period)) * 1_000
-            yield Period(self._frame(sample, begin_ns, end_ns), stamp_ns, arrival_ns, unix_ns)
+            yield Period(self._frame(sample, begin_ns, end_ns), end_ns, stamp_ns, arrival_ns, unix_ns)
             sample += self.period
 
     def _ahead(self, at_ns: int) -> int:

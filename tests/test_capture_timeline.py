@@ -17,6 +17,7 @@ from bwvd.capture.timeline import (
     Playback,
     Stamps,
     UnixStamps,
+    WithoutJumps,
 )
 from bwvd.messages import NS
 
@@ -34,6 +35,7 @@ KINDS: dict[str, Callable[[], Stamps]] = {
     "kernel": KernelStamps,
     "unix": UnixStamps,
     "own": OwnClock,
+    "own without jumps": lambda: WithoutJumps(OwnClock()),
     "played": played,
 }
 
@@ -168,6 +170,75 @@ def test_a_camera_that_restarts_its_stamps_goes_on_in_time() -> None:
         stamp = number * STEP if number < 30 else number * STEP + 13 * HOUR
         placed = times.place(stamp, stamp, arrival, 0)
         assert placed.dts_ns == last + STEP
+        last = placed.dts_ns
+
+
+@pytest.mark.parametrize("jump_ms", [-36_000_000, -4_000, -2_000, -600, 400, 2_000, 4_000, 36_000_000])
+def test_a_network_cameras_clock_that_is_set_moves_no_frame_and_no_sound(jump_ms: int) -> None:
+    """Its tracks show the jump one after the other; each goes on in time, and together."""
+    clock, drift = OwnClock(), 100
+    video, sound = FrameTimes(WithoutJumps(clock), STEP, live=True), WithoutJumps(clock)
+    doubts = []
+    for number in range(900):
+        taken = START + number * STEP
+        own = 7 * NS + (taken - START) * (1_000_000 + drift) // 1_000_000
+        arrival = taken + 10 * MS + (number * 7919 % 30) * MS
+        placed = video.place(own + (jump_ms * MS if number >= 450 else 0), None, arrival, 0)
+        doubts += [number] if placed.doubt else []
+        heard = sound.monotonic(own + (jump_ms * MS if number >= 455 else 0), arrival + MS, 0)
+        if number > 30:
+            assert -5 * MS < placed.dts_ns - taken < 80 * MS
+            assert heard is None or abs(heard - placed.dts_ns) < 50 * MS
+            assert (heard is None) == (number == 455)
+    assert [number for number in doubts if number != 450] == []
+    assert doubts == [450]
+
+
+def test_pictures_that_come_in_another_order_than_they_are_shown_are_no_jumps() -> None:
+    """Where a server says nothing of decoding, their stamps go to and fro, at 10 frames/s by half a second."""
+    stamps = WithoutJumps(OwnClock())
+    for number in range(400):
+        shown = number // 4 * 4 + (4, 2, 1, 3)[number % 4]
+        found = stamps.monotonic(shown * NS // 10, START + number * NS // 10 + 10 * MS, 0)
+        assert found is not None
+        if number > 200:
+            assert abs(found - START - shown * NS // 10) < NS // 2
+
+
+def test_a_stall_of_the_network_is_no_jump_of_the_stamps() -> None:
+    """For two seconds nothing comes, then all of it at once, or the rest of it."""
+    for dropped in (0, 40):
+        times = FrameTimes(WithoutJumps(OwnClock()), STEP, live=True)
+        for number in range(900):
+            if 500 - dropped <= number < 500:
+                continue
+            taken = START + number * STEP
+            arrival = max(taken, START + 500 * STEP) if number >= 440 else taken
+            placed = times.place(taken - START, None, arrival + 5 * MS, 0)
+            assert not placed.doubt
+            assert abs(placed.dts_ns - taken) < 20 * MS
+
+
+@pytest.mark.parametrize("late_ms", [0, 5, 150, 800])
+@pytest.mark.parametrize("fault", ["repeated", "early", "future", "missing"])
+def test_wrong_stamps_of_a_driver_put_no_frame_far_from_where_it_was_taken(fault: str, late_ms: int) -> None:
+    """A frame in ten, and then for good from the 200th on: each is a doubt, none is piled upon the last."""
+    times = FrameTimes(KernelStamps(), STEP, live=True)
+    last = None
+    for number in range(300):
+        taken = START + number * STEP
+        stamp: int | None = taken
+        wrong = number % 10 == 9 or number >= 200
+        if wrong:
+            stamp = {"repeated": taken - STEP, "early": taken - 2 * NS, "future": taken + HOUR, "missing": None}[fault]
+        if fault == "repeated" and number > 200:
+            stamp = START + 199 * STEP  # the same for ever
+        late = late_ms * MS * min(number, 150) // 150  # the machine is busier and busier
+        placed = times.place(stamp, None, taken + late, UNIX)
+        assert placed.doubt == wrong
+        assert abs(placed.dts_ns - taken) < 12 * MS
+        if last is not None:
+            assert abs(placed.dts_ns - last - STEP) < 12 * MS
         last = placed.dts_ns
 
 

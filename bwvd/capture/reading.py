@@ -18,13 +18,13 @@ from bwvd.capture.copied_sound import CopiedSound, can_copy
 from bwvd.capture.encoded import EncodedVideo
 from bwvd.capture.losses import Losses
 from bwvd.capture.moment import Moment, to_ns
-from bwvd.capture.open import open_input, why
+from bwvd.capture.open import RTSP_READ_S, open_input, why
 from bwvd.capture.roster import Inside, Roster
 from bwvd.capture.serving import Serving
 from bwvd.capture.sound import EncodedSound
 from bwvd.capture.source import AudioGate, DeviceLost, SourceRefused
 from bwvd.capture.thread import Line, Stopped
-from bwvd.capture.timeline import FrameTimes, KernelStamps, OwnClock, Playback, Stamps, UnixStamps
+from bwvd.capture.timeline import FrameTimes, KernelStamps, OwnClock, Playback, Stamps, UnixStamps, WithoutJumps
 from bwvd.clock import Clock
 from bwvd.config import Config
 from bwvd.messages import NS, Kind, MediaGap
@@ -61,6 +61,7 @@ class Reading:
         self._line = line
         self._playback: Playback | None = None
         self._stamps: Stamps = OwnClock()
+        self._sound_stamps: Stamps = self._stamps
         self._reads_unix = job.address.scheme in ("v4l2", "alsa")
         self._video: EncodedVideo | CopiedVideo | None = None
         self._sound: EncodedSound | CopiedSound | None = None
@@ -137,6 +138,7 @@ class Reading:
             self._stamps = KernelStamps()
         elif self._address.scheme == "alsa":
             self._stamps = UnixStamps()
+        self._sound_stamps = self._of_track()
         for stream in streams:
             if isinstance(stream, VideoStream):
                 self._video = self._video_path(stream)
@@ -145,11 +147,15 @@ class Reading:
             else:
                 self._sound = EncodedSound(self._job.config.audio, self._address.text, self._job.gate)
 
+    def _of_track(self) -> Stamps:
+        """How one track's stamps are understood."""
+        return WithoutJumps(self._stamps) if isinstance(self._stamps, OwnClock) else self._stamps
+
     def _video_path(self, stream: VideoStream) -> EncodedVideo | CopiedVideo:
         config = self._job.config
         rate = nominal_rate(stream.average_rate, stream.base_rate, config.video.rate)
         live = not self._address.played
-        times = FrameTimes(self._stamps, int(NS / rate), live)
+        times = FrameTimes(self._of_track(), int(NS / rate), live)
         losses = Losses(int(NS / rate), live, queues=self._address.scheme == "v4l2")
         # What a server kept from before we asked may have been delivered before the connection was lost.
         not_before_ns = self._asked_ns if self._address.scheme == "rtsp" else 0
@@ -176,6 +182,8 @@ class Reading:
             raise Stopped
         try:
             return next(packets, None)
+        except av.ExitError as error:
+            raise DeviceLost(f"{self._address.text} delivered nothing for {RTSP_READ_S} s") from error
         except av.FFmpegError as error:
             raise DeviceLost(f"{self._address.text}: {why(error)}") from error
 
@@ -210,7 +218,7 @@ class Reading:
             if self._video is not None:
                 self._video.feed(packet, base, moment, self._line.put)
         elif self._sound is not None:
-            self._sound.feed(packet, base, self._stamps, moment, self._line.put)
+            self._sound.feed(packet, base, self._sound_stamps, moment, self._line.put)
 
     def _moment(self) -> Moment:
         if self._reads_unix:

@@ -10,10 +10,14 @@ What is assumed of each kind of source:
   the wall clock makes them wrong by the step, and ring for some seconds after. They count only where they agree with
   the arrival, and not at all for `HOLDOVER_NS` after a step; meanwhile samples are counted (`UnixStamps`).
 - An RTSP camera has its own clock, which drifts against ours by some 10⁻⁴, and its packets arrive late by a changing
-  amount, never early. The best arrival of the last seconds tells the offset (`OwnClock`).
+  amount, never early. The best arrival of the last seconds tells the offset (`OwnClock`), one for all tracks: it is one
+  clock. That clock may be set while it runs, and its tracks show that one after the other (`WithoutJumps`, one a
+  track): a stamp that lies before the last one, or ahead of it by more than has passed and than any packet was late,
+  is where the stamps begin anew, and they go on from there.
 
-No assumption at all: that stamps are there, rise, or make sense. `FrameTimes` fills what is missing and turns back what
-runs backwards, says so, and gives strictly rising decode times for any input.
+No assumption at all: that stamps are there, rise, or make sense. `FrameTimes` fills what is missing and what repeats or
+runs backwards from the arrivals, says so, and gives strictly rising decode times for any input. Nothing is invented: a
+camera that pauses, or goes slower in the dark, has pictures further apart.
 """
 
 from __future__ import annotations
@@ -136,6 +140,10 @@ class OwnClock:
         self._offset_ns = min(self._offset_ns, offset_ns)
         self._last_ns = self._window_ns = arrival_ns
 
+    def delay_ns(self, stamp_ns: int, arrival_ns: int) -> int:
+        """How late a packet is; below 0, it claims to be from the future. 0 while nothing is known."""
+        return 0 if self._offset_ns is None else arrival_ns - stamp_ns - self._offset_ns
+
     def monotonic(self, stamp_ns: int | None, arrival_ns: int, unix_ns: int) -> int | None:  # noqa: ARG002 - of Stamps
         if stamp_ns is None:
             return None
@@ -159,6 +167,38 @@ class OwnClock:
         return stamp_ns + self._offset_ns
 
 
+class WithoutJumps:
+    """One track's stamps on an `OwnClock`, with what they jumped by taken out."""
+
+    JUMP_NS = 300 * MS  # ahead of the time that has passed, and of all that was late
+    BACK_NS = 500 * MS  # less far back go pictures that are shown in another order than they come
+
+    def __init__(self, clock: OwnClock) -> None:
+        """clock: shared with the other tracks of the camera."""
+        self._clock = clock
+        self._shift_ns = 0
+        self._last: tuple[int, int] | None = None  # the last stamp, without jumps, and its arrival
+
+    def monotonic(self, stamp_ns: int | None, arrival_ns: int, unix_ns: int) -> int | None:
+        """As of `Stamps`; None also for the first stamp after a jump."""
+        if stamp_ns is None:
+            return None
+        stamp_ns += self._shift_ns
+        jumped = False
+        if self._last is not None:
+            last_ns, last_arrival_ns = self._last
+            ahead_ns = stamp_ns - last_ns - (arrival_ns - last_arrival_ns)
+            back = stamp_ns < last_ns - self.BACK_NS
+            future = ahead_ns > self.JUMP_NS and self._clock.delay_ns(stamp_ns, arrival_ns) < -self.JUMP_NS
+            jumped = back or future
+            if jumped:
+                self._shift_ns -= ahead_ns
+                stamp_ns -= ahead_ns
+        self._last = stamp_ns, arrival_ns
+        found_ns = self._clock.monotonic(stamp_ns, arrival_ns, unix_ns)
+        return None if jumped else found_ns
+
+
 class Placed(NamedTuple):
     """Where a frame lies on CLOCK_MONOTONIC."""
 
@@ -177,6 +217,7 @@ class FrameTimes:
         self._last_ns: int | None = None
         self._found_ns: int | None = None  # what the last stamp said
         self._shift_ns = 0  # what a new beginning of the stamps has been moved by
+        self._late_ns = 0  # how long after it was taken a frame arrives, as far as its stamps say
         self.step_ns = step_ns
 
     def place(
@@ -201,20 +242,28 @@ class FrameTimes:
     def _decode_time(self, found_ns: int | None, arrival_ns: int) -> tuple[int, bool]:
         last = self._last_ns
         if last is None:
+            if found_ns is not None and self._live:
+                self._late_ns = max(arrival_ns - found_ns, 0)
             return (arrival_ns, True) if found_ns is None else (found_ns, False)
         if found_ns is None:
-            # A steady beat that follows the arrivals slowly, so that their jitter does not become the frames'.
-            beat = last + self.step_ns
-            off = arrival_ns - beat
-            guess = beat + off // 16 if abs(off) < 4 * self.step_ns else arrival_ns
-            return max(guess, last + LEAST_STEP_NS), True
+            return self._guess(last, arrival_ns), True
         dts = found_ns + self._shift_ns
         # A jump that ends where the clock stands is no fault of the stamps: nothing ran for so long.
         if not self._live and not (-LONGEST_BACK_NS <= dts - last <= LONGEST_HOLE_NS or last < dts <= arrival_ns):
             self._shift_ns += last + self.step_ns - dts
             return last + self.step_ns, True
         if dts - last < LEAST_STEP_NS:
-            return last + LEAST_STEP_NS, True
+            return self._guess(last, arrival_ns) if self._live else last + LEAST_STEP_NS, True
         if dts - last < NS:
             self.step_ns += (dts - last - self.step_ns) // 8
+        if self._live:
+            self._late_ns += (max(arrival_ns - dts, 0) - self._late_ns) // 8
         return dts, False
+
+    def _guess(self, last: int, arrival_ns: int) -> int:
+        """A steady beat that follows the arrivals slowly, so that their jitter does not become the frames'."""
+        beat = last + self.step_ns
+        taken_ns = arrival_ns - self._late_ns
+        off = taken_ns - beat
+        guess = beat + off // 16 if abs(off) < 4 * self.step_ns else taken_ns
+        return max(guess, last + LEAST_STEP_NS)
