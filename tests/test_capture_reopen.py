@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 import trio
 
-from bwvd.capture.reopen import ASLEEP, run_source
-from bwvd.capture.source import DeviceLost, SourceRefused
+from bwvd.capture.reopen import ASLEEP, LONGEST_DELAY_S, MOST_HUNG, WEDGED_S, run_source
+from bwvd.capture.source import DeviceLost, DeviceWedged, SourceRefused
 from bwvd.capture.switch import CaptureSwitch
-from bwvd.messages import NS, Batch, MediaEvent, MediaGap, SourceDown, SourceUp
+from bwvd.messages import NS, Batch, Device, MediaEvent, MediaGap, SourceDown, SourceUp
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from tests.capture_listen import Listener, numbers
@@ -318,3 +318,148 @@ async def test_a_source_that_is_both_takes_both_down(autojump_clock: trio.abc.Cl
     assert {down.device for down in downs(listener)} == {"camera", "microphone"}
     assert len(downs(listener)) == 2
     assert {type(event) for event in listener.events} <= {SourceUp, SourceDown, Batch, MediaGap}
+
+
+# --- a thread that never comes back ----------------------------------------------------------------------------------
+
+
+class Driver:
+    """A device whose driver hangs: `hang` lists, for each opening, what becomes of it."""
+
+    def __init__(self, clock: VirtualClock, openings: list[str]) -> None:
+        self.clock = clock
+        self.openings = openings
+        self.sources: list[HangingSource] = []
+        self.maker = VirtualCamera(clock, rate=10, gop_frames=10)
+
+    def open(self) -> HangingSource:
+        fate = self.openings.pop(0) if self.openings else "busy"
+        self.sources.append(HangingSource(self, fate))
+        return self.sources[-1]
+
+
+class HangingSource:
+    """One opening: "busy" at once; "hangs" after some seconds of video; "opens" and delivers nothing; "good"."""
+
+    def __init__(self, driver: Driver, fate: str) -> None:
+        self.driver = driver
+        self.fate = fate
+        self.hanging = False
+
+    def hangs(self) -> bool:
+        return self.hanging
+
+    def flush_on_cancel(self, flush: bool) -> None:
+        self.driver.maker.flush_on_cancel(flush)
+
+    async def run(
+        self, send: Callable[[MediaEvent], None], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        if self.fate == "busy":
+            await trio.sleep(0.01)
+            raise DeviceLost("cam: Device or resource busy")
+        if self.fate == "opens":
+            try:
+                await trio.sleep_forever()
+            finally:
+                self.hanging = True
+        with trio.move_on_after(3.05 if self.fate == "hangs" else float("inf")):
+            await self.driver.maker.run(send, task_status=task_status)
+        self.hanging = True
+        raise DeviceLost("cam delivered nothing for 3 s")
+
+
+async def ends_wedged(openings: list[str], *, device: Device = "camera", switch: CaptureSwitch | None = None) -> Driver:
+    """Run until the device is found wedged; the time that took is trio's."""
+    clock = VirtualClock()
+    driver = Driver(clock, openings)
+    with pytest.raises(DeviceWedged, match=f"^{device}: a thread hangs in its driver"):
+        await run_source(driver.open, lambda _: None, clock=clock, device=device, switch=switch)
+    return driver
+
+
+async def test_a_device_that_stays_busy_while_a_thread_hangs_in_it_is_wedged(autojump_clock: trio.abc.Clock) -> None:
+    began = trio.current_time()
+    driver = await ends_wedged(["hangs"])
+    assert WEDGED_S <= trio.current_time() - began - 3.05 <= WEDGED_S + LONGEST_DELAY_S + 1
+    assert len(driver.sources) > 3, "it was tried again and again"
+
+
+async def test_one_that_opens_and_delivers_nothing_while_a_thread_hangs_is_wedged(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    began = trio.current_time()
+    driver = await ends_wedged(["hangs", "opens"])
+    assert trio.current_time() - began - 3.05 <= WEDGED_S + 1
+    assert len(driver.sources) == 2
+
+
+async def test_one_thread_that_hangs_is_tolerated_where_the_device_delivers_again(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    clock, listener = VirtualClock(), Listener()
+    driver = Driver(clock, ["hangs", "busy", "busy", "good"])
+    with trio.move_on_after(60) as scope:
+        await run_source(driver.open, listener.send, clock=clock, device="camera")
+    assert scope.cancelled_caught
+    assert len(listener.ups()) == 2
+    assert len(listener.batches()) > 50
+
+
+async def test_many_threads_that_hang_are_not(autojump_clock: trio.abc.Clock) -> None:
+    """Each keeps its memory: a device that hangs once a minute would use it all up in a day."""
+    driver = await ends_wedged(["hangs"] * 10)
+    assert len(driver.sources) == MOST_HUNG
+
+
+async def test_a_thread_that_comes_back_frees_the_device(autojump_clock: trio.abc.Clock) -> None:
+    clock = VirtualClock()
+    driver = Driver(clock, ["hangs"])
+    with trio.move_on_after(120) as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: run_source(driver.open, lambda _: None, clock=clock, device="camera"))
+            await trio.sleep(3.05 + WEDGED_S - 1)
+            driver.sources[0].hanging = False
+    assert scope.cancelled_caught, "it is only absent, and may be so for hours"
+
+
+async def test_a_busy_device_in_which_no_thread_hangs_is_only_lost(autojump_clock: trio.abc.Clock) -> None:
+    clock = VirtualClock()
+    with trio.move_on_after(300) as scope:
+        await run_source(Driver(clock, []).open, lambda _: None, clock=clock, device="camera")
+    assert scope.cancelled_caught
+
+
+async def test_a_microphone_waits_for_the_end_of_the_recording(autojump_clock: trio.abc.Clock) -> None:
+    switch = CaptureSwitch()
+    switch.flush(True)  # a recording runs
+    began = trio.current_time()
+
+    async def stop() -> None:
+        await trio.sleep(100)
+        switch.flush(False)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stop)
+        driver = await ends_wedged(["hangs"], device="microphone", switch=switch)
+    assert 100 <= trio.current_time() - began <= 102
+    assert len(driver.sources) < 15, "no thread after the other is lost in it meanwhile"
+
+
+async def test_sleep_gives_a_wedged_device_no_time_out(autojump_clock: trio.abc.Clock) -> None:
+    """Closed, it need not deliver; opened again, it has its ten seconds."""
+    clock, switch = VirtualClock(), CaptureSwitch()
+    driver = Driver(clock, ["hangs"])
+    async with trio.open_nursery() as nursery:
+
+        async def run() -> None:
+            with pytest.raises(DeviceWedged):
+                await run_source(driver.open, lambda _: None, clock=clock, device="camera", switch=switch)
+
+        nursery.start_soon(run)
+        await trio.sleep(3.05 + WEDGED_S / 2)
+        switch.off()
+        await trio.sleep(600)
+        switch.on()
+        woken = trio.current_time()
+    assert trio.current_time() - woken >= WEDGED_S

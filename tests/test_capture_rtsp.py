@@ -100,6 +100,27 @@ async def test_a_camera_that_goes_silent_is_lost() -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_the_read_of_a_silent_camera_comes_back() -> None:
+    """libav asks us during a network read whether to go on: no thread is given up for a camera that says nothing."""
+    camera, listener = RtspCamera(rate=RATE, gop_frames=10), Listener()
+    async with trio.open_nursery() as nursery:
+        url = await nursery.start(camera.run)
+
+        async def hang_later() -> None:
+            await listener.wait_batches(2)
+            camera.hang = True
+
+        nursery.start_soon(hang_later)
+        silent = source(url)
+        with trio.fail_after(30), pytest.raises(DeviceLost, match=r"delivered nothing for 3 s$"):
+            await silent.run(listener.send)
+        assert not silent.hangs()
+        nursery.cancel_scope.cancel()
+    found = numbers(listener.batches())
+    assert found == list(range(found[0], found[-1] + 1))
+    assert camera.number - found[-1] <= 2, "what it gave before is there, to the one that was on its way"
+
+
 async def test_an_absent_camera_is_lost_with_its_address_and_the_reason() -> None:
     with pytest.raises(DeviceLost) as lost:
         await source("rtsp://user:secret@127.0.0.1:1/live").run(lambda _: None)

@@ -84,13 +84,13 @@ class _Keeper:
                 self._say_ready()
                 await self._switch.wait_on()
                 self._told.clear()
+                self._wedged_s = None  # closed, it need not deliver
                 self._delay_s = FIRST_DELAY_S
             reason = await self._open()
             if reason is None:
                 return
             self._say_ready()
             if reason == ASLEEP:
-                self._wedged_s = None
                 continue
             await self._check_wedged(reason)
             with trio.move_on_after(self._delay_s):
