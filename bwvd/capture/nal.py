@@ -153,8 +153,9 @@ class NalForm:
 
     def parameter_sets(self, data: Data, spans: list[Span]) -> tuple[bytes, ...]:
         """The distinct parameter sets of an access unit, sorted: equal for equal parameters."""
-        kinds = _H264_PARAMETERS if self.codec == "h264" else _HEVC_PARAMETERS
-        return tuple(sorted({bytes(data[a:b]) for a, b in spans if unit_type(self.codec, data[a]) in kinds}))
+        codec, kinds = self.codec, _H264_PARAMETERS if self.codec == "h264" else _HEVC_PARAMETERS
+        found = [bytes(data[a:b]) for a, b in spans if unit_type(codec, data[a]) in kinds]
+        return tuple(sorted(set(found))) if found else ()
 
 
 def _avcc_units(data: bytes) -> list[Span]:

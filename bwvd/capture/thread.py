@@ -29,15 +29,17 @@ class Line:
     def __init__(self, clock: Clock, deliver: Callable[[list[MediaEvent]], None]) -> None:
         self._clock = clock
         self._deliver = deliver
-        self._stop = threading.Event()
+        self._running = threading.Lock()  # held until the thread shall stop: to wait for a lock costs half of an Event
+        self._running.acquire()
         self.stopping = False
         self.up = False  # the device delivers, and who is told of it has been told
         self._waiting: list[MediaEvent] = []
         self.silent_since_ns = clock.monotonic_ns()  # one reference, replaced whole; read by trio's thread
 
     def ask_to_stop(self) -> None:
-        self.stopping = True
-        self._stop.set()
+        if not self.stopping:
+            self.stopping = True
+            self._running.release()
 
     def alive(self, at_ns: int | None = None) -> None:
         """Something came from the device, now or at `at_ns`."""
@@ -56,12 +58,12 @@ class Line:
 
     def wait_until(self, due_ns: int) -> None:
         """Sleep until a moment on CLOCK_MONOTONIC. Raises: Stopped."""
-        while (left_ns := due_ns - self._clock.monotonic_ns()) > 0:
+        while not self.stopping and (left_ns := due_ns - self._clock.monotonic_ns()) > 0:
             # Waiting for the time of a sample is not silence of the device.
             self.silent_since_ns = due_ns
-            if self._stop.wait(left_ns / NS):
-                raise Stopped
-        if self._stop.is_set():
+            if self._running.acquire(timeout=left_ns / NS):
+                self._running.release()
+        if self.stopping:
             raise Stopped
 
 
