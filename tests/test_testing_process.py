@@ -91,3 +91,25 @@ def test_a_cancellation_strikes_at_every_checkpoint() -> None:
         assert heard[-1] == "the end"
         ended_early += heard != whole
     assert ended_early > counted.count // 2
+
+
+def test_no_lock_is_lost_to_a_strike() -> None:
+    """Who has just been given a lock is struck a checkpoint later, and gives it back."""
+
+    async def hold(lock: trio.Lock) -> None:
+        async with lock:
+            await trio.sleep(1)
+
+    async def main(lock: trio.Lock) -> None:
+        async with trio.open_nursery() as nursery:
+            for _ in range(4):
+                nursery.start_soon(hold, lock)
+
+    counted = Checkpoints(only=["hold"])
+    trio.run(main, trio.Lock(), clock=trio.testing.MockClock(autojump_threshold=0), instruments=[counted])
+    for nth in range(1, counted.count):
+        lock, strikes = trio.Lock(), Checkpoints(only=["hold"])
+        strikes.fail(nth, Broken())
+        with pytest.RaisesGroup(Broken):
+            trio.run(main, lock, clock=trio.testing.MockClock(autojump_threshold=0), instruments=[strikes])
+        assert not lock.locked()

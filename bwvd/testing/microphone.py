@@ -40,7 +40,7 @@ class VirtualMicrophone:
         """
         self._clock = clock
         self._drift_ppm = drift_ppm
-        self._gate = gate
+        self.gate = gate  # another one where another process opens it
         self._maker = numbered_sound(rate, channels)
         self._source = source
         self._changed = trio.Event()
@@ -214,12 +214,12 @@ class _Listening:
             self._task_status.started()
             self._send(SourceUp("microphone", self._track))
         if self._lost_from_ns is not None:
-            if microphone._gate.lets(begin_ns):
+            if microphone.gate.lets(begin_ns):
                 self._send(MediaGap("audio", self._lost_from_ns, begin_ns, "dropped_by_device", 0))
             self._lost_from_ns = None
-        if microphone._gate.lets(begin_ns):
+        if microphone.gate.lets(begin_ns):
             self._pending.append((number, begin_ns, end_ns))
-        elif microphone._gate.open_from_ns is None:
+        elif microphone.gate.open_from_ns is None:
             self.deliver()  # what was heard before the gate closed
         if self._pending and end_ns - self._pending[0][1] >= AUDIO_BATCH_NS:
             self.deliver()

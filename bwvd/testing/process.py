@@ -36,7 +36,8 @@ class Checkpoints(trio.abc.Instrument):
 
     A checkpoint is where a task has waited and could have been cancelled. To `fail` there is to raise where the await
     would have returned: what it waited for has happened, and is lost, as with any error in the statement after it.
-    A nursery that waits for its children is no checkpoint here, because trio's own frame must not be broken.
+    A nursery that waits for its children is no checkpoint here, because trio's own frame must not be broken; and a task
+    that has just been given a lock is struck at its next checkpoint, because nobody could give that lock back.
 
     Args:
         only: count tasks whose names contain one of these; () = all.
@@ -65,6 +66,10 @@ class Checkpoints(trio.abc.Instrument):
         """
         self._strikes[self.count + nth] = function
 
+    def heal(self) -> None:
+        """Strike no more; go on counting."""
+        self._strikes.clear()
+
     # --- Instrument ---
 
     def task_spawned(self, task: trio.lowlevel.Task) -> None:
@@ -91,11 +96,14 @@ class Checkpoints(trio.abc.Instrument):
                 error = thrown
                 continue
             if _is_checkpoint(trap):
-                error = self._strike(name)
+                error = self._strike(name, coro)
 
-    def _strike(self, name: str) -> BaseException | None:
+    def _strike(self, name: str, coro: Coroutine[Any, Any, Any]) -> BaseException | None:
         self.log.append(Checkpoint(self.count + 1, name))
         strike = self._strikes.pop(self.count, None)
+        if isinstance(strike, BaseException) and _has_acquired(coro):
+            self.fail(1, strike)
+            return None
         if strike is None or isinstance(strike, BaseException):
             return strike
         strike()
@@ -106,3 +114,13 @@ def _is_checkpoint(trap: object) -> bool:
     """Whether the task waited for something, other than for the children of its nursery."""
     abort = getattr(trap, "abort_func", None)
     return abort is not None and not abort.__qualname__.startswith("Nursery.")
+
+
+def _has_acquired(coro: object) -> bool:
+    """Whether the task waits inside the `acquire` of one of trio's locks and limiters."""
+    at: Any = coro
+    while (code := getattr(at, "cr_code", None)) is not None:
+        if code.co_name.startswith("acquire") and at.cr_frame.f_globals["__name__"].startswith("trio."):
+            return True
+        at = at.cr_await
+    return False
