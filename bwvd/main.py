@@ -16,6 +16,7 @@ from bwvd.daemon import Daemon
 from bwvd.evidence.admission import StorageRefused
 from bwvd.evidence.errors import EvidenceError
 from bwvd.log import configure, get_logger
+from bwvd.service.heap import one_heap
 from bwvd.service.notify import Notifier
 from bwvd.service.privacy import protect
 
@@ -32,6 +33,7 @@ def run_forever(config: Config, config_path: Path) -> int:
     """`bwvd run`: returns the exit code when the daemon has ended in order."""
     leave_out_of_collections()
     configure()
+    one_heap()
     for measure in protect():
         if not measure.in_force:
             _log.warning("privacy", measure=measure.name, detail=measure.detail)

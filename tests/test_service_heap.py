@@ -1,0 +1,43 @@
+"""Threads that come and go leave no heaps behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from bwvd.service.heap import one_heap
+
+# Each thread allocates in libc itself, while others do: that is what makes glibc give it a heap of its own.
+PROGRAM = """
+import ctypes, sys, threading
+from bwvd.service.heap import one_heap
+if sys.argv[1] == "one":
+    assert one_heap()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.fopen.restype = libc.fdopen.restype = ctypes.c_void_p
+together = threading.Barrier(4)
+def work():
+    together.wait()
+    for _ in range(100):
+        ctypes.CDLL(None).malloc(50_000)
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+libc.malloc_info(0, ctypes.c_void_p(libc.fdopen(1, b"w")))
+libc.fflush(None)
+"""
+
+
+def _heaps(argument: str) -> int:
+    done = subprocess.run([sys.executable, "-c", PROGRAM, argument], capture_output=True, text=True, check=True)
+    return done.stdout.count("<heap nr=")
+
+
+def test_threads_share_one_heap() -> None:
+    if not one_heap():
+        pytest.skip("this C library has no arenas to choose")
+    assert _heaps("many") > 1
+    assert _heaps("one") == 1
