@@ -1,6 +1,8 @@
 """The adapters on a real kernel's GPIO lines and input devices, simulated by the kernel itself.
 
-pytest -m machine tests/test_controls_machine.py        as root, where gpio-sim and uinput are
+`test_adapters.py` runs these in the machine. They also run as they are, as root, where gpio-sim and uinput are:
+
+    pytest -m machine tests/machine/adapters.py
 """
 
 from __future__ import annotations

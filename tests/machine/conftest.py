@@ -1,0 +1,112 @@
+"""The machine of a test run: the image built once, the product installed once, everything after that on top of it."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.machine.image import built, cache, why_not
+from tests.machine.installed import Installed
+from tests.machine.machine import Machine
+from tests.machine.results import Results
+from tests.source_tree import ROOT
+
+ORDER = ("install", "short", "controls", "devices", "clock", "watchdog", "card", "adapters", "standby", "cuts")
+RESULTS = pytest.StashKey[Results]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All of this folder needs the machine; the longest comes last."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.machine)
+    place = {f"test_{name}": number for number, name in enumerate(ORDER)}
+    items.sort(key=lambda item: place.get(item.path.stem, -1) if item.path.is_relative_to(here) else -1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[RESULTS] = Results()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    results = config.stash.get(RESULTS, None)
+    if results and results.rows:
+        terminalreporter.section("on the machine")
+        for line in results.table():
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def results(pytestconfig: pytest.Config) -> Results:
+    return pytestconfig.stash[RESULTS]
+
+
+@pytest.fixture(scope="session")
+def seed(pytestconfig: pytest.Config) -> str:
+    """What chance begins with: the same seed cuts at the same moments."""
+    return str(pytestconfig.getoption("--seed") or random.SystemRandom().randrange(1_000_000))
+
+
+@pytest.fixture(scope="session")
+def untouched(pytestconfig: pytest.Config) -> Iterator[Machine]:
+    """The machine as it comes from the image, and off."""
+    if reason := why_not():
+        if os.environ.get("BWVD_MACHINE") == "must":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    image = built()
+    folder = cache() / f"run-{os.getpid()}"
+    machine = Machine(image, folder)
+    try:
+        machine.install_system()
+        machine.card.replace(512)
+        yield machine
+    finally:
+        machine.close()
+        if not pytestconfig.getoption("--keep"):
+            shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's wheel, built from this tree."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
+    subprocess.run(command, check=True, timeout=300)
+    (found,) = folder.glob("bwvd-*.whl")
+    return found
+
+
+@pytest.fixture(scope="session")
+def installed(untouched: Machine, wheel: Path) -> Installed:
+    """The product on the machine, as the README installs it: running, in standby."""
+    machine = untouched
+    machine.start()
+    subject = Installed(machine)
+    subject.install(wheel)
+    subject.mount_card()
+    subject.make_keys()
+    subject.configure()
+    subject.first_start()
+    subject.standby()
+    machine.sh("sync")
+    return subject
+
+
+@pytest.fixture
+def standby(installed: Installed) -> Installed:
+    """In standby, with nothing left over from the test before: the machine on, the daemon running, no faults."""
+    machine = installed.machine
+    if not machine.on:
+        machine.start()
+    machine.sh("bed up && systemctl reset-failed && systemctl start bwvd", limit_s=120)
+    installed.standby()
+    return installed

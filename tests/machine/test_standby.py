@@ -1,0 +1,106 @@
+"""Nothing of the loop is found anywhere: the camera shows a known clip, and the disks are searched for its samples."""
+
+from __future__ import annotations
+
+import mmap
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import pytest
+
+from bwvd.testing.clip import numbered_clip
+from tests.machine.installed import CONFIGURATION, LOOP_S, Installed
+from tests.machine.results import Results
+
+STANDBY_S = 600.0
+CLIP_FRAMES = 150
+RUN_BYTES = 24  # a run of so many bytes of compressed pictures is not found by chance
+IN_STANDBY = "/run/bed-clip.mp4"  # in RAM
+
+CAMERA = CONFIGURATION.replace('"v4l2:/dev/bwvd/camera"', '"v4l2:/dev/video9"').replace(
+    "bitrate = 400_000", 'encoder = "copy"\npixel_format = "h264"'
+)
+
+
+def _runs(clip: Path) -> list[bytes]:
+    """Out of every coded picture of the clip, three runs of bytes."""
+    found = []
+    with av.open(str(clip)) as container:
+        for packet in container.demux(video=0):
+            data = bytes(packet)
+            if len(data) >= 4 * RUN_BYTES:
+                found += [data[at : at + RUN_BYTES] for at in (len(data) // 4, len(data) // 2, len(data) - RUN_BYTES)]
+    assert len(found) >= CLIP_FRAMES
+    return found
+
+
+def _found(runs: list[bytes], *disks: Path) -> int:
+    """How many of the runs lie somewhere on the disks."""
+    hits = 0
+    for disk in disks:
+        with disk.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            hits += sum(data.find(run) >= 0 for run in runs)
+    return hits
+
+
+@contextmanager
+def _known_camera(subject: Installed, clip: Path) -> Iterator[None]:
+    machine = subject.machine
+    machine.put(clip, to="/run")
+    machine.sh(f"mv /run/{clip.name} {IN_STANDBY}; bed camera loop {IN_STANDBY}")
+    subject.configure(CAMERA)
+    machine.sh("systemctl restart bwvd", limit_s=200)
+    try:
+        subject.standby()
+        yield
+    finally:
+        if not machine.on:
+            machine.start()
+        subject.configure()
+        machine.sh(f"systemctl restart bwvd; bed camera noloop; rm -f {IN_STANDBY}", limit_s=200)
+
+
+@pytest.mark.parametrize("end", ["cut", "stop"])
+def test_nothing_of_the_loop_is_written(end: str, standby: Installed, tmp_path: Path, results: Results) -> None:
+    """Invariant 1: not on the card, not on the system's disk (where swap, cores and logs would be); and after a press
+    the same search finds it."""
+    machine = standby.machine
+    clip = tmp_path / "clip.mp4"
+    numbered_clip(clip, CLIP_FRAMES, rate=15, gop_s=1.0)
+    runs = _runs(clip)
+    disks = [machine.card.image, *machine.disks]
+    with _known_camera(standby, clip):
+        begun_s = time.monotonic()
+        seen = standby.status()["video"]["frames"]
+        until_s = STANDBY_S if end == "cut" else LOOP_S * 4
+        while time.monotonic() < begun_s + until_s:
+            time.sleep(5)
+            assert standby.status()["state"] == "standby"
+        passed = standby.status()["video"]["frames"] - seen
+        assert passed > 10 * LOOP_S
+        if end == "cut":
+            machine.cut(keep_written=True)
+        else:
+            machine.stop()
+        assert _found(runs, *disks) == 0, "what was not asked for was written down"
+        # and now with a press
+        machine.start()
+        machine.put(clip, to="/run")
+        machine.sh(
+            f"mv /run/{clip.name} {IN_STANDBY}; bed camera loop {IN_STANDBY}; systemctl restart bwvd", limit_s=200
+        )
+        standby.standby()
+        assert standby.ask(cmd="press")["ok"]
+        standby.until(lambda now: (now["recording"] or {}).get("segments", 0) > 3)
+        standby.stop_recording()
+        machine.stop()
+        there = _found(runs, *disks)
+        assert there > len(runs) // 2, "the search does not find what is there"
+    results.add(
+        f"{until_s:.0f} s of standby, then {end}",
+        1,
+        f"0 of {len(runs)} runs of bytes found; after a press {there}",
+    )
