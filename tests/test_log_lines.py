@@ -6,16 +6,18 @@ import io
 import json
 import os
 import pty
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from bwvd import log
 from bwvd.log.limit import Limiter
+from bwvd.log.logger import plainly, send_to
 from bwvd.messages import Batch, Sample, Track
 
 early = log.get_logger("early")  # made when the module is loaded, as everywhere in bwvd
@@ -25,7 +27,7 @@ early = log.get_logger("early")  # made when the module is loaded, as everywhere
 def unconfigured() -> Iterator[None]:
     yield
     log.close()
-    structlog.reset_defaults()
+    send_to(plainly, "info")
 
 
 @pytest.fixture
@@ -137,3 +139,22 @@ def test_any_field_name_can_be_logged(stream: io.StringIO) -> None:
     assert line["level"] == "info"
     assert line["utc"] != "never"
     assert line["a b\\n"] == 1
+
+
+def test_a_command_that_is_no_daemon_logs_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is on stdout is the command's answer, and nothing else: it may be one JSON document."""
+    log.get_logger("recovery").bind(recording="R").error("recording_not_recovered", error="\x1b[2Jno")
+    log.get_logger("recovery").debug("nobody_wants_to_know")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: recovery: recording_not_recovered recording='R' error=")
+    assert "\x1b" not in err
+    assert err.count("\n") == 1
+
+
+def test_the_daemon_starts_without_what_a_person_at_a_terminal_needs() -> None:
+    """Start-up counts: no library that draws, parses source code or runs another event loop."""
+    code = "import sys, bwvd.cli, bwvd.main; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "av" in loaded
+    assert not {"structlog", "rich", "pygments", "asyncio"} & set(loaded)

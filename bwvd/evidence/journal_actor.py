@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-import structlog
 import trio
 
 from bwvd.clock import Clock
 from bwvd.evidence.journal import Draft, Journal
 from bwvd.evidence.storage import Storage
+from bwvd.log import get_logger
 
 # Entries that wait. A hand, a clock and a few devices make one a second, so this is a quarter of an hour without a
 # flash, and half a megabyte. The oldest are kept: they say how it began. How many were lost is entered.
@@ -19,7 +19,7 @@ GROUP_BOUND = 256  # entries to one append
 RETRY_S = (0.5, 2.0, 5.0)  # after an error; the last one repeats
 ATTEMPTS_AT_THE_END = 3
 
-_log = structlog.get_logger("journal")
+_log = get_logger("journal")
 
 
 class JournalActor:

@@ -28,7 +28,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
-import structlog
 
 from bwvd.clock import Clock, Reading
 from bwvd.evidence import records
@@ -42,6 +41,7 @@ from bwvd.evidence.retention import Reserve
 from bwvd.evidence.serials import RECORDINGS, serial_of
 from bwvd.evidence.storage import Volume
 from bwvd.evidence.sums import check_signature, parse_sums
+from bwvd.log import get_logger
 
 Finish = Callable[[Volume, str, Signer], None]
 
@@ -50,7 +50,7 @@ _CHUNK = 1_048_576
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NOT_A_FILE = (errno.ELOOP, errno.EPERM)
 
-_log = structlog.get_logger("recovery")
+_log = get_logger("recovery")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,36 +8,34 @@ who has stopped reading can't stop the recorder (`sink`). What must be kept is i
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import sys
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable
 from typing import Any, TextIO, cast
 
 import msgspec
-import structlog
-from structlog.typing import FilteringBoundLogger, Processor, WrappedLogger
 
 from bwvd.clock import utc_text
 from bwvd.log.clean import clean
 from bwvd.log.limit import Limiter
+from bwvd.log.logger import LEVELS, Logger, send_to
 from bwvd.log.sink import Sink, is_journal
 
-LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+__all__ = ["LEVELS", "Logger", "close", "configure", "get_logger"]
 
 EXIT_FLUSH_S = 1.0  # what a reader who is behind gets at the end of the process
 
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}  # syslog's, as sd-daemon(3) prefixes
 
-_Event = MutableMapping[str, Any]
+_Event = dict[str, Any]
 
 _sink: Sink | None = None
 
 
-def get_logger(name: str) -> FilteringBoundLogger:
+def get_logger(name: str) -> Logger:
     """A logger whose lines carry `name`. May be made before `configure`, and then still obeys it."""
-    return cast("FilteringBoundLogger", structlog.get_logger(name))
+    return Logger(name)
 
 
 def configure(level: str = "info", stream: TextIO | None = None) -> None:
@@ -55,30 +53,25 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     render = _columns(colours=terminal and "NO_COLOR" not in os.environ) if terminal else _json_line
     prefix = fd is not None and is_journal(fd)
 
-    def to_bytes(_logger: WrappedLogger, _method: str, event: _Event) -> bytes:
+    def to_bytes(event: _Event) -> bytes:
         priority = f"<{_PRIORITIES.get(event['level'], 6)}>" if prefix else ""
         return (priority + render(event)).encode("utf-8", "backslashreplace") + b"\n"
 
     def lines_lost(count: int) -> bytes:
         event = _stamped({"event": "log_lines_lost", "level": "warning", "lines": count})
-        return to_bytes(None, "warning", event)
+        return to_bytes(event)
 
+    def take(name: str, level: str, fields: _Event) -> None:
+        line = {**fields, "level": level}
+        line.setdefault("logger", name)
+        if limiter.lets_through(name, line):
+            sink.write(to_bytes(_stamped(cast("_Event", clean(line)))))
+
+    limiter = Limiter(_suppressed)
     sink = Sink(fd if fd is not None else stream, lines_lost)
     close()
     _sink = sink
-    structlog.configure(
-        processors=[
-            structlog.stdlib.add_log_level,
-            cast("Processor", Limiter(_suppressed)),
-            _named,
-            structlog.processors.format_exc_info,
-            _cleaned,
-            to_bytes,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=lambda name="bwvd", *_: _Named(name, sink),
-        cache_logger_on_first_use=False,  # modules make their loggers before the log is configured
-    )
+    send_to(take, level)
 
 
 def close() -> None:
@@ -92,33 +85,11 @@ def close() -> None:
 atexit.register(close)
 
 
-class _Named:
-    """What structlog calls a logger: takes finished lines. It has a name."""
-
-    def __init__(self, name: str, sink: Sink) -> None:
-        self.name = name
-        self._sink = sink
-
-    def write(self, line: bytes) -> None:
-        self._sink.write(line)
-
-    debug = info = warning = error = critical = write
-
-
 def _suppressed(event: str, count: int, seconds: float) -> None:
     get_logger("log").warning("log_suppressed", suppressed_event=event, lines=count, within_s=round(seconds, 1))
 
 
-def _named(logger: WrappedLogger, _method: str, event: _Event) -> _Event:
-    event.setdefault("logger", getattr(logger, "name", "bwvd"))
-    return event
-
-
-def _cleaned(_logger: WrappedLogger, _method: str, event: _Event) -> _Event:
-    return _stamped(cast("dict[str, Any]", clean(dict(event))))
-
-
-def _stamped(event: dict[str, Any]) -> _Event:
+def _stamped(event: _Event) -> _Event:
     """When, how bad, what; then the rest in the order in which it was given."""
     first = {
         "utc": utc_text(time.time_ns()),
@@ -133,7 +104,9 @@ def _json_line(event: _Event) -> str:
     return msgspec.json.encode(event).decode()
 
 
-def _columns(colours: bool) -> Any:
+def _columns(colours: bool) -> Callable[[_Event], str]:
+    import structlog.dev  # only for a person at a terminal: it is slow to import
+
     renderer = structlog.dev.ConsoleRenderer(
         colors=colours,
         sort_keys=False,
