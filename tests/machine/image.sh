@@ -231,7 +231,7 @@ PY
 # --- what each is made from ------------------------------------------------------------------------------------------
 
 requirements() { # of the project and of its tests, but for those that only look at source text
-    python3 - "$here/../../pyproject.toml" <<'PY'
+    "$python" - "$here/../../pyproject.toml" <<'PY'
 import re, sys, tomllib
 project = tomllib.load(open(sys.argv[1], "rb"))["project"]
 wanted = project["dependencies"] + project["optional-dependencies"]["test"]
