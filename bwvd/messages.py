@@ -363,7 +363,7 @@ class FaultChanged:
     """A fault began (`active`) or ended.
 
     Names: "camera", "audio", "encoder" (it failed, another has taken its place), "encoder_slow" (frames are left out),
-    "storage", "clock", "power", "control:…".
+    "storage", "backlog" (the flash stalls, frames are left out), "clock", "power", "control:…".
     """
 
     name: str

@@ -136,3 +136,81 @@ async def test_a_writer_that_fails_takes_the_loop_with_it(autojump_clock: trio.t
     assert ended.value.subgroup(trio.BrokenResourceError) is None, "that is no news"
     assert held
     assert not [batch for batch in held if any(batch.data)]
+
+
+@pytest.mark.parametrize("kind", ["create", "write", "sync", "sync_dir"])
+@pytest.mark.parametrize("nth", [1, 2])
+async def test_no_room_for_the_first_segment_spoils_no_later_recording(
+    kind: str, nth: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Invariants 5 and 12: the first recording is closed as full before it has anything; the second is like any."""
+    volume = VirtualVolume()
+    rig = _rig(volume)
+    async with rig.running() as daemon:
+        await trio.sleep(7)
+        volume.fail(errno.ENOSPC, kind=kind, nth=nth, path="" if kind != "sync" else ".m4s" if nth == 1 else "l")
+        await rig.press()
+        await trio.sleep(1)
+        await rig.stop()
+        await rig.closed()
+        volume.heal()
+        await trio.sleep(15)
+        assert (await rig.press()).ok
+        await trio.sleep(5)
+        await rig.stop()
+        await rig.closed()
+        await trio.sleep(15)
+        assert daemon.hub.faults == {}
+    last = rig.recordings()[-1]
+    assert [int(name[-6:]) for name in rig.recordings()] == list(range(1, len(rig.recordings()) + 1))
+    close = rig.manifest(last)[-1]
+    assert isinstance(close, records.Close)
+    assert close.reason == "stop"
+    assert close.frames >= 90
+
+
+async def test_a_close_that_fails_after_an_error_is_no_news(autojump_clock: trio.testing.MockClock) -> None:
+    """Invariant 4: close(2) repeats the error that the sync has told; the recording goes on in another all the same."""
+    volume = VirtualVolume()
+    rig = _rig(volume)
+    async with rig.running():
+        await trio.sleep(7)
+        await rig.press()
+        await trio.sleep(3)
+        volume.fail(errno.EIO, kind="sync", path="manifest.jsonl")
+        volume.fail(errno.EIO, kind="close", path="manifest.jsonl")
+        await trio.sleep(4)
+        await rig.stop()
+        await rig.closed()
+    assert len(rig.recordings()) == 2
+    frames = [number for recording in rig.recordings() for number, _ in rig.frames(recording)]
+    assert frames == list(range(frames[0], frames[0] + len(frames)))
+
+
+async def test_lost_pictures_are_told_while_they_are_lost(autojump_clock: trio.testing.MockClock) -> None:
+    """Invariants 4 and 5: a stall is told when it costs pictures; a press that it swallows leaves an empty recording."""
+    volume = VirtualVolume()
+    rig = _rig(volume, storage={"backlog_bytes": 4_000})
+    async with rig.running() as daemon:
+        await trio.sleep(7)
+        await rig.press()
+        await trio.sleep(5)
+        volume.stall(60, kind="sync", nth=3)
+        await trio.sleep(25)
+        assert "backlog" in daemon.hub.faults
+        await rig.stop()
+        await rig.wait_for(lambda: daemon.recorder.current is None)
+        assert "backlog" not in daemon.hub.faults, "nothing is recorded, so nothing is lost"
+        swallowed = await rig.press()
+        await trio.sleep(10)
+        assert "backlog" in daemon.hub.faults
+        await rig.stop()
+        await rig.closed()
+        await trio.sleep(15)
+        assert daemon.hub.faults == {}
+    assert swallowed.recording == rig.recordings()[-1]
+    opening, *_, close = rig.manifest(rig.recordings()[-1])
+    assert isinstance(opening, records.Open)
+    assert isinstance(close, records.Close)
+    assert (close.reason, close.frames) == ("storage_error", 0)
+    assert opening.pre_event.got_s == 0

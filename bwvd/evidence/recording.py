@@ -12,6 +12,7 @@ import errno
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -295,7 +296,8 @@ class RecordingFolder:
     def _abandon(self) -> None:
         if self._manifest is not None:
             manifest, self._manifest = self._manifest, None
-            manifest.close()
+            with suppress(OSError):  # what is durable the syncs have said, and nothing else is believed
+                manifest.close()
 
     # --- lines -------------------------------------------------------------------------------------------------------
 

@@ -15,13 +15,13 @@ from __future__ import annotations
 import errno
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import trio
 
 from bwvd.clock import Clock
 from bwvd.evidence.broken import BrokenOff
 from bwvd.evidence.finish import finish_recording
+from bwvd.evidence.group import Group
 from bwvd.evidence.layout import RECORDINGS
 from bwvd.evidence.recording import Committed, Device, RecordingFolder, continuation
 from bwvd.evidence.records import JournalHead
@@ -52,19 +52,6 @@ STUCK_S = 120.0  # the backlog of two minutes is full by then: only a restart ca
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 _log = get_logger("writer")
-
-
-@dataclass(slots=True)
-class _Group:
-    """What waits for the next commit."""
-
-    gops: list[Gop] = field(default_factory=list)
-    notes: list[Note] = field(default_factory=list)
-    bytes: int = 0
-
-    @property
-    def span_ns(self) -> int:
-        return self.gops[-1].end_ns - self.gops[0].start_ns if self.gops else 0
 
 
 class Writer:
@@ -111,7 +98,7 @@ class Writer:
         self._folder: RecordingFolder | None = None
         self._opening: OpenRecording | None = None  # asked for, not yet on flash
         self._continues = ""
-        self._group = _Group()
+        self._group = Group()
         self._segment_ns = round(device.segment_s * NS)
         self._failing = False
         self._unused: list[OpenRecording] = []  # numbers given to recordings that never reached the flash
@@ -132,7 +119,7 @@ class Writer:
         async with receive:
             while True:
                 message: WriterMessage | None = None
-                with trio.move_on_after(RETRY_S[-1] if self._broken else math.inf):
+                with trio.move_on_after(RETRY_S[-1] if self._broken or self._unused else math.inf):
                     try:
                         message = await receive.receive()
                     except trio.EndOfChannel:
@@ -271,8 +258,15 @@ class Writer:
         while self._unused:
             opening = self._unused[0]
             folder = RecordingFolder(volume, self._device, opening, self._clock)
-            folder.create(None, self._journal_head())
-            folder.close("storage_error")
+            try:
+                folder.create(None, self._journal_head())
+                folder.close("storage_error")
+            except OSError:
+                # Half-made, it is brought to its end like one that broke off; made again it can't be.
+                if folder.created:
+                    self._broken.append(folder.broken_off())
+                    self._unused.pop(0)
+                raise
             self._unused.pop(0)
 
     def _committed(self, committed: Committed | None, begun_ns: int) -> None:
@@ -292,7 +286,7 @@ class Writer:
             self._publish(FaultChanged("storage", active=False, at_ns=now_ns))
         for gop in self._group.gops:
             self._backlog.done(gop)
-        self._group = _Group()
+        self._group = Group()
         statistics.recording = folder.recording
         statistics.segments = folder.segments
         statistics.committed_s = folder.duration_ns / NS
@@ -313,7 +307,7 @@ class Writer:
         await self._commit(last=True)
         folder = self._folder
         if folder is None:
-            self._group = _Group()
+            self._group = Group()
             return
         try:
             await self._storage.run(lambda _: folder.close(reason))
@@ -403,10 +397,10 @@ class Writer:
         _log.error("media_given_up", frames=frames, reason=reason)
         for gop in self._group.gops:
             self._backlog.done(gop)
-        self._group = _Group()
-        if self._opening is not None:
+        self._group = Group()
+        if self._opening is not None and self._folder is None:
             self._unused.append(self._opening)
-            self._opening = None
+        self._opening = None
 
     async def _break_off(self, error: OSError, attempt: int) -> None:
         """Leave the open recording as it lies and prepare the one that continues it, after a pause."""
@@ -423,11 +417,12 @@ class Writer:
 
     async def _mend(self) -> None:
         """The storage takes again: bring what was broken off to its end, without a restart."""
-        if not self._broken:
+        if not self._broken and not self._unused:
             return
         broken = list(self._broken)
 
         def mend(volume: Volume) -> list[str]:
+            self._settle_unused(volume)
             for one in broken:
                 one.settle(volume)
             return self._mender.mend(volume, [one.recording for one in broken])

@@ -15,6 +15,7 @@ from bwvd.messages import (
     CloseRecording,
     Command,
     FaultChanged,
+    FaultChanged,
     GapSeen,
     Gop,
     MediaGap,
@@ -39,6 +40,11 @@ class Circumstances:
     officer: str
 
 
+def backlog_fault(lost: int, at_ns: int) -> FaultChanged:
+    """What the wearer is told when frames find no room on their way to the flash, or find it again (`lost` 0)."""
+    return FaultChanged("backlog", lost > 0, at_ns, "the flash stalls: pictures are being lost" if lost else "")
+
+
 class Progress:
     """One recording on its way to the writer. **Synchronization:** trio's thread, never waits."""
 
@@ -51,7 +57,6 @@ class Progress:
         self.handed_ns = 0  # where the last GOP that the writer took ends
         self.first_ns = 0
         self.frames = 0
-        self.frames_dropped = 0  # by a full backlog, in all
         self._dropped = 0  # the same, since the last GOP that the writer took
         self._named_until_ns = 0  # up to where capture has named what is missing
         self._inbox = inbox
@@ -119,16 +124,16 @@ class Progress:
             self._named_until_ns = max(self._named_until_ns, gap.to_ns)
         self.note(GapSeen(gap.kind, gap.from_ns, gap.to_ns, gap.cause, gap.frames))
 
-    def hand_on(self, gop: Gop, gap_cause: str) -> None:
+    def hand_on(self, gop: Gop, gap_cause: str) -> int:
         """Hand one GOP to the writer; a hole before it gets a gap record with `gap_cause`.
 
         A GOP that finds the backlog full is dropped whole; the gap is named when the next one is taken, or at the end.
+        Returns how many frames were dropped.
         """
         hole_ns = gop.start_ns - self.handed_ns
         if not self._inbox.offer(gop):
             self._dropped += gop.frames
-            self.frames_dropped += gop.frames
-            return
+            return gop.frames
         if self._dropped:
             self._inbox.put(GapSeen("both", self.handed_ns, gop.start_ns, "backlog_full", self._dropped))
             self._dropped = 0
@@ -139,6 +144,7 @@ class Progress:
         if gop.video:
             self.handed_ns = gop.end_ns
         self.frames += gop.frames
+        return 0
 
     def close(self, reason: str, now_ns: int) -> bool:
         """End it; False where nothing was ever handed on, and so nothing has to be closed."""

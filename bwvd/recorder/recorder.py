@@ -47,7 +47,7 @@ from bwvd.recorder.lately import Lately
 from bwvd.recorder.loop import Loop
 from bwvd.recorder.machine import Decision, Effect, Machine, Times
 from bwvd.recorder.ports import Devices, Naming
-from bwvd.recorder.progress import Circumstances, Progress
+from bwvd.recorder.progress import Circumstances, Progress, backlog_fault
 from bwvd.service.pulse import Pulse
 
 # How long the end of a recording waits for the GOP that holds its last moment, before it ends without it.
@@ -279,9 +279,9 @@ class Recorder:
             )
             current.open(gop.video, circumstances, self._lately.gaps, self._lately.faults)
             self._note_power(current)
-        dropped = current.frames_dropped
-        current.hand_on(gop, self._gap_cause)
-        self.frames_lost += current.frames_dropped - dropped
+        self.frames_lost += (lost := current.hand_on(gop, self._gap_cause))
+        if gop.video:
+            self._publish(backlog_fault(lost, self._clock.monotonic_ns()))
 
     def _note_power(self, current: Progress) -> None:
         """The battery's level, at a recording's beginning and end."""
@@ -309,6 +309,7 @@ class Recorder:
             reason = "no_video"
         self._devices.keep_partial(False)
         self._regulate_sound()
+        self._publish(backlog_fault(0, now_ns))
         self._publish(StateChanged(self.machine.state, before, now_ns, reason, current.recording))
 
     def end_recording(self, reason: str) -> None:
@@ -391,8 +392,7 @@ class Recorder:
 
     def _switch_sound(self, mute: bool, command: Command, now_ns: int) -> None:
         self._regulate_sound(now_ns)
-        if self.current:
-            self._note(SoundSwitched(not mute, now_ns, "mute" if mute else "unmute"))
+        self._note(SoundSwitched(not mute, now_ns, "mute" if mute else "unmute"))
         self._publish(Muted(mute, now_ns, command.source))
 
     # --- time --------------------------------------------------------------------------------------------------------
