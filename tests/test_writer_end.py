@@ -188,7 +188,7 @@ async def test_a_close_that_fails_after_an_error_is_no_news(autojump_clock: trio
 
 
 async def test_lost_pictures_are_told_while_they_are_lost(autojump_clock: trio.testing.MockClock) -> None:
-    """Invariants 4 and 5: a stall is told when it costs pictures; a press that it swallows leaves an empty recording."""
+    """Invariants 4 and 5: a stall that costs pictures is told; a press that it swallows leaves an empty recording."""
     volume = VirtualVolume()
     rig = _rig(volume, storage={"backlog_bytes": 4_000})
     async with rig.running() as daemon:

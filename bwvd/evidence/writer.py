@@ -36,7 +36,6 @@ from bwvd.messages import (
     FaultChanged,
     GapSeen,
     Gop,
-    Note,
     OpenRecording,
     Recorded,
     WriterMessage,

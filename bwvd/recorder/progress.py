@@ -15,7 +15,6 @@ from bwvd.messages import (
     CloseRecording,
     Command,
     FaultChanged,
-    FaultChanged,
     GapSeen,
     Gop,
     MediaGap,
