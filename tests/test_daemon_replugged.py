@@ -176,7 +176,7 @@ async def test_a_camera_of_another_codec_size_and_rate_in_real_time(tmp_path: Pa
     rig.open_camera = opened
     with trio.fail_after(60):
         async with rig.running() as daemon:
-            await rig.wait_for(lambda: daemon.recorder.loop.held_ns > 2 * NS)
+            await rig.wait_for(lambda: daemon.recorder.loop.held_ns > 1.9 * NS)
             await rig.press()
             await rig.wait_for(lambda: len(openings) > 1 and daemon.recorder.video is not None)
             await trio.sleep(2)

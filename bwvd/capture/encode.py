@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from bwvd.capture.assemble import Assembler
 from bwvd.capture.encoder import EncoderFailed
-from bwvd.capture.init import VIDEO_TIMESCALE, InitSegment, init_of_annexb
+from bwvd.capture.init import HEVC_TAG, VIDEO_TIMESCALE, InitSegment, init_of_annexb
 from bwvd.capture.nal import NalForm, prefixed_room, write_prefixed
 from bwvd.capture.open import why
 from bwvd.capture.pace import PRESETS
@@ -91,6 +91,9 @@ class VideoEncoder:
         except (av.FFmpegError, ValueError, TypeError) as error:
             self._segment.close()
             raise SourceRefused(f"video.encoder: {name} at {width}x{height}: {why(error)}") from error
+        if self._preset and "preset" in self._stream.codec_context.options:  # what libav has not used
+            self._segment.close()
+            raise SourceRefused(f"video.preset: {name} has no preset")
 
     def _open(self, config: Video, width: int, height: int) -> VideoStream:
         options = dict(_OPTIONS.get(self._name, {}))
@@ -112,6 +115,8 @@ class VideoEncoder:
         context.max_b_frames = 0
         context.thread_count = encoder_threads()
         context.flags = self.FLAGS
+        if context.codec.canonical_name == "hevc":
+            context.codec_tag = HEVC_TAG
         init = self._segment.finish()
         codec = context.codec.canonical_name
         extradata = context.extradata or b""
@@ -234,8 +239,11 @@ class VideoEncoder:
 
 
 def preset_of(name: str, config: Video) -> str:
-    """What an encoder is set to: as configured, else what is cheap on a small processor; "" where it has no presets."""
-    return config.preset or DEFAULT_PRESET if name in PRESET_ENCODERS else ""
+    """What an encoder is set to: as configured for it, else what is cheap on a small processor, or "" for its own."""
+    if name in PRESET_ENCODERS:
+        # What is configured may be meant for the encoder whose place this one has taken.
+        return config.preset if config.preset in PRESETS else DEFAULT_PRESET
+    return config.preset if name == config.encoder else ""
 
 
 def encoder_threads() -> int:

@@ -17,6 +17,9 @@ av.logging.set_libav_level(av.logging.PANIC)
 
 VIDEO_TIMESCALE = 90_000  # ticks per second
 
+# Of HEVC whose parameter sets are in the init segment. libav's own choice, "hev1", is not played by Apple's players.
+HEVC_TAG = "hvc1"
+
 _FRAGMENTED = {
     "movflags": "empty_moov+default_base_moof+frag_discont+skip_trailer+frag_custom",
     "use_editlist": "0",
@@ -59,6 +62,8 @@ def init_of_stream(stream: AnyStream, timescale: int, key: str) -> bytes:
     segment = InitSegment()
     try:
         out = segment.container.add_stream_from_template(stream)
+        if stream.codec_context.codec.canonical_name == "hevc":
+            out.codec_context.codec_tag = HEVC_TAG
         out.time_base = Fraction(1, timescale)
         return segment.finish()
     except (av.FFmpegError, ValueError) as error:

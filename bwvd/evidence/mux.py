@@ -118,8 +118,10 @@ def _open_init(init: bytes) -> av.container.InputContainer:
 
 
 def _add_like(container: av.container.OutputContainer, template: Any) -> Any:
+    """A stream of the same parameters; also the name of its sample entry, which libav would choose anew."""
     stream = container.add_stream_from_template(template)
     stream.time_base = template.time_base
+    stream.codec_context.codec_tag = template.codec_context.codec_tag
     return stream
 
 
