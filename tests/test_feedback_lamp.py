@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -18,6 +17,7 @@ from bwvd.feedback.input_output import RUMBLE_MS
 from bwvd.feedback.lamp import IndicatorLost, Lamp
 from bwvd.feedback.led import LED_CODES, open_led
 from bwvd.feedback.tone import open_tone
+from bwvd.testing.conformance_lamp import CHECKS, Subject
 from bwvd.testing.lamp import VirtualLamp
 
 
@@ -32,6 +32,10 @@ class FakeLine:
         self.on = False
         self.released = False
         self.plugged = True
+
+    def request(self, *_: object) -> FakeLine:
+        self.released = False
+        return self
 
     def set(self, on: bool) -> None:
         assert not self.released
@@ -52,6 +56,10 @@ class FakeDevice:
         self.levels = {0x11: 0, 0x12: 0, 0x15: 0}
         self.written: list[tuple[int, int, int]] = []
         self.effects: list[int] = []
+
+    def open(self, _: object) -> FakeDevice:
+        self.closed = False
+        return self
 
     def can(self, event_type: int, code: int) -> bool:
         return (event_type, code) in {(0x11, 0x08), (0x12, 0x02), (0x15, 0x50)}
@@ -95,17 +103,6 @@ def number(path: Path) -> int:
     return int(path.read_text()) if path.exists() else 0
 
 
-@dataclass
-class Bench:
-    """A lamp on the bench: how to open it, how to see what it does, how to pull it out."""
-
-    open: Callable[[], Lamp]
-    shows: Callable[[], int]
-    unplug: Callable[[], None]
-    on: int = 1
-    shown_on: int = 1
-
-
 def remove(folder: Path) -> None:
     for path in folder.iterdir():
         path.unlink()
@@ -113,14 +110,14 @@ def remove(folder: Path) -> None:
 
 
 @pytest.fixture(params=["virtual", "sysfs", "gpio", "input_led", "input_tone", "input_haptic", "pwm", "gpio_tone"])
-def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
     match request.param:
         case "virtual":
             lamp = VirtualLamp(now_ns=lambda: 0)
-            yield Bench(lamp.open, lambda: lamp.level, lamp.unplug)
+            yield Subject(lamp.open, lambda: lamp.level, lamp.unplug)
         case "sysfs":
             folder = sysfs_led(tmp_path)
-            yield Bench(
+            yield Subject(
                 lambda: open_led(Led(name="bwvd:red", colour="red"), sysfs=tmp_path),
                 lambda: number(folder / "brightness"),
                 lambda: remove(folder),
@@ -128,17 +125,17 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
             )
         case "gpio" | "gpio_tone":
             line = FakeLine()
-            yield Bench(
-                (lambda: open_led(Led(chip="/dev/gpiochip0", line=27), request=lambda *_: line))
+            yield Subject(
+                (lambda: open_led(Led(chip="/dev/gpiochip0", line=27), request=line.request))
                 if request.param == "gpio"
-                else (lambda: open_tone(Tone(chip="/dev/gpiochip0", line="buzzer"), request=lambda *_: line)),
+                else (lambda: open_tone(Tone(chip="/dev/gpiochip0", line="buzzer"), request=line.request)),
                 lambda: int(line.on and line.plugged),
                 lambda: setattr(line, "plugged", False),
                 on=1 if request.param == "gpio" else 880,
             )
         case "pwm":
             folder = sysfs_pwm(tmp_path)
-            yield Bench(
+            yield Subject(
                 lambda: open_tone(Tone(pwm="pwmchip0/1"), sysfs=tmp_path),
                 lambda: number(folder / "enable"),
                 lambda: remove(folder),
@@ -148,19 +145,19 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
             device = FakeDevice()
             opens: dict[str, tuple[Callable[[], Lamp], int, int]] = {
                 "input_led": (
-                    lambda: open_led(Led(device="/dev/input/event7", led="LED_MISC"), opener=lambda _: device),
+                    lambda: open_led(Led(device="/dev/input/event7", led="LED_MISC"), opener=device.open),
                     0x11,
                     1,
                 ),
-                "input_tone": (lambda: open_tone(Tone(device="/dev/input/event7"), opener=lambda _: device), 0x12, 880),
+                "input_tone": (lambda: open_tone(Tone(device="/dev/input/event7"), opener=device.open), 0x12, 880),
                 "input_haptic": (
-                    lambda: open_haptic(Haptic(device="/dev/input/event7"), opener=lambda _: device),
+                    lambda: open_haptic(Haptic(device="/dev/input/event7"), opener=device.open),
                     0x15,
                     1,
                 ),
             }
             opener, event_type, on = opens[request.param]
-            yield Bench(
+            yield Subject(
                 opener,
                 lambda: device.levels[event_type] if device.plugged else 0,
                 lambda: setattr(device, "plugged", False),
@@ -169,33 +166,9 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
             )
 
 
-def test_a_lamp_is_dark_when_opened_and_goes_on_and_off(bench: Bench) -> None:
-    lamp = bench.open()
-    assert lamp.kind in {"light", "haptic", "tone"}
-    assert bool(lamp.colour) == (lamp.kind == "light")
-    assert bench.shows() == 0
-    lamp.set(bench.on)
-    assert bench.shows() == bench.shown_on
-    lamp.set(0)
-    assert bench.shows() == 0
-    lamp.close()
-
-
-def test_a_closed_lamp_is_dark(bench: Bench) -> None:
-    lamp = bench.open()
-    lamp.set(bench.on)
-    lamp.close()
-    assert bench.shows() == 0
-
-
-def test_a_pulled_lamp_is_lost_with_one_line_that_names_it_and_closes_quietly(bench: Bench) -> None:
-    lamp = bench.open()
-    lamp.set(bench.on)
-    bench.unplug()
-    with pytest.raises(IndicatorLost, match=f"^{lamp.name}: .*[a-z]") as lost:
-        lamp.set(0)
-    assert "\n" not in str(lost.value)
-    lamp.close()
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_lamp(check: Callable[[Subject], None], bench: Subject) -> None:
+    check(bench)
 
 
 def test_a_virtual_lamp_remembers_and_can_be_plugged_in_again() -> None:
@@ -292,7 +265,7 @@ def test_a_pwm_never_passes_a_state_that_the_kernel_refuses(tmp_path: Path, monk
 
 def test_a_motor_would_stop_by_itself() -> None:
     device = FakeDevice()
-    lamp = open_haptic(Haptic(device="/dev/input/event7"), opener=lambda _: device)
+    lamp = open_haptic(Haptic(device="/dev/input/event7"), opener=device.open)
     lamp.set(1)
     assert device.effects == [RUMBLE_MS]
     assert device.written[-1] == (0x15, 3, 1)
@@ -304,7 +277,7 @@ def test_a_motor_would_stop_by_itself() -> None:
 def test_an_input_device_without_the_thing_is_refused_and_closed() -> None:
     device = FakeDevice()
     with pytest.raises(IndicatorLost, match=r"led:event7:LED_CAPSL: /dev/input/event7: has no LED_CAPSL$"):
-        open_led(Led(device="/dev/input/event7", led="LED_CAPSL"), opener=lambda _: device)
+        open_led(Led(device="/dev/input/event7", led="LED_CAPSL"), opener=device.open)
     assert device.closed
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+import trio
 
-from bwvd.evidence.volume import PosixVolume
+from bwvd.evidence.storage import Storage
+from bwvd.evidence.volume import PosixStorage, PosixVolume
+from bwvd.testing import conformance_jobs
 from bwvd.testing.conformance_storage import CHECKS, Subject
-from bwvd.testing.storage import VirtualVolume
+from bwvd.testing.storage import VirtualStorage, VirtualVolume
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -33,3 +36,18 @@ def test_posix_volume(check: Callable[[Subject], None], tmp_path: Path) -> None:
 def test_virtual_volume(check: Callable[[Subject], None], max_write: int | None) -> None:
     volume = VirtualVolume(capacity=1 << 24, max_write=max_write, trace=True)
     check(Subject(volume, volume.plant))
+
+
+@pytest.mark.parametrize("check", conformance_jobs.CHECKS, ids=lambda check: check.__name__)
+async def test_posix_storage(check: Callable[[Storage], Awaitable[None]], tmp_path: Path) -> None:
+    with PosixVolume(tmp_path) as volume:
+        await check(PosixStorage(volume))
+
+
+@pytest.mark.parametrize("check", conformance_jobs.CHECKS, ids=lambda check: check.__name__)
+async def test_virtual_storage(
+    check: Callable[[Storage], Awaitable[None]], autojump_clock: trio.testing.MockClock
+) -> None:
+    volume = VirtualVolume()
+    volume.gate.latency.per_operation["sync"] = 0.1
+    await check(VirtualStorage(volume))
