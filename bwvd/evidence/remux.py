@@ -123,7 +123,7 @@ class _Templates:
                     continue
                 stream: Any = self._output.add_stream_from_template(template)
                 stream.time_base = template.time_base
-                if stream.codec_context.name == "hevc":
+                if stream.codec_context.codec.canonical_name == "hevc":
                     stream.codec_context.codec_tag = _HEVC_TAG
                 streams[template.type] = stream
         return streams
