@@ -8,7 +8,6 @@ can't be reached.
 from __future__ import annotations
 
 import gc
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import click
 from bwvd import __version__
 from bwvd.cli_evidence import COMMANDS
 from bwvd.invocation import Failure, ask, config_option, json_option, load_config, print_json, request
+from bwvd.log.clean import text as clean
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -98,7 +98,7 @@ def _watch(path: str, *, as_json: bool) -> None:
         statuses = (reply["status"] for reply in watch(path))
         if as_json:
             for status in statuses:
-                click.echo(json.dumps(status, ensure_ascii=False))
+                print_json(status, indent=None)
         elif sys.stdout.isatty():
             from bwvd.service.watch import show
 
@@ -121,7 +121,7 @@ def _order(config_path: str, as_json: bool, payload: dict[str, Any]) -> None:
         print_json(answer)
         sys.exit(0 if answer["ok"] else 1)
     answer = ask(config_path, payload)
-    click.echo(answer.get("recording") or answer.get("text", ""))
+    click.echo(clean(str(answer.get("recording") or answer.get("text", ""))))
 
 
 @main.command()

@@ -12,6 +12,8 @@ import click
 from bwvd.config import Config
 from bwvd.invocation import DEFAULT_CONFIG, Failure, ask, config_option, json_option, load_config, print_json
 
+_RECEIPT_BYTES = 1_048_576
+
 
 def _find(config: Config, name: str) -> Path:
     from bwvd.evidence.catalogue import NoSuchRecording, find
@@ -167,13 +169,17 @@ def journal(config_path: str, as_json: bool) -> None:
 @click.option("--receipt", required=True, metavar="FILE", help="The agency's signed receipt for this recording.")
 def release(config_path: str, rec: str, receipt: str) -> None:
     """Delete one recording that its agency has acknowledged; a signature may lie beside the receipt as FILE.sig."""
+    from bwvd.evidence.regular import read_regular
+
     config = load_config(config_path)
     name = _find(config, rec).name
     beside = Path(f"{receipt}.sig")
     try:
-        text = Path(receipt).read_text(encoding="utf-8")
-        signature = beside.read_text(encoding="utf-8") if beside.exists() else None
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_regular(receipt, _RECEIPT_BYTES, follow=True).decode("utf-8")
+        signature = read_regular(beside, _RECEIPT_BYTES, follow=True).decode("utf-8") if beside.exists() else None
+    except OSError as error:
+        raise Failure(f"{error.filename or receipt}: {error.strerror}", 2) from None
+    except UnicodeDecodeError as error:
         raise Failure(f"{receipt}: {error}", 2) from None
     payload = {"cmd": "release", "recording": name, "receipt": text, "signature": signature}
     click.echo(ask(config_path, payload, timeout_s=600)["text"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from bwvd.evidence.report import Report
 from bwvd.evidence.seal import load_identities
 from bwvd.evidence.signers import AllowedSigners
 from bwvd.evidence.verify_paths import verify_paths
+from bwvd.invocation import print_json
 from bwvd.log.clean import text as clean
 from bwvd.reports import print_journal, warn
 
@@ -45,7 +45,7 @@ def verify(paths: Sequence[str], signers: str | None, identities: Sequence[str],
     with _progress(_size(paths), "verify", quiet=as_json) as progress:
         reports = verify_paths(paths, allowed, keys, decode=bool(keys), progress=progress)
     if as_json:
-        click.echo(json.dumps([report.as_dict() for report in reports], indent=2, ensure_ascii=False))
+        print_json([report.as_dict() for report in reports])
     else:
         for report in reports:
             _print_report(report)
@@ -164,7 +164,7 @@ def journal(storage: Path, *, as_json: bool) -> int:
             good = False
             warn(f"{problem.where}: {problem.what}")
     if as_json:
-        click.echo(json.dumps(entries, indent=2, ensure_ascii=False))
+        print_json(entries)
     else:
         print_journal(entries)
     return GOOD if good else NO

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from bwvd.log.clean import text as clean
 DEFAULT_CONFIG = "/etc/bwvd/bwvd.toml"
 
 _MESSAGE_CHARACTERS = 2000
+_CONTROL = re.compile("[\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -76,5 +78,7 @@ def ask(config_path: str, payload: dict[str, Any], timeout_s: float = 15.0) -> d
     return answer
 
 
-def print_json(document: Any) -> None:
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+def print_json(document: Any, indent: int | None = 2) -> None:
+    """One document on stdout. A terminal obeys more control characters than JSON has to escape."""
+    text = json.dumps(document, indent=indent, ensure_ascii=False)
+    click.echo(_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text))

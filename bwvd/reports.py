@@ -43,10 +43,9 @@ def describe(folder: Path) -> dict[str, Any]:
     document: dict[str, Any] = {"id": folder.name, "path": str(folder), "open": None, "end": None, "events": []}
     segments = frames = audio_frames = size = 0
     until_ns = 0
-    found = list(signed_records(folder))
-    if not found:
-        raise EvidenceError(f"{folder / MANIFEST}: holds no whole record")
-    for record in found:
+    empty = True
+    for record in signed_records(folder):
+        empty = False
         match record:
             case records.Open():
                 document["open"] = _plain(record, "init", "pad")
@@ -58,6 +57,8 @@ def describe(folder: Path) -> dict[str, Any]:
                 document["end"] = _plain(record)
             case _:
                 document["events"].append(_plain(record, "init"))
+    if empty:
+        raise EvidenceError(f"{folder / MANIFEST}: holds no whole record")
     document |= {
         "segments": segments,
         "frames": frames,
@@ -139,7 +140,7 @@ def print_journal(lines: Iterable[Mapping[str, Any]]) -> None:
     """`bwvd journal`: one line an entry."""
     for entry in lines:
         detail = " ".join(f"{name}={value}" for name, value in entry["detail"].items())
-        click.echo(f"{entry['utc']} {entry['event']:12} {clean(detail)}")
+        click.echo(f"{clean(entry['utc'])} {clean(entry['event']):12} {clean(detail)}")
 
 
 def found_devices() -> list[dict[str, Any]]:
@@ -165,7 +166,7 @@ def print_devices(found: Sequence[Mapping[str, Any]]) -> None:
         problem = f"  ({one['problem']})" if one["problem"] else ""
         click.echo(f"{one['kind']:10} {clean(str(one['where']))}  {clean(str(one['what']))}{clean(problem)}")
         for line in str(one["toml"]).splitlines():
-            click.echo(f"           {line}")
+            click.echo(f"           {clean(line)}")
 
 
 def warn(text: str) -> None:

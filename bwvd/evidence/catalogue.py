@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ import msgspec
 from bwvd.evidence import records
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.layout import MANIFEST
-from bwvd.evidence.manifest import signature_of
+from bwvd.evidence.lines import LineReader, lines_before
+from bwvd.evidence.manifest import MAX_LINE, SIGNATURE_BEGIN, signature_of
 from bwvd.evidence.regular import open_regular
 from bwvd.messages import NS
 
@@ -87,14 +87,11 @@ def signed_records(folder: Path) -> Iterator[records.ManifestRecord]:
     Raises: EvidenceError when there is no readable manifest.
     """
     decoder = msgspec.json.Decoder(records.ManifestRecord)
-    with io.BufferedReader(open_regular(folder / MANIFEST)) as file:
-        unsigned = b""
-        for line in file:
-            if signature_of(line) is None:
-                unsigned = line
-                continue
-            with contextlib.suppress(msgspec.DecodeError):
-                yield decoder.decode(unsigned)
+    with open_regular(folder / MANIFEST) as file:
+        for unsigned, signature in lines_before(LineReader(file, MAX_LINE), SIGNATURE_BEGIN):
+            if signature_of(signature) is not None:
+                with contextlib.suppress(msgspec.DecodeError):
+                    yield decoder.decode(unsigned)
 
 
 def _entry(folder: Path) -> Entry:

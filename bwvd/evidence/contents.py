@@ -17,7 +17,7 @@ from bwvd.evidence.finish import CONVENIENCES, MANIFEST, SUMS, SUMS_SIGNATURE, i
 from bwvd.evidence.folder import Folder, digest, plain_name, read_file
 from bwvd.evidence.report import Report
 from bwvd.evidence.seal import open_sealed
-from bwvd.evidence.sums import check_signature, is_whole, parse_sums
+from bwvd.evidence.sums import SUMS_BYTES, check_signature, is_whole, parse_sums
 from bwvd.evidence.trust import Trust
 from bwvd.messages import NS
 
@@ -25,7 +25,6 @@ Progress = Callable[[int], None]  # told how many more bytes have been read
 
 THREADS = 2  # hashing lets go of the interpreter's lock; more cores than the device's two are rarely idle
 IN_FLIGHT = 16  # files being hashed ahead of the line that is judged
-SUMS_BYTES = 64 * 1024 * 1024  # more than a week of one-second segments
 SIGNATURE_BYTES = 65_536
 SEGMENT_BYTES = 1024 * 1024 * 1024  # read whole only for decrypting and decoding
 SEALED_AHEAD = 64  # sealed texts that one unfinished commit may have left

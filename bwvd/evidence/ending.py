@@ -17,13 +17,22 @@ import msgspec
 
 from bwvd.evidence.chain import Chain
 from bwvd.evidence.errors import SignatureBad
-from bwvd.evidence.manifest import MAX_LINE, ChainReader, Problem, Unknown, decode, signature_of
+from bwvd.evidence.lines import LineReader
+from bwvd.evidence.manifest import (
+    CLAIMANTS,
+    MAX_LINE,
+    SIGNATURE_BEGIN,
+    ChainReader,
+    Problem,
+    Unknown,
+    decode,
+    signature_of,
+)
 from bwvd.evidence.records import Found, Record, Recovered, TornTail
 from bwvd.evidence.sign import Signature
 from bwvd.evidence.storage import Volume
 
 _CHUNK = 262_144  # bytes read at once
-_NAMES_BYTES = (b'{"type":"recovered"', b'{"type":"torn"')  # the records that may follow an unfinished append
 
 
 class Fold(Protocol):
@@ -112,13 +121,22 @@ def _quickly(file: io.BufferedReader, name: str, namespace: str, fold: Fold) -> 
     region: _Region | None = None
     size = end = records = 0
     whole = True
-    line = file.readline(MAX_LINE)
+    lines = LineReader(file, MAX_LINE)
+    line = lines.next()
     while line:
-        following = file.readline(MAX_LINE)
+        if region is not None and signature_of(line) is None and not line.startswith(CLAIMANTS):
+            whole = line.endswith(b"\n")
+            passed = line + (lines.skip(*CLAIMANTS, SIGNATURE_BEGIN) if whole else b"")
+            sha512.update(passed)
+            region.take(passed)
+            size += len(passed)
+            line = lines.next()
+            continue
+        following = lines.next()
         whole = (following or line).endswith(b"\n")
         closing = following if whole or len(following) >= MAX_LINE else following + b"\n"
         sha512.update(line)
-        record, blob = _pair(line, closing, records, resync=region is not None)
+        record, blob = _pair(line, closing, records)
         if record is None or blob is None:
             if signature_of(line) is not None:
                 return None  # a whole signature that signs nothing: no power cut leaves that
@@ -136,7 +154,7 @@ def _quickly(file: io.BufferedReader, name: str, namespace: str, fold: Fold) -> 
         size += len(line) + len(following)
         end, records = size + len(closing) - len(following), records + 1
         fold.take(record)
-        line = file.readline(MAX_LINE)
+        line = lines.next()
     if to_check is not None and not _holds(to_check, namespace):
         return None
     torn = None
@@ -147,8 +165,8 @@ def _quickly(file: io.BufferedReader, name: str, namespace: str, fold: Fold) -> 
     return Ending(size, end, records, torn, not whole, [])
 
 
-def _pair(line: bytes, closing: bytes, n: int, *, resync: bool) -> tuple[Record | Unknown | None, bytes | None]:
-    if (resync and not line.startswith(_NAMES_BYTES)) or not line.endswith(b"\n"):
+def _pair(line: bytes, closing: bytes, n: int) -> tuple[Record | Unknown | None, bytes | None]:
+    if not line.endswith(b"\n"):
         return None, None
     record = decode(line)
     if isinstance(record, str) or record.n != n:

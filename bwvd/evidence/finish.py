@@ -17,7 +17,8 @@ import msgspec
 from bwvd.evidence import records
 from bwvd.evidence.chain import SUMS_NAMESPACE, Signer
 from bwvd.evidence.layout import MANIFEST as MANIFEST
-from bwvd.evidence.manifest import signature_of
+from bwvd.evidence.lines import LineReader, lines_before
+from bwvd.evidence.manifest import MAX_LINE, SIGNATURE_BEGIN, signature_of
 from bwvd.evidence.sign import armour
 from bwvd.evidence.storage import Volume
 from bwvd.messages import NS
@@ -143,14 +144,12 @@ def _outline(volume: Volume, folder: str) -> _Outline:
     outline = _Outline()
     digest = hashlib.sha256()
     decoder = msgspec.json.Decoder(records.ManifestRecord)
-    unsigned = b""
-    for line in _lines(volume, f"{folder}/{MANIFEST}", digest):
-        if signature_of(line + b"\n") is None:
-            unsigned = line
-            continue
+    file = _Hashed(volume, f"{folder}/{MANIFEST}", digest)
+    for unsigned, signature in lines_before(LineReader(file, MAX_LINE), SIGNATURE_BEGIN):
         # A record counts with its signature's line behind it: without, it is what a power cut left.
-        with contextlib.suppress(msgspec.DecodeError):
-            _note(outline, decoder.decode(unsigned))
+        if signature_of(signature if signature.endswith(b"\n") else signature + b"\n") is not None:
+            with contextlib.suppress(msgspec.DecodeError):
+                _note(outline, decoder.decode(unsigned))
     outline.sha256 = digest.hexdigest()
     return outline
 
@@ -171,14 +170,18 @@ def _note(outline: _Outline, record: records.ManifestRecord) -> None:
         outline.sums.append((record.sealed.sha256, record.sealed.file))
 
 
-def _lines(volume: Volume, path: str, digest: hashlib._Hash) -> Iterator[bytes]:
-    pending = b""
-    for chunk in _chunks(volume, path):
-        digest.update(chunk)
-        *whole, pending = (pending + chunk).split(b"\n")
-        yield from whole
-    if pending:
-        yield pending
+class _Hashed:
+    """A file of a volume that is read once, and hashed as it is."""
+
+    def __init__(self, volume: Volume, path: str, digest: hashlib._Hash) -> None:
+        self._pieces = _chunks(volume, path)
+        self._digest = digest
+
+    def read(self, _: int, /) -> bytes:
+        """The next piece, of a size that suits the volume; b"" at the end. Raises: OSError."""
+        piece = next(self._pieces, b"")
+        self._digest.update(piece)
+        return piece
 
 
 def _chunks(volume: Volume, path: str) -> Iterator[bytes]:

@@ -17,6 +17,7 @@ import msgspec
 
 from bwvd.evidence.chain import MANIFEST_NAMESPACE
 from bwvd.evidence.errors import SignatureBad, one_line
+from bwvd.evidence.lines import LineReader
 from bwvd.evidence.public_key import Certificate, PublicKey
 from bwvd.evidence.records import (
     FORMAT,
@@ -44,7 +45,9 @@ from bwvd.evidence.sign import Signature
 MAX_LINE = 1_048_576  # bytes, newline included; a longer line is no line of ours
 MAX_PROBLEMS = 1000  # more say nothing new
 
-_SIG_BEGIN, _SIG_END = b'{"sig":"', b'"}\n'
+SIGNATURE_BEGIN = b'{"sig":"'
+_SIG_END = b'"}\n'
+CLAIMANTS = (b'{"type":"recovered"', b'{"type":"torn"')  # the records that may follow an unfinished append
 
 _DECODER = msgspec.json.Decoder(
     Open
@@ -115,10 +118,16 @@ class _Region:
     has_nul: bool = False
 
     def take(self, data: bytes) -> None:
+        """A line, or a block of lines none of which is a signature's."""
         self.size += len(data)
         self.sha256.update(data)
         self.has_nul = self.has_nul or b"\0" in data
         self.has_signature = self.has_signature or signature_of(data) is not None
+
+    @property
+    def stops(self) -> tuple[bytes, ...]:
+        """How lines begin that must be looked at one by one."""
+        return CLAIMANTS if self.has_signature else (*CLAIMANTS, SIGNATURE_BEGIN)
 
 
 class ChainReader:
@@ -127,12 +136,12 @@ class ChainReader:
     Bytes that a later `recovered` or `torn` record names by offset, length and SHA-256 are accounted for: they are what
     a power cut left of an unfinished append. All else that is not a record followed by its signature is a problem.
 
-    Memory: two lines of MAX_LINE at most.
+    Memory: a few lines of MAX_LINE at most.
     """
 
     def __init__(self, file: BinaryIO, name: str, namespace: str = MANIFEST_NAMESPACE) -> None:
         """`file` is an open binary file (or io.BytesIO) at its start; `name` is for the places that are reported."""
-        self._file = file
+        self._lines = LineReader(file, MAX_LINE)
         self._namespace = namespace
         self._sha512 = hashlib.sha512()
         self._whole = True  # what was read last ended in a newline
@@ -148,11 +157,16 @@ class ChainReader:
         region: _Region | None = None
         line = self._next()
         while line:
+            if region is not None and not line.startswith(CLAIMANTS):
+                passed = line + self._skip(region, line)
+                number, offset = number + passed.count(b"\n"), offset + len(passed)
+                line = self._next()
+                continue
             following = self._next()
             # Cut one byte before its end, the last signature still holds; whoever goes on writes that newline first.
             closing = following if self._whole or len(following) >= MAX_LINE else following + b"\n"
             self._sha512.update(line)
-            found = self._pair(line, closing, resync=region is not None)
+            found = self._pair(line, closing)
             if isinstance(found, str):  # why it is not a signed record
                 if region is None:
                     region = _Region(number, offset, found)
@@ -181,23 +195,26 @@ class ChainReader:
     def where(self, line: int, offset: int) -> str:
         return f"{self.name} line {line} (byte {offset})"
 
+    def _skip(self, region: _Region, line: bytes) -> bytes:
+        """Add `line` to the region, and the lines behind it that are not worth a look; returns these."""
+        self._sha512.update(line)
+        region.take(line)
+        block = self._lines.skip(*region.stops) if self._whole else b""
+        self.size += len(block)
+        self._sha512.update(block)
+        region.take(block)
+        return block
+
     def _next(self) -> bytes:
         """The next line, or a piece of MAX_LINE bytes of one that is too long; b"" at the end."""
-        line = self._file.readline(MAX_LINE)
+        line = self._lines.next()
         self.size += len(line)
         if line:
             self._whole = line.endswith(b"\n")
         return line
 
-    def _pair(
-        self, line: bytes, following: bytes, *, resync: bool
-    ) -> tuple[Record | Unknown, PublicKey | Certificate] | str:
-        """The record in `line`, signed by `following`; or why it is none. The hash stands behind `line`.
-
-        After bytes without a valid signature (`resync`) only a record that can name them is worth the check.
-        """
-        if resync and not line.startswith((b'{"type":"recovered"', b'{"type":"torn"')):
-            return "not claimed by a record"
+    def _pair(self, line: bytes, following: bytes) -> tuple[Record | Unknown, PublicKey | Certificate] | str:
+        """The record in `line`, signed by `following`; or why it is none. The hash stands behind `line`."""
         if not line.endswith(b"\n"):
             return f"longer than {MAX_LINE} bytes" if len(line) >= MAX_LINE else "cut short"
         record = decode(line)
@@ -298,9 +315,9 @@ def decode(line: bytes) -> Record | Unknown | str:
 
 def signature_of(line: bytes) -> bytes | None:
     """The binary signature in a signature line, if it is one in its one canonical form."""
-    if not (line.startswith(_SIG_BEGIN) and line.endswith(_SIG_END)):
+    if not (line.startswith(SIGNATURE_BEGIN) and line.endswith(_SIG_END)):
         return None
-    text = line[len(_SIG_BEGIN) : -len(_SIG_END)]
+    text = line[len(SIGNATURE_BEGIN) : -len(_SIG_END)]
     try:
         blob = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

@@ -40,7 +40,7 @@ from bwvd.evidence.manifest import Unknown
 from bwvd.evidence.retention import Reserve
 from bwvd.evidence.serials import RECORDINGS, serial_of
 from bwvd.evidence.storage import Volume
-from bwvd.evidence.sums import check_signature, parse_sums
+from bwvd.evidence.sums import SUMS_BYTES, check_signature, parse_sums
 from bwvd.log import get_logger
 
 Finish = Callable[[Volume, str, Signer], None]
@@ -210,7 +210,7 @@ class _Case:
         if SUMS not in names or SUMS_SIGNATURE not in names or MANIFEST not in names:
             return False
         try:
-            sums = self._volume.read(f"{self._folder}/{SUMS}")
+            sums = self._volume.read(f"{self._folder}/{SUMS}", 0, SUMS_BYTES)
             # An interrupted second attempt may have left the signature of the first beside other sums.
             check_signature(sums, self._volume.read(f"{self._folder}/{SUMS_SIGNATURE}", 0, 65_536))
             listed = parse_sums(sums)

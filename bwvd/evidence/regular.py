@@ -8,6 +8,8 @@ import stat
 from io import FileIO, RawIOBase
 from pathlib import Path
 
+_READ_BYTES = 1_048_576  # at once: a read makes room for as much as it asks for
+
 
 def open_regular(path: str | Path, *, folder: int | None = None, follow: bool = False) -> FileIO:
     """Open a regular file for reading, unbuffered.
@@ -53,7 +55,7 @@ def read_bounded(file: RawIOBase, limit: int, path: str | Path) -> bytes:
     """
     parts = []
     left = limit + 1
-    while left > 0 and (part := file.read(left)):
+    while left > 0 and (part := file.read(min(left, _READ_BYTES))):
         parts.append(part)
         left -= len(part)
     if left <= 0:

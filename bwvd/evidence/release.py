@@ -27,7 +27,7 @@ from bwvd.evidence.manifest import Unknown
 from bwvd.evidence.receipt import Accepted
 from bwvd.evidence.serials import RECORDINGS, serial_of
 from bwvd.evidence.storage import Storage, Volume
-from bwvd.evidence.sums import check_signature, parse_sums
+from bwvd.evidence.sums import SUMS_BYTES, check_signature, parse_sums
 
 STEP_BYTES = 4_194_304  # read in one step: 50 ms of a card that gives 80 MB/s
 STEP_FILES = 64  # read or removed in one step
@@ -191,9 +191,9 @@ class Release:
         """What SHA256SUMS says; it vouches for the playlist and the init segments."""
         if SUMS not in there or SUMS_SIGNATURE not in there:
             raise ReleaseRefused(f"{self._recording} has no {SUMS} or no signature of it; the next start makes them")
-        sums = self._volume.read(f"{self._folder}/{SUMS}")
+        sums = self._volume.read(f"{self._folder}/{SUMS}", 0, SUMS_BYTES)
         try:
-            check_signature(sums, self._volume.read(f"{self._folder}/{SUMS_SIGNATURE}"))
+            check_signature(sums, self._volume.read(f"{self._folder}/{SUMS_SIGNATURE}", 0, 65_536))
             return parse_sums(sums)
         except (SignatureBad, ValueError) as error:
             raise ReleaseRefused(f"{self._recording} has been altered: {SUMS}: {error}; it stays") from None

@@ -15,7 +15,8 @@ from collections.abc import Iterable
 RECORDINGS = "recordings"
 
 # The id that bwvd.evidence.naming gives: time, device, number. A device's id may hold hyphens.
-_ID = re.compile(r"\d{8}T\d{6}Z-.+-(\d{6,})")
+# A larger number than any device reaches does not count: a folder that somebody named so would end the counting.
+_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-.+-([0-9]{6,12})")
 
 
 def serial_of(recording: str) -> int | None:

@@ -5,6 +5,7 @@ Everything that a power cut left is named and signed before anything new is writ
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from bwvd.evidence.recovery import drafts_of, recover
 from bwvd.evidence.release import Release, finish_releases
 from bwvd.evidence.retention import Reserve, StorageGauge
 from bwvd.evidence.serials import next_serial, unrecorded
+from bwvd.evidence.signers import FILE_BYTES
 from bwvd.evidence.storage import Storage, Volume
 from bwvd.evidence.wearer import load_wearer, save_wearer
 from bwvd.messages import Assigned, Event, LowStorage
@@ -292,9 +294,12 @@ def _put_in_order(volume: Volume, terms: Terms, signer: Signer, clock: Clock, bo
 def vouch(volume: Volume, line: str) -> None:
     """See to it that the storage's allowed_signers holds `line`; older lines stay, for older recordings."""
     try:
-        known = volume.read(ALLOWED_SIGNERS).decode("utf-8", "replace")
+        data = volume.read(ALLOWED_SIGNERS, 0, FILE_BYTES + 1)
     except FileNotFoundError:
-        known = ""
+        data = b""
+    if len(data) > FILE_BYTES:
+        raise OSError(errno.EFBIG, f"larger than {FILE_BYTES} bytes: no list of signers", ALLOWED_SIGNERS)
+    known = data.decode("utf-8", "replace")
     if line in known.splitlines(keepends=True):
         return
     new = ALLOWED_SIGNERS + ".new"

@@ -10,6 +10,8 @@ from bwvd.evidence.errors import SignatureBad
 from bwvd.evidence.public_key import Certificate, PublicKey
 from bwvd.evidence.sign import Signature, armour, unarmour
 
+SUMS_BYTES = 67_108_864  # more than a week of one-second segments; a larger file is none of ours
+
 _LINE = re.compile(r"([0-9a-f]{64})  ([^/\0]+)")
 _ARMOUR_END = b"-----END SSH SIGNATURE-----\n"
 

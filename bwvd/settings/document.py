@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,7 @@ def read(path: Path) -> str:
     Raises Problem when it can't be read, is too large or is not UTF-8. Its `where` is empty: the file itself.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = _bytes(path)
     except FileNotFoundError:
         raise Problem("", "there is no such file") from None
     except OSError as error:
@@ -38,6 +39,15 @@ def read(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise Problem(f"line {line}", f"not UTF-8 (byte 0x{data[error.start]:02x})") from None
+
+
+def _bytes(path: Path) -> bytes:
+    """Up to a byte more than may be. Raises OSError; Problem for what is no file: a FIFO would be waited for."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise Problem("", "can't be read: not a regular file")
+        return file.read(MAX_BYTES + 1)
 
 
 def tables(text: str) -> dict[str, Any]:
