@@ -19,7 +19,6 @@ from bwvd.evidence import records
 from bwvd.evidence.chain import JOURNAL_NAMESPACE, MANIFEST_NAMESPACE, Chain
 from bwvd.evidence.export import export_mp4
 from bwvd.invocation import Failure, print_json
-from bwvd.log.logger import plainly, send_to
 from bwvd.reports import print_devices, print_status
 from tests.evidence_folder import make_recording, make_storage
 from tests.evidence_keys import fixed_signer
@@ -173,4 +172,4 @@ def test_logs() -> None:
         harmless(stream.getvalue())
     finally:
         log.close()
-        send_to(plainly, "info")
+        log.unconfigured()

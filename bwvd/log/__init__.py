@@ -8,34 +8,38 @@ who has stopped reading can't stop the recorder (`sink`). What must be kept is i
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import sys
 import time
-from collections.abc import Callable
-from typing import Any, TextIO, cast
+from collections.abc import MutableMapping
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import msgspec
 
 from bwvd.clock import utc_text
 from bwvd.log.clean import clean
+from bwvd.log.light import structlog
 from bwvd.log.limit import Limiter
-from bwvd.log.logger import LEVELS, Logger, send_to
 from bwvd.log.sink import Sink, is_journal
 
-__all__ = ["LEVELS", "Logger", "close", "configure", "get_logger"]
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger, Processor, WrappedLogger
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 EXIT_FLUSH_S = 1.0  # what a reader who is behind gets at the end of the process
 
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}  # syslog's, as sd-daemon(3) prefixes
 
-_Event = dict[str, Any]
+_Event = MutableMapping[str, Any]
 
 _sink: Sink | None = None
 
 
-def get_logger(name: str) -> Logger:
+def get_logger(name: str) -> FilteringBoundLogger:
     """A logger whose lines carry `name`. May be made before `configure`, and then still obeys it."""
-    return Logger(name)
+    return cast("FilteringBoundLogger", structlog.get_logger(name))
 
 
 def configure(level: str = "info", stream: TextIO | None = None) -> None:
@@ -53,25 +57,30 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     render = _columns(colours=terminal and "NO_COLOR" not in os.environ) if terminal else _json_line
     prefix = fd is not None and is_journal(fd)
 
-    def to_bytes(event: _Event) -> bytes:
+    def to_bytes(_logger: WrappedLogger, _method: str, event: _Event) -> bytes:
         priority = f"<{_PRIORITIES.get(event['level'], 6)}>" if prefix else ""
         return (priority + render(event)).encode("utf-8", "backslashreplace") + b"\n"
 
     def lines_lost(count: int) -> bytes:
         event = _stamped({"event": "log_lines_lost", "level": "warning", "lines": count})
-        return to_bytes(event)
+        return to_bytes(None, "warning", event)
 
-    def take(name: str, level: str, fields: _Event) -> None:
-        line = {**fields, "level": level}
-        line.setdefault("logger", name)
-        if limiter.lets_through(name, line):
-            sink.write(to_bytes(_stamped(cast("_Event", clean(line)))))
-
-    limiter = Limiter(_suppressed)
     sink = Sink(fd if fd is not None else stream, lines_lost)
     close()
     _sink = sink
-    send_to(take, level)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.add_log_level,
+            cast("Processor", Limiter(_suppressed)),
+            _named,
+            structlog.processors.format_exc_info,
+            _cleaned,
+            to_bytes,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=lambda name="bwvd", *_: _Named(name, sink),
+        cache_logger_on_first_use=False,  # modules make their loggers before the log is configured
+    )
 
 
 def close() -> None:
@@ -85,11 +94,64 @@ def close() -> None:
 atexit.register(close)
 
 
+class _ToStderr:
+    """Takes the lines of a process that has not said how its log should look: stdout is for answers."""
+
+    def __init__(self, name: str = "bwvd", *_: object) -> None:
+        self.name = name
+
+    def write(self, line: str) -> None:
+        print(line, file=sys.stderr)
+
+    debug = info = warning = error = critical = write
+
+
+def _plain_line(logger: WrappedLogger, _method: str, event: _Event) -> str:
+    fields = cast("dict[str, Any]", clean(dict(event)))
+    level, name = fields.pop("level"), fields.pop("event")
+    return " ".join([f"{level}: {logger.name}: {name}", *(f"{key}={value!r}" for key, value in fields.items())])
+
+
+def unconfigured() -> None:
+    """One line on stderr for each event from "info" on: until `configure`, and in commands that are no daemon."""
+    structlog.configure(
+        processors=[structlog.stdlib.add_log_level, structlog.processors.format_exc_info, _plain_line],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=_ToStderr,
+        cache_logger_on_first_use=False,
+    )
+
+
+unconfigured()
+
+
+class _Named:
+    """What structlog calls a logger: takes finished lines. It has a name."""
+
+    def __init__(self, name: str, sink: Sink) -> None:
+        self.name = name
+        self._sink = sink
+
+    def write(self, line: bytes) -> None:
+        self._sink.write(line)
+
+    debug = info = warning = error = critical = write
+
+
 def _suppressed(event: str, count: int, seconds: float) -> None:
     get_logger("log").warning("log_suppressed", suppressed_event=event, lines=count, within_s=round(seconds, 1))
 
 
-def _stamped(event: _Event) -> _Event:
+def _named(logger: WrappedLogger, _method: str, event: _Event) -> _Event:
+    event.setdefault("logger", getattr(logger, "name", "bwvd"))
+    return event
+
+
+def _cleaned(_logger: WrappedLogger, _method: str, event: _Event) -> _Event:
+    return _stamped(cast("dict[str, Any]", clean(dict(event))))
+
+
+def _stamped(event: dict[str, Any]) -> _Event:
     """When, how bad, what; then the rest in the order in which it was given."""
     first = {
         "utc": utc_text(time.time_ns()),
@@ -104,9 +166,7 @@ def _json_line(event: _Event) -> str:
     return msgspec.json.encode(event).decode()
 
 
-def _columns(colours: bool) -> Callable[[_Event], str]:
-    import structlog.dev  # only for a person at a terminal: it is slow to import
-
+def _columns(colours: bool) -> Any:
     renderer = structlog.dev.ConsoleRenderer(
         colors=colours,
         sort_keys=False,

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, MutableMapping
 from typing import Any
+
+from bwvd.log.light import structlog
 
 WINDOW_S = 60.0
 SAME_LINES = 10  # of one identity within a window: enough to see what goes on
@@ -32,7 +34,7 @@ class _Window:
 
 
 class Limiter:
-    """Says which lines are too much.
+    """A structlog processor that drops what is too much.
 
     `report(event, count, seconds)` is called when a window in which lines were dropped is over: at the next line of
     any kind, from the thread that logs it. **Synchronization:** any thread.
@@ -47,12 +49,13 @@ class Limiter:
         self._abouts: dict[tuple[str, ...], _Window] = {}  # oldest first, at most IDENTITIES
         self._lock = threading.Lock()
 
-    def lets_through(self, who: str, event: Mapping[str, Any]) -> bool:
-        """Whether the line is to be written. who: the logger's name."""
+    def __call__(self, logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        """The event, or structlog.DropEvent."""
         name = str(event.get("event"))
         if name in EXEMPT:
-            return True
+            return event
         now_s = self._now()
+        who = str(getattr(logger, "name", ""))
         about = tuple(str(event[key])[:100] for key in ABOUT if key in event)
         with self._lock:
             over = self._expire(now_s)
@@ -67,7 +70,9 @@ class Limiter:
                 windows[0].suppressed += 1
         for event_name, window in over:
             self._report(event_name, window.suppressed, now_s - window.since_s)
-        return within
+        if not within:
+            raise structlog.DropEvent
+        return event
 
     def _expire(self, now_s: float) -> list[tuple[str, _Window]]:
         """Forget the windows that are over; return those that dropped lines, with the event's name."""
