@@ -45,6 +45,7 @@ reminder_s = 0
 
 [[gpio]]
 line = 17
+debounce_ms = 150    # on an emulated processor a bounce takes its time
 
 [[gpio]]
 line = 5

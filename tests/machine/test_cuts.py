@@ -56,13 +56,14 @@ class Story:
         """So many cuts, each followed by a start on what it left, and a look at everything."""
         for number in range(cuts):
             phase = PHASES[number % len(PHASES)]
-            if phase == "recovery":
-                self._cut_recording()  # there is something to recover
-                self._cut_recovery(by_boot=number % BOOT_EVERY == BOOT_EVERY - 1)
-            else:
-                with Watch(self.subject.machine) as watch:
-                    watch.until(_loop_is_full, READY_S, what="standby with a full loop")
+            with Watch(self.subject.machine) as watch:
+                watch.until(_loop_is_full, READY_S, what="standby with a full loop")
+                if phase == "recovery":  # there has to be something to recover
+                    self._cut_recording(watch)
+                else:
                     getattr(self, f"_cut_{phase}")(watch)
+            if phase == "recovery":
+                self._cut_recovery(by_boot=number // len(PHASES) % 2 == 0)
             self.power_on(by_boot=number % BOOT_EVERY == 0)
             self._look()
 
@@ -77,13 +78,7 @@ class Story:
         time.sleep(self.chance.uniform(0, BACKLOG_S))
         self._cut("press", watch)
 
-    def _cut_recording(self, watch: Watch | None = None) -> None:
-        if watch is None:
-            with Watch(self.subject.machine) as watch:
-                watch.until(_loop_is_full, READY_S, what="standby with a full loop")
-                self._cut_recording(watch)
-            self.power_on(by_boot=False, start=False)
-            return
+    def _cut_recording(self, watch: Watch) -> None:
         self._press()
         watch.until(_is_recording, what="recording")
         time.sleep(self.chance.uniform(BACKLOG_S, 2 * BACKLOG_S + SEGMENT_S))
@@ -109,12 +104,12 @@ class Story:
         """While the daemon starts: it is still importing, or recovers, or opens its devices."""
         machine = self.subject.machine
         if by_boot:
-            machine.cut()
             machine.start(wait=False)
             self.boots += 1
             machine.wait_ssh()
             machine.until("systemctl is-active bwvd | grep -E '^(activating|active)$'", 200)
         else:
+            self.power_on(by_boot=False, start=False)
             machine.sh("systemctl start --no-block bwvd")
         time.sleep(self.chance.uniform(0.3, 1.0) * self.start_s)
         self._cut("recovery", None)
