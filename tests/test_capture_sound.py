@@ -157,6 +157,15 @@ def test_a_gate_that_opens_into_the_past_doubles_no_sound() -> None:
     assert samples[-1].dts_ns - samples[0].dts_ns > 2 * NS
 
 
+def test_a_press_with_sound_in_the_loop_already_cuts_none_that_is_on_its_way() -> None:
+    """Invariant 4, with `audio.pre_event`: the gate is open, and a recording opens it again from the press on."""
+    microphone = Microphone()
+    microphone.hear(55)  # some of it is in a batch that is not full yet
+    microphone.gate.open(microphone.at)
+    microphone.hear(50)
+    contiguous(microphone.end())
+
+
 def test_a_gate_that_closes_and_opens_again_leaves_no_hole_behind_and_tells_of_none() -> None:
     microphone = Microphone()
     microphone.hear(50)

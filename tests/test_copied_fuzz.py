@@ -225,7 +225,8 @@ async def test_a_recording_of_damaged_packets_verifies_and_plays(
         await camera.done.wait()
         status = daemon.status()
         await rig.stop()
-        await rig.closed()
+        with trio.fail_after(60):
+            await rig.closed()
     assert camera.fed == count
     (recording,) = rig.recordings()
     manifest = rig.manifest(recording)

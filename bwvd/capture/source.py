@@ -49,8 +49,10 @@ class AudioGate:
         self.open_from_ns: int | None = None
 
     def open(self, from_ns: int) -> None:
-        """Let samples at or after `from_ns` (CLOCK_MONOTONIC) through."""
-        self.open_from_ns = from_ns
+        """Let samples at or after `from_ns` (CLOCK_MONOTONIC) through. A gate that is open already loses nothing by it:
+        what it lets through may be on its way still."""
+        since = self.open_from_ns
+        self.open_from_ns = from_ns if since is None else min(since, from_ns)
 
     def close(self) -> None:
         self.open_from_ns = None
