@@ -45,6 +45,7 @@ def snapshot(daemon: Daemon) -> dict[str, Any]:
         "video": {
             "source": video.source if video else config.video.source,
             "encoder": video.encoder if video else "",
+            "preset": video.preset if video else "",
             "width": video.width if video else 0,
             "height": video.height if video else 0,
             "frames": recorder.frames,

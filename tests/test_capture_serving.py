@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import pytest
+import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bwvd.capture.encode import HARDWARE, VideoEncoder
 from bwvd.capture.encoder import Encoder, MakeEncoder
+from bwvd.capture.libav import LibavSource, open_camera
 from bwvd.capture.losses import Losses
+from bwvd.capture.reopen import run_source
 from bwvd.capture.roster import Inside, Roster
 from bwvd.capture.serving import SWALLOWED_FRAMES, SWALLOWED_NS, Serving
-from bwvd.capture.source import DeviceLost, SourceRefused
-from bwvd.config import Video
+from bwvd.capture.source import AudioGate, DeviceLost, SourceRefused
+from bwvd.clock import SystemClock
+from bwvd.config import Config, Video
 from bwvd.messages import NS, Batch, FaultChanged, MediaEvent, MediaGap, SourceUp
+from bwvd.testing.clip import numbered_clip
 from bwvd.testing.encoder import EncoderFaults, faulty
 from bwvd.testing.picture import draw_number
-from tests.capture_listen import numbers
+from tests.capture_listen import Listener, numbers
 
 RATE = 30
 STEP = NS // RATE
@@ -272,3 +279,37 @@ def test_where_the_thread_is_inside_an_encoder_is_known() -> None:
     assert seen == [HARDWARE]
     assert inside.encoder == ""
     serving.close()
+
+
+async def test_an_encoder_that_never_comes_back_is_not_used_by_the_next_opening(tmp_path: Path) -> None:
+    """As a firmware that has crashed: the device's thread is given up, and it is known where it hangs."""
+    clip = tmp_path / "clip.avi"
+    numbered_clip(clip, 60, rate=RATE, codec="mjpeg")
+    freed = threading.Event()
+
+    def hang(number: int) -> None:
+        if number == 20:
+            freed.wait()
+
+    roster = roster_of(faulty({HARDWARE: EncoderFaults(on_picture=hang)}))
+    config = Config(video=Video(source=f"file:{clip}?loop=1", keyframe_s=0.3, stamp=False))
+    clock, listener = SystemClock(), Listener()
+
+    def opened() -> LibavSource:
+        source = open_camera(config, clock, AudioGate(), roster)
+        source._silence_s = 1.0
+        return source
+
+    try:
+        with trio.fail_after(30):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(lambda: run_source(opened, listener.send, clock=clock, device="camera"))
+                while not any(batch.track.encoder == "libx264" for batch in listener.batches()):
+                    await listener.wait_batches(len(listener.batches()) + 1)
+                nursery.cancel_scope.cancel()
+    finally:
+        freed.set()
+    assert [up.track.encoder for up in listener.ups()] == [HARDWARE, "libx264"]
+    (fault,) = [event for event in listener.events if isinstance(event, FaultChanged)]
+    assert (fault.name, fault.active) == ("encoder", True)
+    assert fault.detail == f"{HARDWARE} failed: it never came back; libx264 has taken its place"

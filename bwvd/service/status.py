@@ -45,6 +45,7 @@ class VideoStatus(Part, frozen=True, kw_only=True):
     encoder: str
     frames: int  # since the start
     dropped: int
+    preset: str = ""  # that the encoder works with, where it has presets
     width: int = 0
     height: int = 0
 
