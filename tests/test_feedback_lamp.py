@@ -33,7 +33,7 @@ class FakeLine:
         self.released = False
         self.plugged = True
 
-    def request(self, chip: str, line: int | str, active_low: bool) -> FakeLine:
+    def request(self, chip: str, line: int | str, active_low: bool) -> FakeLine:  # noqa: ARG002  of RequestLine
         self.released = False
         return self
 
@@ -57,7 +57,7 @@ class FakeDevice:
         self.written: list[tuple[int, int, int]] = []
         self.effects: list[int] = []
 
-    def open(self, path: str) -> FakeDevice:
+    def open(self, path: str) -> FakeDevice:  # noqa: ARG002  of OpenDevice
         self.closed = False
         return self
 
