@@ -28,7 +28,7 @@ from bwvd.evidence.storage import Storage
 from bwvd.evidence.writer import Writer
 from bwvd.hub import Hub
 from bwvd.log import get_logger
-from bwvd.messages import Answer, Batch, Command, MediaEvent, SourceUp, State
+from bwvd.messages import Answer, Batch, Command, MediaEvent, Pressed, SourceUp, State
 from bwvd.recorder.inbox import Inbox
 from bwvd.recorder.loop import Loop
 from bwvd.recorder.machine import Times
@@ -106,7 +106,9 @@ class Daemon:
             self._send_command.send_nowait(command)
         except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
             command.answer(Answer(False, "busy"))
-            _log.warning("command_refused", order=command.order, source=command.source, reason="busy")
+            # Like any other refusal it is told and journalled (invariant 5).
+            order, source, at_ns = command.order, command.source, command.at_ns
+            self.hub.publish(Pressed(order, source, at_ns, self.clock.monotonic_ns(), "refused", "busy"))
 
     def shut_down(self, reason: str) -> None:
         """End in order: close the recording, sign it, leave. Returns at once."""
@@ -246,6 +248,8 @@ class Daemon:
             task_status.started(scope)
             try:
                 await attendance.run(self._take_media)
+                # Every source has come to its end for good. Whoever presses now is still to be answered.
+                await trio.sleep_forever()
             except* DeviceWedged:
                 # Nothing that a device gave is still on its way: it has been silent for longer than that takes.
                 self.recorder.end_recording("device_wedged")

@@ -7,8 +7,9 @@ from typing import TypeVar
 import trio
 import trio.testing
 
+from bwvd.daemon import COMMAND_BOUND
 from bwvd.evidence import records
-from bwvd.messages import NS, FaultChanged, Order, State
+from bwvd.messages import NS, Command, FaultChanged, Order, Pressed, State, StateChanged
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from tests.rig import Rig, configuration
@@ -321,6 +322,41 @@ async def test_a_source_that_ends_closes_the_recording(autojump_clock: trio.test
     (recording,) = rig.recordings()
     assert _of(rig.manifest(recording), records.Close)[0].reason == "source_ended"
     assert rig.frames(recording)[-1][0] == taken - 1, "to the last frame"
+
+
+async def test_a_press_after_the_last_source_has_ended_is_answered(autojump_clock: trio.testing.MockClock) -> None:
+    """Invariant 5: there is nothing to record any more, and that is what the wearer and the journal are told."""
+    rig = _rig()
+    async with rig.running() as daemon:
+        await trio.sleep(7)
+        _camera(rig).end()
+        await trio.sleep(20)
+        assert "camera" in daemon.hub.faults
+        pressed = await rig.press()
+        assert pressed.text == "recording"
+        await trio.sleep(2)
+        assert (await rig.stop()).ok
+        await trio.sleep(10)
+        assert daemon.recorder.machine.state is State.STANDBY
+    assert [event.cause for event in rig.events if isinstance(event, StateChanged)][-1] == "no_video"
+    assert rig.recordings() == []
+
+
+async def test_an_order_for_which_there_is_no_room_is_refused_like_any_other(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Invariant 5: more orders at one instant than fit are told and journalled as refused."""
+    rig = _rig()
+    async with rig.running() as daemon:
+        await trio.sleep(7)
+        for number in range(COMMAND_BOUND + 9):
+            daemon.post(Command(Order.PRESS, "storm", rig.clock.monotonic_ns() + number))
+        await trio.sleep(3)
+    presses = [event for event in rig.events if isinstance(event, Pressed)]
+    assert len(presses) == COMMAND_BOUND + 9
+    refused = [press.reason for press in presses if press.outcome == "refused"]
+    assert refused == ["busy"] * len(refused)
+    assert 7 <= len(refused) <= 9, "one or two were taken out of the queue before it was full"
 
 
 async def test_no_sample_is_older_than_the_loop_and_a_gop(autojump_clock: trio.testing.MockClock) -> None:
