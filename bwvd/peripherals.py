@@ -15,11 +15,12 @@ import trio
 
 from bwvd.config import Config, Gpio, Input, Serial
 from bwvd.controls.contacts import run_contact
-from bwvd.controls.control import Contact, Refused, allowing
+from bwvd.controls.control import Contact, Refused, Send, allowing
 from bwvd.controls.gesture import Reader
 from bwvd.controls.gpio import GpioContact
 from bwvd.controls.input import InputContact
 from bwvd.controls.modem import ModemContact
+from bwvd.controls.pace import paced
 from bwvd.controls.requests import shown
 from bwvd.controls.serial import run_serial
 from bwvd.controls.serial_port import SerialPort
@@ -88,6 +89,12 @@ def _refused(daemon: Daemon) -> Refused:
     return refused
 
 
+def _commands(allow: Sequence[str], daemon: Daemon) -> Send:
+    """What a line or a socket may ask for, at a pace that no flood of commands exceeds."""
+    refused = _refused(daemon)
+    return paced(allowing(allow, daemon.post, refused), daemon.clock, refused)
+
+
 async def _gpio(config: Gpio, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
     reader = gesture_reader(config.gestures, config.mode, config.debounce_ms * MS)
     contact = GpioContact(config, daemon.clock.monotonic_ns)
@@ -109,7 +116,7 @@ async def _serial(config: Serial, daemon: Daemon, *, task_status: trio.TaskStatu
     port = SerialPort(config)
     daemon.controls.append(port.name)
     events = daemon.hub.listen(port.name) if config.events else None
-    send = allowing(config.allow, daemon.post, _refused(daemon))
+    send = _commands(config.allow, daemon)
     await run_serial(port, send, daemon.clock, daemon.hub.publish, daemon.status, events, task_status=task_status)
 
 
@@ -119,7 +126,7 @@ async def _socket(config: Config, daemon: Daemon, *, task_status: trio.TaskStatu
     daemon.controls.append("socket")
     await run_socket(
         config.socket.path,
-        allowing(config.socket.allow, daemon.post, _refused(daemon)),
+        _commands(config.socket.allow, daemon),
         daemon.clock,
         daemon.hub.publish,
         daemon.status,

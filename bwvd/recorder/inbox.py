@@ -31,7 +31,7 @@ class Inbox:
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        # No bound on the number of items: the bytes bound the GOPs, and the rest comes at the pace of a hand.
+        # No bound on the number of items: the bytes bound the GOPs, and controls bound the pace of the rest.
         self._send, self.receive = trio.open_memory_channel[WriterMessage](math.inf)
         self._bytes = 0
         self._gops = 0
