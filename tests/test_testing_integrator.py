@@ -1,0 +1,188 @@
+"""An integrator's own adapters, held against the published suites: theirs pass, and a wrong one is found out.
+
+What stands here is what somebody outside would write; it uses nothing but `bwvd.testing` and the Protocols.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from bwvd.capture.source import MediaSource
+from bwvd.clock import Clock
+from bwvd.controls.control import ControlLost, Edge
+from bwvd.evidence.volume import PosixVolume
+from bwvd.messages import Batch, MediaEvent
+from bwvd.testing import conformance_contact, conformance_source, conformance_storage
+from bwvd.testing.camera import VirtualCamera
+from bwvd.testing.clock import VirtualClock
+
+# --- a camera that comes over a link of its own -----------------------------------------------------------------------
+
+
+class TunnelledCamera:
+    """A camera behind a link: everything that it sends passes through `relay`."""
+
+    def __init__(self, device: VirtualCamera, relay: Callable[[MediaEvent], MediaEvent | None]) -> None:
+        self._device = device
+        self._relay = relay
+
+    def flush_on_cancel(self, flush: bool) -> None:
+        self._device.flush_on_cancel(flush)
+
+    async def run(
+        self, send: Callable[[MediaEvent], None], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        def relayed(event: MediaEvent) -> None:
+            passed = self._relay(event)
+            if passed is not None:
+                send(passed)
+
+        await self._device.run(relayed, task_status=task_status)
+
+
+def _try_camera(check: conformance_source.Check, relay: Callable[[MediaEvent], MediaEvent | None]) -> None:
+    async def main() -> None:
+        clock: Clock = VirtualClock()
+        device = VirtualCamera(clock, rate=25, gop_frames=10)
+
+        def make() -> MediaSource:
+            return TunnelledCamera(device, relay)
+
+        await check(conformance_source.Subject(make, clock, end=device.end, unplug=device.unplug, plug=device.plug))
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+@pytest.mark.parametrize("check", conformance_source.VIDEO_CHECKS, ids=lambda check: check.__name__)
+def test_a_camera_of_ones_own(check: conformance_source.Check) -> None:
+    _try_camera(check, lambda event: event)
+
+
+def _without_the_last_sample(event: MediaEvent) -> MediaEvent:
+    return Batch(event.track, event.samples[:-1], event.data) if isinstance(event, Batch) else event
+
+
+def _a_second_early(event: MediaEvent) -> MediaEvent:
+    if not isinstance(event, Batch):
+        return event
+    moved = (s._replace(pts_ns=s.pts_ns - 10**9, dts_ns=s.dts_ns - 10**9) for s in event.samples)
+    return Batch(event.track, tuple(moved), event.data)
+
+
+def _damaged(event: MediaEvent) -> MediaEvent:
+    if isinstance(event, Batch):
+        event.data[:] = bytes(len(event.data))
+    return event
+
+
+@pytest.mark.parametrize("relay", [_without_the_last_sample, _a_second_early, _damaged])
+def test_a_wrong_camera_is_found_out(relay: Callable[[MediaEvent], MediaEvent]) -> None:
+    failed = []
+    for check in conformance_source.VIDEO_CHECKS:
+        try:
+            _try_camera(check, relay)
+        except Exception:  # noqa: BLE001  a check fails by assertion, by libav's refusal, or in a group of either
+            failed.append(check.__name__)
+    assert failed
+
+
+# --- a storage that is one folder deeper ------------------------------------------------------------------------------
+
+
+class DeeperVolume(PosixVolume):
+    """A storage of one's own: here the real one, in a folder below the mount point."""
+
+    def __init__(self, mount: Path) -> None:
+        (mount / "evidence").mkdir()
+        super().__init__(mount / "evidence")
+
+
+class OverwritingVolume(DeeperVolume):
+    """A wrong one: a name that is there is taken again."""
+
+    def make_dir(self, path: str) -> None:
+        if path.rstrip("/") not in [name.rstrip("/") for name in self.names("")]:
+            super().make_dir(path)
+
+
+def _try_volume(check: Callable[[conformance_storage.Subject], None], volume: PosixVolume) -> None:
+    def plant(path: str, kind: str) -> None:
+        if kind == "link":
+            (volume.root / path).symlink_to("/")
+        else:
+            os.mkfifo(volume.root / path)
+
+    with volume:
+        check(conformance_storage.Subject(volume, plant))
+
+
+@pytest.mark.parametrize("check", conformance_storage.CHECKS, ids=lambda check: check.__name__)
+def test_a_storage_of_ones_own(check: Callable[[conformance_storage.Subject], None], tmp_path: Path) -> None:
+    _try_volume(check, DeeperVolume(tmp_path))
+
+
+def test_a_wrong_storage_is_found_out(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="no OSError for 'd'"):
+        _try_volume(conformance_storage.a_name_is_created_once, OverwritingVolume(tmp_path))
+
+
+# --- a button that is read by asking ----------------------------------------------------------------------------------
+
+
+class PolledButton:
+    """A button of one's own: a level that is looked at every millisecond."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.name = "polled:record"
+        self.down = False
+        self.present = True
+        self.is_open = False
+        self.forget = 0  # movements that nobody will see
+        self._clock = clock
+
+    async def run(
+        self, edge: Callable[[Edge], None], *, task_status: trio.TaskStatus[bool] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        if not self.present:
+            raise ControlLost(f"{self.name}: no such device")
+        self.is_open = True
+        try:
+            was = self.down
+            task_status.started(was)
+            while True:
+                await trio.sleep(0.001)
+                if not self.present:
+                    raise ControlLost(f"{self.name}: unplugged")
+                if self.down != was:
+                    was = self.down
+                    lost, self.forget = self.forget, 0
+                    edge(Edge(was, self._clock.monotonic_ns(), lost))
+        finally:
+            self.is_open = False
+
+
+@pytest.mark.parametrize("check", conformance_contact.CHECKS, ids=lambda check: check.__name__)
+async def test_a_button_of_ones_own(check: Callable[..., object], autojump_clock: trio.testing.MockClock) -> None:
+    clock = VirtualClock()
+    button = PolledButton(clock)
+
+    def set_present(present: bool) -> None:
+        button.present, button.down = present, False
+
+    await check(  # type: ignore[misc]  # every check is a coroutine function
+        conformance_contact.Subject(
+            button,
+            lambda down: setattr(button, "down", down),
+            lambda edges: setattr(button, "forget", edges),
+            lambda: set_present(False),
+            lambda: set_present(True),
+            lambda: button.is_open,
+            clock.monotonic_ns,
+        )
+    )
