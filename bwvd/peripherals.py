@@ -1,6 +1,7 @@
 """Everything around the core, from the configuration: controls, indicators, power, clock, the service manager.
 
-Each is an actor that lives and dies with the device side (`bwvd.daemon.Peripheral`).
+Each is an actor that lives and dies with the device side (`bwvd.daemon.Peripheral`). What only some configurations need
+is imported when it begins: all of it would be a seventh of the daemon's start.
 """
 
 from __future__ import annotations
@@ -9,34 +10,19 @@ import contextlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
 from bwvd.config import Config, Gpio, Input, Serial
-from bwvd.controls.contacts import run_contact
 from bwvd.controls.control import Contact, Refused, Send, allowing
-from bwvd.controls.gesture import Reader
-from bwvd.controls.gpio import GpioContact
-from bwvd.controls.input import InputContact
-from bwvd.controls.modem import ModemContact
 from bwvd.controls.pace import paced
 from bwvd.controls.requests import shown
-from bwvd.controls.serial import run_serial
-from bwvd.controls.serial_port import SerialPort
 from bwvd.controls.signals import run_signals
 from bwvd.controls.socket import Bell, run_socket
-from bwvd.controls.switch import gesture_reader
 from bwvd.daemon import Daemon, Peripheral
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.journal_events import clean
-from bwvd.evidence.receipt import accept_receipt
-from bwvd.evidence.release import run_release
-from bwvd.evidence.signers import AllowedSigners
-from bwvd.feedback.indicate import run_feedback
-from bwvd.feedback.indicators import indicators
-from bwvd.feedback.interpret import ShuttingDown
-from bwvd.feedback.lamp import Indicator
 from bwvd.hub import LISTENER_BOUND
 from bwvd.messages import NS, ClockStepped, Command, Event, PowerRead, Pressed
 from bwvd.reload import reload_configuration
@@ -46,8 +32,11 @@ from bwvd.service.notify import Notifier
 from bwvd.service.power import run_power
 from bwvd.service.pulse import Stuck
 from bwvd.service.supply import PowerReading
-from bwvd.service.textfile import run_textfile
 from bwvd.service.watchdog import run_watchdog
+
+if TYPE_CHECKING:
+    from bwvd.controls.gesture import Reader
+    from bwvd.feedback.lamp import Indicator
 
 MS = 1_000_000
 
@@ -60,8 +49,10 @@ def all_peripherals(config: Config, config_path: Path) -> list[Peripheral]:
     found += [partial(_serial, serial) for serial in config.serial]
     found += [partial(_modem, serial) for serial in config.serial if serial.button]
     found.append(partial(_socket, config))
-    if lamps := indicators(config):
-        found.append(partial(_feedback, lamps, config.feedback.stealth))
+    if config.led or config.haptic or config.tone:
+        from bwvd.feedback.indicators import indicators
+
+        found.append(partial(_feedback, indicators(config), config.feedback.stealth))
     found += [partial(_power, config), _clockwatch, _service]
     if config.metrics.textfile:
         found.append(partial(_metrics, Path(config.metrics.textfile)))
@@ -74,6 +65,8 @@ def all_peripherals(config: Config, config_path: Path) -> list[Peripheral]:
 async def _contact(
     contact: Contact, reader: Reader, allow: Sequence[str], daemon: Daemon, task_status: trio.TaskStatus[None]
 ) -> None:
+    from bwvd.controls.contacts import run_contact
+
     daemon.controls.append(contact.name)
     send = allowing(allow, daemon.post, _refused(daemon))
     await run_contact(contact, reader, send, daemon.clock, daemon.hub.publish, task_status=task_status)
@@ -96,23 +89,35 @@ def _commands(allow: Sequence[str], daemon: Daemon) -> Send:
 
 
 async def _gpio(config: Gpio, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
+    from bwvd.controls.gpio import GpioContact
+    from bwvd.controls.switch import gesture_reader
+
     reader = gesture_reader(config.gestures, config.mode, config.debounce_ms * MS)
     contact = GpioContact(config, daemon.clock.monotonic_ns)
     await _contact(contact, reader, config.allow, daemon, task_status)
 
 
 async def _input(config: Input, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
+    from bwvd.controls.input import InputContact
+    from bwvd.controls.switch import gesture_reader
+
     # The kernel's driver has debounced the key (gpio-keys, a keyboard's matrix); a bounce storm is still recognised.
     reader = gesture_reader(config.gestures, config.mode, 0)
     await _contact(InputContact(config), reader, config.allow, daemon, task_status)
 
 
 async def _modem(config: Serial, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
+    from bwvd.controls.modem import ModemContact
+    from bwvd.controls.switch import gesture_reader
+
     reader = gesture_reader(config.gestures, "button", config.debounce_ms * MS)
     await _contact(ModemContact(config, daemon.clock.monotonic_ns), reader, config.allow, daemon, task_status)
 
 
 async def _serial(config: Serial, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
+    from bwvd.controls.serial import run_serial
+    from bwvd.controls.serial_port import SerialPort
+
     port = SerialPort(config)
     daemon.controls.append(port.name)
     events = daemon.hub.listen(port.name) if config.events else None
@@ -157,6 +162,10 @@ async def _did(daemon: Daemon, request: dict[str, Any], source: str) -> dict[str
 
 async def _release(daemon: Daemon, request: dict[str, Any], source: str) -> dict[str, Any]:
     """`bwvd release`: judge the receipt and let go of the recording that it is for."""
+    from bwvd.evidence.receipt import accept_receipt
+    from bwvd.evidence.release import run_release
+    from bwvd.evidence.signers import AllowedSigners
+
     recording, receipt, signature = (request.get(key) for key in ("recording", "receipt", "signature"))
     if not isinstance(recording, str) or not isinstance(receipt, str) or not isinstance(signature, str | None):
         return {"ok": False, "error": 'release takes "recording", "receipt" and "signature"'}
@@ -184,6 +193,9 @@ async def _release(daemon: Daemon, request: dict[str, Any], source: str) -> dict
 async def _feedback(
     lamps: Sequence[Indicator], stealth: bool, daemon: Daemon, *, task_status: trio.TaskStatus[None]
 ) -> None:
+    from bwvd.feedback.indicate import run_feedback
+    from bwvd.feedback.interpret import ShuttingDown
+
     send, events = trio.open_memory_channel[Event | ShuttingDown](LISTENER_BOUND)
     daemon.hub.attach("feedback", send.clone())
 
@@ -221,6 +233,8 @@ async def _power(config: Config, daemon: Daemon, *, task_status: trio.TaskStatus
 
 
 async def _metrics(path: Path, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
+    from bwvd.service.textfile import run_textfile
+
     with daemon.ledger.pulse("metrics") as pulse:
         await run_textfile(path, daemon.status, daemon.hub.report, pulse=pulse, task_status=task_status)
 
