@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 
@@ -136,3 +137,65 @@ async def test_a_delivery_that_fails_ends_the_thread_with_its_error() -> None:
 
     with pytest.raises(RuntimeError, match="recorder"):
         await run(work, deliver)
+
+
+@pytest.mark.parametrize("silent", [True, False])
+async def test_what_a_wedged_thread_has_made_is_taken_over(silent: bool) -> None:
+    """It hangs in its driver, where it touches nothing of ours; what it does when it comes back concerns nobody."""
+    hops: list[list[MediaEvent]] = []
+    freed, over = threading.Event(), threading.Event()
+    lines: list[Line] = []
+    asked: list[bool] = []
+    afterwards: list[str] = []
+
+    def work(line: Line) -> None:
+        lines.append(line)
+        line.put(GAP)
+        try:
+            line.away()
+            try:
+                freed.wait()  # the driver
+            finally:
+                line.back()
+            afterwards.append("went on")
+        finally:
+            over.set()
+
+    def salvage(was_silent: bool) -> None:
+        asked.append(was_silent)
+        lines[0].put(GAP)
+
+    with trio.move_on_after(0.2 if not silent else 30):
+        with pytest.raises(DeviceLost) if silent else contextlib.nullcontext():
+            await run_thread(
+                "device",
+                work,
+                hops.append,
+                clock=CLOCK,
+                silence_s=lambda: 0.3 if silent else 30,
+                stop_s=0.1,
+                salvage=salvage,
+            )
+    assert asked == [silent]
+    assert hops == [[GAP, GAP]]
+    freed.set()
+    with trio.fail_after(5):
+        await trio.to_thread.run_sync(over.wait)
+    assert afterwards == []
+    assert len(hops) == 1
+
+
+async def test_a_thread_that_is_not_in_its_driver_keeps_what_it_made() -> None:
+    """It may be in the middle of it: better to lose that than to deliver half of it."""
+    freed = threading.Event()
+    asked: list[bool] = []
+
+    def work(_: Line) -> None:
+        freed.wait()
+
+    with pytest.raises(DeviceLost):
+        await run_thread(
+            "device", work, lambda _: None, clock=CLOCK, silence_s=lambda: 0.3, stop_s=0.1, salvage=asked.append
+        )
+    freed.set()
+    assert asked == []

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 import threading
 from pathlib import Path
 
+import av
 import pytest
 
 from bwvd.evidence import records
 from bwvd.evidence.catalogue import signed_records
 from bwvd.evidence.verify import verify_recording
 from bwvd.testing.clip import numbered_clip
+from bwvd.testing.picture import frame_number
 from tests.process import Process
 
 pytestmark = pytest.mark.slow
+
+FRAMES = 125  # not a whole number of groups
 
 
 class Pipe:
@@ -43,7 +49,7 @@ class Pipe:
 @pytest.mark.parametrize("end", ["by itself", "asked to"])
 def test_a_read_that_never_returns_ends_in_a_closed_recording(tmp_path: Path, end: str) -> None:
     """Invariant 12. The thread hangs in libav; neither the daemon's end nor the interpreter's waits for it."""
-    pipe = Pipe(tmp_path, 120)
+    pipe = Pipe(tmp_path, FRAMES)
     text = f"""\
 [video]
 source = "file:{pipe.path}"
@@ -79,4 +85,12 @@ post_roll_s = 0
     assert report.verdict == "authentic", report.findings
     (close,) = [record for record in signed_records(folder) if isinstance(record, records.Close)]
     assert close.reason == ("device_wedged" if end == "by itself" else "shutdown")
-    assert close.frames >= 80
+    # The loop's two seconds and what followed, to the very last frame that the pipe gave.
+    (opening,) = [record for record in signed_records(folder) if isinstance(record, records.Open)]
+    media = base64.b64decode(opening.init) + b"".join(
+        (folder / record.file).read_bytes() for record in signed_records(folder) if isinstance(record, records.Segment)
+    )
+    with av.open(io.BytesIO(media), "r") as container:
+        numbers = [frame_number(frame) for frame in container.decode(video=0)]
+    assert numbers == list(range(numbers[0], FRAMES))
+    assert len(numbers) == close.frames >= 80

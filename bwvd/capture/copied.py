@@ -114,6 +114,10 @@ class CopiedVideo:
         if not self._assembler.empty and self._track is not None:
             out(self._assembler.take(self._track))
 
+    def salvage(self, out: Out) -> None:
+        """As `finish`, in the place of a thread that never came back from a read."""
+        self.finish(out, whole=False)
+
     def close(self) -> None:
         """Wipe what was not delivered."""
         self._assembler.wipe()

@@ -146,6 +146,11 @@ class EncodedVideo:
         self._serving.finish(out)
         self._losses.tell(out)
 
+    def salvage(self, out: Out) -> None:
+        """Deliver what has come out of the encoder, without asking it for more."""
+        self._serving.salvage(out)
+        self._losses.tell(out)
+
     def close(self) -> None:
         """Wipe what was not delivered."""
         self._serving.close()

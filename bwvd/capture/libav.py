@@ -44,6 +44,7 @@ class LibavSource:
         """
         self._flush = False  # read by the device's thread
         self._reading = False  # written by it
+        self._opening: Reading | None = None  # the same
         self._job = Job(address, config, clock, gate, kinds, lambda: self._flush, roster or Roster(), Inside())
         self._silence_s = silence_s
 
@@ -64,9 +65,19 @@ class LibavSource:
     def _read(self, line: Line) -> None:
         self._reading = True
         try:
-            Reading(self._job, line).run()
+            self._opening = Reading(self._job, line)
+            self._opening.run()
         finally:
             self._reading = False
+
+    def _salvage(self, silent: bool) -> None:
+        """The thread hangs in the driver: keep what it has made, as if the device had been unplugged."""
+        if self._opening is None:
+            return
+        if silent or self._flush:
+            self._opening.salvage()
+        else:
+            self._opening.wipe()
 
     async def run(
         self,
@@ -91,6 +102,7 @@ class LibavSource:
                 deliver,
                 clock=self._job.clock,
                 silence_s=lambda: self._silence_s if up else max(self.OPENING_S, self._silence_s),
+                salvage=self._salvage,
             )
         finally:
             if self._reading and (name := self._job.inside.encoder):

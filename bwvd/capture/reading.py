@@ -85,13 +85,33 @@ class Reading:
         except Stopped:
             deliver = self._job.flush()
         finally:
-            try:
-                if deliver:
-                    self._finish(whole)
-            finally:
-                for path in (self._video, self._sound):
-                    if path is not None:
-                        path.close()
+            if not self._line.taken_over:
+                try:
+                    if deliver:
+                        self._finish(whole)
+                finally:
+                    self._close()
+
+    def salvage(self) -> None:
+        """In the place of a thread that never came back from a read: what it left behind is put into the line, or
+        wiped, as after a stop. Asks no device and no encoder for anything.
+
+        **Synchronization:** any thread, after `Line.take_over`.
+        """
+        if self._video is not None:
+            self._video.salvage(self._line.put)
+        if self._sound is not None:
+            self._sound.finish(self._line.put)
+        self._close()
+
+    def wipe(self) -> None:
+        """The same, where nothing of it is wanted."""
+        self._close()
+
+    def _close(self) -> None:
+        for path in (self._video, self._sound):
+            if path is not None:
+                path.close()
 
     def _finish(self, whole: bool) -> None:
         if self._video is not None:
@@ -180,12 +200,15 @@ class Reading:
     def _next(self, packets: Iterator[av.Packet[Any]]) -> av.Packet[Any] | None:
         if self._line.stopping:
             raise Stopped
+        self._line.away()
         try:
             return next(packets, None)
         except av.ExitError as error:
             raise DeviceLost(f"{self._address.text} delivered nothing for {RTSP_READ_S} s") from error
         except av.FFmpegError as error:
             raise DeviceLost(f"{self._address.text}: {why(error)}") from error
+        finally:
+            self._line.back()
 
     def _backlog(self, packets: Iterator[av.Packet[Any]], own: OwnClock) -> list[tuple[av.Packet[Any], int]]:
         """What is there at once when a stream opens: libav has looked at the first half second of it, and a server may

@@ -114,6 +114,14 @@ class Serving:
         self._name_lost()
         self._deliver(encoder, batches, out)
 
+    def salvage(self, out: Out) -> None:
+        """Deliver what has come out of the encoder; it is not asked for more, because it might never answer."""
+        if self._encoder is not None:
+            batches = self._encoder.salvage()
+            self._account(self._encoder)
+            self._name_lost()
+            self._deliver(self._encoder, batches, out)
+
     def close(self) -> None:
         """Wipe what was not delivered."""
         if self._encoder is not None:

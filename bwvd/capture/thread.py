@@ -21,9 +21,9 @@ class Stopped(Exception):
 
 
 class Line:
-    """The thread's end: what it sends, whether it should stop, and that it is alive.
+    """The thread's end: what it sends, whether it should stop, that it is alive, and whose what it made is.
 
-    **Synchronization:** the device's thread, but for `ask_to_stop` and `silent_since_ns`.
+    **Synchronization:** the device's thread, but for `ask_to_stop`, `silent_since_ns` and `take_over`.
     """
 
     def __init__(self, clock: Clock, deliver: Callable[[list[MediaEvent]], None]) -> None:
@@ -34,6 +34,8 @@ class Line:
         self.stopping = False
         self.up = False  # the device delivers, and who is told of it has been told
         self._waiting: list[MediaEvent] = []
+        self._ours = threading.Lock()  # held by the thread, but for the time that it is away
+        self.taken_over = False
         self.silent_since_ns = clock.monotonic_ns()  # one reference, replaced whole; read by trio's thread
 
     def ask_to_stop(self) -> None:
@@ -45,6 +47,37 @@ class Line:
         """Something came from the device, now or at `at_ns`."""
         self.silent_since_ns = self._clock.monotonic_ns() if at_ns is None else at_ns
 
+    def away(self) -> None:
+        """The thread goes into a driver, which may never let it go, and touches nothing of ours there."""
+        self._ours.release()
+
+    def back(self) -> None:
+        """It is back from there. Raises: Stopped, where all that was its own has been taken over meanwhile."""
+        self._ours.acquire()
+        if self.taken_over:
+            raise Stopped
+
+    def begin(self) -> None:
+        """The first thing that the thread says."""
+        self._ours.acquire()
+
+    def end(self) -> None:
+        """The last thing that it says."""
+        self._ours.release()
+
+    def take_over(self) -> bool:
+        """Whether the thread is away, so that what it made is the caller's from now on. It never gets it back."""
+        if not self._ours.acquire(blocking=False):
+            return False
+        self.taken_over = True
+        self._ours.release()
+        return True
+
+    def take_waiting(self) -> list[MediaEvent]:
+        """What was put and is not carried over."""
+        events, self._waiting = self._waiting, []
+        return events
+
     def put(self, event: MediaEvent) -> None:
         """Keep an event for the next hop."""
         self._waiting.append(event)
@@ -52,7 +85,7 @@ class Line:
     def hop(self) -> None:
         """Carry what was put over to trio's thread, in order; returns when it is there. Nothing to carry: no hop."""
         if self._waiting:
-            events, self._waiting = self._waiting, []
+            events = self.take_waiting()
             trio.from_thread.run_sync(self._deliver, events)
             self.up = self.up or any(isinstance(event, SourceUp) for event in events)
 
@@ -75,16 +108,26 @@ async def run_thread(
     clock: Clock,
     silence_s: Callable[[], float],
     stop_s: float = STOP_S,
+    salvage: Callable[[bool], None] | None = None,
 ) -> None:
     """Run `work(line)` in a thread of its own until it returns, raises, falls silent, or we are cancelled.
 
     name: for messages. deliver: called on trio's thread with what crossed. silence_s: how long it may deliver nothing.
+    salvage: called when the thread was given up inside a driver, with whether the device was silent; puts what is to
+    be kept of what it left behind into the line, wipes the rest, and must not block.
 
     **Cancellation:** the thread is asked to stop and waited for, shielded, for up to `stop_s`; what it delivers
     meanwhile still counts. Then it is given up (a wedged driver): nothing it does later arrives.
     Raises: DeviceLost on silence, and what `work` raises.
     """
     given_up = False
+
+    def run() -> None:
+        line.begin()
+        try:
+            work(line)
+        finally:
+            line.end()
 
     def pass_on(events: list[MediaEvent]) -> None:
         if not given_up:
@@ -100,8 +143,7 @@ async def run_thread(
         try:
             with shield:
                 await trio.to_thread.run_sync(
-                    work,
-                    line,
+                    run,
                     abandon_on_cancel=True,
                     limiter=trio.CapacityLimiter(1),
                     thread_name=f"{THREAD_NAME}{name}",
@@ -123,6 +165,9 @@ async def run_thread(
                     await finished.wait()
                 given_up = True
                 shield.cancel()
+                if not finished.is_set() and salvage is not None and line.take_over():
+                    salvage(silent)
+                    deliver(line.take_waiting())
     if isinstance(failure, Stopped):
         failure = None
     if silent:
