@@ -33,6 +33,10 @@ class RtspCamera:
     gop_frames: int = 15
     burst: int = 0  # frames that a client gets at once at the beginning
     clock_ppm: int = 0  # its clock runs so much too fast
+    jump_at: int = 0  # frame of a client at which that clock is set, by …
+    jump_s: float = 0.0
+    dark_from: int = 1 << 40  # frames of a client between which it is dark, and frames come half as often
+    dark_to: int = 1 << 40
     number: int = 0
     hang: bool = False  # go on holding the connection, and send nothing
     port: int = 0
@@ -107,10 +111,12 @@ class RtspCamera:
                 numbers = tuple(range(self.number, self.number + self.gop_frames))
                 coded = numbered_video().gop(numbers)
                 for offset, size in coded.spans:
-                    await trio.sleep_until(begin + max(count - self.burst, 0) / self.rate)
+                    await trio.sleep_until(begin + self._taken_s(max(count - self.burst, 0)))
                     if self.hang:
                         await trio.sleep_forever()
-                    stamp = 123_456 + count * _CLOCK * (1_000_000 + self.clock_ppm) // (self.rate * 1_000_000)
+                    own_s = self._taken_s(count) * (1 + self.clock_ppm / 1_000_000)
+                    own_s += self.jump_s if count >= self.jump_at else 0
+                    stamp = 123_456 + round(own_s * _CLOCK)
                     unit = coded.data[offset : offset + size]
                     packets = self._packets(unit)
                     out = b""
@@ -125,6 +131,10 @@ class RtspCamera:
                     self.number += 1
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return  # the client has gone
+
+    def _taken_s(self, count: int) -> float:
+        """When a frame is taken, after the first one."""
+        return (count + max(min(count, self.dark_to) - self.dark_from, 0)) / self.rate
 
     @staticmethod
     def _packets(unit: bytes) -> list[bytes]:
