@@ -66,7 +66,7 @@ post_roll_s = 0
         with Process(tmp_path, text) as daemon:
             daemon.wait_for_loop(1.5)
             assert daemon.ask(cmd="record")["ok"]
-            # Three seconds without a frame, and two for the thread to come back.
+            # Three seconds without a frame, and half of one for the thread to come back.
             status = daemon.wait_until(lambda status: "camera" in status["faults"], 15)
             assert "delivered nothing for 3 s" in status["fault_details"]["camera"]["detail"]
             assert status["state"] == "recording"

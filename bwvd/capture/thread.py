@@ -12,6 +12,7 @@ from bwvd.clock import Clock
 from bwvd.messages import NS, MediaEvent, SourceUp
 
 STOP_S = 2.0  # what a thread gets to come back after it was asked; a read from a live device returns far sooner
+SILENT_STOP_S = 0.5  # the same where the device has been silent: the thread is in a read that does not return
 LOOK_S = 1.0  # how often it is looked whether a device that is not up yet is silent
 THREAD_NAME = "capture "  # and what it captures
 
@@ -116,8 +117,9 @@ async def run_thread(
     salvage: called when the thread was given up inside a driver, with whether the device was silent; puts what is to
     be kept of what it left behind into the line, wipes the rest, and must not block.
 
-    **Cancellation:** the thread is asked to stop and waited for, shielded, for up to `stop_s`; what it delivers
-    meanwhile still counts. Then it is given up (a wedged driver): nothing it does later arrives.
+    **Cancellation:** the thread is asked to stop and waited for, shielded, for up to `stop_s` (after a silence at most
+    `SILENT_STOP_S`); what it delivers meanwhile still counts. Then it is given up (a wedged driver): nothing it does
+    later arrives.
     Raises: DeviceLost on silence, and what `work` raises.
     """
     given_up = False
@@ -161,7 +163,7 @@ async def run_thread(
         finally:
             if not finished.is_set():
                 line.ask_to_stop()
-                with trio.move_on_after(stop_s, shield=True):
+                with trio.move_on_after(min(stop_s, SILENT_STOP_S) if silent else stop_s, shield=True):
                     await finished.wait()
                 given_up = True
                 shield.cancel()
