@@ -31,7 +31,7 @@ GOP_S = GOP_FRAMES / RATE
 BITRATE = 4_000_000
 CLIP_FRAMES = 800  # 40 s: no scene lasts until it begins anew
 LOOP_S = 2.5
-AT_ONCE = 6  # scenes: they share two processors, and each daemon takes one for a second to start
+AT_ONCE = 10  # scenes: they share the processors, and each daemon takes one for a second to start
 
 CONFIGURATION = """\
 [video]
@@ -135,7 +135,7 @@ class Scene:
 
 def bits_per_s(found: Recorded) -> float:
     """Of the media in a recording's segments."""
-    segments = [record for record in found.records if isinstance(record, records.Segment)]
+    segments = [record for record in found.manifest if isinstance(record, records.Segment)]
     return sum(segment.plain_bytes for segment in segments) * 8 * NS / sum(s.duration_ns for s in segments)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -59,14 +59,23 @@ class Recorded:
 
     id: str
     opening: records.Open
-    records: list[records.ManifestRecord]
+    manifest: list[records.ManifestRecord]
     frames: list[Frame]
     gaps: list[Gap]
 
     @classmethod
     def read(cls, folder: Path, identities: Sequence[Any] = ()) -> Recorded:
-        """Decode every frame. Blocking; `identities` open sealed segments."""
-        found = list(signed_records(folder))
+        """A recording in a folder. Blocking; `identities` open sealed segments."""
+
+        def read(name: str) -> bytes:
+            data = (folder / name).read_bytes()
+            return open_sealed(data, identities) if name.endswith(".age") else data
+
+        return cls.of(folder.name, list(signed_records(folder)), read)
+
+    @classmethod
+    def of(cls, name: str, found: Sequence[records.ManifestRecord], read: Callable[[str], bytes]) -> Recorded:
+        """Decode every frame. `read` gives the plain bytes of a segment's file."""
         opening = next(record for record in found if isinstance(record, records.Open))
         origin_ns = opening.origin_mono_ns
         gaps = [
@@ -74,8 +83,7 @@ class Recorded:
             for record in found
             if isinstance(record, records.Gap)
         ]
-        frames = list(_frames(folder, found, origin_ns, identities))
-        return cls(folder.name, opening, found, frames, gaps)
+        return cls(name, opening, list(found), list(_frames(found, origin_ns, read)), gaps)
 
     def holes(self, rate: float, cycle: int) -> list[Hole]:
         """Where a frame is missing, doubled or out of order, with the gap record that names it where one does."""
@@ -102,9 +110,7 @@ class Recorded:
         return max(telling, key=lambda gap: gap.to_ns - gap.from_ns, default=None)
 
 
-def _frames(
-    folder: Path, found: Sequence[records.ManifestRecord], origin_ns: int, identities: Sequence[Any]
-) -> Iterator[Frame]:
+def _frames(found: Sequence[records.ManifestRecord], origin_ns: int, read: Callable[[str], bytes]) -> Iterator[Frame]:
     init = b""
     media: list[bytes] = []
     for record in found:
@@ -113,8 +119,7 @@ def _frames(
                 yield from _decoded(init, media, origin_ns)
                 init, media = base64.b64decode(text), []
             case records.Segment():
-                data = (folder / record.file).read_bytes()
-                media.append(open_sealed(data, identities) if record.file.endswith(".age") else data)
+                media.append(read(record.file))
     yield from _decoded(init, media, origin_ns)
 
 

@@ -9,6 +9,8 @@ import os
 import signal
 import time
 
+import pytest
+
 from bwvd.messages import NS
 from tests.process import Process
 from tests.process_scenario import GOP_FRAMES, GOP_S, LOOP_S, RATE, Scene, scenario
@@ -78,6 +80,7 @@ def test_frozen_in_standby(scene: Scene) -> None:
     scene.verified()
 
 
+@pytest.mark.complete
 @scenario
 def test_frozen_between_the_stop_and_its_end(scene: Scene) -> None:
     """Invariant 12: an end that fell due meanwhile is made when it wakes."""

@@ -77,6 +77,7 @@ def test_a_file_system_that_is_frozen_for_ten_seconds_loses_nothing(scene: Scene
         scene.verified()
 
 
+@pytest.mark.complete
 @scenario
 def test_a_flash_that_is_slower_than_the_camera_for_ten_seconds_loses_nothing(scene: Scene) -> None:
     """Invariants 4 and 10: a real ext4 on a device that takes three fifths of what comes."""

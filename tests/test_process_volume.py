@@ -6,6 +6,8 @@ import shutil
 import time
 from pathlib import Path
 
+import pytest
+
 from bwvd.evidence import records
 from tests.process_scenario import LOOP_S, RATE, Scene, scenario
 from tests.real_volume import break_file_system, detach, ext4, make_ext4, tmpfs
@@ -34,6 +36,7 @@ def _fills_up(scene: Scene) -> None:
     assert reports[recording].duration_s > LOOP_S
 
 
+@pytest.mark.complete
 @scenario
 def test_a_full_tmpfs(scene: Scene) -> None:
     """Invariants 5, 8 and 12: on a file system that takes the last byte."""
@@ -85,6 +88,7 @@ def _again(scene: Scene) -> Path:
     return scene.storage
 
 
+@pytest.mark.complete
 @scenario
 def test_a_folder_that_is_renamed_while_it_records(scene: Scene) -> None:
     """Invariants 4 and 6: the storage is what was opened at the start, whatever its path leads to now."""
@@ -145,5 +149,5 @@ def test_a_mount_that_is_taken_away_while_it_records(scene: Scene) -> None:
         scene.stop()
     with ext4(_again(scene), image):
         found = scene.whole(recording)
-        assert any(isinstance(record, records.Close) for record in found.records)
+        assert any(isinstance(record, records.Close) for record in found.manifest)
         assert [report.verdict for report in scene.verified()] == ["authentic"]

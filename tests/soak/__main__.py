@@ -1,9 +1,11 @@
-"""Soak: `python -m tests.soak --hours N [--seed S] [--json] [--keep FOLDER]`.
+"""Soak: `python -m tests.soak --hours N [--seed S] [--virtual] [--json] [--keep FOLDER]`.
 
 Runs `bwvd run` for N hours of real time and does to it what a seed says: presses, stops, marks, sleeps; storage that
 stalls, is slow, fails; a camera that is taken away; crowds and nonsense at its socket; reloads; clock steps; freezing.
 Recordings are verified, decoded frame by frame, received and released, so that the storage stays small. Exit code 0:
 memory flat, descriptors and threads constant, no frame lost. 1: not, or too short a run to tell. 2: usage.
+
+With --virtual the same plan runs on virtual devices in virtual time: an hour takes seconds.
 """
 
 from __future__ import annotations
@@ -18,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from bwvd.evidence.verify_paths import verify_paths
+from bwvd.log import configure
 from tests.soak.device import Device
 from tests.soak.plan import plan
 from tests.soak.sample import Sample, take
-from tests.soak.trend import Trend
 from tests.soak.verdict import (
     LIMIT_MB_H,
     Constant,
@@ -32,6 +34,7 @@ from tests.soak.verdict import (
     switches_a_minute,
     warm_up_s,
 )
+from tests.soak.virtual import VirtualResult, virtual_soak
 
 SAMPLE_EVERY_S = 10.0
 SWEEP_EVERY_S = 45.0
@@ -148,10 +151,10 @@ class Result:
     def __str__(self) -> str:
         memory, problems = self.memory, self.problems
         deeds = ", ".join(f"{number} {kind}" for kind, number in sorted(self.deeds.items()))
-        slopes = f"RSS {_slope(memory.rss)}, PSS {_slope(memory.pss)}"
+        slopes = f"RSS {memory.rss}, PSS {memory.pss}"
         lines = [
             f"Soak         {self.hours:.2f} h, seed {self.seed}: {deeds}",
-            f"Memory       {memory.judge()}: {_slope(memory.anonymous)} MB/h (limit {LIMIT_MB_H:g}); {slopes}",
+            f"Memory       {memory.judge()}: {memory.anonymous} MB/h (limit {LIMIT_MB_H:g}); {slopes}",
             f"             from {memory.first_mb:.1f} to {memory.last_mb:.1f} MB, peak {memory.peak_mb:.1f}",
             f"Descriptors  {self.descriptors.judge()}: {_counts(self.descriptors)}",
             f"Threads      {self.threads.judge()}: {_counts(self.threads)}",
@@ -164,10 +167,6 @@ class Result:
             f"Verdict      {'good' if self.good else 'not good'}",
         ]
         return "\n".join(lines)
-
-
-def _slope(trend: Trend) -> str:
-    return f"{trend.slope:+.2f} ± {trend.uncertainty:.2f}"
 
 
 def _counts(found: Constant) -> str:
@@ -220,22 +219,31 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=1, help="what happens, and when (default 1)")
     parser.add_argument("--json", action="store_true", help="print one JSON document, samples included")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="a new folder to work in, which is kept")
+    parser.add_argument("--virtual", action="store_true", help="on virtual devices, in virtual time")
     asked = parser.parse_args(arguments)
     if not asked.hours >= SHORTEST_H:
         parser.error(f"--hours must be at least {SHORTEST_H:g}")
-    if asked.keep is not None:
-        try:
-            asked.keep.mkdir(parents=True)
-        except OSError as error:
-            parser.error(f"--keep: {asked.keep}: {error.strerror}")
-        result, samples = soak(asked.keep.resolve(), asked.hours, asked.seed)
-    else:
+    if asked.keep is None:
         with tempfile.TemporaryDirectory(prefix="bwvd-soak-") as name:
-            result, samples = soak(Path(name).resolve(), asked.hours, asked.seed)
-    if asked.json:
-        print(json.dumps({**result.as_dict(), "series": [sample.as_dict() for sample in samples]}, indent=1))
+            return work(Path(name).resolve(), asked)
+    try:
+        asked.keep.mkdir(parents=True)
+    except OSError as error:
+        parser.error(f"--keep: {asked.keep}: {error.strerror}")
+    return work(asked.keep.resolve(), asked)
+
+
+def work(folder: Path, asked: argparse.Namespace) -> int:
+    """Soak in an empty folder and print the answer; returns the exit code."""
+    result: Result | VirtualResult
+    if asked.virtual:
+        configure("error")  # days of log lines are nobody's
+        result = virtual_soak(asked.hours, asked.seed, folder)
+        document = {"good": result.good, **asdict(result)}
     else:
-        print(result)
+        result, samples = soak(folder, asked.hours, asked.seed)
+        document = {**result.as_dict(), "series": [sample.as_dict() for sample in samples]}
+    print(json.dumps(document, indent=1) if asked.json else result)
     return 0 if result.good else 1
 
 

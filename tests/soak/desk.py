@@ -25,6 +25,7 @@ SERVER = KeySigner(Ed25519PrivateKey.from_private_bytes(b"the evidence server's,
 SERVER_NAME = "evidence-server"
 ALLOWED = f'{SERVER_NAME} namespaces="{RECEIPT_NAMESPACE}" {SERVER.public_key}\n'
 
+REFUSALS = 3
 SETTLED_S = 3.0  # the signature's file is there before it has been written
 
 Excused = Callable[[int, int], bool]
@@ -78,6 +79,7 @@ class Desk:
     problems: list[str] = field(default_factory=list)
     _last: dict[str, Frame] = field(default_factory=dict)  # of recordings that another one goes on with
     _looked_at: set[str] = field(default_factory=set)
+    _refused: Counter[str] = field(default_factory=Counter)
 
     def sweep(self, in_progress: str, ask: Callable[..., dict[str, Any]]) -> None:
         """Look at whatever has ended, and let the daemon let go of it. Blocking."""
@@ -92,7 +94,10 @@ class Desk:
             if answer["ok"]:
                 self.released += 1
                 self._looked_at.discard(folder.name)
-            else:
+                continue
+            # A sync that was to fail may have been the release's: it is tried again at the next sweep.
+            self._refused[folder.name] += 1
+            if self._refused[folder.name] >= REFUSALS:
                 self.problems.append(f"{folder.name}: not released: {answer['error']}")
 
     def look(self, folder: Path) -> None:
@@ -105,16 +110,19 @@ class Desk:
             return
         recorded = Recorded.read(folder, self.identities)
         if len(recorded.frames) != report.frames:
-            self.problems.append(
-                f"{folder.name}: {report.frames} frames by its records, {len(recorded.frames)} decoded"
-            )
+            found = f"{report.frames} frames by its records, {len(recorded.frames)} decoded"
+            self.problems.append(f"{folder.name}: {found}")
+        self.count(recorded)
+
+    def count(self, recorded: Recorded) -> None:
+        """Count the frames of one recording, and what is missing."""
         self.frames += len(recorded.frames)
         self._pre_event(recorded)
         self._continued(recorded)
         for hole in recorded.holes(self.rate, self.cycle):
-            self._hole(folder.name, hole)
+            self._hole(recorded.id, hole)
         if recorded.frames:
-            self._last[folder.name] = recorded.frames[-1]
+            self._last[recorded.id] = recorded.frames[-1]
             for old in list(self._last)[:-8]:
                 del self._last[old]
 

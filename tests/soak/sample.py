@@ -58,6 +58,12 @@ def take(pid: int, at_s: float, status: dict[str, Any] | None, *, undisturbed: b
     )
 
 
+def anonymous() -> int:
+    """Bytes that this process has allocated."""
+    rollup = _sizes(Path("/proc/self/smaps_rollup"))
+    return rollup["Anonymous"] + rollup.get("Swap", 0)
+
+
 def _sizes(path: Path) -> dict[str, int]:
     """Bytes by name of a file of `Name:  N kB` lines."""
     found = {}

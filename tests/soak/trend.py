@@ -19,6 +19,9 @@ class Trend:
     uncertainty: float
     points: int
 
+    def __str__(self) -> str:
+        return f"{self.slope:+.2f} ± {self.uncertainty:.2f}"
+
     def judge(self, limit: float) -> str:
         """ "flat": at most `limit` an hour for sure; "grows": more for sure; "unclear": too little to tell."""
         if self.points < FEWEST:
