@@ -1,0 +1,1 @@
+"""Random walks: the whole daemon through shifts that chance writes, with several faults at once."""
