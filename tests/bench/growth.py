@@ -29,7 +29,7 @@ def measure(group: str, clips: Clips, plan: Plan, ffmpeg: str, folder: Path) -> 
     folder.mkdir()
     size = "320x240" if plan.quick else "1280x720"
     one, four = clips.h264(size, plan.clip_s), clips.h264(size, plan.clip_s, 4 * BITRATE)
-    short_s, long_s = (1.0, 2.0) if plan.quick else (10.0, 60.0)
+    short_s, long_s = (1.0, 2.0) if plan.quick else (10.0, 40.0)
     with ExitStack() as running:
 
         def bwvd(name: str, text: str) -> Bwvd:

@@ -29,7 +29,7 @@ class Plan:
 
 
 FULL = Plan(
-    quick=False, windows=5, window_s=4.0, settle_s=3.0, loop_s=10.0, keyframe_s=1.0, starts=7, presses=20, clip_s=20
+    quick=False, windows=4, window_s=3.0, settle_s=2.0, loop_s=10.0, keyframe_s=1.0, starts=5, presses=20, clip_s=10
 )  # fmt: skip
 QUICK = Plan(
     quick=True, windows=2, window_s=0.4, settle_s=0.1, loop_s=1.0, keyframe_s=0.2, starts=1, presses=2, clip_s=2
