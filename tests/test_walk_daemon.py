@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from bwvd.messages import NS, Gop, Order
 from bwvd.recorder.progress import Progress
 from bwvd.testing.medium import Tree
-from bwvd.testing.process import Checkpoints
-from tests.faults.economy import economy, same_order
+from bwvd.testing.process import Checkpoints, without_dice
+from tests.faults.economy import economy
 from tests.walk import checks
 from tests.walk.steps import STEPS, Ask, Camera, Crash, Fails, PowerOff, Step, Wait
 from tests.walk.world import World
@@ -66,7 +66,8 @@ async def _records(world: World) -> list[str]:
 def _run(steps: list[Step], keep: Callable[[Tree], object] = lambda _: None) -> list[str]:
     """All that is wrong after a walk. keep: is given what lies on the flash in the end."""
     strikes = Checkpoints(only=["bwvd."])
-    with same_order(0), tempfile.TemporaryDirectory(prefix="bwvd-walk-") as folder:
+    without_dice()
+    with tempfile.TemporaryDirectory(prefix="bwvd-walk-") as folder:
         return trio.run(
             _walk,
             steps,
