@@ -47,7 +47,10 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """The least that was seen in quiet moments of each quarter, and the most at any time."""
+    """The least that was seen in quiet moments of each quarter, and the most at any time.
+
+    Constant: the last quarter comes down to what any other came down to.
+    """
 
     least: tuple[int, ...]
     most: int
@@ -55,7 +58,8 @@ class Constant:
     def judge(self) -> str:
         if len(self.least) < QUARTERS:
             return "unclear"
-        return "constant" if len(set(self.least)) == 1 else "changed"
+        # Worker threads that have had nothing to do for ten seconds end, so a number may be lower than before.
+        return "grows" if self.least[-1] > min(self.least[:-1]) else "constant"
 
 
 def memory(samples: Sequence[Sample]) -> Memory:
