@@ -53,6 +53,11 @@ class Hole:
         return f"{self.missing} frames between {self.before.number} and {self.after.number}, {named}"
 
 
+def has_begun(found: Sequence[records.ManifestRecord]) -> bool:
+    """Whether its first record reached the storage; where that failed, its number is used and its media is elsewhere."""
+    return any(isinstance(record, records.Open) for record in found)
+
+
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """One recording's contents."""

@@ -13,13 +13,14 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from bwvd.evidence.catalogue import signed_records
 from bwvd.evidence.receipt import RECEIPT_NAMESPACE
 from bwvd.evidence.serials import serial_of
 from bwvd.evidence.sign import KeySigner, armour
 from bwvd.evidence.verify import verify_recording
 from bwvd.messages import NS
 from tests.process import DEVICE
-from tests.recorded import Frame, Hole, Recorded
+from tests.recorded import Frame, Hole, Recorded, has_begun
 
 SERVER = KeySigner(Ed25519PrivateKey.from_private_bytes(b"the evidence server's, for tests"))
 SERVER_NAME = "evidence-server"
@@ -72,6 +73,7 @@ class Desk:
 
     seen: int = 0
     released: int = 0
+    unbegun: int = 0  # whose first commit failed: what was to be in them went on in another
     frames: int = 0
     lost: int = 0
     absent: int = 0  # frames that a camera which was away can't have taken, each in a gap record
@@ -107,6 +109,9 @@ class Desk:
         self.verdicts[report.verdict] += 1
         if not report.good:
             self.problems.append(f"{folder.name}: {report.verdict}: {report.findings[0].what}")
+            return
+        if not has_begun(list(signed_records(folder))):
+            self.unbegun += 1
             return
         recorded = Recorded.read(folder, self.identities)
         if len(recorded.frames) != report.frames:

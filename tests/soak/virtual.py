@@ -28,7 +28,7 @@ from bwvd.testing.clip import numbered_video
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.medium import ROOT, FolderNode
 from bwvd.testing.storage import VirtualVolume
-from tests.recorded import Recorded
+from tests.recorded import Recorded, has_begun
 from tests.rig import Rig, configuration
 from tests.soak.desk import ALLOWED, Desk, receipt_for
 from tests.soak.plan import Deed, plan
@@ -281,6 +281,9 @@ class VirtualSoak:
             self.problems.append(f"{recording}: {reader.problems or reader.torn}")
         self.desk.seen += 1
         self.desk.verdicts["recovered" if isinstance(known[-1], records.Recovered) else "closed"] += 1
+        if not has_begun(known):
+            self.desk.unbegun += 1
+            return
         self.desk.count(Recorded.of(recording, known, lambda name: self.volume.read(f"{folder}/{name}")))
 
     def _count(self) -> None:
