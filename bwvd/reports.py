@@ -55,6 +55,9 @@ def describe(folder: Path) -> dict[str, Any]:
                 until_ns = max(until_ns, record.pts_ns + record.duration_ns)
             case records.Close() | records.Recovered():
                 document["end"] = _plain(record)
+                # What counts: a torn manifest may hold lines behind its hole that look whole and vouch for nothing.
+                segments, frames, audio_frames = record.segments, record.frames, record.audio_frames
+                size, until_ns = record.bytes, record.duration_ns
             case _:
                 document["events"].append(_plain(record, "init"))
     if empty:

@@ -1,0 +1,143 @@
+"""Invariants 3, 4 and 9: where a recording begins, that nothing is missing unnamed, and that its times are true."""
+
+from __future__ import annotations
+
+import itertools
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+
+from bwvd.evidence import records
+from bwvd.messages import NS, State, StateChanged
+from tests.faults.aftermath import Aftermath
+from tests.faults.recorded import Kept, Recording
+from tests.faults.shift import GOP_S, LOOP_S, POST_ROLL_S, RATE
+from tests.faults.witness import Seen
+
+TICK_NS = NS // 90_000 + 1
+FRAME_NS = NS // RATE
+HOLE_NS = FRAME_NS * 8 // 5  # between two frames: more means that one is missing
+SLACK_NS = FRAME_NS
+
+
+def check_beginning(after: Aftermath) -> Iterator[str]:
+    """Invariant 3."""
+    frames = after.world.witness.frames
+    for chain in after.chains:
+        recording = chain[0]
+        opening = recording.opening
+        if opening is None or not recording.frames or _is_second(after, recording):
+            continue
+        if opening.continues:
+            yield f"3: {recording.id} continues {opening.continues}, which is not there"
+            continue
+        if not recording.frames[0].key:
+            yield f"3: {recording.id} does not begin at a key frame"
+        pre, press_ns = opening.pre_event, opening.press.stamp.mono_ns
+        got_ns = max(0, press_ns - recording.frames[0].pts_ns)
+        if abs(pre.got_s * NS - got_ns) > TICK_NS:
+            yield f"3: {recording.id} says {pre.got_s} s before the press and has {got_ns / NS} s"
+        if got_ns > (LOOP_S + GOP_S) * NS + SLACK_NS:
+            yield f"2, 3: {recording.id} has {got_ns / NS} s from before the press"
+        if got_ns < LOOP_S * NS and not pre.reason:
+            yield f"3: {recording.id} has {got_ns / NS} s before the press and does not say why"
+        late = opening.press.handled_mono_ns - press_ns > GOP_S * NS
+        stalled = pre.reason == "backlog_full"  # the flash has stalled for longer than the backlog lasts
+        if got_ns < LOOP_S * NS and not late and not stalled and _could_have(frames, press_ns):
+            yield f"3: {recording.id} has {got_ns / NS} s before the press ({pre.reason}) where there was all of it"
+
+
+def _could_have(frames: Sequence[Seen], press_ns: int) -> bool:
+    """Whether the camera delivered without a hole from `LOOP_S` before the press."""
+    before = [frame.pts_ns for frame in frames if frame.pts_ns <= press_ns]
+    since_ns = press_ns - round(LOOP_S * NS) - round(GOP_S * NS)
+    stretch = [pts_ns for pts_ns in before if pts_ns >= since_ns]
+    whole = all(b - a <= HOLE_NS for a, b in itertools.pairwise(stretch))
+    return bool(stretch) and whole and stretch[0] <= since_ns + FRAME_NS and press_ns - stretch[-1] <= HOLE_NS
+
+
+def check_stream(after: Aftermath) -> Iterator[str]:
+    """Invariants 4 and 9: frame by frame against what the camera delivered, at the times at which it was taken."""
+    for chain in after.chains:
+        if chain[0].opening is None or _is_second(after, chain[0]):
+            continue
+        kept = [frame for recording in chain for frame in recording.frames]
+        gaps = [gap for recording in chain for gap in recording.gaps]
+        if kept:
+            yield from _compare(chain[0].id, kept, gaps, after.world.witness.frames, _required_until(after, chain))
+
+
+def _compare(
+    name: str,
+    kept: Sequence[Kept],
+    gaps: Sequence[tuple[int, int, records.Gap]],
+    frames: Sequence[Seen],
+    until_ns: int,
+) -> Iterator[str]:
+    times = [frame.pts_ns for frame in frames]
+    found: list[int] = []
+    for one in kept:
+        at = bisect_left(times, one.pts_ns - TICK_NS)
+        if at == len(times) or abs(times[at] - one.pts_ns) > TICK_NS:
+            yield f"9: {name} has a frame at {one.pts_ns} ns that no camera took then"
+        elif frames[at].data != one.data:
+            yield f"4: {name} has another frame than was taken at {one.pts_ns} ns"
+        else:
+            found.append(at)
+    if found != sorted(set(found)):
+        yield f"4: {name} has frames doubled or out of order"
+    if not found:
+        return
+    there = set(found)
+    last = found[-1]
+    while last + 1 < len(times) and times[last + 1] < until_ns:
+        last += 1
+    lost = [(times[at], times[at] + FRAME_NS) for at in range(found[0], last + 1) if at not in there]
+    holes = [
+        (times[at] + FRAME_NS, times[at + 1]) for at in range(found[0], last) if times[at + 1] - times[at] > HOLE_NS
+    ]
+    for begin, end in [*lost, *holes]:
+        if not any(a - SLACK_NS <= begin and end <= b + SLACK_NS for a, b, _ in gaps):
+            yield f"4: {name} lacks {begin} to {end} ns and no gap record names it"
+    for begin, end, gap in gaps:
+        told = any(a < end + SLACK_NS and begin - SLACK_NS < b for a, b in [*lost, *holes])
+        outside = end >= times[last] or (gap.cause == "backlog_full" and gap.to_ns == 0 and gap.frames)
+        if not told and not outside and gap.cause != "timestamps":
+            yield f"4: {name} names a gap ({gap.cause}) from {begin} to {end} ns where nothing is missing"
+
+
+def _required_until(after: Aftermath, chain: Sequence[Recording]) -> int:
+    """Up to where the recording must hold every frame, by what was asked: CLOCK_MONOTONIC; 0 = its own last frame."""
+    reason = chain[-1].reason
+    if reason not in ("stop", "shutdown", "battery") or after.cut_off:
+        return 0
+    ids = {recording.id for recording in chain}
+    post_roll_ns = end_ns = 0
+    for event in after.world.events:
+        if isinstance(event, StateChanged) and event.recording in ids:
+            if event.state is State.POST_ROLL:
+                post_roll_ns = event.at_ns
+            elif event.state is State.STANDBY:
+                end_ns = event.at_ns
+    if reason == "stop":
+        return post_roll_ns + round(POST_ROLL_S * NS)
+    return end_ns
+
+
+def check_decodes(after: Aftermath) -> Iterator[str]:
+    """Invariant 4, in the pictures themselves: the numbers in them rise by one where nothing is missing."""
+    for recording in after.recordings:
+        if not recording.segments or after.kind.name.startswith("camera"):
+            continue
+        try:
+            numbers = recording.decoded()
+        except Exception as error:  # noqa: BLE001  whatever libav says, it is the complaint
+            yield f"4: {recording.id} does not decode: {error}"
+            continue
+        missing = set(range(numbers[0], numbers[-1] + 1)) - set(numbers)
+        if numbers != sorted(set(numbers)) or (missing and not recording.gaps):
+            yield f"4: {recording.id} decodes to {numbers}"
+
+
+def _is_second(after: Aftermath, recording: Recording) -> bool:
+    """Whether it was made after the restart: another camera, another time."""
+    return recording.id not in {one.id for one in after.before}
