@@ -54,7 +54,7 @@ class Hole:
 
 
 def has_begun(found: Sequence[records.ManifestRecord]) -> bool:
-    """Whether its first record reached the storage; where that failed, its number is used and its media is elsewhere."""
+    """Whether its first record reached the storage; where not, its number is used and its media is in another one."""
     return any(isinstance(record, records.Open) for record in found)
 
 
