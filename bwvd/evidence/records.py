@@ -127,7 +127,7 @@ class Segment(Record, frozen=True, kw_only=True, tag="segment"):
     frames: Int64
     audio_frames: Int64
     gops: Int64
-    stamp: Stamp  # of the first frame: its monotonic time, and the UTC that it was by the wall clock as it stood at the commit
+    stamp: Stamp  # of the first frame: its monotonic time, and its UTC by the wall clock as it stood at the commit
 
 
 class Mark(Record, frozen=True, kw_only=True, tag="mark"):
