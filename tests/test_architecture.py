@@ -8,6 +8,7 @@ import re
 import pytest
 
 from tests.source_tree import PACKAGE, ROOT, files, imports, modules, reach, tree
+from tests.suite_map import citations
 
 MODULES = modules()
 
@@ -143,17 +144,10 @@ def test_nothing_of_one_machine_is_in_the_tree() -> None:
 
 
 def test_every_invariant_is_proved_by_a_test_that_cites_it() -> None:
-    cited: set[int] = set()
-    for path in sorted((ROOT / "tests").glob("test_*.py")):
-        for node in ast.walk(tree(path)):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
-                for numbers in re.findall(
-                    r"Invariants? (\d+(?:(?:, | and |, and )\d+)*)", ast.get_docstring(node) or ""
-                ):
-                    cited |= {int(number) for number in re.findall(r"\d+", numbers)}
-    missing = [number for number in INVARIANTS if number not in cited]
+    found = citations()
+    missing = [number for number in INVARIANTS if number not in found]
     assert missing == [], f"no test cites invariant {', '.join(map(str, missing))}"
-    assert cited <= set(INVARIANTS)
+    assert found.keys() <= set(INVARIANTS)
 
 
 def test_data_files_are_in_the_package() -> None:
