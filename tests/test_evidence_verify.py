@@ -210,6 +210,27 @@ class TestUnfinished:
         assert report.verdict == "not_closed"
         assert places(report) == ["SHA256SUMS"]
 
+    @pytest.mark.parametrize("size", [0, 1, 100])
+    @pytest.mark.parametrize("zeros", [0, 50])
+    def test_an_init_segment_that_did_not_arrive_whole(self, storage: Path, size: int, zeros: int) -> None:
+        """As a full flash, or a cut while the folder is finished, leaves it."""
+        folder = make_recording(storage)
+        for name in ("SHA256SUMS", "SHA256SUMS.sig", "index.m3u8"):
+            (folder / name).unlink()
+        whole = (folder / "init.mp4").read_bytes()
+        (folder / "init.mp4").write_bytes(whole[:size] + bytes(zeros))
+        report = verify_recording(folder)
+        assert (report.verdict, places(report)) == ("not_closed", ["SHA256SUMS", "init.mp4"])
+        (folder / "init.mp4").write_bytes(b"X" + whole[1:])
+        assert verify_recording(folder).verdict == "altered"
+        (folder / "init.mp4").write_bytes(whole + b"more")
+        assert verify_recording(folder).verdict == "altered"
+
+    def test_an_init_segment_that_was_whole_once(self, storage: Path) -> None:
+        folder = make_recording(storage)
+        os.truncate(folder / "init.mp4", 100)
+        assert verify_recording(folder).verdict == "altered"
+
     @pytest.mark.parametrize("size", [0, 40, 290])
     def test_sums_whose_signature_was_not_finished(self, storage: Path, size: int) -> None:
         folder = make_recording(storage)

@@ -239,12 +239,26 @@ class Contents:
                 self._blame(name, "is not what SHA256SUMS says")
         return listed
 
-    def check_inits(self, inits: Sequence[bytes]) -> None:
-        """init.mp4 … must be what the manifest holds, whatever SHA256SUMS says."""
+    def check_inits(self, inits: Sequence[bytes], *, finished: bool) -> None:
+        """init.mp4 … must be what the manifest holds, whatever SHA256SUMS says; or a beginning of that, where a cut or
+        a full flash kept the folder from being finished."""
         for epoch, init in enumerate(inits, start=1):
             name = init_name(epoch)
-            if name in self._names and self._digest(name) not in ("", hashlib.sha256(init).hexdigest()):
+            if name not in self._names or self._digest(name) in ("", hashlib.sha256(init).hexdigest()):
+                continue
+            if not finished and self._begins(name, init):
+                self._report.unfinished(name, "has no end: the recording's folder was not finished")
+                self._blamed.add(name)
+            else:
                 self._blame(name, "is not the init segment that the manifest holds")
+
+    def _begins(self, name: str, whole: bytes) -> bool:
+        """Whether a file is a beginning of `whole`, or such a one with zeros where its data did not arrive."""
+        try:
+            data = read_file(self._folder, name, len(whole))
+        except OSError:  # longer, or not to be read
+            return False
+        return whole.startswith(data.rstrip(b"\0"))
 
     def check_strangers(
         self,

@@ -239,7 +239,7 @@ class Verification:
         ended = self.end is not None
         sums = contents.check_sums(self._trust, ended=ended)
         inits = [] if report.encrypted else self._inits
-        contents.check_inits(inits)
+        contents.check_inits(inits, finished=sums is not None)
         contents.check_strangers(
             ended=ended,
             conveniences=conveniences_of(len(inits)),
