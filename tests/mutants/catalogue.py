@@ -143,7 +143,7 @@ MUTANTS = (
         "capture/encoded.py",
         "self._bad += self._picture is not None",
         "pass",
-        ("test_capture_encode.py", "test_capture_losses.py", "test_capture_libav.py"),
+        ("test_capture_damaged.py",),
     ),
     # --- 5: a press ends in recording, or in a reason ----------------------------------------------------------------
     Mutant(
