@@ -73,7 +73,7 @@ class Row:
     def ratio(self) -> Spread | None:
         if self.theirs is None:
             return None
-        if self.paired:
+        if self.paired and min(self.theirs.values) > 0:
             return paired_ratio(self.ours, self.theirs)
         return Spread.of([self.ours.median / self.theirs.median]) if self.theirs.median > 0 else None
 
