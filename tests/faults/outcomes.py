@@ -52,9 +52,9 @@ MEANING: Final[Mapping[Outcome, str]] = {
 }
 
 TABLE: Final = """
-storage-eio          | whole told no-start | whole | whole told mended continued | whole told mended continued | whole told mended continued | whole told mended continued | whole told mended continued
-storage-eio-20s      | told gap lost no-start | whole told gap continued lost | gap mended continued lost recovered | gap mended continued lost recovered | told mended continued lost crashed recovered | told mended continued lost recovered | whole told recovered
-storage-eio-lasting  | told gap lost no-start | whole told gap continued lost | gap mended continued lost recovered | gap mended continued lost recovered | told mended continued lost crashed recovered | told mended continued lost recovered | whole told recovered
+storage-eio          | whole told no-start | whole | told continued | whole told continued | whole told mended continued | whole told continued | whole told mended continued
+storage-eio-20s      | gap no-start | gap | gap continued | mended continued | mended lost | lost recovered | whole told recovered
+storage-eio-lasting  | lost no-start | lost | lost | lost | lost | lost recovered | whole told recovered
 storage-enospc       | whole told full no-start | - | whole told mended full | whole told mended full | whole told mended full | whole told mended full | whole told mended full
 storage-full         | refused no-start | - | whole told full refused | full refused | told full refused lost | told full refused lost | whole told full
 storage-erofs        | whole told no-start | - | whole told mended continued | whole told mended continued | whole told mended continued | whole told mended continued | whole told mended continued
