@@ -9,7 +9,7 @@ from pathlib import Path
 import trio
 
 from bwvd.board import build
-from bwvd.capture.source import SourceRefused
+from bwvd.capture.source import DeviceWedged, SourceRefused
 from bwvd.config import Config, ConfigError
 from bwvd.controls.control import ControlRefused
 from bwvd.daemon import Daemon
@@ -59,6 +59,9 @@ def run_daemon(config: Config, config_path: Path) -> int:
     except BaseException as error:  # noqa: BLE001  sorted below; nothing is swallowed
         causes = list(flatten(error))
         for cause in causes:
+            if isinstance(cause, DeviceWedged):
+                _log.critical("device_wedged", reason=str(cause))
+                return FAILED
             if not isinstance(cause, CONFIGURATION_ERRORS):
                 _log.critical("crashed", exc_info=cause)
                 return FAILED
