@@ -196,6 +196,7 @@ class CopiedVideo:
             return length_ns > GOPS_PER_LOOP * self._limit_ns or self._assembler.size > self._most_bytes
         if length_ns > self._limit_ns and not self._hole:
             found = f"lie {length_ns / NS:.1f} s apart" if key else f"lie more than {length_ns / NS:.1f} s apart"
+            self._assembler.wipe()  # delivered, it would make the mistake look like a camera that has changed
             raise SourceRefused(
                 f"video.source: {self._address.text}: its key frames {found}, and with loop.seconds = "
                 f"{self._loop_s:g} the limit is {self._limit_ns / NS:g} s: set the camera to a shorter GOP, or "
