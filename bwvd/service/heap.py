@@ -5,9 +5,9 @@ gets that heap next. A camera that is closed and opened has a new thread each ti
 end up in another heap: 10 MB more after thirty of them (a 320x180 camera), in pieces that nobody gives back. Few of our
 threads ever allocate at the same time, and most of that under the interpreter's lock, so one heap costs nothing.
 
-Large blocks come from the kernel and go back to it, but glibc takes one that is freed for a sign that its size is wanted
-often, and keeps all up to that size in the heap from then on. There the groups of pictures of the loop, which live for
-half a minute, keep apart what is freed around them. A fixed size leaves them where they were.
+Large blocks come from the kernel and go back to it, but glibc takes one that is freed for a sign that its size is
+wanted often, and keeps all up to that size in the heap from then on. There the groups of pictures of the loop, which
+live for half a minute, keep apart what is freed around them. A fixed size leaves them where they were.
 """
 
 from __future__ import annotations
