@@ -51,7 +51,7 @@ def storage(tmp_path: Path) -> Path:
 def test_the_first_sound_is_heard_where_the_recording_has_it(
     storage: Path, tmp_path: Path, sound_from: int, bframes: int
 ) -> None:
-    """The tone runs on from the first moment, so what is heard first is where the track begins, not where it is loud."""
+    """The tone runs from the first moment on: what is heard first is where the track begins, not where it is loud."""
     export_mp4(make_recording(storage, sound_from=sound_from, bframes=bframes), tmp_path / "out.mp4")
     samples = heard(tmp_path / "out.mp4")
     assert shown_from_s(tmp_path / "out.mp4") == 0

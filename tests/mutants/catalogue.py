@@ -429,8 +429,8 @@ MUTANTS = (
         "end without closing",
         12,
         "evidence/writer.py",
-        "await self._commit(last=True)\n        folder = self._folder\n        if folder is None:\n",
-        "await self._commit(last=True)\n        folder = None if self._ending else self._folder\n        if folder is None:\n",
+        "(last=True)\n        folder = self._folder\n        if folder is None:\n",
+        "(last=True)\n        folder = None if self._ending else self._folder\n        if folder is None:\n",
         ("test_seam.py", "test_daemon_devices.py"),
     ),
     Mutant(
