@@ -102,7 +102,7 @@ def test_the_gpio_chip_goes_and_comes(standby: Installed, results: Results) -> N
     standby.until(_fault("control:gpio", active=True))
     machine.sh("bed gpio load")
     standby.standby()
-    machine.sh("bed gpio click 100")
+    machine.sh("bed gpio click 400")
     standby.until(lambda now: now["state"] == "recording")
     standby.stop_recording()
     results.add("GPIO chip gone and back", 1, "fault told and cleared; the button records again")

@@ -20,7 +20,7 @@ def test_a_press_at_a_gpio_line_survives_a_cut(standby: Installed, results: Resu
     machine = standby.machine
     assert machine.sh("LINE=27 bed gpio level") == "0"
     with Watch(machine) as watch:
-        machine.sh("bed gpio click 100")
+        machine.sh("bed gpio click 400")
         said = watch.until(lambda status: bool(status["recording"]), what="recording")
         assert said.status is not None
         recording = said.status["recording"]["id"]
