@@ -213,4 +213,22 @@ async def test_lost_pictures_are_told_while_they_are_lost(autojump_clock: trio.t
     assert isinstance(opening, records.Open)
     assert isinstance(close, records.Close)
     assert (close.reason, close.frames) == ("storage_error", 0)
-    assert opening.pre_event.got_s == 0
+    assert (opening.pre_event.got_s, opening.pre_event.reason) == (0, "not_stored")
+
+
+async def test_a_flash_that_is_full_at_a_press_is_the_reason_of_its_end(autojump_clock: trio.abc.Clock) -> None:
+    """Invariant 12: the number that the press got is a closed recording that says why there is nothing in it."""
+    volume = VirtualVolume()
+    rig = Rig(config=configuration(loop={"seconds": 5}), volume=volume)
+    async with rig.running() as daemon:
+        await trio.sleep(7)
+        volume.fail(errno.ENOSPC, kind="make_dir")
+        answer = await rig.press()
+        await rig.wait_for(lambda: daemon.recorder.current is None and daemon.writer.idle)
+        await trio.sleep(15)
+    assert answer.recording == rig.recordings()[-1]
+    opening, *_, close = rig.manifest(rig.recordings()[-1])
+    assert isinstance(opening, records.Open)
+    assert isinstance(close, records.Close)
+    assert (close.reason, close.frames) == ("storage_full", 0)
+    assert (opening.pre_event.got_s, opening.pre_event.reason) == (0, "not_stored")

@@ -129,8 +129,8 @@ class RecordingFolder:
         got_ns, short_because = opening.got_ns, opening.short_because
         there_ns = max(0, opening.press_ns - first.start_ns) if first else 0
         if there_ns < got_ns:
-            # The recorder had more, and the backlog of a flash that stalls had no room for it.
-            got_ns, short_because = there_ns, "backlog_full"
+            # The recorder had more: the backlog of a flash that stalls had no room for it, or the flash took none.
+            got_ns, short_because = there_ns, "backlog_full" if first else "not_stored"
         record = records.Open(
             n=0,
             format=records.FORMAT,

@@ -65,9 +65,8 @@ class PreEvent(msgspec.Struct, frozen=True, kw_only=True):
 
     asked_s: float
     got_s: float
-    reason: str = (
-        ""  # "" | "started" | "asleep" | "memory" | "camera_gap" | "late_press" | "backlog_full" | "continued"
-    )
+    # "" | "started" | "asleep" | "memory" | "camera_gap" | "late_press" | "backlog_full" | "not_stored" | "continued"
+    reason: str = ""
     audio: bool = False
 
 

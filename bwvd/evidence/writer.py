@@ -100,7 +100,9 @@ class Writer:
         self._group = Group()
         self._segment_ns = round(device.segment_s * NS)
         self._failing = False
-        self._unused: list[OpenRecording] = []  # numbers given to recordings that never reached the flash
+        self._unused: list[
+            tuple[OpenRecording, str]
+        ] = []  # numbers of recordings that never reached the flash, and why
         self._idle = True
 
     @property
@@ -255,11 +257,11 @@ class Writer:
     def _settle_unused(self, volume: Volume) -> None:
         """Numbers that were given and never used get an empty, closed recording: the count stays gapless."""
         while self._unused:
-            opening = self._unused[0]
+            opening, reason = self._unused[0]
             folder = RecordingFolder(volume, self._device, opening, self._clock)
             try:
                 folder.create(None, self._journal_head())
-                folder.close("storage_error")
+                folder.close(reason)
             except OSError:
                 # Half-made, it is brought to its end like one that broke off; made again it can't be.
                 if folder.created:
@@ -301,7 +303,7 @@ class Writer:
         continues = bool(self._continues and self._group.notes)
         if self._opening is not None and not self._group.gops and self._folder is None and not continues:
             # Opened and closed without a frame that could be written: say so on flash all the same.
-            self._unused.append(self._opening)
+            self._unused.append((self._opening, "storage_error"))
             self._opening = None
         await self._commit(last=True)
         folder = self._folder
@@ -398,7 +400,7 @@ class Writer:
             self._backlog.done(gop)
         self._group = Group()
         if self._opening is not None and self._folder is None:
-            self._unused.append(self._opening)
+            self._unused.append((self._opening, reason))
         self._opening = None
 
     async def _break_off(self, error: OSError, attempt: int) -> None:
