@@ -102,7 +102,7 @@ class Writer:
         self._failing = False
         self._unused: list[
             tuple[OpenRecording, str]
-        ] = []  # numbers of recordings that never reached the flash, and why
+        ] = []  # never reached the flash, and why
         self._idle = True
 
     @property
