@@ -77,3 +77,23 @@ def test_any_piece_of_an_append(room: int, sealed: bool, tmp_path: Path) -> None
     report = verify_recording(storage / "recordings" / RECORDING)
     assert report.verdict == "authentic", report.findings
     assert report.segments in (1, 2)
+
+
+@pytest.mark.parametrize("room", [0, 1, 300, 1 << 20])
+def test_any_piece_of_the_end(room: int, tmp_path: Path) -> None:
+    """Invariant 12: the `close` record may have arrived whole but for its newline; a recording has one end."""
+    storage = make_storage(tmp_path)
+    first = media(2).gop(0, sound=False)
+    clock: Clock = VirtualClock(seconds=lambda: 2.0)
+    with PosixVolume(storage) as volume:
+        device = Device("BWV-0001", "boot", 1.0, fixed_signer(), None)
+        folder = RecordingFolder(volume, device, _opening(media(2), first.start_ns), clock)
+        folder.create(first, None)
+        folder.commit([first], [])
+        folder._manifest = _Full(folder._manifest, room)  # type: ignore[assignment]  # stands in for it
+        with pytest.raises(OSError, match="No space"):
+            folder.close("stop")
+        folder.close_full("stop", None)
+        finish_recording(volume, f"recordings/{RECORDING}", fixed_signer())
+    report = verify_recording(storage / "recordings" / RECORDING)
+    assert report.verdict == "authentic", report.findings

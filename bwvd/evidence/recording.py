@@ -279,7 +279,10 @@ class RecordingFolder:
         self._manifest = self._volume.append(path)
         if lines:
             self._append(lines)
-        self.close(reason, [lost] if lost else [])
+        if whole.ended:
+            self.let_go()  # all but the newline of the end itself arrived
+        else:
+            self.close(reason, [lost] if lost else [])
 
     def broken_off(self) -> BrokenOff:
         """Let go of the files after an error; what it takes to bring the recording to its end later."""
@@ -378,6 +381,7 @@ class _Whole:
     """What the whole lines of a manifest name and count (a fold)."""
 
     files: set[str] = field(default_factory=set)
+    ended: bool = False
     gaps: int = 0
     segments: int = 0
     frames: int = 0
@@ -398,6 +402,8 @@ class _Whole:
                 self.files.add(file)
             case records.Gap():
                 self.gaps += 1
+            case records.Close():
+                self.ended = True
 
 
 def continuation(opening: OpenRecording, serial: int, recording: str) -> OpenRecording:
