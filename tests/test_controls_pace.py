@@ -81,9 +81,9 @@ def test_a_clock_that_stands_still_or_a_long_rest() -> None:
 @pytest.mark.parametrize(
     ("actor", "runner"),
     [
-        (partial(peripherals._serial, Serial(port="/dev/ttyS9", allow=["mark"])), "run_serial"),
-        (partial(peripherals._serial, Serial(port="/dev/ttyS9", allow=["record"])), "run_serial"),
-        (partial(peripherals._socket, Config()), "run_socket"),
+        (partial(peripherals._serial, Serial(port="/dev/ttyS9", allow=["mark"])), "bwvd.controls.serial.run_serial"),
+        (partial(peripherals._serial, Serial(port="/dev/ttyS9", allow=["record"])), "bwvd.controls.serial.run_serial"),
+        (partial(peripherals._socket, Config()), "bwvd.peripherals.run_socket"),
     ],
     ids=["serial", "serial, not allowed", "socket"],
 )
@@ -97,7 +97,7 @@ async def test_lines_and_the_socket_are_paced(
         for _number in range(5000):
             send(world.command())
 
-    monkeypatch.setattr(peripherals, runner, flood)
+    monkeypatch.setattr(runner, flood)
     await actor(world, task_status=None)
     assert len(world.posted) <= BURST
     assert len(world.told) <= BURST + 1

@@ -56,6 +56,16 @@ class Tally:
     places: Counter[str] = field(default_factory=Counter)  # by kind: how many there are
     outcomes: Counter[tuple[str, Phase, str]] = field(default_factory=Counter)
 
+    def lines(self) -> Iterator[str]:
+        """A line for each family of kinds, and the sum."""
+        families: dict[str, list[str]] = {}
+        for name in self.cases:
+            families.setdefault(name.partition("-")[0], []).append(name)
+        for family, names in sorted(families.items()):
+            cases, places = (sum(counter[name] for name in names) for counter in (self.cases, self.places))
+            yield f"{family:12} {cases:6} of {places:6} places, {len(names)} kinds"
+        yield f"{'in all':12} {self.cases.total():6} of {self.places.total():6} places, {len(self.cases)} kinds"
+
 
 TALLY = Tally()
 
