@@ -23,6 +23,8 @@ MUXER_OPTIONS = {
     "avoid_negative_ts": "disabled",
 }
 
+BOX_HEADER = 8  # bytes: size and type
+
 
 class _Sink:
     """A file that can't be sought: the muxer then writes everything once, in order."""
@@ -72,6 +74,8 @@ class Epoch:
         Args:
             number: the fragment's sequence number in the recording, from 1.
             origin_ns: the CLOCK_MONOTONIC that is media time 0. Samples from before it are left out.
+
+        Raises: RuntimeError where the muxer did not write what it was given: what is signed must be what was filmed.
         """
         sink = _Sink()
         options = {**MUXER_OPTIONS, "fragment_index": str(number)}
@@ -84,10 +88,21 @@ class Epoch:
         # Fixed boxes in a known order: the first `moof` ends the init part, which is the same each time.
         if not sink.data.startswith(self.init) or sink.data[len(self.init) + 4 : len(self.init) + 8] != b"moof":
             raise RuntimeError("the muxer wrote another init segment than the recording's")
-        return bytes(memoryview(sink.data)[len(self.init) :])
+        fragment = bytes(memoryview(sink.data)[len(self.init) :])
+        kept = sum(s.size for batch in gop.batches for s in batch.samples if s.dts_ns >= origin_ns)
+        moof, mdat = _size(fragment, 0), _size(fragment, _size(fragment, 0))
+        if mdat != BOX_HEADER + kept or moof + mdat != len(fragment):
+            # libav passes over some of what goes wrong in a write: memory that runs out, for one.
+            raise RuntimeError(f"the muxer wrote {mdat - BOX_HEADER} bytes of samples of {kept}")
+        return fragment
 
     def close(self) -> None:
         self._templates.close()
+
+
+def _size(data: bytes, offset: int) -> int:
+    """Of the box there, header included; ISO/IEC 14496-12, 4.2."""
+    return int.from_bytes(data[offset : offset + 4], "big")
 
 
 def _mux(container: Any, stream: Any, batch: Batch, timescale: int, origin_ns: int) -> None:
