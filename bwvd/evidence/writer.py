@@ -100,9 +100,7 @@ class Writer:
         self._group = Group()
         self._segment_ns = round(device.segment_s * NS)
         self._failing = False
-        self._unused: list[
-            tuple[OpenRecording, str]
-        ] = []  # never reached the flash, and why
+        self._unused: list[tuple[OpenRecording, str]] = []  # never reached the flash, and why
         self._idle = True
 
     @property
