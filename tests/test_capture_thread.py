@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import threading
 import time
+import weakref
 
 import pytest
 import trio
@@ -199,3 +201,29 @@ async def test_a_thread_that_is_not_in_its_driver_keeps_what_it_made() -> None:
         )
     freed.set()
     assert asked == []
+
+
+class Held:
+    """Stands for what a device's thread has: buffers, encoders, the threads of libraries."""
+
+
+async def test_what_a_lost_device_had_is_gone_at_once() -> None:
+    """Not when the collector looks: a daemon that makes little rubbish waits long for that."""
+    known: list[weakref.ref[Held]] = []
+
+    def work(_: Line) -> None:
+        held = Held()
+        known.append(weakref.ref(held))
+        raise DeviceLost("unplugged")
+
+    gc.disable()
+    try:
+        for _ in range(3):
+            with contextlib.suppress(DeviceLost):
+                await run(work)
+        # The worker's thread forgets its last job when it has the next one, or ends.
+        with contextlib.suppress(DeviceLost):
+            await run(work)
+        assert [reference() for reference in known[:3]] == [None, None, None]
+    finally:
+        gc.enable()

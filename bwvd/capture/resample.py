@@ -35,6 +35,7 @@ class SoftResampler:
         self._out = 0
         self._held: int | None = None  # samples of output that are always on their way through the filter
         self._graph = Graph()
+        self._graph.threads = 1  # this one; it would start as many as there are processors, to wait for work
         source = self._graph.add(
             "abuffer",
             sample_rate=str(like.sample_rate),

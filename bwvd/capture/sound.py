@@ -172,6 +172,7 @@ class EncodedSound:
         self._batches.wipe()
         while self._held:
             wipe_frame(self._held.popleft().frame)
+        self._resampler = None
         self._encoder.close()
 
     def _close_gate(self, out: Out) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable
 
 import trio
@@ -151,6 +152,7 @@ async def run_thread(
                     thread_name=f"{THREAD_NAME}{name}",
                 )
         except Exception as error:  # noqa: BLE001 - carried to the caller below, whatever it is
+            _forget(error)
             failure = error
         finally:
             finished.set()
@@ -176,6 +178,14 @@ async def run_thread(
         raise DeviceLost(f"{name} delivered nothing for {silence_s():g} s") from failure
     if failure is not None:
         raise failure
+
+
+def _forget(error: BaseException | None) -> None:
+    """Let go of what the frames of an error hold. In a circle with it, what the device had, buffers, encoders and their
+    threads, would stay until the collector looks, and a daemon that makes little rubbish waits long for that."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
 
 
 async def _finished_or_silent(finished: trio.Event, line: Line, clock: Clock, silence_s: Callable[[], float]) -> bool:
