@@ -44,6 +44,18 @@ def backlog_fault(lost: int, at_ns: int) -> FaultChanged:
     return FaultChanged("backlog", lost > 0, at_ns, "the flash stalls: pictures are being lost" if lost else "")
 
 
+def unnamed(from_ns: int, to_ns: int, named: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """What is left of a hole when named gaps are taken out of it, but for slivers at their edges."""
+    left = []
+    for begin_ns, end_ns in sorted(named):
+        if min(begin_ns, to_ns) - from_ns > NEIGHBOUR_NS:
+            left.append((from_ns, min(begin_ns, to_ns)))
+        from_ns = max(from_ns, end_ns)
+    if to_ns - from_ns > NEIGHBOUR_NS:
+        left.append((from_ns, to_ns))
+    return left
+
+
 class Progress:
     """One recording on its way to the writer. **Synchronization:** trio's thread, never waits."""
 
@@ -57,7 +69,7 @@ class Progress:
         self.first_ns = 0
         self.frames = 0
         self._dropped = 0  # the same, since the last GOP that the writer took
-        self._named_until_ns = 0  # up to where capture has named what is missing
+        self._named: list[tuple[int, int]] = []  # from, to: pictures that capture has named as missing
         self._inbox = inbox
         self._waiting: list[Note] = []  # notes from before the opening
 
@@ -120,7 +132,7 @@ class Progress:
     def name_gap(self, gap: MediaGap) -> None:
         """Capture said what it lost."""
         if gap.kind == "video":
-            self._named_until_ns = max(self._named_until_ns, gap.to_ns)
+            self._named.append((gap.from_ns, gap.to_ns))
         self.note(GapSeen(gap.kind, gap.from_ns, gap.to_ns, gap.cause, gap.frames))
 
     def hand_on(self, gop: Gop, gap_cause: str) -> int:
@@ -136,12 +148,15 @@ class Progress:
         if self._dropped:
             self._inbox.put(GapSeen("both", self.handed_ns, gop.start_ns, "backlog_full", self._dropped))
             self._dropped = 0
-        elif hole_ns > NEIGHBOUR_NS and gop.video and self._named_until_ns < gop.start_ns - NEIGHBOUR_NS:
-            frames = round(hole_ns / NS * gop.video.track.rate)
-            self._inbox.put(GapSeen("video", self.handed_ns, gop.start_ns, gap_cause, frames))
+        elif hole_ns > NEIGHBOUR_NS and gop.video:
+            for from_ns, to_ns in unnamed(self.handed_ns, gop.start_ns, self._named):
+                frames = round((to_ns - from_ns) / NS * gop.video.track.rate)
+                if frames:
+                    self._inbox.put(GapSeen("video", from_ns, to_ns, gap_cause, frames))
         # Sound alone does not fill a hole in the pictures.
         if gop.video:
             self.handed_ns = gop.end_ns
+            self._named = [(from_ns, to_ns) for from_ns, to_ns in self._named if to_ns > gop.end_ns]
         self.frames += gop.frames
         return 0
 
