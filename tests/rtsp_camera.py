@@ -57,10 +57,10 @@ class RtspCamera:
         self._streaming = trio.CancelScope()
         with self._streaming:
             async with stream, trio.open_nursery() as nursery:
-                await self._answer(stream, nursery)
+                await self._answer(stream, nursery, trio.Lock())
                 nursery.cancel_scope.cancel()
 
-    async def _answer(self, stream: trio.SocketStream, nursery: trio.Nursery) -> None:
+    async def _answer(self, stream: trio.SocketStream, nursery: trio.Nursery, sending: trio.Lock) -> None:
         buffer = b""
         while True:
             while b"\r\n\r\n" not in buffer:
@@ -88,9 +88,10 @@ class RtspCamera:
                     extra = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\nSession: 1\r\n"
                 case _:
                     extra = "Session: 1\r\n"
-            await stream.send_all(f"RTSP/1.0 200 OK\r\nCSeq: {sequence}\r\n{extra}\r\n{body}".encode())
+            async with sending:  # while it plays, the client still asks
+                await stream.send_all(f"RTSP/1.0 200 OK\r\nCSeq: {sequence}\r\n{extra}\r\n{body}".encode())
             if method == "PLAY":
-                nursery.start_soon(self._play, stream)
+                nursery.start_soon(self._play, stream, sending)
             elif method == "TEARDOWN":
                 return
 
@@ -102,7 +103,7 @@ class RtspCamera:
             f"a=fmtp:96 packetization-mode=1;sprop-parameter-sets={sets}\r\na=control:track1\r\n"
         )
 
-    async def _play(self, stream: trio.SocketStream) -> None:
+    async def _play(self, stream: trio.SocketStream, sending: trio.Lock) -> None:
         self.clients += 1
         begin = trio.current_time()
         sequence = count = 0
@@ -126,7 +127,8 @@ class RtspCamera:
                         rtp += (stamp & 0xFFFFFFFF).to_bytes(4, "big") + b"bwvd" + payload
                         out += b"$\0" + len(rtp).to_bytes(2, "big") + rtp
                         sequence = (sequence + 1) & 0xFFFF
-                    await stream.send_all(out)
+                    async with sending:
+                        await stream.send_all(out)
                     count += 1
                     self.number += 1
         except (trio.BrokenResourceError, trio.ClosedResourceError):
