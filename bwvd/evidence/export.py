@@ -92,8 +92,7 @@ def export_mp4(
         raise ExportRefused(f"from {from_s:g} s to {to_s:g} s is no stretch of time")
     report = verify_recording(folder, signers, progress=progress)
     admit(report, force=force)
-    if report.encrypted and not identities:
-        raise ExportRefused(f"{report.id} is encrypted: name a key that opens it with --identity")
+    require_key(report, identities)
     exported = Exported(report)
     if report.verdict != "authentic":
         exported.notes.append(f"the recording is {report.verdict.replace('_', ' ')}")
@@ -113,6 +112,12 @@ def admit(report: Report, *, force: bool) -> None:
         first = report.findings[0]
         more = f" (and {len(report.findings) - 1} more)" if len(report.findings) > 1 else ""
         raise ExportRefused(f"{report.id} is {report.verdict}: {first.where}: {first.what}{more}; --force exports it")
+
+
+def require_key(report: Report, identities: Sequence[Any]) -> None:
+    """Raises: ExportRefused for an encrypted recording that nothing is there to open it with."""
+    if report.encrypted and not identities:
+        raise ExportRefused(f"{report.id} is encrypted: name a key that opens it with --identity")
 
 
 def _wanted(outline: Outline, from_s: float | None, to_s: float | None) -> list[Span]:

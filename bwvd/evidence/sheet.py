@@ -17,7 +17,7 @@ from bwvd.evidence.canvas import BLACK, WHITE, Canvas, Colour, text_height, wrap
 from bwvd.evidence.contents import SEGMENT_BYTES
 from bwvd.evidence.decode import NotDecodable
 from bwvd.evidence.errors import ExportRefused, IdentityUnusable, printable
-from bwvd.evidence.export import admit
+from bwvd.evidence.export import admit, require_key
 from bwvd.evidence.folder import read_file
 from bwvd.evidence.outline import Outline, SegmentUnusable, Span, read_outline
 from bwvd.evidence.output import claimed, settle
@@ -103,8 +103,7 @@ def export_sheet(
     """
     report = report or verify_recording(folder, signers, progress=progress)
     admit(report, force=force)
-    if report.encrypted and not identities:
-        raise ExportRefused(f"{report.id} is encrypted: name a key that opens it with --identity")
+    require_key(report, identities)
     try:
         with read_outline(folder, signed_only=not force) as outline, claimed([Path(out)]) as temporary:
             begin_ns, end_ns = _stretch(outline, from_s, to_s)

@@ -1,4 +1,6 @@
-"""`bwvd run` under a profiler: each thread's CPU time by function. `python -m tests.bench.profiled FILE AFTER_S run …`.
+"""`bwvd run` under a profiler: each thread's CPU time by function. `python -m tests.bench.profiled FILE run …`.
+
+A SIGRTMIN forgets what was so far. The profile is written when the daemon ends.
 
 A sampler would miss what is awake for 0.2 ms thirty times a second, so every call and return is looked at. That costs
 more than most functions do: read the shares, not the times. What a C function does counts for whoever called it.
@@ -7,6 +9,7 @@ more than most functions do: read the shares, not the times. What a C function d
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import threading
 import time
@@ -62,12 +65,9 @@ def _named(code: CodeType) -> str:
 
 
 def run() -> None:
-    out, after_s = Path(sys.argv[1]), float(sys.argv[2])
-    del sys.argv[1:3]
+    out = Path(sys.argv.pop(1))
     tally = Tally()
-    timer = threading.Timer(after_s, tally.reset)
-    timer.daemon = True
-    timer.start()
+    signal.signal(signal.SIGRTMIN, lambda *_: tally.reset())
     tally.install()
     try:
         main()
