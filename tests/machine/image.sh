@@ -255,12 +255,22 @@ build) ;;
 *) sed -n '2,4p' "$0" | cut -c3- >&2; exit 2 ;;
 esac
 
+steps=(base packages modules wheels venv image)
+
+current() { # STEP: is what it left still what it would make?
+    [ -e "$folder/stamps/$1" ] && [ "$(cat "$folder/stamps/$1")" = "$(made_from "$1" | sha256sum)" ]
+}
+
 again=
-for step in base packages modules wheels venv image; do
-    digest=$(made_from "$step" | sha256sum)
+for step in "${steps[@]}"; do
+    # What is to be changed has to be there: a tree that somebody has cleared away is made from its beginning.
+    if ! current "$step" && [ ! -e "$root/usr/bin/env" ]; then again=yes; fi
+done
+for step in "${steps[@]}"; do
     stamp=$folder/stamps/$step
-    if [ -z "$again" ] && [ -e "$stamp" ] && [ "$(cat "$stamp")" = "$digest" ]; then continue; fi
+    if [ -z "$again" ] && current "$step"; then continue; fi
     again=yes
+    digest=$(made_from "$step" | sha256sum)
     rm -f "$stamp"
     began=$SECONDS
     set +e # and on again inside, which behind || or in an if it would not be
