@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from itertools import pairwise
@@ -273,6 +274,37 @@ async def test_no_thread_is_left_behind(tmp_path: Path) -> None:
     assert all(len(names) == 1 for names in working)
     # trio keeps idle workers for a while, under another name
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith(THREAD_NAME)] == []
+
+
+def _threads_of_libav() -> list[str]:
+    """What libav has started inside a capture thread is called as that was."""
+    comms = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    return [comm for comm in comms if comm.startswith(THREAD_NAME)]
+
+
+async def test_what_was_open_is_gone_before_the_collector_looks() -> None:
+    """Encoders and graphs have threads and buffers of their own; the source lives on in whatever has asked for it."""
+    config = Config(audio=Audio(source="lavfi:anoisesrc=amplitude=0.1:sample_rate=48000", pre_event=True))
+    gate = AudioGate()
+    gate.open(0)
+    sources, seen = [], []
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            source = open_microphone(config, SystemClock(), gate)
+            assert source is not None
+            sources.append(source)
+            listener = Listener()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(source.run, listener.send)
+                await listener.wait_batches(2, "audio")
+                seen.append(len(_threads_of_libav()))
+                nursery.cancel_scope.cancel()
+        assert max(seen) == seen[0] > 1
+        assert _threads_of_libav() == []
+    finally:
+        gc.enable()
 
 
 async def test_events_come_in_the_order_of_the_stream(tmp_path: Path) -> None:

@@ -69,15 +69,18 @@ class LibavSource:
             self._opening.run()
         finally:
             self._reading = False
+            # With it go buffers, encoders and their threads: we may be held for long by what has asked for us.
+            self._opening = None
 
     def _salvage(self, silent: bool) -> None:
         """The thread hangs in the driver: keep what it has made, as if the device had been unplugged."""
-        if self._opening is None:
+        opening = self._opening
+        if opening is None:
             return
         if silent or self._flush:
-            self._opening.salvage()
+            opening.salvage()
         else:
-            self._opening.wipe()
+            opening.wipe()
 
     async def run(
         self,
