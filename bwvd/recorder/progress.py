@@ -69,6 +69,7 @@ class Progress:
         self.first_ns = 0
         self.frames = 0
         self._dropped = 0  # the same, since the last GOP that the writer took
+        self._rate = 0.0  # frames per second of the pictures
         self._named: list[tuple[int, int]] = []  # from, to: pictures that capture has named as missing
         self._inbox = inbox
         self._waiting: list[Note] = []  # notes from before the opening
@@ -105,6 +106,7 @@ class Progress:
         )
         self.opened = True
         self.first_ns = self.handed_ns = first.start_ns
+        self._rate = first.track.rate
         for gap in gaps:
             if gap.to_ns > first.start_ns:
                 self.name_gap(gap)
@@ -149,16 +151,20 @@ class Progress:
             self._inbox.put(GapSeen("both", self.handed_ns, gop.start_ns, "backlog_full", self._dropped))
             self._dropped = 0
         elif hole_ns > NEIGHBOUR_NS and gop.video:
-            for from_ns, to_ns in unnamed(self.handed_ns, gop.start_ns, self._named):
-                frames = round((to_ns - from_ns) / NS * gop.video.track.rate)
-                if frames:
-                    self._inbox.put(GapSeen("video", from_ns, to_ns, gap_cause, frames))
+            self._rate = gop.video.track.rate
+            self.lack(gop.start_ns, gap_cause)
         # Sound alone does not fill a hole in the pictures.
         if gop.video:
             self.handed_ns = gop.end_ns
             self._named = [(from_ns, to_ns) for from_ns, to_ns in self._named if to_ns > gop.end_ns]
         self.frames += gop.frames
         return 0
+
+    def lack(self, until_ns: int, cause: str) -> None:
+        """There are no pictures from the last GOP that the writer took up to `until_ns`: name what nobody has named."""
+        for from_ns, to_ns in unnamed(self.handed_ns, until_ns, self._named):
+            if frames := round((to_ns - from_ns) / NS * self._rate):
+                self._inbox.put(GapSeen("video", from_ns, to_ns, cause, frames))
 
     def close(self, reason: str, now_ns: int) -> bool:
         """End it; False where nothing was ever handed on, and so nothing has to be closed."""

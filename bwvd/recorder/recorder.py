@@ -50,8 +50,9 @@ from bwvd.recorder.ports import Devices, Naming
 from bwvd.recorder.progress import Circumstances, Progress, backlog_fault
 from bwvd.service.pulse import Pulse
 
-# How long the end of a recording waits for the GOP that holds its last moment, before it ends without it.
-LAST_GOP_WAIT_NS = 3 * NS
+# How much longer than the loop the end of a recording waits for the GOP that holds its last moment: capture lets none
+# be longer than the loop, and of a camera that falls silent it delivers what there is.
+LAST_GOP_WAIT_NS = 10 * NS
 LATE_S = 10.0  # a deadline that is missed by more means that the recorder is stuck
 
 
@@ -141,19 +142,11 @@ class Recorder:
     async def _watch_time(self) -> None:
         while True:
             self._on_time()
-            deadline_ns = min(
-                (
-                    ns
-                    for ns in (
-                        self.machine.deadline_ns(),
-                        self.loop.next_eviction_ns(),
-                        self._assembler.deadline_ns(),
-                        self.machine.ends_ns + LAST_GOP_WAIT_NS if self.machine.finishing else None,
-                    )
-                    if ns is not None
-                ),
-                default=None,
-            )
+            given_up_ns = self._given_up_ns() if self.machine.finishing else None
+            times = (
+                self.machine.deadline_ns(), self.loop.next_eviction_ns(), self._assembler.deadline_ns(), given_up_ns
+            )  # fmt: skip
+            deadline_ns = min((ns for ns in times if ns is not None), default=None)
             seconds = float("inf") if deadline_ns is None else max(0, deadline_ns - self._clock.monotonic_ns()) / NS
             if deadline_ns is None:
                 self.pulse.idle()
@@ -406,9 +399,14 @@ class Recorder:
         if self.machine.finishing:
             current = self.current
             covered = current is None or not current.opened or current.handed_ns >= self.machine.ends_ns
-            late = now_ns >= self.machine.ends_ns + LAST_GOP_WAIT_NS
+            late = now_ns >= self._given_up_ns()
+            if current and late and not covered:
+                current.lack(self.machine.ends_ns, self._gap_cause)
             if covered or late or self.video is None:
                 self._finish(now_ns)
+
+    def _given_up_ns(self) -> int:
+        return self.machine.ends_ns + self.loop.seconds_ns + LAST_GOP_WAIT_NS
 
     def _on_expired(self, effect: Effect, now_ns: int) -> None:
         match effect:
