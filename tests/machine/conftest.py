@@ -108,5 +108,8 @@ def standby(installed: Installed) -> Installed:
     if not machine.on:
         machine.start()
     machine.sh("bed up && systemctl reset-failed && systemctl start bwvd", limit_s=120)
+    installed.until(lambda now: bool(now["state"]))
+    if installed.status()["state"] == "recording":  # a test that failed has left it so
+        installed.stop_recording()
     installed.standby()
     return installed
