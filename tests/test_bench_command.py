@@ -58,12 +58,13 @@ def test_every_figure_is_there(tmp_path: Path) -> None:
     for group in ("encoded-720p30", "copied"):
         for when in ("standby: CPU", "recording: CPU"):
             row = rows[group, when]
-            assert 0 < row["bwvd"]["median"] < 100
-            assert row["ratio"]["median"] == pytest.approx(
-                row["bwvd"]["median"] / row["ffmpeg"]["median"], rel=1
-            )  # the median of ratios, beside the ratio of medians
-        # More than the video itself is written, and not much more.
-        assert 1 < rows[group, "recording: bytes in files per byte of video"]["bwvd"]["median"] < 1.2
+            ours, theirs, ratio = row["bwvd"], row["ffmpeg"], row["ratio"]
+            assert ours["median"] > 0
+            if theirs["min"] > 0:  # a copy may take less than can be counted in a window as short as these
+                # taken in the same seconds, window by window
+                assert 0.99 * ours["min"] / theirs["max"] <= ratio["median"] <= 1.01 * ours["max"] / theirs["min"]
+        # More than the video itself is written; how much more depends on how much video a busy machine gets to.
+        assert 1 < rows[group, "recording: bytes in files per byte of video"]["bwvd"]["median"] < 2
         assert rows[group, "standby: peak memory less the loop"]["bwvd"]["median"] > 20
     assert rows["copied", "standby: CPU"]["bwvd"]["median"] < rows["encoded-720p30", "standby: CPU"]["bwvd"]["median"]
     assert 0 < rows["press", "press to first commit, p50"]["bwvd"]["median"] < 5000
