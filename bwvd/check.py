@@ -126,12 +126,9 @@ def _sources(config: Config) -> Iterator[Finding]:
 
 
 def _controls(config: Config) -> Iterator[Finding]:
-    from bwvd.controls.gpio import chip_path
-
     for gpio in config.gpio:
-        path = chip_path(gpio.chip)
-        problem = _access(path, os.R_OK | os.W_OK) or _line_problem(path, gpio.line)
-        yield Finding("gpio", not problem, f"gpio: {path} line {gpio.line}" + (f": {problem}" if problem else ""))
+        problem = _line_problem(gpio.chip, gpio.line)
+        yield Finding("gpio", not problem, f"gpio: {gpio.chip} line {gpio.line}" + (f": {problem}" if problem else ""))
     for key in config.input:
         problem = _access(key.device, os.R_OK)
         yield Finding(
@@ -165,8 +162,16 @@ def _sound_problem(address: Address, config: Config) -> str:
 def _line_problem(chip: str, line: int | str) -> str:
     import gpiod
 
+    from bwvd.gpio_chip import chip_path
+
     try:
-        with gpiod.Chip(chip) as opened:
+        path = chip_path(chip)
+    except FileNotFoundError as error:
+        return str(error)
+    if problem := _access(path, os.R_OK | os.W_OK):
+        return problem
+    try:
+        with gpiod.Chip(path) as opened:
             opened.line_offset_from_id(line)
     except (OSError, ValueError) as error:
         return getattr(error, "strerror", None) or f"no such line ({error})"

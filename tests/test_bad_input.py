@@ -219,6 +219,20 @@ def test_a_storage_that_can_not_be_written(tmp_path: Path) -> None:
     assert line.startswith(f"storage.path: {tmp_path}/evidence can't be written")
 
 
+# --- controls --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("chip", "why"),
+    [("nobody", "no GPIO chip is called 'nobody'"), ("/dev/gpiochip99", "no such device or file")],
+)
+def test_a_gpio_chip_that_is_not_there(chip: str, why: str, give: Give, tmp_path: Path) -> None:
+    config = write_configuration(tmp_path, f'{CAMERA}\n[[gpio]]\nchip = "{chip}"\n')
+    code, out, _ = give("check", "-c", config)
+    assert code == 2
+    assert f"gpio: {chip} line 17: {why}" in out.replace("\n", " ")
+
+
 # --- sources ---------------------------------------------------------------------------------------------------------
 
 

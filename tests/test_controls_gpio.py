@@ -19,7 +19,8 @@ from gpiod.line import Edge as Edges
 from bwvd.config import Gpio
 from bwvd.controls.contacts import probe
 from bwvd.controls.control import ControlLost, ControlRefused, Edge
-from bwvd.controls.gpio import GpioContact, chip_path, request_line
+from bwvd.controls.gpio import GpioContact, request_line
+from bwvd.gpio_chip import chip_path
 from tests.controls_kernel import GpioKernel
 
 

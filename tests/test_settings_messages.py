@@ -155,13 +155,24 @@ def test_paths_are_absolute(key: str, value: str) -> None:
     assert refused(f'{key} = "{value}"').startswith(f"{key} = ")
 
 
+@pytest.mark.parametrize("chip", ["/dev/gpiochip0", "gpiochip0", "pinctrl-bcm2711", "INT34C6:00"])
+@pytest.mark.parametrize("table", ["gpio", "led", "haptic", "tone"])
+def test_a_chip_is_named_by_its_file_or_its_label(table: str, chip: str) -> None:
+    (entry,) = getattr(parse(f"[[{table}]]\nchip = '{chip}'\nline = 1", "x"), table)
+    assert entry.chip == chip
+
+
+@pytest.mark.parametrize("chip", ["./gpiochip0", "../x", "a/b", "-x", "ü", "x" * 65])
+@pytest.mark.parametrize("table", ["gpio", "led"])
+def test_what_names_no_chip(table: str, chip: str) -> None:
+    assert "must be the path of a chip" in refused(f"[[{table}]]\nchip = '{chip}'\nline = 1")
+
+
 @pytest.mark.parametrize(
     "text",
     [
-        "[[gpio]]\nchip = 'gpiochip0'",
         "[[input]]\ndevice = 'event0'",
         "[[serial]]\nport = 'ttyS1'",
-        "[[led]]\nchip = 'x'\nline = 1",
         "[[led]]\ndevice = 'x'",
         "[[haptic]]\ndevice = 'x'",
         "[[tone]]\ndevice = 'x'",

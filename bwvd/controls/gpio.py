@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime
 import functools
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -18,6 +17,7 @@ import trio
 from bwvd.config import Gpio
 from bwvd.controls.control import Edge
 from bwvd.controls.device_errors import device_errors
+from bwvd.gpio_chip import chip_path
 
 if TYPE_CHECKING:
     import gpiod
@@ -92,29 +92,6 @@ class GpioContact:
 
 def _chip(config: Gpio) -> str:
     return config.chip.rpartition("/")[2]
-
-
-def chip_path(chip: str, devices: Path = Path("/dev")) -> str:
-    """The device file of a chip that is named by its path, its file's name or its label. FileNotFoundError if none is.
-
-    A label ("pinctrl-bcm2711") survives a kernel that counts its chips in another order.
-    """
-    import gpiod
-
-    if "/" in chip:
-        return chip
-    path = devices / chip
-    if path.exists():
-        return str(path)
-    for path in sorted(devices.glob("gpiochip*")):
-        try:
-            with gpiod.Chip(str(path)) as opened:
-                label = opened.get_info().label
-        except OSError:
-            continue  # a chip that is not ours to read is not the one that was named
-        if label == chip:
-            return str(path)
-    raise FileNotFoundError(f"no GPIO chip is called {chip!r}")
 
 
 def request_line(config: Gpio) -> Line:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from bwvd.feedback.lamp import IndicatorLost
+from bwvd.gpio_chip import chip_path
 
 
 class Line(Protocol):
@@ -32,7 +33,7 @@ class _KernelLine:
         self._line = line
         self._values = (Value.INACTIVE, Value.ACTIVE)
         self._request = gpiod.request_lines(
-            chip,
+            chip_path(chip),
             consumer="bwvd",
             config={
                 line: gpiod.LineSettings(direction=Direction.OUTPUT, active_low=active_low, output_value=Value.INACTIVE)

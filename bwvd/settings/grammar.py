@@ -26,6 +26,7 @@ _RTSP = re.compile(
     r"rtsp://(?:[^/@\s]*@)?(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?:/\S*)?", re.ASCII
 )
 _ALSA = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_:,.=/-]*", re.ASCII)
+_CHIP = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.:,@+-]{0,63}", re.ASCII)
 _PWM = re.compile(r"pwmchip[0-9]+/(?:pwm)?[0-9]+", re.ASCII)
 _KEY_NAME = re.compile(r"(KEY|BTN|SW)_[A-Z0-9_]+", re.ASCII)
 
@@ -59,6 +60,12 @@ def absolute(text: str) -> str:
     if not text.startswith("/"):
         return "must be an absolute path, one that begins with /"
     return ""
+
+
+def gpio_chip(text: str) -> str:
+    if text.startswith("/") or _CHIP.fullmatch(text):
+        return ""
+    return 'must be the path of a chip, as in "/dev/gpiochip0", or its label, as in "pinctrl-bcm2711"'
 
 
 def socket_path(text: str) -> str:

@@ -81,7 +81,7 @@ def _textfile(text: str) -> str:
     return wrong
 
 
-_PLACE = {"chip": _or_empty(grammar.absolute), "line": _line}
+_PLACE = {"chip": _or_empty(grammar.gpio_chip), "line": _line}
 
 _JUDGES: dict[type[c.Section], dict[str, Callable[[Any], str]]] = {
     c.Device: {"id": grammar.device_id},
@@ -97,7 +97,7 @@ _JUDGES: dict[type[c.Section], dict[str, Callable[[Any], str]]] = {
     c.Keys: {"signing": grammar.absolute},
     c.Socket: {"path": grammar.socket_path},
     c.Gestures: dict.fromkeys(("press", "hold", "double", "press_hold"), _gesture),
-    c.Gpio: {"chip": grammar.absolute, "line": _line},
+    c.Gpio: {"chip": grammar.gpio_chip, "line": _line},
     c.Input: {"device": grammar.absolute, "key": grammar.key_name},
     c.Serial: {"port": grammar.absolute, "baud": _baud},
     c.Led: {"name": _or_empty(_file_name), "device": _or_empty(grammar.absolute), **_PLACE},

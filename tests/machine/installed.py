@@ -45,10 +45,12 @@ stop_confirm_s = 20
 reminder_s = 0
 
 [[gpio]]
+chip = "bwv-buttons"
 line = 17
 debounce_ms = 150    # on an emulated processor a bounce takes its time
 
 [[gpio]]
+chip = "bwv-buttons"
 line = 5
 mode = "switch"
 
@@ -59,7 +61,7 @@ device = "/dev/bwvd/button"
 port = "/dev/ttyS1"
 
 [[led]]
-chip = "/dev/gpiochip0"
+chip = "bwv-buttons"
 line = 27
 colour = "red"
 """

@@ -36,10 +36,10 @@ BOUNCE = "bed gpio bounce 9 2; sleep 0.2; bed gpio bounce 9 2"  # down and up
 
 PRESSES: dict[str, tuple[str, Callable[[Machine], object]]] = {
     "GPIO button, bouncing": (
-        "gpio:gpiochip0:17",
+        "gpio:bwv-buttons:17",
         lambda m: m.sh(BOUNCE),
     ),
-    "GPIO slide switch": ("gpio:gpiochip0:5", lambda m: m.sh("LINE=5 bed gpio press")),
+    "GPIO slide switch": ("gpio:bwv-buttons:5", lambda m: m.sh("LINE=5 bed gpio press")),
     "input key": ("input:button:KEY_RECORD", lambda m: m.sh("bed key click KEY_RECORD")),
     "serial line": ("serial:/dev/ttyS1", lambda m: _line(m, b"RECORD")),
     "socket": ("socket:uid=0", lambda m: m.sh("bwvd record")),

@@ -107,6 +107,7 @@ def test_the_microphone_is_pulled_while_recording(standby: Installed, results: R
 
 
 def test_the_gpio_chip_goes_and_comes(standby: Installed, results: Results) -> None:
+    """It comes back as another device file, because Linux 6.1 does not forget a chip that was in use."""
     machine = standby.machine
     machine.sh("bed gpio unload")
     standby.until(_fault("control:gpio", active=True))

@@ -22,7 +22,7 @@ def test_the_readme_installs_it(installed: Installed, results: Results) -> None:
     security = machine.sh(f"systemd-analyze security --no-pager --threshold={MOST_EXPOSURE} bwvd").splitlines()[-1]
     assert machine.sh("systemd-analyze verify bwvd.service 2>&1") == ""
     status = installed.standby()
-    names = ("gpio:gpiochip0:17", "gpio:gpiochip0:5", "input:button:KEY_RECORD", "serial:/dev/ttyS1", "socket")
+    names = ("gpio:bwv-buttons:17", "gpio:bwv-buttons:5", "input:button:KEY_RECORD", "serial:/dev/ttyS1", "socket")
     assert status["controls"] == list(names)
     assert (status["video"]["width"], status["video"]["height"]) == (320, 180)
     exposure = re.findall(r"\d+\.\d", security)[0]
