@@ -7,7 +7,8 @@ import time
 import pytest
 
 from bwvd.messages import NS
-from tests.machine.installed import SLOW, Installed
+from tests.machine.installed import Installed
+from tests.machine.machine import Machine
 from tests.machine.results import Results
 
 HOUR_NS = 3600 * NS
@@ -17,12 +18,16 @@ HOUR_NS = 3600 * NS
 def test_the_clock_is_set_while_recording(step: str, standby: Installed, results: Results) -> None:
     """Invariant 9: annotations change, no frame does."""
     machine = standby.machine
+    begun_s = _uptime_s(machine)
     assert standby.ask(cmd="press")["ok"]
     status = standby.until(lambda now: (now["recording"] or {}).get("segments", 0) > 3)
     recording = status["recording"]["id"]
+    pressed_s = _uptime_s(machine)
     since_s = float(machine.sh(f"cut -d' ' -f1 /proc/uptime; date -s '{step}' > /dev/null").splitlines()[0])
     time.sleep(4)
+    asked_s = _uptime_s(machine)
     standby.stop_recording()
+    closed_s = _uptime_s(machine)
     machine.sh(f"date -s @{time.time():.3f}")
     (report,) = [report for report in standby.verify() if report["id"] == recording]
     assert report["verdict"] == "authentic"
@@ -31,8 +36,16 @@ def test_the_clock_is_set_while_recording(step: str, standby: Installed, results
     wanted = HOUR_NS if step[0] == "+" else -HOUR_NS
     assert any(abs(found - wanted) < NS for found in steps), steps
     events = standby.show(recording)["events"]
-    assert not [event for event in events if event["type"] == "gap" and event["cause"] != SLOW]
-    results.add(f"clock {step} while recording", 1, "authentic, no gap, the step is in the journal")
+    # A machine that is too slow loses frames, and each loss is named; none has to do with the clock.
+    gaps = [event for event in events if event["type"] == "gap"]
+    assert not [gap for gap in gaps if gap["cause"] == "timestamps" or gap["to_ns"] - gap["from_ns"] > 10 * NS], gaps
+    after_s = report["duration_s"] - report["pre_event_s"]
+    assert asked_s - pressed_s <= after_s <= closed_s - begun_s
+    results.add(f"clock {step} while recording", 1, "authentic, as long as it took; the step is in the journal")
+
+
+def _uptime_s(machine: Machine) -> float:
+    return float(machine.sh("cut -d' ' -f1 /proc/uptime"))
 
 
 def test_a_clock_that_knows_nothing_at_boot(standby: Installed, results: Results) -> None:
