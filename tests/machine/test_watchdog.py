@@ -40,7 +40,7 @@ def test_a_machine_that_hangs_is_reset(standby: Installed, results: Results) -> 
     begun_s = time.monotonic()
     time.sleep(HARD_S)
     hang.kill()
-    hang.wait()
+    hang.communicate()
     machine.forget_connection()
     machine.wait_up()
     assert machine.sh("cat /proc/sys/kernel/random/boot_id") != boot
