@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -69,19 +70,23 @@ def test_the_card_fails_and_is_mended(how: str, standby: Installed, results: Res
     machine = standby.machine
     recording = _record(standby)
     committed_s = standby.status()["recording"]["committed_s"]
+    since = machine.sh("date '+%F %T'")
     if how == "EIO":
         machine.card.break_on("write")
     else:
         machine.pull_card()
-    told = standby.until(lambda now: "storage" in now["faults"], 120)["fault_details"]["storage"]["detail"]
+    # From the log: with the card its mount goes away, and with that the daemon.
+    told_lines = f'journalctl -u bwvd -o cat --since \'{since}\' | grep \'"active":true.*"fault":"storage"\''
+    machine.until(told_lines)
+    told = json.loads(machine.sh(told_lines).splitlines()[0])["detail"]
     time.sleep(BROKEN_S)
     machine.card.break_on(None)
     if how == "pulled":
-        machine.insert_card()
-        machine.until("test -e /dev/disk/by-label/evidence")
-    # by hand, as whoever finds the camera would: the file system has given itself up
-    machine.sh("systemctl stop bwvd", limit_s=200)
-    machine.sh(f"umount {STORAGE}; fsck -y /dev/disk/by-label/evidence; mount {STORAGE} && systemctl start bwvd")
+        machine.insert_card()  # the rest happens by itself
+    else:
+        # by hand, as whoever finds the camera would: the file system has given itself up
+        machine.sh("systemctl stop bwvd", limit_s=200)
+        machine.sh(f"umount {STORAGE}; fsck -y /dev/disk/by-label/evidence; mount {STORAGE} && systemctl start bwvd")
     standby.standby()
     report = _reports(standby)[recording]
     assert report["duration_s"] >= committed_s - 0.002, "what was acknowledged is gone"
