@@ -121,6 +121,11 @@ class Daemon:
         """The document of `bwvd status --json`. Quick."""
         return snapshot(self)
 
+    def in_progress(self) -> str:
+        """The id of the recording that is being written, "" for none. One that broke off on a storage error and goes on
+        under another id is not: it gets its end meanwhile."""
+        return self.writer.statistics.recording or ""
+
     def summary(self) -> str:
         """One line for the service manager."""
         machine, current = self.recorder.machine, self.recorder.current

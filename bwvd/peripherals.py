@@ -176,11 +176,7 @@ async def _release(daemon: Daemon, request: dict[str, Any], source: str) -> dict
         if accepted.receipt.recording != recording:
             return {"ok": False, "error": f"the receipt is for {shown(accepted.receipt.recording)}"}
 
-        def in_progress() -> str:
-            current = daemon.recorder.current
-            return current.recording if current else ""
-
-        await run_release(daemon.parts.storage, daemon.evidence.release(accepted, in_progress))
+        await run_release(daemon.parts.storage, daemon.evidence.release(accepted, daemon.in_progress))
     except (EvidenceError, OSError) as error:
         daemon.evidence.enter("release_refused", recording=recording[:80], source=source, reason=str(error)[:200])
         return {"ok": False, "error": str(error)}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 
 import pytest
 import trio
 
 from bwvd.evidence import records
+from bwvd.evidence.receipt import Accepted, Receipt
+from bwvd.evidence.release import ReleaseRefused, run_release
 from bwvd.messages import Order
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
@@ -61,6 +64,46 @@ async def test_a_marker_that_breaks_a_recording_off_costs_no_frame(
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     assert len(numbers) >= 7 * RATE
     assert _marks(rig) == ["door"]
+
+
+async def test_what_broke_off_and_was_mended_is_released_while_it_goes_on(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """What is in progress is the recording that is written, not the one by whose id it was begun."""
+    rig, volume = _rig()
+    async with rig.running() as daemon:
+        await trio.sleep(4.5)
+        assert daemon.in_progress() == ""
+        await rig.press()
+        await trio.sleep(1)
+        volume.fail(errno.EIO, kind="sync", path="manifest.jsonl")
+        await rig.wait_for(lambda: len(rig.recordings()) == 2)
+        first, second = rig.recordings()
+        await rig.wait_for(lambda: "SHA256SUMS.sig" in volume.names(f"recordings/{first}"))
+        assert daemon.in_progress() == second
+
+        async def release(recording: str) -> None:
+            manifest = volume.tree()[f"recordings/{recording}/manifest.jsonl"]
+            assert manifest is not None
+            receipt = Receipt(
+                format=1,
+                recording=recording,
+                device=daemon.config.device.id,
+                manifest_sha512=hashlib.sha512(manifest).hexdigest(),
+                received_utc="2026-11-22T12:00:00Z",
+                by="dock",
+            )
+            accepted = Accepted(receipt, "aa" * 32, "SHA256:key")
+            await run_release(daemon.parts.storage, daemon.evidence.release(accepted, daemon.in_progress))
+
+        await release(first)
+        assert rig.recordings() == [second]
+        with pytest.raises(ReleaseRefused, match="is in progress"):
+            await release(second)
+        await rig.stop()
+        await rig.closed()
+        await release(second)
+    assert rig.recordings() == []
 
 
 async def test_the_last_notes_of_a_recording_that_broke_off_are_kept(autojump_clock: trio.testing.MockClock) -> None:

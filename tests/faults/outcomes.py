@@ -55,35 +55,35 @@ TABLE: Final = """
 storage-eio          | whole told no-start | whole | told continued | whole told continued | whole told mended continued | whole told continued | whole told mended continued
 storage-eio-20s      | gap no-start | gap | gap continued | mended continued | mended lost | lost recovered | whole told recovered
 storage-eio-lasting  | lost no-start | lost | lost | lost | lost | lost recovered | whole told recovered
-storage-enospc       | whole told full no-start | - | whole told mended full | whole told mended full | whole told mended full | whole told mended full | whole told mended full
-storage-full         | refused no-start | - | whole told full refused | full refused | told full refused lost | told full refused lost | whole told full
-storage-erofs        | whole told no-start | - | whole told mended continued | whole told mended continued | whole told mended continued | whole told mended continued | whole told mended continued
-storage-read-only    | told gap lost no-start | - | gap mended continued lost recovered | gap mended continued lost recovered | told mended continued lost crashed recovered | told mended continued lost recovered | whole told recovered
-storage-short        | whole told no-start | - | whole told mended continued | whole told mended continued | whole told mended continued | whole told mended continued | whole told mended continued
-storage-short-full   | whole told full no-start | - | whole told mended full | whole told mended full | whole told mended full | whole told mended full | whole told mended full
+storage-enospc       | whole told no-start | - | told mended full | told mended full | whole told mended full | told mended full | whole told mended full
+storage-full         | refused no-start | - | refused | full refused | full lost | full lost | whole told full
+storage-erofs        | whole told no-start | - | told continued | told continued | whole told mended continued | told continued | whole told mended continued
+storage-read-only    | lost no-start | - | lost | lost | lost | lost recovered | told recovered
+storage-short        | whole told no-start | - | told continued | told continued | whole told mended continued | told continued | whole told mended continued
+storage-short-full   | whole told no-start | - | told full | told full | whole told full | told full | whole told full
 storage-stall-0.5s   | whole | whole | whole | whole | whole | whole | whole
-storage-stall-7s     | whole short | whole | whole gap | whole | whole | whole | whole
-storage-stall-15s    | whole short gap | whole | whole told gap | whole told gap | whole told gap | whole told gap | whole
-storage-stall-40s    | whole short gap | whole | whole told gap lost | whole told gap lost | whole told gap lost | whole told gap | whole
-power-cut-lost       | untouched | untouched | recovered untouched | recovered untouched | recovered untouched | recovered untouched | recovered untouched
-power-cut-kept       | untouched | untouched | recovered untouched | recovered untouched | recovered untouched | recovered untouched | recovered untouched
-power-cut-torn       | untouched | untouched | recovered untouched | recovered untouched | recovered untouched | recovered untouched | recovered untouched
-camera-unplug-2s     | - | told short gap | gap | gap | told gap | whole told gap | whole told
-camera-gone          | - | no-video | no-video | told no-video | told no-video | told | told
-camera-stall         | - | told short gap | gap | gap | told gap | whole told gap | whole told
+storage-stall-7s     | whole short | whole | whole | whole | whole | whole | whole
+storage-stall-15s    | whole short | whole | whole gap | whole gap | whole gap | whole | whole
+storage-stall-40s    | short gap | gap | gap | gap | whole gap | whole | whole
+power-cut-lost       | untouched | untouched | recovered untouched | recovered | recovered untouched | recovered untouched | recovered untouched
+power-cut-kept       | untouched | untouched | recovered | recovered | recovered untouched | recovered untouched | recovered untouched
+power-cut-torn       | untouched | untouched | recovered untouched | recovered | recovered untouched | recovered untouched | recovered untouched
+camera-unplug-2s     | - | short gap | gap | gap | gap | told gap | told
+camera-gone          | - | no-video | no-video | told no-video | told | told | told
+camera-stall         | - | short gap | gap | gap | gap | whole told gap | whole
 camera-hold          | - | whole | whole | whole | whole | whole | whole
-camera-drop          | - | whole gap | gap | gap | whole gap | whole gap | whole
+camera-drop          | - | whole gap | gap | gap | gap | whole gap | whole
 camera-corrupt       | - | whole | whole | whole | whole | whole | whole
-camera-jump-forward  | - | whole gap | gap | gap | gap | whole gap | whole
-camera-jump-back     | - | whole gap | gap | gap | gap | whole gap | whole
-camera-repeat        | - | whole gap | gap | gap | gap | whole gap | whole
-camera-another       | - | told short gap | gap | gap | told gap | whole told gap | whole told
-camera-refused       | - | no-video | no-video | told no-video | told no-video | told | told
+camera-jump-forward  | - | gap | gap | gap | gap | whole gap | whole
+camera-jump-back     | - | gap | gap | gap | gap | whole gap | whole
+camera-repeat        | - | gap | gap | gap | gap | whole gap | whole
+camera-another       | - | gap | gap | gap | gap | told gap | told
+camera-refused       | - | no-video | no-video | told no-video | told | told | told
 camera-bug           | - | crashed | crashed | crashed | crashed | crashed | crashed
-camera-end           | - | no-video | told no-video | told no-video | told no-video | told no-video | told
+camera-end           | - | no-video | no-video | told no-video | told | told | told
 microphone-unplug-2s | - | told | told | told | told | told | told
 microphone-gone      | - | told | told | told | told | told | told
-microphone-stall     | - | told | told | told | told | whole told | whole told
+microphone-stall     | - | told | told | told | told | whole told | whole
 microphone-end       | - | told | told | told | told | told | told
 press                | - | recording | marker | marker | recording resumed | marker resumed | recording
 record               | - | recording | already | already | recording resumed | already resumed | recording
@@ -96,17 +96,17 @@ clock-forward        | - | whole | whole | whole | whole | whole | whole
 clock-back           | - | whole | whole | whole | whole | whole | whole
 clock-not-set        | - | told | told | told | told | told | told
 battery-empty        | - | ended | ended | told ended | told | told | told
-process-kill         | untouched | untouched | recovered untouched | recovered untouched | recovered untouched | recovered untouched | recovered untouched
-process-cancel       | untouched | untouched | recovered untouched | recovered untouched | recovered untouched | recovered untouched | recovered untouched
+process-kill         | untouched | untouched | recovered untouched | recovered | recovered untouched | recovered untouched | recovered untouched
+process-cancel       | untouched | untouched | recovered untouched | recovered | recovered untouched | recovered untouched | recovered untouched
 process-bug          | crashed no-start | crashed | crashed recovered | crashed recovered | crashed recovered | crashed recovered | crashed recovered
 process-end          | - | ended | ended | ended | ended | ended | ended
 process-end-twice    | - | ended | ended | ended | ended | ended | ended
-light-lost           | - | told | told | told | told | told | told
-tone-lost            | - | told | told | told | told | told | told
-light-bug            | - | - | crashed | crashed | crashed | crashed | crashed
-line-hangs-up        | - | told | told | told | told | told | told
-line-stalls          | - | whole | whole | whole | whole | whole | whole
-signer-bug           | crashed no-start | - | crashed recovered | crashed recovered | crashed recovered | crashed recovered | crashed recovered
+light-lost           | - | - | told | - | told | told | told
+tone-lost            | - | - | told | told | told | told | told
+light-bug            | - | - | crashed | - | crashed | crashed | crashed
+line-hangs-up        | - | - | told | told | told | told | told
+line-stalls          | - | - | whole | whole | whole | whole | whole
+signer-bug           | no-start | - | recovered | recovered | crashed recovered | recovered | crashed recovered
 """  # noqa: E501 - a table is read by its columns
 
 

@@ -147,7 +147,7 @@ class Device:
             case "press" | "mark" | "stop" | "sleep" | "wake" | "mute" | "unmute":
                 self._order(deed.kind)
             case "assign":
-                self._order("assign", id=f"officer-{next(self._numbers)}")
+                self._order("assign", officer=f"officer-{next(self._numbers)}")
             case "signal_record":
                 self._signal(signal.SIGUSR1)
             case "signal_mark":

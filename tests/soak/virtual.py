@@ -242,7 +242,11 @@ class VirtualSoak:
             channel.close()
 
     def _was_away(self, from_ns: int, to_ns: int) -> bool:
-        return any(began_ns <= from_ns and to_ns <= ended_ns for began_ns, ended_ns in self._away)
+        """Taken away or frozen during the whole span; one may follow upon the other."""
+        for began_ns, ended_ns in sorted(self._away):
+            if began_ns <= from_ns:
+                from_ns = max(from_ns, ended_ns)
+        return to_ns <= from_ns
 
     # --- the dock ----------------------------------------------------------------------------------------------------
 

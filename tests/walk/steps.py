@@ -190,11 +190,7 @@ class Release:
         life = world.life
         if not life.listens:
             return
-        recorder = life.daemon.recorder
-
-        def in_progress() -> str:
-            return recorder.current.recording if recorder.current else ""
-
+        in_progress = life.daemon.in_progress
         there = {
             path.split("/")[1]: content
             for path, content in world.volume.tree().items()
