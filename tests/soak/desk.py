@@ -143,7 +143,10 @@ class Desk:
             first = recorded.frames[0]
             if first.number != (last.number + 1) % self.cycle or abs(first.at_ns - last.at_ns - NS / self.rate) > 5e6:
                 passed = round((first.at_ns - last.at_ns) * self.rate / NS) - 1
-                self._hole(recorded.id, Hole(last, first, passed, None))
+                # What lies before the first frame has no length on a recording's own time, but its frames are counted.
+                before = [gap for gap in recorded.gaps if gap.track != "audio" and gap.to_ns <= first.at_ns]
+                named = next((gap for gap in before if gap.frames >= passed), None)
+                self._hole(recorded.id, Hole(last, first, passed, named))
 
     def _hole(self, recording: str, hole: Hole) -> None:
         missing = max(1, hole.missing)
