@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 import trio.testing
 
@@ -51,11 +52,12 @@ async def test_a_full_flash_refuses_and_says_so(autojump_clock: trio.testing.Moc
     assert len(rig.recordings()) == 1
 
 
+@pytest.mark.parametrize("capacity_kib", range(880, 944, 4))  # block by block: wherever in a commit it runs out
 async def test_a_recording_fills_the_flash_and_is_closed_on_the_reserve(
-    autojump_clock: trio.testing.MockClock,
+    capacity_kib: int, autojump_clock: trio.testing.MockClock
 ) -> None:
     """Invariant 12: a capacity that runs out in the middle of a commit, not a fault at a chosen operation."""
-    volume = VirtualVolume(capacity=900 * 1024)
+    volume = VirtualVolume(capacity=capacity_kib * 1024)
     rig = _rig(volume)
     async with rig.running() as daemon:
         await trio.sleep(5)

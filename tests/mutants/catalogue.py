@@ -114,6 +114,14 @@ MUTANTS = (
         ("test_seam.py",),
     ),
     Mutant(
+        "end three seconds after the end, whatever is still to come",
+        4,
+        "recorder/recorder.py",
+        "self.loop.seconds_ns + LAST_GOP_WAIT_NS",
+        "3 * NS",
+        ("test_recorder_end.py",),
+    ),
+    Mutant(
         "no gap record for a full backlog",
         4,
         "recorder/progress.py",
