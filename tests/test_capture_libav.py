@@ -5,14 +5,18 @@ from __future__ import annotations
 import gc
 import threading
 import time
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
 import av
 import pytest
 import trio
+from av.container import OutputContainer
 
+from bwvd.capture.encode import VideoEncoder
 from bwvd.capture.libav import LibavSource, open_camera, open_microphone
+from bwvd.capture.sound import SoundEncoder
 from bwvd.capture.source import AudioGate, SourceEnded, SourceRefused
 from bwvd.capture.thread import THREAD_NAME
 from bwvd.clock import SystemClock
@@ -328,3 +332,24 @@ async def test_a_picture_of_odd_size_is_encoded(tmp_path: Path) -> None:
     with pytest.raises(SourceEnded):
         await camera(f"file:{clip}", encoder="libx264").run(listener.send)
     assert {(frame.width, frame.height) for _, frame in decode_video(listener.batches())} == {(64, 48)}
+
+
+@pytest.mark.parametrize("kind", ["sound", "video"])
+def test_a_closed_encoder_leaves_nothing_to_the_collector(kind: str) -> None:
+    """It is made anew at each press with sound, each loss and each opening: 40 KB would wait each time."""
+
+    def containers() -> int:
+        return sum(isinstance(one, OutputContainer) for one in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = containers()
+        for _ in range(3):
+            if kind == "sound":
+                SoundEncoder(Audio(), "x").close()
+            else:
+                VideoEncoder("libx264", Video(), 64, 48, Fraction(25), "x", 0).close()
+        assert containers() == before
+    finally:
+        gc.enable()

@@ -30,25 +30,32 @@ _FRAGMENTED = {
 AnyStream = TypeVar("AnyStream", bound=Stream)
 
 
-class InitSegment:
-    """A fragmented MP4 that gets a header and never a sample."""
+class _Written:
+    """What libav asks of a file. It must not be able to seek: then libav would go back and patch."""
 
     def __init__(self) -> None:
-        self._bytes = bytearray()
-        self.container: OutputContainer = av.open(self, "w", format="mp4", options=_FRAGMENTED)
+        self.data = bytearray()
 
-    # What libav asks of a file. It must not be able to seek: then libav would go back and patch.
     def writable(self) -> bool:
         return True
 
     def write(self, data: bytes) -> int:
-        self._bytes += data
+        self.data += data
         return len(data)
+
+
+class InitSegment:
+    """A fragmented MP4 that gets a header and never a sample."""
+
+    def __init__(self) -> None:
+        # A file of its own, not this object: container and file would hold each other until the collector looks.
+        self._file = _Written()
+        self.container: OutputContainer = av.open(self._file, "w", format="mp4", options=_FRAGMENTED)
 
     def finish(self) -> bytes:
         """Open the encoder, write the header and return it (ftyp + moov). The container stays open."""
         self.container.start_encoding()
-        return bytes(self._bytes)
+        return bytes(self._file.data)
 
     def close(self) -> None:
         self.container.close()
