@@ -114,7 +114,9 @@ class Installed:
         in_fstab = f"/^LABEL=evidence/s/ ext4 \\| f2fs / {filesystem} /"
         self.machine.sh(
             f"systemctl stop bwvd; umount {STORAGE}; sed -i '{in_fstab}' /etc/fstab && wipefs -q -a {CARD} &&"
-            f" {make} {CARD} && udevadm settle && systemctl daemon-reload && mount {STORAGE} &&"
+            # udev may miss what comes right behind what it is still looking at: without this the label is not there
+            f" {make} {CARD} && udevadm trigger --settle --action=change {CARD} &&"
+            f" systemctl daemon-reload && mount {STORAGE} &&"
             f" chown bwvd:bwvd {STORAGE} && chmod 750 {STORAGE}"
         )
 
