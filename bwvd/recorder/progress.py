@@ -69,7 +69,6 @@ class Progress:
         self.first_ns = 0
         self.frames = 0
         self._dropped = 0  # the same, since the last GOP that the writer took
-        self._rate = 0.0  # frames per second of the pictures
         self._named: list[tuple[int, int]] = []  # from, to: pictures that capture has named as missing
         self._inbox = inbox
         self._waiting: list[Note] = []  # notes from before the opening
@@ -106,7 +105,6 @@ class Progress:
         )
         self.opened = True
         self.first_ns = self.handed_ns = first.start_ns
-        self._rate = first.track.rate
         for gap in gaps:
             if gap.to_ns > first.start_ns:
                 self.name_gap(gap)
@@ -151,8 +149,7 @@ class Progress:
             self._inbox.put(GapSeen("both", self.handed_ns, gop.start_ns, "backlog_full", self._dropped))
             self._dropped = 0
         elif hole_ns > NEIGHBOUR_NS and gop.video:
-            self._rate = gop.video.track.rate
-            self.lack(gop.start_ns, gap_cause)
+            self.lack(gop.start_ns, gap_cause, gop.video.track.rate)
         # Sound alone does not fill a hole in the pictures.
         if gop.video:
             self.handed_ns = gop.end_ns
@@ -160,10 +157,13 @@ class Progress:
         self.frames += gop.frames
         return 0
 
-    def lack(self, until_ns: int, cause: str) -> None:
-        """There are no pictures from the last GOP that the writer took up to `until_ns`: name what nobody has named."""
+    def lack(self, until_ns: int, cause: str, rate: float) -> None:
+        """There are no pictures from the last GOP that the writer took up to `until_ns`: name what nobody has named.
+
+        rate: frames per second, to count what is missing.
+        """
         for from_ns, to_ns in unnamed(self.handed_ns, until_ns, self._named):
-            if frames := round((to_ns - from_ns) / NS * self._rate):
+            if frames := round((to_ns - from_ns) / NS * rate):
                 self._inbox.put(GapSeen("video", from_ns, to_ns, cause, frames))
 
     def close(self, reason: str, now_ns: int) -> bool:

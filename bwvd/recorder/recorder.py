@@ -400,8 +400,8 @@ class Recorder:
             current = self.current
             covered = current is None or not current.opened or current.handed_ns >= self.machine.ends_ns
             late = now_ns >= self._given_up_ns()
-            if current and late and not covered:
-                current.lack(self.machine.ends_ns, self._gap_cause)
+            if current and self.video and late and not covered:
+                current.lack(self.machine.ends_ns, self._gap_cause, self.video.rate)
             if covered or late or self.video is None:
                 self._finish(now_ns)
 
