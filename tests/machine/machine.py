@@ -51,6 +51,7 @@ class Machine:
         self._frozen = folder / "frozen.memory"
         self._frozen_disk = folder / "none"
         self._layers = 0
+        self._thawed = False
         self._qemu: Child | None = None
         self._port = 0
         self.boots = 0
@@ -69,6 +70,7 @@ class Machine:
         What a thaw saves is the boot. The card, and all that reads it again after a cut, is as after a boot.
         """
         assert self._qemu is not None
+        assert not self._thawed, "what was thawed is not frozen again: its disk is thrown away"
         self.sh("sync; blockdev --flushbufs /dev/vdb")  # nothing of the card stays in memory
         self._drop_ssh()
         self.qmp("stop")
@@ -93,6 +95,7 @@ class Machine:
         thawed.unlink(missing_ok=True)
         self._layer(thawed, self._frozen_disk, "qcow2")
         self.card.power_on()
+        self._thawed = True
         incoming = ["-incoming", f"exec:cat {shlex.quote(str(self._frozen))}"]
         self._qemu = Child([*self._command("", thawed), *incoming], self.folder / "qemu.log")
         wait_for(self._sockets / "qmp", self._qemu)
@@ -174,6 +177,7 @@ class Machine:
 
     def _off(self) -> None:
         self._qemu = None
+        self._thawed = False
         self._drop_ssh()
         for name in ("qmp", "serial", "console"):
             (self._sockets / name).unlink(missing_ok=True)
