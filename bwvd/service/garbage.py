@@ -24,7 +24,7 @@ def leave_out_of_collections() -> None:
 
 
 async def collect_now_and_then() -> None:
-    """A full collection every minute, until cancelled; what was imported left out, it takes 1 or 2 ms."""
+    """A full collection every minute, until cancelled; what was imported left out, it takes 2 or 3 ms."""
     while True:
         await trio.sleep(EVERY_S)
         gc.collect()
