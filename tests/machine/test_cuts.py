@@ -19,7 +19,7 @@ PHASES = ("recording", "commit", "stop", "standby", "press", "recovery")
 # Invariant 6: at most a segment and a commit are not acknowledged; an emulated machine takes its time for a commit.
 LOSS_S = SEGMENT_S + 1.5
 BACKLOG_S = 1.5  # so long the loop takes to reach the card after a press, about
-LONGEST_BACKLOG_S = 6.0  # and so long it may take an emulated processor; until it is there, the bound is not in force
+LONGEST_BACKLOG_S = 6.0  # and so long it may take an emulated processor; until it is there, no bound is in force
 BOOT_EVERY = 6  # cuts: then the machine boots, and the daemon starts by itself; in between it is thawed
 STARTED_S = 8.0  # a first guess how long the daemon takes to start
 
@@ -30,6 +30,7 @@ class Told:
 
     id: str
     pressed_s: float  # ours, when it had answered
+    first_s: float = 0.0  # how long it was when it was first seen: the loop, and what came until then
     committed_s: float = 0.0
     segments: int = 0
     captured_s: float | None = None  # at the cut; None: it had closed, or was on its way to
@@ -148,6 +149,7 @@ class Story:
         recording = said.status["recording"]
         if recording and recording["id"] in self.known:
             told = self.known[recording["id"]]
+            told.first_s = told.first_s or recording["seconds"]
             told.committed_s = max(told.committed_s, recording["committed_s"])
             told.segments = max(told.segments, recording["segments"])
 
@@ -197,7 +199,8 @@ class Story:
         kept_s = report["duration_s"]
         assert kept_s >= told.committed_s - 0.002, f"{told}: what was acknowledged is gone: {kept_s:.3f} s"
         assert report["segments"] >= told.segments, f"{told}: what was acknowledged is gone: {report}"
-        if told.captured_s is not None and (told.committed_s > 0 or told.lived_s >= LONGEST_BACKLOG_S):
+        in_force = 0 < told.first_s <= told.committed_s or told.lived_s >= LONGEST_BACKLOG_S
+        if told.captured_s is not None and in_force:
             lost_s = told.captured_s - kept_s
             self.lost_s.append(lost_s)
             assert lost_s <= LOSS_S, f"{told} has {kept_s:.3f} s"
