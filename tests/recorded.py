@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -100,19 +100,20 @@ class Recorded:
             if follows and abs(passed_ns - step_ns) < step_ns / 2:
                 continue
             missing = max(0, round(passed_ns / step_ns) - 1)
-            found.append(Hole(before, after, missing, self._named(before.at_ns, after.at_ns, 2 * step_ns)))
+            found.append(Hole(before, after, missing, naming(self.gaps, before.at_ns, after.at_ns, 2 * step_ns)))
         return found
 
-    def _named(self, from_ns: int, to_ns: int, leeway_ns: float) -> Gap | None:
-        """The longest of the gap records that together tell of the span; None if they don't tell of all of it."""
-        telling = []
-        for gap in sorted(self.gaps, key=lambda gap: gap.from_ns):
-            if gap.track != "audio" and gap.from_ns <= from_ns + leeway_ns and gap.to_ns > from_ns:
-                telling.append(gap)
-                from_ns = gap.to_ns
-        if from_ns < to_ns - leeway_ns:
-            return None
-        return max(telling, key=lambda gap: gap.to_ns - gap.from_ns, default=None)
+
+def naming(gaps: Iterable[Gap], from_ns: int, to_ns: int, leeway_ns: float) -> Gap | None:
+    """The longest of the gap records that together tell of the span; None if they don't tell of all of it."""
+    telling = []
+    for gap in sorted(gaps, key=lambda gap: gap.from_ns):
+        if gap.track != "audio" and gap.from_ns <= from_ns + leeway_ns and gap.to_ns > from_ns:
+            telling.append(gap)
+            from_ns = gap.to_ns
+    if from_ns < to_ns - leeway_ns:
+        return None
+    return max(telling, key=lambda gap: gap.to_ns - gap.from_ns, default=None)
 
 
 def _frames(found: Sequence[records.ManifestRecord], origin_ns: int, read: Callable[[str], bytes]) -> Iterator[Frame]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+from itertools import pairwise
 
 import pytest
 import trio
@@ -11,10 +12,11 @@ import trio
 from bwvd.evidence import records
 from bwvd.evidence.receipt import Accepted, Receipt
 from bwvd.evidence.release import ReleaseRefused, run_release
-from bwvd.messages import Order
+from bwvd.messages import NS, Order
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.storage import VirtualVolume
+from tests.recorded import Frame, Gap, Recorded, naming
 from tests.rig import Rig, configuration
 
 RATE = 8
@@ -126,3 +128,64 @@ async def test_the_last_notes_of_a_recording_that_broke_off_are_kept(autojump_cl
     opening = rig.manifest(last)[0]
     assert isinstance(opening, records.Open)
     assert opening.continues
+
+
+@pytest.mark.parametrize("nth", range(1, 6))
+@pytest.mark.parametrize("path", [".m4s", "manifest.jsonl"])
+@pytest.mark.parametrize("kind", ["write", "sync"])
+@pytest.mark.parametrize("fault", ["stall", "hold", "drop", "unplug"])
+async def test_a_loss_at_the_seam_is_named_on_one_side_of_it(
+    fault: str, kind: str, path: str, nth: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Invariant 4: whatever is lost around a storage error is in the manifest of what broke off, or of what goes on."""
+    rig, volume = _rig()
+    assert rig.camera is not None
+    async with rig.running():
+        await trio.sleep(4.5)
+        await rig.press()
+        await trio.sleep(2)
+        match fault:
+            case "stall":
+                rig.camera.stall(5)
+            case "hold":
+                rig.camera.hold(2)
+            case "drop":
+                rig.camera.drop(5)
+            case "unplug":
+                rig.camera.unplug()
+                await trio.sleep(3)
+                rig.camera.plug()
+        volume.fail(errno.EIO, kind=kind, path=path, nth=nth)
+        await trio.sleep(10)
+        await rig.stop()
+        await rig.closed()
+    assert len(rig.recordings()) == 2, "the fault has not struck"
+    found = [_recorded(rig, recording) for recording in rig.recordings()]
+    frames = [frame for recorded in found for frame in recorded.frames]
+    told = [gap for recorded in found for gap in recorded.gaps]
+    assert [frame.at_ns for frame in frames] == sorted({frame.at_ns for frame in frames})
+    step_ns = NS / RATE
+    for before, after in pairwise(frames):
+        if after.at_ns - before.at_ns > 1.5 * step_ns:
+            # What lies before a recording's first frame has no length on its own time, but its frames are counted.
+            counted = sum(gap.frames for gap in told if gap.from_ns == gap.to_ns == after.at_ns)
+            missing = round((after.at_ns - before.at_ns) / step_ns) - 1
+            assert counted >= missing or naming(told, before.at_ns, after.at_ns, 2 * step_ns), (before, after, told)
+
+
+def _recorded(rig: Rig, recording: str) -> Recorded:
+    manifest = rig.manifest(recording)
+    opening = manifest[0]
+    assert isinstance(opening, records.Open)
+    origin_ns = opening.origin_mono_ns
+    return Recorded(
+        recording,
+        opening,
+        [],
+        [Frame(origin_ns + round(at_s * NS), number) for number, at_s in rig.frames(recording)],
+        [
+            Gap(record.track, origin_ns + record.from_ns, origin_ns + record.to_ns, record.cause, record.frames)
+            for record in manifest
+            if isinstance(record, records.Gap)
+        ],
+    )

@@ -38,10 +38,14 @@ class Inbox:
         self._peak = 0
         self._dropped = 0
 
+    def has_room(self, gop: Gop) -> bool:
+        """Whether `offer` would take it."""
+        # One GOP always fits into an empty backlog, however large: a bound that can never be met would lose all.
+        return not self._gops or self._bytes + gop.size <= self.max_bytes
+
     def offer(self, gop: Gop) -> bool:
         """Queue a GOP and hold it; False, and nothing held, where the bytes would pass the bound."""
-        # One GOP always fits into an empty backlog, however large: a bound that can never be met would lose all.
-        if self._gops and self._bytes + gop.size > self.max_bytes:
+        if not self.has_room(gop):
             self._dropped += 1
             return False
         if not self.put(gop):

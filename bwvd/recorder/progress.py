@@ -141,21 +141,26 @@ class Progress:
         A GOP that finds the backlog full is dropped whole; the gap is named when the next one is taken, or at the end.
         Returns how many frames were dropped.
         """
-        hole_ns = gop.start_ns - self.handed_ns
+        if self._inbox.has_room(gop):
+            # First the gap: between two commits the power may go, and what follows a hole is never there without it.
+            self._name_hole(gop, gap_cause)
         if not self._inbox.offer(gop):
             self._dropped += gop.frames
             return gop.frames
-        if self._dropped:
-            self._inbox.put(GapSeen("both", self.handed_ns, gop.start_ns, "backlog_full", self._dropped))
-            self._dropped = 0
-        elif hole_ns > NEIGHBOUR_NS and gop.video:
-            self.lack(gop.start_ns, gap_cause, gop.video.track.rate)
         # Sound alone does not fill a hole in the pictures.
         if gop.video:
             self.handed_ns = gop.end_ns
             self._named = [(from_ns, to_ns) for from_ns, to_ns in self._named if to_ns > gop.end_ns]
         self.frames += gop.frames
         return 0
+
+    def _name_hole(self, gop: Gop, cause: str) -> None:
+        """What is missing between the last GOP that the writer took and the one that it is about to."""
+        if self._dropped:
+            self._inbox.put(GapSeen("both", self.handed_ns, gop.start_ns, "backlog_full", self._dropped))
+            self._dropped = 0
+        elif gop.start_ns - self.handed_ns > NEIGHBOUR_NS and gop.video:
+            self.lack(gop.start_ns, cause, gop.video.track.rate)
 
     def lack(self, until_ns: int, cause: str, rate: float) -> None:
         """There are no pictures from the last GOP that the writer took up to `until_ns`: name what nobody has named.

@@ -133,9 +133,24 @@ MUTANTS = (
         "no gap record for a camera that was away",
         4,
         "recorder/progress.py",
-        "elif hole_ns > NEIGHBOUR_NS and",
-        "elif hole_ns < 0 and",
+        "elif gop.start_ns - self.handed_ns > NEIGHBOUR_NS and",
+        "elif gop.start_ns < 0 and",
         ("test_daemon_devices.py",),
+    ),
+    Mutant(
+        "name a hole behind what follows it",
+        4,
+        "recorder/progress.py",
+        "            self._name_hole(gop, gap_cause)\n"
+        "        if not self._inbox.offer(gop):\n"
+        "            self._dropped += gop.frames\n"
+        "            return gop.frames\n",
+        "            pass\n"
+        "        if not self._inbox.offer(gop):\n"
+        "            self._dropped += gop.frames\n"
+        "            return gop.frames\n"
+        "        self._name_hole(gop, gap_cause)\n",
+        ("test_writer_continuation.py",),
     ),
     Mutant(
         "use a packet's decode time as its presentation time",

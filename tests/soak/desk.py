@@ -20,7 +20,7 @@ from bwvd.evidence.sign import KeySigner, armour
 from bwvd.evidence.verify import verify_recording
 from bwvd.messages import NS
 from tests.process import DEVICE
-from tests.recorded import Frame, Hole, Recorded, has_begun
+from tests.recorded import Frame, Gap, Hole, Recorded, has_begun, naming
 
 SERVER = KeySigner(Ed25519PrivateKey.from_private_bytes(b"the evidence server's, for tests"))
 SERVER_NAME = "evidence-server"
@@ -79,7 +79,8 @@ class Desk:
     absent: int = 0  # frames that a camera which was away can't have taken, each in a gap record
     verdicts: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
-    _last: dict[str, Frame] = field(default_factory=dict)  # of recordings that another one goes on with
+    # of recordings that another one goes on with: the last frame, and the gaps that reach beyond it
+    _last: dict[str, tuple[Frame, list[Gap]]] = field(default_factory=dict)
     _looked_at: set[str] = field(default_factory=set)
     _refused: Counter[str] = field(default_factory=Counter)
 
@@ -127,7 +128,8 @@ class Desk:
         for hole in recorded.holes(self.rate, self.cycle):
             self._hole(recorded.id, hole)
         if recorded.frames:
-            self._last[recorded.id] = recorded.frames[-1]
+            end = recorded.frames[-1]
+            self._last[recorded.id] = end, [gap for gap in recorded.gaps if gap.to_ns > end.at_ns]
             for old in list(self._last)[:-8]:
                 del self._last[old]
 
@@ -137,16 +139,21 @@ class Desk:
             self.problems.append(f"{recorded.id}: {before.got_s:.1f} s before the press, and no reason given")
 
     def _continued(self, recorded: Recorded) -> None:
-        """What goes on after an error begins with the very next frame."""
-        last = self._last.get(recorded.opening.continues)
-        if last is not None and recorded.frames:
-            first = recorded.frames[0]
-            if first.number != (last.number + 1) % self.cycle or abs(first.at_ns - last.at_ns - NS / self.rate) > 5e6:
-                passed = round((first.at_ns - last.at_ns) * self.rate / NS) - 1
-                # What lies before the first frame has no length on a recording's own time, but its frames are counted.
-                before = [gap for gap in recorded.gaps if gap.track != "audio" and gap.to_ns <= first.at_ns]
-                named = next((gap for gap in before if gap.frames >= passed), None)
-                self._hole(recorded.id, Hole(last, first, passed, named))
+        """What goes on after an error begins with the very next frame; or the loss is named, on either side of it."""
+        if recorded.opening.continues not in self._last or not recorded.frames:
+            return
+        last, told = self._last[recorded.opening.continues]
+        first = recorded.frames[0]
+        step_ns = NS / self.rate
+        if first.number == (last.number + 1) % self.cycle and abs(first.at_ns - last.at_ns - step_ns) <= 5e6:
+            return
+        passed = round((first.at_ns - last.at_ns) / step_ns) - 1
+        # What lies before the first frame has no length on a recording's own time, but its frames are counted.
+        before = [gap for gap in recorded.gaps if gap.track != "audio" and gap.to_ns <= first.at_ns]
+        named = next((gap for gap in before if gap.frames >= passed), None)
+        if named is None:  # committed before the error was, as a gap that reaches beyond the end
+            named = naming([*told, *recorded.gaps], last.at_ns, first.at_ns, 2 * step_ns)
+        self._hole(recorded.id, Hole(last, first, passed, named))
 
     def _hole(self, recording: str, hole: Hole) -> None:
         missing = max(1, hole.missing)
