@@ -386,8 +386,8 @@ MUTANTS = (
         "a backlog without a bound",
         10,
         "recorder/inbox.py",
-        "if self._gops and self._bytes + gop.size > self.max_bytes:",
-        "if self.max_bytes < 0:",
+        "return not self._gops or self._bytes + gop.size <= self.max_bytes",
+        "return True",
         ("test_writer_faults.py",),
     ),
     # --- 11: nothing but a confirmed stop ends a recording -----------------------------------------------------------
