@@ -16,7 +16,7 @@ from bwvd.messages import NS, Order
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.storage import VirtualVolume
-from tests.recorded import Frame, Gap, Recorded, naming
+from tests.recorded import Recorded, naming
 from tests.rig import Rig, configuration
 
 RATE = 8
@@ -174,18 +174,5 @@ async def test_a_loss_at_the_seam_is_named_on_one_side_of_it(
 
 
 def _recorded(rig: Rig, recording: str) -> Recorded:
-    manifest = rig.manifest(recording)
-    opening = manifest[0]
-    assert isinstance(opening, records.Open)
-    origin_ns = opening.origin_mono_ns
-    return Recorded(
-        recording,
-        opening,
-        [],
-        [Frame(origin_ns + round(at_s * NS), number) for number, at_s in rig.frames(recording)],
-        [
-            Gap(record.track, origin_ns + record.from_ns, origin_ns + record.to_ns, record.cause, record.frames)
-            for record in manifest
-            if isinstance(record, records.Gap)
-        ],
-    )
+    known = [record for record in rig.signed(recording) if isinstance(record, records.ManifestRecord)]
+    return Recorded.of(recording, known, lambda name: rig.volume.read(f"recordings/{recording}/{name}"))
