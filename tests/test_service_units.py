@@ -145,6 +145,21 @@ def test_groups_of_the_rules_exist() -> None:
     assert named <= groups
 
 
+def test_a_card_that_is_put_in_starts_the_daemon() -> None:
+    """By the label that the README gives it; not when its file system is made or checked, for that is done while it is
+    stopped on purpose."""
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    (label,) = set(re.findall(r"mkfs\.ext4 -L (\w+)", readme))
+    (card,) = [tokens for tokens in rules() if any(attribute == "ID_FS_LABEL" for _, attribute, *_ in tokens)]
+    assert set(card) == {
+        ("ACTION", "", "==", "add"),
+        ("SUBSYSTEM", "", "==", "block"),
+        ("ENV", "ID_FS_LABEL", "==", label),
+        ("TAG", "", "+=", "systemd"),
+        ("ENV", "SYSTEMD_WANTS", "+=", "bwvd.service"),
+    }
+
+
 def test_udev_itself_agrees_where_it_can_be_asked(tmp_path: Path) -> None:
     udevadm = need("udevadm")
     if int(run(udevadm, "--version").stdout) < 254:
