@@ -39,6 +39,14 @@ class Circumstances:
     officer: str
 
 
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """The recording goes on to `until_ns` (CLOCK_MONOTONIC), and its pictures perhaps do not."""
+
+    until_ns: int
+    cause: str
+
+
 def backlog_fault(lost: int, at_ns: int) -> FaultChanged:
     """What the wearer is told when frames find no room on their way to the flash, or find it again (`lost` 0)."""
     return FaultChanged("backlog", lost > 0, at_ns, "the flash stalls: pictures are being lost" if lost else "")
@@ -68,6 +76,7 @@ class Progress:
         self.handed_ns = 0  # where the last GOP that the writer took ends
         self.first_ns = 0
         self.frames = 0
+        self._rate = 0.0  # frames per second of the last pictures that were handed on
         self._dropped = 0  # the same, since the last GOP that the writer took
         self._named: list[tuple[int, int]] = []  # from, to: pictures that capture has named as missing
         self._inbox = inbox
@@ -105,6 +114,7 @@ class Progress:
         )
         self.opened = True
         self.first_ns = self.handed_ns = first.start_ns
+        self._rate = first.track.rate
         for gap in gaps:
             if gap.to_ns > first.start_ns:
                 self.name_gap(gap)
@@ -150,6 +160,7 @@ class Progress:
         # Sound alone does not fill a hole in the pictures.
         if gop.video:
             self.handed_ns = gop.end_ns
+            self._rate = gop.video.track.rate
             self._named = [(from_ns, to_ns) for from_ns, to_ns in self._named if to_ns > gop.end_ns]
         self.frames += gop.frames
         return 0
@@ -160,9 +171,9 @@ class Progress:
             self._inbox.put(GapSeen("both", self.handed_ns, gop.start_ns, "backlog_full", self._dropped))
             self._dropped = 0
         elif gop.start_ns - self.handed_ns > NEIGHBOUR_NS and gop.video:
-            self.lack(gop.start_ns, cause, gop.video.track.rate)
+            self._lack(gop.start_ns, cause, gop.video.track.rate)
 
-    def lack(self, until_ns: int, cause: str, rate: float) -> None:
+    def _lack(self, until_ns: int, cause: str, rate: float) -> None:
         """There are no pictures from the last GOP that the writer took up to `until_ns`: name what nobody has named.
 
         rate: frames per second, to count what is missing.
@@ -171,12 +182,17 @@ class Progress:
             if frames := round((to_ns - from_ns) / NS * rate):
                 self._inbox.put(GapSeen("video", from_ns, to_ns, cause, frames))
 
-    def close(self, reason: str, now_ns: int) -> bool:
-        """End it; False where nothing was ever handed on, and so nothing has to be closed."""
+    def close(self, reason: str, now_ns: int, lacking: Lacking | None = None) -> bool:
+        """End it; False where nothing was ever handed on, and so nothing has to be closed.
+
+        lacking: what its end has no pictures of, None where nothing more was to come.
+        """
         if not self.opened:
             return False
         if self._dropped:
             until_ns = max(now_ns, self.handed_ns)
             self._inbox.put(GapSeen("both", self.handed_ns, until_ns, "backlog_full", self._dropped))
+        elif lacking is not None:
+            self._lack(lacking.until_ns, lacking.cause, self._rate)
         self._inbox.put(CloseRecording(reason, now_ns))
         return True

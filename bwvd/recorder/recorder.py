@@ -47,7 +47,7 @@ from bwvd.recorder.lately import Lately
 from bwvd.recorder.loop import Loop
 from bwvd.recorder.machine import Decision, Effect, Machine, Times
 from bwvd.recorder.ports import Devices, Naming
-from bwvd.recorder.progress import Circumstances, Progress, backlog_fault
+from bwvd.recorder.progress import Circumstances, Lacking, Progress, backlog_fault
 from bwvd.service.pulse import Pulse
 
 # How much longer than the loop the end of a recording waits for the GOP that holds its last moment: capture lets none
@@ -101,7 +101,6 @@ class Recorder:
         self._pre_event_audio = pre_event_audio
         self._assembler = Assembler()
         self._lately = Lately(loop.seconds_ns)
-        self._gap_cause = "camera"
         self._stirred = trio.Event()
 
     # --- the actor ---------------------------------------------------------------------------------------------------
@@ -188,7 +187,6 @@ class Recorder:
                 assert_never(event)
 
     def _on_up(self, event: SourceUp, now_ns: int) -> None:
-        name = "camera" if event.device == "camera" else "audio"
         if event.track.kind == "video":
             self.video = event.track
             self._assembler.has_camera = True
@@ -198,14 +196,15 @@ class Recorder:
             self._regulate_sound()
             if came_back and self.current and self.current.opened and self._wants_sound():
                 self._note(SoundSwitched(True, now_ns, "microphone delivers"))
-        self._publish(FaultChanged(name, active=False, at_ns=now_ns))
+        over, was_told = self._lately.up(event.device, now_ns)
+        if was_told:
+            self._note(over)
+        self._publish(over)
 
     def _on_down(self, event: SourceDown, now_ns: int) -> None:
         if event.device == "camera":
             # What is complete goes first: the sound that comes from here on stands alone.
             self._take(self._assembler.ready(now_ns), now_ns)
-            if self.video is not None:
-                self._gap_cause = event.reason  # the first one: later ones only say that it is still gone
             self.video = None
             self._assembler.has_camera = False
         else:
@@ -213,14 +212,13 @@ class Recorder:
                 self._note(SoundSwitched(False, event.at_ns, event.reason))
             self.audio = None
             self._regulate_sound()
-        if event.asked:
+        fault = self._lately.down(event)
+        if fault is None:
             return
-        fault = FaultChanged("camera" if event.device == "camera" else "audio", True, event.at_ns, event.reason)
         self._publish(fault)
         self._note(fault)
-        if event.final and event.device == "camera" and self.machine.finish_now("source_ended", now_ns):
-            self._flush(now_ns)
-            self._finish(now_ns)
+        if event.final and event.device == "camera":
+            self._finish_now("source_ended", now_ns)
 
     def _on_gap(self, gap: MediaGap, now_ns: int) -> None:
         self.frames_lost += gap.frames
@@ -272,7 +270,7 @@ class Recorder:
             )
             current.open(gop.video, circumstances, self._lately.gaps, self._lately.faults)
             self._note_power(current)
-        self.frames_lost += (lost := current.hand_on(gop, self._gap_cause))
+        self.frames_lost += (lost := current.hand_on(gop, self._lately.camera_away))
         if gop.video:
             self._publish(backlog_fault(lost, self._clock.monotonic_ns()))
 
@@ -296,7 +294,7 @@ class Recorder:
             return
         if current.opened:
             self._note_power(current)
-        if not current.close(reason, now_ns):
+        if not current.close(reason, now_ns, self._lacking(reason, now_ns)):
             # No GOP ever came. Nothing was made on flash; the next recording carries the number.
             self._naming.give_back(current.serial)
             reason = "no_video"
@@ -305,26 +303,31 @@ class Recorder:
         self._publish(backlog_fault(0, now_ns))
         self._publish(StateChanged(self.machine.state, before, now_ns, reason, current.recording))
 
+    def _lacking(self, reason: str, now_ns: int) -> Lacking | None:
+        """What a recording that ends for `reason` may have no pictures of: its camera is away, or was silent for so
+        long that nobody waits any more. What it still has when the device ends a recording at once is not missing.
+        """
+        if reason == "source_ended" or (self.video is not None and now_ns < self._given_up_ns()):
+            return None
+        return Lacking(self.machine.ends_ns, self._lately.camera_away)
+
     def end_recording(self, reason: str) -> None:
         """The device's own end: a full flash, an empty battery. No-op when nothing is recorded."""
-        now_ns = self._clock.monotonic_ns()
-        if self.machine.finish_now(reason, now_ns):
-            self._flush(now_ns)
-            self._finish(now_ns)
+        self._finish_now(reason, self._clock.monotonic_ns())
         self._stir()
 
-    def _flush(self, now_ns: int) -> None:
+    def _finish_now(self, reason: str, now_ns: int) -> None:
+        if not self.machine.finish_now(reason, now_ns):
+            return
         gops = self._assembler.flush()
         finishing, self.machine.finishing = self.machine.finishing, ""
         self._take(gops, now_ns)
         self.machine.finishing = finishing
+        self._finish(now_ns)
 
     def _end(self, reason: str) -> None:
         """The last thing: no await, because it runs under cancellation too."""
-        now_ns = self._clock.monotonic_ns()
-        if self.machine.finish_now(reason, now_ns):
-            self._flush(now_ns)
-            self._finish(now_ns)
+        self._finish_now(reason, self._clock.monotonic_ns())
         self._assembler.clear()
         self.loop.clear("started")
         self._inbox.close()
@@ -400,8 +403,6 @@ class Recorder:
             current = self.current
             covered = current is None or not current.opened or current.handed_ns >= self.machine.ends_ns
             late = now_ns >= self._given_up_ns()
-            if current and self.video and late and not covered:
-                current.lack(self.machine.ends_ns, self._gap_cause, self.video.rate)
             if covered or late or self.video is None:
                 self._finish(now_ns)
 

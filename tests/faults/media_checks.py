@@ -95,6 +95,8 @@ def _compare(
     holes = [
         (times[at] + FRAME_NS, times[at + 1]) for at in range(found[0], last) if times[at + 1] - times[at] > HOLE_NS
     ]
+    if until_ns - times[last] > HOLE_NS:
+        holes.append((times[last] + FRAME_NS, until_ns))
     for begin, end in [*lost, *holes]:
         if not any(a - SLACK_NS <= begin and end <= b + SLACK_NS for a, b, _ in gaps):
             yield f"4: {name} lacks {begin} to {end} ns and no gap record names it"

@@ -69,7 +69,7 @@ power-cut-lost       | untouched | untouched | recovered untouched | recovered |
 power-cut-kept       | untouched | untouched | recovered | recovered | recovered untouched | recovered untouched | recovered untouched
 power-cut-torn       | untouched | untouched | recovered untouched | recovered | recovered untouched | recovered untouched | recovered untouched
 camera-unplug-2s     | - | short gap | gap | gap | gap | told gap | told
-camera-gone          | - | no-video | no-video | told no-video | told | told | told
+camera-gone          | - | no-video | no-video | gap no-video | gap | told gap | told
 camera-stall         | - | short gap | gap | gap | gap | whole told gap | whole
 camera-hold          | - | whole | whole | whole | whole | whole | whole
 camera-drop          | - | whole gap | gap | gap | gap | whole gap | whole
@@ -78,9 +78,9 @@ camera-jump-forward  | - | gap | gap | gap | gap | whole gap | whole
 camera-jump-back     | - | gap | gap | gap | gap | whole gap | whole
 camera-repeat        | - | gap | gap | gap | gap | whole gap | whole
 camera-another       | - | gap | gap | gap | gap | told gap | told
-camera-refused       | - | no-video | no-video | told no-video | told | told | told
+camera-refused       | - | no-video | no-video | gap no-video | gap | told gap | told
 camera-bug           | - | crashed | crashed | crashed | crashed | crashed | crashed
-camera-end           | - | no-video | no-video | told no-video | told | told | told
+camera-end           | - | no-video | no-video | gap no-video | gap | told | told
 microphone-unplug-2s | - | told | told | told | told | told | told
 microphone-gone      | - | told | told | told | told | told | told
 microphone-stall     | - | told | told | told | told | whole told | whole

@@ -168,6 +168,14 @@ MUTANTS = (
         "pass",
         ("test_capture_damaged.py",),
     ),
+    Mutant(
+        "end without a word of a camera that is away",
+        4,
+        "recorder/recorder.py",
+        "return Lacking(self.machine.ends_ns, self._lately.camera_away)",
+        "return None",
+        ("test_recorder_end.py",),
+    ),
     # --- 5: a press ends in recording, or in a reason ----------------------------------------------------------------
     Mutant(
         "say yes to a press that was refused",
