@@ -13,6 +13,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from bwvd.evidence import records
 from bwvd.evidence.catalogue import signed_records
 from bwvd.evidence.receipt import RECEIPT_NAMESPACE
 from bwvd.evidence.serials import serial_of
@@ -61,13 +62,15 @@ def _is_final(folder: Path) -> bool:
 class Desk:
     """Args:
 
-    recordings: the storage's folder of them. rate, cycle: of the numbered camera. loop_s: what each should begin with.
+    recordings: the storage's folder of them. rate, cycle: of the numbered camera. loop_s: what each should begin with;
+    post_roll_s: how far each goes on behind a stop, at least.
     """
 
     recordings: Path
     rate: float
     cycle: int
     loop_s: float
+    post_roll_s: float
     identities: Sequence[Any] = ()
     excused: Excused = lambda _from_ns, _to_ns: False
 
@@ -125,6 +128,7 @@ class Desk:
         self.frames += len(recorded.frames)
         self._pre_event(recorded)
         self._continued(recorded)
+        self._to_the_end(recorded)
         for hole in recorded.holes(self.rate, self.cycle):
             self._hole(recorded.id, hole)
         if recorded.frames:
@@ -154,6 +158,24 @@ class Desk:
         if named is None:  # committed before the error was, as a gap that reaches beyond the end
             named = naming([*told, *recorded.gaps], last.at_ns, first.at_ns, 2 * step_ns)
         self._hole(recorded.id, Hole(last, first, passed, named))
+
+    def _to_the_end(self, recorded: Recorded) -> None:
+        """What was stopped has pictures up to the end of its post-roll; or their loss is named."""
+        end = recorded.manifest[-1]
+        if not isinstance(end, records.Close) or end.reason != "stop" or not recorded.frames:
+            return
+        stops_ns = [
+            one.at_ns for one in recorded.manifest if isinstance(one, records.State) and one.state == "post_roll"
+        ]
+        if not stops_ns:  # it was asked for in the recording that this one continues
+            return
+        ends_ns = recorded.opening.origin_mono_ns + stops_ns[-1] + round(self.post_roll_s * NS)
+        last, step_ns = recorded.frames[-1], NS / self.rate
+        missing = round((ends_ns - last.at_ns) / step_ns) - 1
+        if missing > 0:
+            after = Frame(ends_ns, (last.number + missing + 1) % self.cycle)
+            named = naming(recorded.gaps, last.at_ns, ends_ns, 2 * step_ns)
+            self._hole(recorded.id, Hole(last, after, missing, named))
 
     def _hole(self, recording: str, hole: Hole) -> None:
         missing = max(1, hole.missing)

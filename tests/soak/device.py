@@ -28,7 +28,7 @@ RATE = 15
 CLIP_S = 20
 CYCLE = RATE * CLIP_S
 WIDTH, HEIGHT = 320, 180
-POST_ROLL_S = 2.0
+POST_ROLL_S, SHORTER_POST_ROLL_S = 2.0, 1.5  # as configured, and after a reload
 CROWD = 40  # clients; the daemon admits 32
 REOPENS_S = 8.0  # a camera that is back is found within the longest pause between two attempts, and begins a GOP
 ANSWERS_S = 30.0  # a socket that does not answer for so long is a daemon that hangs
@@ -95,6 +95,7 @@ class Device:
             RATE,
             CYCLE,
             loop_s,
+            SHORTER_POST_ROLL_S,
             load_identities([folder / "identity"]),
             self._was_away,
         )
@@ -170,7 +171,7 @@ class Device:
             case "noise":
                 self._noise()
             case "reload":
-                self._reload(self._text.replace(f"post_roll_s = {POST_ROLL_S}", "post_roll_s = 1.5"))
+                self._reload(self._text.replace(f"post_roll_s = {POST_ROLL_S}", f"post_roll_s = {SHORTER_POST_ROLL_S}"))
             case "bad_reload":
                 self._reload("[recording]\nnonsense = 1\n")
                 self._later(Deed(deed.at_s, deed.kind, 2), lambda: self._reload(self._text))

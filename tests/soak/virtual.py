@@ -40,6 +40,7 @@ RATE = 1  # frames a second, in long groups: what is done at each press, fault a
 GOP_FRAMES = 4
 CYCLE = 60  # numbers; then they come again, so that all coded pictures can be made beforehand
 LOOP_S = 30.0
+POST_ROLL_S, SHORTER_POST_ROLL_S = 2.0, 1.5  # as configured, and after a reload
 SWEEP_EVERY_S = 120.0
 SETTLE_S = 20.0  # without a deed, before anything is counted
 COUNT_EVERY = 3  # sweeps: then it is put to rest first, so that recordings may be longer than from sweep to sweep
@@ -148,12 +149,17 @@ class VirtualSoak:
             video.gop(tuple((first + number) % CYCLE for number in range(length)))
         config = configuration(
             loop={"seconds": LOOP_S},
-            recording={"post_roll_s": 2, "stop_confirm_s": 3, "reminder_s": 30, "segment_s": GOP_FRAMES / RATE},
+            recording={
+                "post_roll_s": POST_ROLL_S,
+                "stop_confirm_s": 3,
+                "reminder_s": 30,
+                "segment_s": GOP_FRAMES / RATE,
+            },
             storage={"journal_bytes": 65_536, "reserve_bytes": 1 << 20},
             video={"rate": RATE, "keyframe_s": GOP_FRAMES / RATE},
         )
         self.rig = Rig(config=config, clock=self.clock, volume=self.volume, camera=self.camera)
-        self.desk = Desk(self.folder, RATE, CYCLE, LOOP_S, excused=self._was_away)
+        self.desk = Desk(self.folder, RATE, CYCLE, LOOP_S, SHORTER_POST_ROLL_S, excused=self._was_away)
         self._receivers = [AllowedSigners.parse(ALLOWED.encode(), "receivers")]
         self._away: list[tuple[int, int]] = []
         self._officers = itertools.count(1)
@@ -207,12 +213,12 @@ class VirtualSoak:
             case "crowd" | "noise":
                 lasting.start_soon(self._listen, deed.length_s)
             case "reload":
-                self._file.write_text("[recording]\npost_roll_s = 1.5\n")
+                self._file.write_text(f"[recording]\npost_roll_s = {SHORTER_POST_ROLL_S}\n")
                 reload_configuration(daemon, self._file)
             case "bad_reload":
                 self._file.write_text("[recording]\nnonsense = 1\n")
                 reload_configuration(daemon, self._file)
-                self._file.write_text("[recording]\npost_roll_s = 2\n")
+                self._file.write_text(f"[recording]\npost_roll_s = {POST_ROLL_S}\n")
                 reload_configuration(daemon, self._file)
             case "clock_step":
                 self.clock.step(3600 if self.deeds["clock_step"] % 2 else -3600)
