@@ -24,6 +24,7 @@ REST = Sample(
     switches=0,
     cpu_s=0,
     quiet=True,
+    has_camera=True,
     state="standby",
     loop_bytes=0,
     backlog_bytes=0,
@@ -46,6 +47,23 @@ def test_a_leak_is_told_from_the_noise_of_stalls(mb_an_hour: float, verdict: str
     found = memory(samples(mb_an_hour))
     assert found.judge() == verdict
     assert found.anonymous.slope == pytest.approx(mb_an_hour, abs=0.7)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_sleep_neither_hides_a_leak_nor_looks_like_one(late: bool) -> None:
+    """The camera is closed for much of one half: four megabytes less, which are no trend."""
+
+    def slept(found: list[Sample]) -> list[Sample]:
+        half_s = found[-1].at_s / 2
+        return [
+            replace(sample, anonymous=sample.anonymous - 4 * MB, has_camera=False)
+            if (sample.at_s > half_s) == late and sample.at_s % 600 < 300
+            else sample
+            for sample in found
+        ]
+
+    assert memory(slept(samples(0, hours=1))).judge() == "flat"
+    assert memory(slept(samples(3, hours=1))).judge() == "grows"
 
 
 def test_too_short_a_run_proves_nothing() -> None:

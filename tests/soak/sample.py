@@ -16,7 +16,8 @@ class Sample:
     """Bytes, counts, and seconds since the soak began.
 
     anonymous: what the process itself has allocated, swapped out or not; it alone can leak, and no other process has a
-    part in it. quiet: the daemon was in standby, without a fault, and nobody was doing anything to it.
+    part in it. quiet: the daemon was in standby, without a fault, and nobody was doing anything to it. has_camera: the
+    camera was open and delivered; asleep, or without it, there is no encoder either, and megabytes less.
     """
 
     at_s: float
@@ -28,6 +29,7 @@ class Sample:
     switches: int  # context switches since the start, of the threads that live
     cpu_s: float
     quiet: bool
+    has_camera: bool
     state: str
     loop_bytes: int
     backlog_bytes: int
@@ -52,10 +54,16 @@ def take(pid: int, at_s: float, status: dict[str, Any] | None, *, undisturbed: b
         switches=sum(_switches(thread / "status") for thread in threads),
         cpu_s=sum(int(ticks) for ticks in stat[_CPU_FIELDS]) / _TICKS_S,
         quiet=undisturbed and status is not None and status["state"] == "standby" and not status["faults"],
+        has_camera=status is not None and _has_camera(status),
         state=status["state"] if status else "?",
         loop_bytes=status["loop"]["bytes"] if status else 0,
         backlog_bytes=status["storage"]["backlog_bytes"] if status else 0,
     )
+
+
+def _has_camera(status: dict[str, Any]) -> bool:
+    """Just after waking it is still being opened: then the loop is empty."""
+    return status["state"] != "asleep" and "camera" not in status["faults"] and status["loop"]["bytes"] > 0
 
 
 def anonymous() -> int:

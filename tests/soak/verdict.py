@@ -26,10 +26,14 @@ def warm_up_s(whole_s: float) -> float:
 
 
 def floor(samples: Sequence[Sample], value: Callable[[Sample], float]) -> tuple[list[float], list[float]]:
-    """The least of every minute, with the hour at which it was: what a stall needs for a while is no leak."""
+    """The least of every minute, with the hour at which it was: what a stall needs for a while is no leak.
+
+    Only of moments with a camera: how often it was away or asleep, early or late, says nothing of what grows.
+    """
     minutes: dict[int, list[Sample]] = defaultdict(list)
     for sample in samples:
-        minutes[int(sample.at_s // 60)].append(sample)
+        if sample.has_camera:
+            minutes[int(sample.at_s // 60)].append(sample)
     least = [min(group, key=value) for _, group in sorted(minutes.items())]
     return [sample.at_s / 3600 for sample in least], [value(sample) for sample in least]
 
