@@ -138,6 +138,8 @@ async def test_a_camera_that_is_away_at_the_end(
     assert "No such device" in gap.cause
     assert to_ns - from_ns == pytest.approx(away_s * NS, abs=NS / RATE)
     assert gap.frames == round((to_ns - from_ns) / NS * RATE)
+    if has_microphone:
+        assert rig.sound_span(recording)[1] >= (ends_ns - opening.origin_mono_ns) / NS
 
 
 @pytest.mark.parametrize("reason", ["shutdown", "storage_full", "max_s"])

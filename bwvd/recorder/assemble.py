@@ -39,13 +39,16 @@ class Assembler:
         """When the oldest waiting GOP stops waiting for its sound."""
         return self._videos[0][1] + AUDIO_WAIT_NS if self._videos else None
 
+    def has_sound_until(self, at_ns: int) -> bool:
+        """Whether no more sound from before that time is to come."""
+        return not self.expects_sound or self._sound_until_ns >= at_ns
+
     def ready(self, now_ns: int) -> list[Gop]:
         """The GOPs that are complete, oldest first."""
         gops: list[Gop] = []
         while self._videos:
             video, arrived_ns = self._videos[0]
-            waits = self.expects_sound and self._sound_until_ns < video.end_ns
-            if waits and now_ns < arrived_ns + AUDIO_WAIT_NS:
+            if not self.has_sound_until(video.end_ns) and now_ns < arrived_ns + AUDIO_WAIT_NS:
                 return gops
             self._videos.popleft()
             gops.append(Gop(video, self._take_sound(video.end_ns)))

@@ -42,17 +42,15 @@ from bwvd.messages import (
     Track,
 )
 from bwvd.recorder.assemble import Assembler
+from bwvd.recorder.ending import Ending
 from bwvd.recorder.inbox import Inbox
 from bwvd.recorder.lately import Lately
 from bwvd.recorder.loop import Loop
 from bwvd.recorder.machine import Decision, Effect, Machine, Times
 from bwvd.recorder.ports import Devices, Naming
-from bwvd.recorder.progress import Circumstances, Lacking, Progress, backlog_fault
+from bwvd.recorder.progress import Circumstances, Progress, backlog_fault
 from bwvd.service.pulse import Pulse
 
-# How much longer than the loop the end of a recording waits for the GOP that holds its last moment: capture lets none
-# be longer than the loop, and of a camera that falls silent it delivers what there is.
-LAST_GOP_WAIT_NS = 10 * NS
 LATE_S = 10.0  # a deadline that is missed by more means that the recorder is stuck
 
 
@@ -100,6 +98,7 @@ class Recorder:
         self._refuse = refuse
         self._pre_event_audio = pre_event_audio
         self._assembler = Assembler()
+        self._ending = Ending(self.machine, self._assembler, loop.seconds_ns)
         self._lately = Lately(loop.seconds_ns)
         self._stirred = trio.Event()
 
@@ -141,7 +140,7 @@ class Recorder:
     async def _watch_time(self) -> None:
         while True:
             self._on_time()
-            given_up_ns = self._given_up_ns() if self.machine.finishing else None
+            given_up_ns = self._ending.given_up_ns() if self.machine.finishing else None
             times = (
                 self.machine.deadline_ns(), self.loop.next_eviction_ns(), self._assembler.deadline_ns(), given_up_ns
             )  # fmt: skip
@@ -294,7 +293,7 @@ class Recorder:
             return
         if current.opened:
             self._note_power(current)
-        if not current.close(reason, now_ns, self._lacking(reason, now_ns)):
+        if not current.close(reason, now_ns, self._ending.lacking(reason, self._lately.camera_away, now_ns)):
             # No GOP ever came. Nothing was made on flash; the next recording carries the number.
             self._naming.give_back(current.serial)
             reason = "no_video"
@@ -303,27 +302,22 @@ class Recorder:
         self._publish(backlog_fault(0, now_ns))
         self._publish(StateChanged(self.machine.state, before, now_ns, reason, current.recording))
 
-    def _lacking(self, reason: str, now_ns: int) -> Lacking | None:
-        """What a recording that ends for `reason` may have no pictures of: its camera is away, or was silent for so
-        long that nobody waits any more. What it still has when the device ends a recording at once is not missing.
-        """
-        if reason == "source_ended" or (self.video is not None and now_ns < self._given_up_ns()):
-            return None
-        return Lacking(self.machine.ends_ns, self._lately.camera_away)
-
     def end_recording(self, reason: str) -> None:
         """The device's own end: a full flash, an empty battery. No-op when nothing is recorded."""
         self._finish_now(reason, self._clock.monotonic_ns())
         self._stir()
 
     def _finish_now(self, reason: str, now_ns: int) -> None:
-        if not self.machine.finish_now(reason, now_ns):
-            return
+        if self.machine.finish_now(reason, now_ns):
+            self._flush(now_ns)
+            self._finish(now_ns)
+
+    def _flush(self, now_ns: int) -> None:
+        """Take over what still waits to be whole."""
         gops = self._assembler.flush()
         finishing, self.machine.finishing = self.machine.finishing, ""
         self._take(gops, now_ns)
         self.machine.finishing = finishing
-        self._finish(now_ns)
 
     def _end(self, reason: str) -> None:
         """The last thing: no await, because it runs under cancellation too."""
@@ -399,15 +393,10 @@ class Recorder:
         self._take(self._assembler.ready(now_ns), now_ns)
         for effect in self.machine.expire(now_ns):
             self._on_expired(effect, now_ns)
-        if self.machine.finishing:
-            current = self.current
-            covered = current is None or not current.opened or current.handed_ns >= self.machine.ends_ns
-            late = now_ns >= self._given_up_ns()
-            if covered or late or self.video is None:
-                self._finish(now_ns)
-
-    def _given_up_ns(self) -> int:
-        return self.machine.ends_ns + self.loop.seconds_ns + LAST_GOP_WAIT_NS
+        if self.machine.finishing and self._ending.is_reached(self.current, now_ns):
+            if not self._assembler.has_camera:
+                self._flush(now_ns)  # sound that would have come with the next second's
+            self._finish(now_ns)
 
     def _on_expired(self, effect: Effect, now_ns: int) -> None:
         match effect:

@@ -116,8 +116,8 @@ MUTANTS = (
     Mutant(
         "end three seconds after the end, whatever is still to come",
         4,
-        "recorder/recorder.py",
-        "self.loop.seconds_ns + LAST_GOP_WAIT_NS",
+        "recorder/ending.py",
+        "self._loop_ns + LAST_GOP_WAIT_NS",
         "3 * NS",
         ("test_recorder_end.py",),
     ),
@@ -171,9 +171,17 @@ MUTANTS = (
     Mutant(
         "end without a word of a camera that is away",
         4,
-        "recorder/recorder.py",
-        "return Lacking(self.machine.ends_ns, self._lately.camera_away)",
+        "recorder/ending.py",
+        "return Lacking(self._machine.ends_ns, cause)",
         "return None",
+        ("test_recorder_end.py",),
+    ),
+    Mutant(
+        "drop the last sound of a recording without a camera",
+        4,
+        "recorder/recorder.py",
+        "self._flush(now_ns)  # sound",
+        "self._assembler.drop_sound()  # sound",
         ("test_recorder_end.py",),
     ),
     # --- 5: a press ends in recording, or in a reason ----------------------------------------------------------------
