@@ -178,7 +178,7 @@ async def _release(daemon: Daemon, request: dict[str, Any], source: str) -> dict
 
         await run_release(daemon.parts.storage, daemon.evidence.release(accepted, daemon.in_progress))
     except (EvidenceError, OSError) as error:
-        daemon.evidence.enter("release_refused", recording=recording[:80], source=source, reason=str(error)[:200])
+        daemon.evidence.enter("release_refused", recording=clean(recording), source=source, reason=clean(str(error)))
         return {"ok": False, "error": str(error)}
     return {"ok": True, "text": f"released {recording}", "recording": recording}
 

@@ -164,7 +164,9 @@ async def test_status_and_what_else_can_be_asked(folder: Path) -> None:
         (b'{"cmd": "record", "label": "x"}', 'record takes no "label"'),
         (b'{"cmd": "mark", "label": 7}', '"label" is one line of up to 1000 printable characters'),
         (b'{"cmd": "mark", "label": "a\\nb"}', '"label" is one line of up to 1000 printable characters'),
-        (b'{"cmd": "mark", "label": "\\ud800"}', '"label" is one line of up to 1000 printable characters'),
+        (b'{"cmd": "mark", "label": "\\ud800"}', "a request is one JSON object a line"),
+        (b'{"cmd": "release", "recording": "x", "receipt": "\\ud800"}', "a request is one JSON object a line"),
+        (b'{"cmd": "release", "\\udc00": "x"}', "a request is one JSON object a line"),
         (
             b'{"cmd": "assign", "officer": "' + b"x" * 1001 + b'"}',
             '"officer" is one line of up to 1000 printable characters',
@@ -179,11 +181,23 @@ async def test_bad_requests_get_one_line_and_the_next_one_is_heard(folder: Path,
     assert daemon.commands == []
 
 
+ANY_TEXT = st.text(st.characters(), max_size=8) | st.sampled_from(["\ud800", "a\udfffb", "\udc00\ud800"])
+
+
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_request_or_a_bad_one(line: bytes) -> None:
     with suppress(BadRequest):
         name, request = parse_request(line)
         assert request["cmd"] == name
+
+
+@given(st.dictionaries(ANY_TEXT, ANY_TEXT | st.lists(ANY_TEXT)))
+def test_every_text_of_a_request_can_be_written_down(payload: dict[str, Any]) -> None:
+    """What comes in may be entered in the journal, be a file's name, go into a log: half of a surrogate pair can't."""
+    with suppress(BadRequest):
+        _, request = parse_request(json.dumps({**payload, "cmd": "did"}).encode())
+        assert request == {**payload, "cmd": "did"}
+        json.dumps(request, ensure_ascii=False).encode()
 
 
 @given(
@@ -522,3 +536,12 @@ async def test_system_time_is_the_time_of_orders(folder: Path) -> None:
         await trio.to_thread.run_sync(request, path, {"cmd": "record"})
         assert before_ns <= commands[0].at_ns <= time.monotonic_ns()
         nursery.cancel_scope.cancel()
+
+
+async def test_a_client_s_text_of_other_bytes_arrives(folder: Path) -> None:
+    """A label typed on a terminal of another encoding: what is no text is "?", and the marker is set."""
+    async with serving(folder) as daemon:
+        label = os.fsdecode(b"T\xfcr")
+        reply = await trio.to_thread.run_sync(lambda: request(daemon.path, {"cmd": "mark", "label": label}))
+    assert reply["ok"]
+    assert [command.text for command in daemon.commands] == ["T?r"]

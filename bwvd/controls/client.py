@@ -33,7 +33,8 @@ def _replies(path: str, payload: dict[str, Any], timeout_s: float) -> Generator[
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         _connect(path, sock, timeout_s)
         with suppress(OSError):  # a daemon that hung up may have said why
-            sock.sendall(json.dumps(payload).encode() + b"\n")
+            # A path or label of other bytes than UTF-8 comes from the command line as what JSON can't hold: "?".
+            sock.sendall(json.dumps(payload, ensure_ascii=False).encode(errors="replace") + b"\n")
         buffer = bytearray()
         while True:
             yield _reply(path, _line(path, sock, buffer, timeout_s))
