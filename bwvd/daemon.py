@@ -28,7 +28,7 @@ from bwvd.evidence.storage import Storage
 from bwvd.evidence.writer import Writer
 from bwvd.hub import Hub
 from bwvd.log import get_logger
-from bwvd.messages import Answer, Batch, Command, MediaEvent, Pressed, SourceUp, State
+from bwvd.messages import Batch, Command, MediaEvent, SourceUp, State
 from bwvd.recorder.inbox import Inbox
 from bwvd.recorder.loop import Loop
 from bwvd.recorder.machine import Times
@@ -105,10 +105,7 @@ class Daemon:
         try:
             self._send_command.send_nowait(command)
         except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
-            command.answer(Answer(False, "busy"))
-            # Like any other refusal it is told and journalled (invariant 5).
-            order, source, at_ns = command.order, command.source, command.at_ns
-            self.hub.publish(Pressed(order, source, at_ns, self.clock.monotonic_ns(), "refused", "busy"))
+            self.hub.publish(command.refuse("busy", self.clock.monotonic_ns()))
 
     def shut_down(self, reason: str) -> None:
         """End in order: close the recording, sign it, leave. Returns at once."""

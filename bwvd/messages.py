@@ -232,6 +232,11 @@ class Command:
         if self.reply is not None:
             self.reply(answer)
 
+    def refuse(self, reason: str, now_ns: int) -> Pressed:
+        """Tell the sender that it is not obeyed; returns the event that tells everybody else (invariant 5)."""
+        self.answer(Answer(False, reason))
+        return Pressed(self.order, self.source, self.at_ns, now_ns, "refused", reason)
+
 
 # --- recorder to writer ----------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from bwvd.evidence import records
-from bwvd.messages import NS
+from bwvd.messages import NS, Answer, Command, Order, Pressed
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from tests.rig import Rig, configuration
@@ -202,6 +202,19 @@ async def test_a_source_that_has_ended_lacks_nothing(autojump_clock: trio.testin
     close = rig.manifest(recording)[-1]
     assert isinstance(close, records.Close)
     assert (close.reason, close.gaps) == ("source_ended", 0)
+
+
+async def test_a_press_in_the_moment_in_which_all_is_cancelled(autojump_clock: trio.testing.MockClock) -> None:
+    """Invariant 5: nobody may take it from the queue any more, and it is answered and told all the same."""
+    rig = _rig(gop_s=1)
+    answers: list[Answer] = []
+    with trio.CancelScope() as scope:
+        async with rig.running() as daemon:
+            await trio.sleep(5)
+            scope.cancel()
+            daemon.post(Command(Order.PRESS, "test", rig.clock.monotonic_ns(), reply=answers.append))
+    assert [(answer.ok, answer.text) for answer in answers] == [(False, "ending")]
+    assert [event.outcome for event in rig.events if isinstance(event, Pressed)] == ["refused"]
 
 
 async def test_what_the_camera_suffers_is_told(autojump_clock: trio.testing.MockClock) -> None:

@@ -7,6 +7,7 @@ media in, commands in, and time. The camera side never waits here: everything th
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import assert_never
 
@@ -134,8 +135,14 @@ class Recorder:
 
     async def _take_commands(self, commands: trio.MemoryReceiveChannel[Command]) -> None:
         async with commands:
-            async for command in commands:
-                self.handle(command)
+            try:
+                async for command in commands:
+                    self.handle(command)
+            finally:
+                # Cancelled while one was on its way: it is heard, if not obeyed.
+                with suppress(trio.WouldBlock, trio.EndOfChannel):
+                    while True:
+                        self._publish(commands.receive_nowait().refuse("ending", self._clock.monotonic_ns()))
 
     async def _watch_time(self) -> None:
         while True:

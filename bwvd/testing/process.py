@@ -47,6 +47,7 @@ class Checkpoints(trio.abc.Instrument):
 
     def __init__(self, only: Sequence[str] = ()) -> None:
         self.log: list[Checkpoint] = []
+        self.raised = 0  # errors so far; each took with it what its task had waited for
         self._only = tuple(only)
         self._strikes: dict[int, BaseException | Callable[[], None]] = {}
 
@@ -104,9 +105,11 @@ class Checkpoints(trio.abc.Instrument):
         if isinstance(strike, BaseException) and _has_acquired(coro):
             self.fail(1, strike)
             return None
-        if strike is None or isinstance(strike, BaseException):
+        if isinstance(strike, BaseException):
+            self.raised += 1
             return strike
-        strike()
+        if strike is not None:
+            strike()
         return None
 
 
