@@ -184,3 +184,32 @@ def test_only_a_confirmed_stop_leaves_the_recording(orders: list[tuple[Order, in
             assert (order is Order.STOP and confirmed) or (order is Order.PRESS and asked)
         deadline = machine.deadline_ns()
         assert deadline is None or deadline > now_ns - 1
+
+
+@settings(max_examples=300)
+@given(ORDERS, st.lists(st.tuples(*[st.sampled_from([0.0, 0.001, 3.0])] * 4), min_size=2))
+def test_spans_may_change_at_any_time(
+    orders: list[tuple[Order, int, bool, bool]], spans: list[tuple[float, float, float, float]]
+) -> None:
+    """A configuration that is read again in the middle of a recording, reminders switched off and on included."""
+    now_ns = NS
+    machine = Machine(Times.of_seconds(*spans[-1]))
+    machine.order(Order.PRESS, now_ns, now_ns)
+    for turn, (order, later_ns, confirmed, _) in enumerate(orders):
+        machine.times = Times.of_seconds(*spans[turn % len(spans)])
+        now_ns += later_ns
+        effects = machine.expire(now_ns)
+        assert Effect.REMIND not in effects or machine.times.reminder_ns
+        if machine.finishing:
+            machine.finished()
+        machine.order(order, now_ns, now_ns, confirmed=confirmed)
+        deadline = machine.deadline_ns()
+        assert deadline is None or deadline > now_ns - 1
+
+
+def test_reminders_that_are_switched_off_do_not_come() -> None:
+    machine = Machine(TIMES)
+    _press(machine, 0)
+    machine.times = Times.of_seconds(post_roll_s=10, stop_confirm_s=5, max_s=0, reminder_s=0)
+    assert machine.expire(120 * NS) == []
+    assert machine.deadline_ns() is None

@@ -223,9 +223,12 @@ class Machine:
             and self.state in (State.RECORDING, State.POST_ROLL)
             and now_ns >= self._remind_ns
         ):
-            missed = (now_ns - self._remind_ns) // self.times.reminder_ns
-            self._remind_ns += (missed + 1) * self.times.reminder_ns
-            effects.append(Effect.REMIND)
+            if self.times.reminder_ns:
+                missed = (now_ns - self._remind_ns) // self.times.reminder_ns
+                self._remind_ns += (missed + 1) * self.times.reminder_ns
+                effects.append(Effect.REMIND)
+            else:  # it was switched off meanwhile
+                self._remind_ns = None
         return effects
 
     # --- from the recorder -------------------------------------------------------------------------------------------
