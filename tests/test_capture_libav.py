@@ -16,12 +16,13 @@ from av.container import OutputContainer
 
 from bwvd.capture.encode import VideoEncoder
 from bwvd.capture.libav import LibavSource, open_camera, open_microphone
+from bwvd.capture.roster import Roster
 from bwvd.capture.sound import SoundEncoder
 from bwvd.capture.source import AudioGate, SourceEnded, SourceRefused
 from bwvd.capture.thread import THREAD_NAME
 from bwvd.clock import SystemClock
 from bwvd.config import Audio, Config, Device, Loop, Video
-from bwvd.messages import NS, Batch, MediaEvent
+from bwvd.messages import NS, Batch, MediaEvent, SourceDown
 from bwvd.testing.clip import numbered_clip
 from tests.capture_listen import Listener, decode_sound, decode_video, numbers
 
@@ -30,14 +31,20 @@ STEP = NS // RATE
 
 
 def camera(
-    source: str, *, encoder: str = "copy", audio: str = "", gate: AudioGate | None = None, keyframe_s: float = 0.1
+    source: str,
+    *,
+    encoder: str = "copy",
+    audio: str = "",
+    gate: AudioGate | None = None,
+    keyframe_s: float = 0.1,
+    roster: Roster | None = None,
 ) -> LibavSource:
     config = Config(
         video=Video(source=source, encoder=encoder, keyframe_s=keyframe_s, stamp=False),
         audio=Audio(source=audio),
         loop=Loop(seconds=5),
     )
-    return open_camera(config, SystemClock(), gate or AudioGate())
+    return open_camera(config, SystemClock(), gate or AudioGate(), roster)
 
 
 def check_times(batches: list[Batch], step_ns: int) -> None:
@@ -226,6 +233,21 @@ async def test_a_file_without_sound_is_refused_where_its_sound_is_wanted(tmp_pat
     numbered_clip(clip, 10, rate=RATE)
     with pytest.raises(SourceRefused, match=r"^audio\.source: .* has no audio$"):
         await camera(f"file:{clip}", audio="video").run(lambda _: None)
+
+
+async def test_another_camera_that_has_no_sound(tmp_path: Path) -> None:
+    """Plugged in instead of one that had: its pictures are taken, and the sound's absence is told, once an opening."""
+    with_sound, mute = tmp_path / "sound.mp4", tmp_path / "mute.mp4"
+    numbered_clip(with_sound, 100, rate=RATE, gop_s=0.1, audio=True)
+    numbered_clip(mute, 100, rate=RATE, gop_s=0.1)
+    roster = Roster()
+    first, second = Listener(), Listener()
+    await first.run(camera(f"file:{with_sound}?loop=1", audio="video", roster=roster), 3)
+    await second.run(camera(f"file:{mute}?loop=1", audio="video", roster=roster), 8)  # the file begins again meanwhile
+    assert not [event for event in first.events if isinstance(event, SourceDown)]
+    assert [up.device for up in second.ups()] == ["camera"]
+    (down,) = [event for event in second.events if isinstance(event, SourceDown)]
+    assert (down.device, down.reason, down.asked) == ("microphone", f"file:{mute}?loop=1 has no audio", False)
 
 
 async def test_nothing_is_printed(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:

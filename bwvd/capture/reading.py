@@ -27,7 +27,7 @@ from bwvd.capture.thread import Line, Stopped
 from bwvd.capture.timeline import FrameTimes, KernelStamps, OwnClock, Playback, Stamps, UnixStamps, WithoutJumps
 from bwvd.clock import Clock
 from bwvd.config import Config
-from bwvd.messages import NS, Kind, MediaGap
+from bwvd.messages import NS, Kind, MediaGap, SourceDown
 
 FETCH_NS = NS // 10  # of a played source that is copied: so much is fetched at a time
 LATE_NS = 2 * NS  # a played source that is behind by more skips ahead, as a camera would have
@@ -138,6 +138,8 @@ class Reading:
             found: tuple[VideoStream, ...] | tuple[AudioStream, ...] = (
                 container.streams.video if kind == "video" else container.streams.audio
             )
+            if not found and kind == "audio" and self._job.roster.had_sound:
+                continue  # another camera was plugged in: pictures without sound are better than none
             if not found:
                 # The camera's address is only to blame for the sound if that was asked of it.
                 key = "audio.source" if kind == "audio" else self._address.key
@@ -159,6 +161,12 @@ class Reading:
         elif self._address.scheme == "alsa":
             self._stamps = UnixStamps()
         self._sound_stamps = self._of_track()
+        if "audio" in self._job.kinds:
+            if any(isinstance(stream, AudioStream) for stream in streams):
+                self._job.roster.had_sound = True
+            else:
+                at_ns = self._job.clock.monotonic_ns()
+                self._line.put(SourceDown("microphone", at_ns, f"{self._address.text} has no audio"))
         for stream in streams:
             if isinstance(stream, VideoStream):
                 self._video = self._video_path(stream)

@@ -1,4 +1,4 @@
-"""Which encoders may be used: what is configured or found, but for those that have failed."""
+"""What is known of a camera from its earlier openings: which encoders may be used, and whether it had sound."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class Roster:
         self.make = make
         self.failed: dict[str, str] = {}  # by name: why
         self.served: set[str] = set()  # these have given pictures
+        self.had_sound = False  # where its own sound is asked for: it is as configured, and another camera may not be
         self._find_hardware = find_hardware
 
     def choose(self, config: Video, width: int, height: int, inside: Inside) -> str:
