@@ -187,6 +187,30 @@ async def test_a_camera_that_never_comes_back(autojump_clock: trio.testing.MockC
     assert to_ns == ends_ns
 
 
+@pytest.mark.parametrize("silent_s", [0.5, 2.8])
+async def test_a_camera_that_is_silent_when_the_daemon_ends(
+    silent_s: float, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Invariant 4: it was not lost yet, but has delivered nothing for too long to be between two pictures."""
+    rig = _rig(gop_s=1)
+    camera = rig.camera
+    assert camera is not None
+    async with rig.running():
+        await trio.sleep(40)
+        await rig.press()
+        await trio.sleep(5)
+        camera.stall(60)
+        await trio.sleep(silent_s)
+        ends_ns = rig.clock.monotonic_ns()
+    (recording,) = rig.recordings()
+    gaps = _gaps(rig, recording)
+    assert len(gaps) == (silent_s > 1)
+    for from_ns, to_ns, gap in gaps:
+        assert to_ns == pytest.approx(ends_ns, abs=NS / 10)
+        assert to_ns - from_ns == pytest.approx(silent_s * NS, abs=NS / RATE)
+        assert gap.frames == round((to_ns - from_ns) / NS * RATE)
+
+
 async def test_a_source_that_has_ended_lacks_nothing(autojump_clock: trio.testing.MockClock) -> None:
     """A file that is played to its end: its recording ends with it."""
     rig = _rig(gop_s=1)
@@ -245,3 +269,24 @@ async def test_what_the_camera_suffers_is_told(autojump_clock: trio.testing.Mock
     assert [(one.name, one.active) for one in told] == [("camera", True), ("camera", False)] * 2
     assert [one.at_ns for one in told] == sorted(one.at_ns for one in told)
     assert not any(isinstance(record, records.Fault) for record in rig.manifest(second))
+
+
+async def test_a_fault_that_ends_before_the_first_picture(autojump_clock: trio.testing.MockClock) -> None:
+    """A press finds neither camera nor loop: the recording begins with the fault that made it wait."""
+    rig = _rig(gop_s=1)
+    camera = rig.camera
+    assert camera is not None
+    async with rig.running():
+        await trio.sleep(2)
+        camera.unplug()
+        await trio.sleep(60)
+        await rig.press()
+        await trio.sleep(5)
+        camera.plug()
+        await trio.sleep(5)
+        await rig.stop()
+        await rig.closed()
+    (recording,) = rig.recordings()
+    told = [record for record in rig.manifest(recording) if isinstance(record, records.Fault)]
+    assert [(one.name, one.active) for one in told] == [("camera", True), ("camera", False)]
+    assert [one.at_ns >= 0 for one in told] == [True, True]

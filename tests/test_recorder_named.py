@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bwvd.evidence import records
-from bwvd.messages import NS
+from bwvd.messages import NS, SourceDown
+from bwvd.recorder.lately import UNKNOWN_CAUSE, Lately
 from bwvd.recorder.loop import NEIGHBOUR_NS
 from bwvd.recorder.progress import unnamed
 from bwvd.testing.camera import VirtualCamera
@@ -57,3 +58,30 @@ async def test_a_later_loss_does_not_hide_an_earlier_absence(autojump_clock: tri
     assert away.to_ns - away.from_ns >= 2 * NS
     assert "No such device" in away.cause
     assert dropped.frames == 1
+
+
+def _down(at_s: float, reason: str) -> SourceDown:
+    return SourceDown("camera", round(at_s * NS), reason)
+
+
+def test_a_hole_is_blamed_on_the_absence_that_made_it() -> None:
+    """Not on one that was over before it, nor on one that came after it."""
+    lately = Lately(30 * NS)
+    lately.up("camera", 0)
+    lately.down(_down(10, "unplugged"))
+    lately.down(_down(11, "no such file"))
+    assert lately.why_missing(9 * NS, 12 * NS) == "unplugged"
+    lately.up("camera", 13 * NS)
+    lately.down(_down(20, "wedged"))
+    assert lately.why_missing(9 * NS, 13 * NS) == "unplugged"
+    assert lately.why_missing(5 * NS, 6 * NS) == UNKNOWN_CAUSE
+    assert lately.why_missing(15 * NS, 17 * NS) == UNKNOWN_CAUSE
+    assert lately.why_missing(19 * NS, 25 * NS) == "wedged"
+
+
+def test_what_is_long_over_is_forgotten() -> None:
+    lately = Lately(30 * NS)
+    for second in range(0, 100_000, 10):
+        lately.down(_down(second, "unplugged"))
+        lately.up("camera", (second + 1) * NS)
+    assert len(lately._absences) < 15

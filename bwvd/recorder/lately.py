@@ -7,10 +7,11 @@ from collections import deque
 from bwvd.messages import NS, Device, FaultChanged, MediaGap, SourceDown
 
 KEPT_NS = 60 * NS  # longer than the loop: a gap may reach into it
+UNKNOWN_CAUSE = "camera"
 
 
 class Lately:
-    """Gaps that may lie in the loop, and faults of capture and its devices that go on.
+    """Gaps and absences of the camera that may lie in the loop, and faults of capture and its devices that go on.
 
     **Synchronization:** one task.
     """
@@ -18,10 +19,10 @@ class Lately:
     def __init__(self, loop_ns: int) -> None:
         """loop_ns: how far back a recording may begin."""
         self.gaps: deque[MediaGap] = deque()
-        self.camera_away = "camera"  # why it delivers nothing, or did not when it was away last
         self._loop_ns = loop_ns
         self._faults: dict[str, FaultChanged] = {}
-        self._delivers: set[Device] = set()
+        self._absences: deque[tuple[int, int, str]] = deque()  # of the camera: when it went, was back, and why it went
+        self._away: tuple[int, str] | None = None  # since when the camera is away, and why; None while it delivers
 
     @property
     def faults(self) -> tuple[FaultChanged, ...]:
@@ -33,17 +34,28 @@ class Lately:
         while self.gaps and self.gaps[0].to_ns < now_ns - self._loop_ns - KEPT_NS:
             self.gaps.popleft()
 
+    def why_missing(self, from_ns: int, to_ns: int) -> str:
+        """Why there are no pictures between the two: because the camera was away, or is; or nobody knows."""
+        for went_ns, back_ns, reason in self._absences:
+            if went_ns <= to_ns and back_ns > from_ns:
+                return reason
+        return self._away[1] if self._away and self._away[0] <= to_ns else UNKNOWN_CAUSE
+
     def up(self, device: Device, now_ns: int) -> tuple[FaultChanged, bool]:
         """A device delivers. Returns that it has no fault, and whether it had one."""
-        self._delivers.add(device)
+        if device == "camera" and self._away:
+            went_ns, reason = self._away
+            self._absences.append((went_ns, now_ns, reason))
+            self._away = None
+            while self._absences[0][1] < now_ns - self._loop_ns - KEPT_NS:
+                self._absences.popleft()
         over = _fault_of(device, active=False, at_ns=now_ns)
         return over, self._faults.pop(over.name, None) is not None
 
     def down(self, event: SourceDown) -> FaultChanged | None:
         """A device delivers no more. Returns its fault, None if it was asked to be silent."""
-        if event.device == "camera" and event.device in self._delivers:
-            self.camera_away = event.reason  # the first one: later ones only say that it is still gone
-        self._delivers.discard(event.device)
+        if event.device == "camera" and not self._away:
+            self._away = event.at_ns, event.reason  # the first one: later ones only say that it is still gone
         if event.asked:
             return None
         fault = _fault_of(event.device, active=True, at_ns=event.at_ns, detail=event.reason)

@@ -6,7 +6,7 @@ in order, from the same place. What is missing between two of them is named (inv
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from bwvd.messages import (
@@ -39,12 +39,8 @@ class Circumstances:
     officer: str
 
 
-@dataclass(frozen=True, slots=True)
-class Lacking:
-    """The recording goes on to `until_ns` (CLOCK_MONOTONIC), and its pictures perhaps do not."""
-
-    until_ns: int
-    cause: str
+WhyMissing = Callable[[int, int], str]
+"""Why there are no pictures between two times (CLOCK_MONOTONIC, nanoseconds)."""
 
 
 def backlog_fault(lost: int, at_ns: int) -> FaultChanged:
@@ -67,7 +63,9 @@ def unnamed(from_ns: int, to_ns: int, named: Iterable[tuple[int, int]]) -> list[
 class Progress:
     """One recording on its way to the writer. **Synchronization:** trio's thread, never waits."""
 
-    def __init__(self, serial: int, recording: str, command: Command, handled_ns: int, inbox: Inbox) -> None:
+    def __init__(
+        self, serial: int, recording: str, command: Command, handled_ns: int, inbox: Inbox, why_missing: WhyMissing
+    ) -> None:
         self.serial = serial
         self.recording = recording
         self.press = command
@@ -80,20 +78,14 @@ class Progress:
         self._dropped = 0  # the same, since the last GOP that the writer took
         self._named: list[tuple[int, int]] = []  # from, to: pictures that capture has named as missing
         self._inbox = inbox
+        self._why_missing = why_missing
         self._waiting: list[Note] = []  # notes from before the opening
 
-    def open(
-        self,
-        first: Batch,
-        circumstances: Circumstances,
-        gaps: Iterable[MediaGap],
-        faults: Iterable[FaultChanged] = (),
-    ) -> None:
+    def open(self, first: Batch, circumstances: Circumstances, gaps: Iterable[MediaGap]) -> None:
         """Tell the writer, now that the first GOP is here and says what the tracks are.
 
         Args:
             gaps: what capture named lately; those that reach into the recording are repeated in its manifest.
-            faults: of capture, that go on; those of which a note waits already are not repeated.
         """
         got_ns = max(0, self.press.at_ns - first.start_ns)
         self._inbox.put(
@@ -126,10 +118,9 @@ class Progress:
             else:
                 self.note(SoundSwitched(True, max(self.press.at_ns, self.first_ns), "press"))
         waiting, self._waiting = self._waiting, []
-        for fault in faults:
-            if fault not in waiting:
-                self.note(replace(fault, at_ns=max(fault.at_ns, self.first_ns)))
         for note in waiting:
+            if isinstance(note, FaultChanged):  # it lasts: one that is older than the recording goes on in it
+                note = replace(note, at_ns=max(note.at_ns, self.first_ns))
             self.note(note)
 
     def note(self, note: Note) -> None:
@@ -145,15 +136,15 @@ class Progress:
             self._named.append((gap.from_ns, gap.to_ns))
         self.note(GapSeen(gap.kind, gap.from_ns, gap.to_ns, gap.cause, gap.frames))
 
-    def hand_on(self, gop: Gop, gap_cause: str) -> int:
-        """Hand one GOP to the writer; a hole before it gets a gap record with `gap_cause`.
+    def hand_on(self, gop: Gop) -> int:
+        """Hand one GOP to the writer; a hole before it gets a gap record.
 
         A GOP that finds the backlog full is dropped whole; the gap is named when the next one is taken, or at the end.
         Returns how many frames were dropped.
         """
         if self._inbox.has_room(gop):
             # First the gap: between two commits the power may go, and what follows a hole is never there without it.
-            self._name_hole(gop, gap_cause)
+            self._name_hole(gop)
         if not self._inbox.offer(gop):
             self._dropped += gop.frames
             return gop.frames
@@ -165,34 +156,34 @@ class Progress:
         self.frames += gop.frames
         return 0
 
-    def _name_hole(self, gop: Gop, cause: str) -> None:
+    def _name_hole(self, gop: Gop) -> None:
         """What is missing between the last GOP that the writer took and the one that it is about to."""
         if self._dropped:
             self._inbox.put(GapSeen("both", self.handed_ns, gop.start_ns, "backlog_full", self._dropped))
             self._dropped = 0
         elif gop.start_ns - self.handed_ns > NEIGHBOUR_NS and gop.video:
-            self._lack(gop.start_ns, cause, gop.video.track.rate)
+            self._lack(gop.start_ns, gop.video.track.rate)
 
-    def _lack(self, until_ns: int, cause: str, rate: float) -> None:
+    def _lack(self, until_ns: int, rate: float) -> None:
         """There are no pictures from the last GOP that the writer took up to `until_ns`: name what nobody has named.
 
         rate: frames per second, to count what is missing.
         """
         for from_ns, to_ns in unnamed(self.handed_ns, until_ns, self._named):
             if frames := round((to_ns - from_ns) / NS * rate):
-                self._inbox.put(GapSeen("video", from_ns, to_ns, cause, frames))
+                self._inbox.put(GapSeen("video", from_ns, to_ns, self._why_missing(from_ns, to_ns), frames))
 
-    def close(self, reason: str, now_ns: int, lacking: Lacking | None = None) -> bool:
+    def close(self, reason: str, now_ns: int, lacks_until_ns: int | None) -> bool:
         """End it; False where nothing was ever handed on, and so nothing has to be closed.
 
-        lacking: what its end has no pictures of, None where nothing more was to come.
+        lacks_until_ns: up to where there perhaps are no pictures; None where nothing more was to come.
         """
         if not self.opened:
             return False
         if self._dropped:
             until_ns = max(now_ns, self.handed_ns)
             self._inbox.put(GapSeen("both", self.handed_ns, until_ns, "backlog_full", self._dropped))
-        elif lacking is not None:
-            self._lack(lacking.until_ns, lacking.cause, self._rate)
+        elif lacks_until_ns is not None:
+            self._lack(lacks_until_ns, self._rate)
         self._inbox.put(CloseRecording(reason, now_ns))
         return True

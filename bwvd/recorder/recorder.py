@@ -128,7 +128,7 @@ class Recorder:
                     async for event in media:
                         self._on_media(event)
                         self._stir()
-                reason = self.end_reason
+                reason, self._ending.all_is_in = self.end_reason, True
                 nursery.cancel_scope.cancel()
         finally:
             self._end(reason)
@@ -253,7 +253,9 @@ class Recorder:
 
     def _begin(self, command: Command, now_ns: int) -> None:
         serial, recording = self._naming.take(command.at_ns)
-        self.current = Progress(serial, recording, command, now_ns, self._inbox)
+        self.current = Progress(serial, recording, command, now_ns, self._inbox, self._lately.why_missing)
+        for fault in self._lately.faults:
+            self.current.note(fault)
         self._devices.keep_partial(True)
         self._regulate_sound(command.at_ns)
         for gop in self.loop.before(command.at_ns).gops:
@@ -274,9 +276,9 @@ class Recorder:
                 pre_event_audio=self._pre_event_audio,
                 officer=self.officer,
             )
-            current.open(gop.video, circumstances, self._lately.gaps, self._lately.faults)
+            current.open(gop.video, circumstances, self._lately.gaps)
             self._note_power(current)
-        self.frames_lost += (lost := current.hand_on(gop, self._lately.camera_away))
+        self.frames_lost += (lost := current.hand_on(gop))
         if gop.video:
             self._publish(backlog_fault(lost, self._clock.monotonic_ns()))
 
@@ -300,7 +302,7 @@ class Recorder:
             return
         if current.opened:
             self._note_power(current)
-        if not current.close(reason, now_ns, self._ending.lacking(reason, self._lately.camera_away, now_ns)):
+        if not current.close(reason, now_ns, self._ending.lacks_until_ns(reason, current, now_ns)):
             # No GOP ever came. Nothing was made on flash; the next recording carries the number.
             self._naming.give_back(current.serial)
             reason = "no_video"

@@ -141,7 +141,7 @@ MUTANTS = (
         "name a hole behind what follows it",
         4,
         "recorder/progress.py",
-        "            self._name_hole(gop, gap_cause)\n"
+        "            self._name_hole(gop)\n"
         "        if not self._inbox.offer(gop):\n"
         "            self._dropped += gop.frames\n"
         "            return gop.frames\n",
@@ -149,7 +149,7 @@ MUTANTS = (
         "        if not self._inbox.offer(gop):\n"
         "            self._dropped += gop.frames\n"
         "            return gop.frames\n"
-        "        self._name_hole(gop, gap_cause)\n",
+        "        self._name_hole(gop)\n",
         ("test_writer_continuation.py",),
     ),
     Mutant(
@@ -172,8 +172,8 @@ MUTANTS = (
         "end without a word of a camera that is away",
         4,
         "recorder/ending.py",
-        "return Lacking(self._machine.ends_ns, cause)",
-        "return None",
+        "return ends_ns if not self._assembler.has_camera or",
+        "return ends_ns if",
         ("test_recorder_end.py",),
     ),
     Mutant(
