@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+import pytest
 import trio
 import trio.testing
 
@@ -271,6 +272,28 @@ async def test_mute_and_unmute_are_in_the_manifest(autojump_clock: trio.testing.
     assert not [time for time in times if from_s < time < to_s - 0.03], "not a sample while muted"
     assert [time for time in times if from_s - 0.1 < time <= from_s]
     assert [time for time in times if to_s <= time < to_s + 0.1]
+
+
+@pytest.mark.parametrize("later_s", [round(0.02 * step, 2) for step in range(26)])
+async def test_sound_that_was_on_its_way_at_the_end_is_in_no_later_recording(
+    later_s: float, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Invariant 2: without pre-event sound nothing of it is from before the press, wherever a batch is cut."""
+    rig = _rig(has_microphone=True)
+    async with rig.running():
+        await trio.sleep(8 + later_s)
+        await rig.press()
+        await trio.sleep(3)
+        await rig.stop()
+        await rig.closed()
+        await trio.sleep(0.4)  # within the next group of pictures
+        await rig.press()
+        await trio.sleep(3)
+    _, second = rig.recordings()
+    opening = rig.manifest(second)[0]
+    assert isinstance(opening, records.Open)
+    pressed_s = (opening.press.stamp.mono_ns - opening.origin_mono_ns) / NS
+    assert rig.sound_times(second)[0] >= pressed_s - 0.03
 
 
 async def test_sound_goes_on_without_the_camera(autojump_clock: trio.testing.MockClock) -> None:

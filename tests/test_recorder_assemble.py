@@ -18,7 +18,7 @@ def _times(gops: list[Gop]) -> list[int]:
 def test_every_sound_goes_once_and_in_order(spans: list[int], lead_ns: int) -> None:
     """Invariant 4: whatever the lengths of the microphone's batches."""
     assembler = Assembler()
-    assembler.expects_sound = True
+    assembler.expect_sound(True, 0)
     at_ns = 10 * NS - lead_ns
     sent: list[int] = []
     gops: list[Gop] = []
@@ -47,7 +47,7 @@ def test_every_sound_goes_once_and_in_order(spans: list[int], lead_ns: int) -> N
 def test_a_gop_waits_for_its_sound_but_not_for_ever() -> None:
     """Invariant 10: a dead microphone does not hold the pictures."""
     assembler = Assembler()
-    assembler.expects_sound = True
+    assembler.expect_sound(True, 0)
     assembler.video(video_batch(0), NS)
     assert assembler.ready(NS) == []
     assert assembler.deadline_ns() == NS + AUDIO_WAIT_NS
@@ -62,7 +62,7 @@ def test_without_a_microphone_nothing_waits() -> None:
 
 def test_without_a_camera_the_sound_goes_alone() -> None:
     assembler = Assembler()
-    assembler.expects_sound = True
+    assembler.expect_sound(True, 0)
     assembler.has_camera = False
     assembler.audio(audio_batch(5 * NS, 2 * NS + AUDIO_FRAME_NS))
     gops = assembler.ready(8 * NS)

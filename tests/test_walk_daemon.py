@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from bwvd.messages import NS, Gop, Order
+from bwvd.recorder.ending import Ending
 from bwvd.recorder.progress import Progress
 from bwvd.testing.medium import Tree
 from bwvd.testing.process import Checkpoints, without_dice
@@ -160,3 +161,12 @@ def test_a_walk_is_the_same_each_time() -> None:
         for _ in range(2):
             assert _run(steps, trees.append) == []
     assert trees[0] == trees[1]
+
+
+def test_an_end_that_nobody_tells_of_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recorder that says nothing of a camera that is away at the stop is noticed."""
+    steps: list[Step] = [Wait(12), Ask("press"), Wait(3), Camera("unplugged"), Wait(4), Ask("stop!"), Wait(5)]
+    with economy():
+        assert _run(steps) == []
+        monkeypatch.setattr(Ending, "lacks_until_ns", lambda *_: None)
+        assert any("no gap record names it" in wrong for wrong in _run(steps))

@@ -25,7 +25,7 @@ class Assembler:
         self._videos: deque[tuple[Batch, int]] = deque()  # with the time of arrival
         self._sounds: deque[tuple[Batch, int]] = deque()  # with the index of the first sample not yet used
         self._sound_until_ns = 0
-        self.expects_sound = False  # a microphone delivers and its gate is open
+        self._expects_sound = False  # a microphone delivers and its gate is open
         self.has_camera = True
 
     def video(self, batch: Batch, now_ns: int) -> None:
@@ -41,7 +41,17 @@ class Assembler:
 
     def has_sound_until(self, at_ns: int) -> bool:
         """Whether no more sound from before that time is to come."""
-        return not self.expects_sound or self._sound_until_ns >= at_ns
+        return not self._expects_sound or self._sound_until_ns >= at_ns
+
+    def expect_sound(self, expected: bool, from_ns: int) -> None:
+        """Whether there will be sound, and from when on where there was none before."""
+        if expected and not self._expects_sound:
+            self._sound_until_ns = max(self._sound_until_ns, from_ns)
+        self._expects_sound = expected
+
+    def late_sound(self, until_ns: int) -> tuple[int, int] | None:
+        """From when to when sound is expected that has not come; None where nothing lacks before `until_ns`."""
+        return None if self.has_sound_until(until_ns) else (self._sound_until_ns, until_ns)
 
     def ready(self, now_ns: int) -> list[Gop]:
         """The GOPs that are complete, oldest first."""

@@ -47,6 +47,11 @@ class Decision:
     outcome: str
     refused: str = ""  # the reason, when the answer is no
 
+    @property
+    def words(self) -> str:
+        """What the person is answered."""
+        return self.refused or self.outcome.replace("_", " ")
+
 
 @dataclass(frozen=True, slots=True)
 class Times:

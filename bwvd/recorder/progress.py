@@ -173,6 +173,11 @@ class Progress:
             if frames := round((to_ns - from_ns) / NS * rate):
                 self._inbox.put(GapSeen("video", from_ns, to_ns, self._why_missing(from_ns, to_ns), frames))
 
+    def lack_sound(self, span_ns: tuple[int, int] | None, cause: str) -> None:
+        """There is no sound between the two times, and no more of it will come."""
+        if span_ns is not None and span_ns[1] - span_ns[0] > NEIGHBOUR_NS:
+            self.note(GapSeen("audio", *span_ns, cause, 0))
+
     def close(self, reason: str, now_ns: int, lacks_until_ns: int | None) -> bool:
         """End it; False where nothing was ever handed on, and so nothing has to be closed.
 

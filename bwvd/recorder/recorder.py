@@ -47,7 +47,7 @@ from bwvd.recorder.ending import Ending
 from bwvd.recorder.inbox import Inbox
 from bwvd.recorder.lately import Lately
 from bwvd.recorder.loop import Loop
-from bwvd.recorder.machine import Decision, Effect, Machine, Times
+from bwvd.recorder.machine import Effect, Machine, Times
 from bwvd.recorder.ports import Devices, Naming
 from bwvd.recorder.progress import Circumstances, Progress, backlog_fault
 from bwvd.service.pulse import Pulse
@@ -176,8 +176,10 @@ class Recorder:
                 if event.track.kind == "video":
                     self.frames += len(event.samples)
                     self._assembler.video(event, now_ns)
-                else:
+                elif self.current or self._pre_event_audio:
                     self._assembler.audio(event)
+                else:
+                    event.wipe()  # it was on its way when the recording ended: the next one must not begin with it
                 self._take(self._assembler.ready(now_ns), now_ns)
             case SourceUp():
                 self._on_up(event, now_ns)
@@ -215,6 +217,7 @@ class Recorder:
             self._assembler.has_camera = False
         else:
             if self.audio is not None and self.current and self._wants_sound():
+                self.current.lack_sound(self._assembler.late_sound(event.at_ns), event.reason)
                 self._note(SoundSwitched(False, event.at_ns, event.reason))
             self.audio = None
             self._regulate_sound()
@@ -302,6 +305,7 @@ class Recorder:
             return
         if current.opened:
             self._note_power(current)
+            current.lack_sound(self._assembler.late_sound(current.handed_ns), "late")
         if not current.close(reason, now_ns, self._ending.lacks_until_ns(reason, current, now_ns)):
             # No GOP ever came. Nothing was made on flash; the next recording carries the number.
             self._naming.give_back(current.serial)
@@ -356,7 +360,7 @@ class Recorder:
         )
         if self.machine.state is not before:
             self._publish(StateChanged(self.machine.state, before, now_ns, command.source, recording))
-        command.answer(Answer(not decision.refused, _words(decision), recording))
+        command.answer(Answer(not decision.refused, decision.words, recording))
         self._stir()
 
     def _carry_out(self, effect: Effect, command: Command, now_ns: int) -> None:
@@ -432,7 +436,8 @@ class Recorder:
             self._devices.close_gate()
             if self.current is None:
                 self._assembler.drop_sound()
-        self._assembler.expects_sound = self._wants_sound() and self.audio is not None
+        expected = self._wants_sound() and self.audio is not None
+        self._assembler.expect_sound(expected, from_ns or self._clock.monotonic_ns())
 
     # --- from other actors -------------------------------------------------------------------------------------------
 
@@ -441,7 +446,3 @@ class Recorder:
         if isinstance(note, PowerRead):
             self._power = note
         self._note(note)
-
-
-def _words(decision: Decision) -> str:
-    return decision.refused or decision.outcome.replace("_", " ")

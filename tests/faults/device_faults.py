@@ -137,6 +137,7 @@ KINDS: Final = [
         moments,
         later(2, lambda world: world.camera.unplug(), lambda world: world.camera.plug()),
         camera=True,
+        has_sound=True,
     ),
     Kind(
         "camera-gone",

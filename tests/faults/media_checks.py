@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from bwvd.evidence import records
 from bwvd.messages import NS, State, StateChanged
+from bwvd.recorder.loop import NEIGHBOUR_NS
 from tests.faults.aftermath import Aftermath
 from tests.faults.recorded import Kept, Recording
-from tests.faults.shift import GOP_S, LOOP_S, POST_ROLL_S, RATE
+from tests.faults.shift import GOP_S, LOOP_S, POST_ROLL_S, RATE, SOUND_RATE
 from tests.faults.witness import Seen
 
 TICK_NS = NS // 90_000 + 1
 FRAME_NS = NS // RATE
 HOLE_NS = FRAME_NS * 8 // 5  # between two frames: more means that one is missing
 SLACK_NS = FRAME_NS
+SOUND_TICK_NS = NS // SOUND_RATE
 
 
 def check_beginning(after: Aftermath) -> Iterator[str]:
@@ -98,13 +100,74 @@ def _compare(
     if until_ns - times[last] > HOLE_NS:
         holes.append((times[last] + FRAME_NS, until_ns))
     for begin, end in [*lost, *holes]:
-        if not any(a - SLACK_NS <= begin and end <= b + SLACK_NS for a, b, _ in gaps):
+        if not is_named(begin, end, [(a, b) for a, b, _ in gaps], SLACK_NS):
             yield f"4: {name} lacks {begin} to {end} ns and no gap record names it"
     for begin, end, gap in gaps:
         told = any(a < end + SLACK_NS and begin - SLACK_NS < b for a, b in [*lost, *holes])
         outside = end >= times[last] or (gap.cause == "backlog_full" and gap.to_ns == 0 and gap.frames)
         if not told and not outside and gap.cause != "timestamps":
             yield f"4: {name} names a gap ({gap.cause}) from {begin} to {end} ns where nothing is missing"
+
+
+def check_sound(after: Aftermath) -> Iterator[str]:
+    """Invariants 4 and 9: the same for the sound, from its first moment in the recording on."""
+    for chain in after.chains:
+        if chain[0].opening is None or _is_second(after, chain[0]):
+            continue
+        kept = [sound for recording in chain for sound in recording.sounds]
+        if kept:
+            yield from _compare_sound(chain, kept, after.world.witness.sounds, _required_until(after, chain))
+
+
+def _compare_sound(
+    chain: Sequence[Recording], kept: Sequence[Kept], sounds: Sequence[Seen], until_ns: int
+) -> Iterator[str]:
+    name = chain[0].id
+    by_time = {round(sound.pts_ns / SOUND_TICK_NS): sound for sound in sounds}
+    found: list[int] = []
+    for one in kept:
+        tick = round(one.pts_ns / SOUND_TICK_NS)
+        seen = next((at for at in (tick, tick - 1, tick + 1) if at in by_time), None)
+        if seen is None:
+            yield f"9: {name} has sound at {one.pts_ns} ns that no microphone took then"
+        elif by_time[seen].data != one.data:
+            yield f"4: {name} has other sound than was taken at {one.pts_ns} ns"
+        else:
+            found.append(by_time[seen].pts_ns)
+    if found != sorted(set(found)):
+        yield f"4: {name} has sound doubled or out of order"
+    if not found:
+        return
+    there, last_ns = set(found), max([*found, until_ns - NEIGHBOUR_NS])
+    due = [sound for sound in sounds if found[0] <= sound.pts_ns <= last_ns]
+    lost = [(sound.pts_ns, sound.pts_ns + sound.duration_ns) for sound in due if sound.pts_ns not in there]
+    holes = [(a.pts_ns + a.duration_ns, b.pts_ns) for a, b in itertools.pairwise(due)]
+    told = [*_silences(chain), *((a, b) for recording in chain for a, b, _ in recording.sound_gaps)]
+    for begin, end in [*lost, *((a, b) for a, b in holes if b - a > SLACK_NS)]:
+        if not is_named(begin, end, told, SLACK_NS):
+            yield f"4: {name} lacks the sound from {begin} to {end} ns and no gap record names it"
+
+
+def is_named(begin_ns: int, end_ns: int, told: Iterable[tuple[int, int]], slack_ns: int) -> bool:
+    """Whether of all of the span it is told that nothing is there, by one record or by several together."""
+    for from_ns, to_ns in sorted(told):
+        if from_ns - slack_ns <= begin_ns:
+            begin_ns = max(begin_ns, to_ns)
+    return end_ns - begin_ns <= slack_ns
+
+
+def _silences(chain: Sequence[Recording]) -> Iterator[tuple[int, int]]:
+    """Where a recording says that there is no sound: from, to (CLOCK_MONOTONIC)."""
+    for recording in chain:
+        off_ns: int | None = None
+        for record in recording.lines:
+            if isinstance(record, records.Audio) and recording.opening is not None:
+                at_ns = recording.opening.origin_mono_ns + record.at_ns
+                if record.on and off_ns is not None:
+                    yield off_ns, at_ns
+                off_ns = None if record.on else at_ns
+        if off_ns is not None:
+            yield off_ns, 1 << 63
 
 
 def _required_until(after: Aftermath, chain: Sequence[Recording]) -> int:

@@ -157,7 +157,7 @@ KINDS: Final = [
     Kind("process-kill", "the process is killed", steps, at_step(_kill), ends=_ENDS),
     Kind("process-cancel", "everything is cancelled", steps, at_step(_cancel), ends=_ENDS),
     Kind("process-bug", "an actor raises what nobody expects", steps, at_step(_raise), ends=_ENDS),
-    Kind("process-end", "told to end", moments, at_moment(_shut_down), ends=_ENDS),
+    Kind("process-end", "told to end", moments, at_moment(_shut_down), ends=_ENDS, has_sound=True),
     Kind("process-end-twice", "told to end, twice", moments, later(0.01, _shut_down, _shut_down), ends=_ENDS),
     Kind(
         "light-lost",

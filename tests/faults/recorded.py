@@ -66,26 +66,41 @@ class Recording:
     @cached_property
     def gaps(self) -> list[tuple[int, int, records.Gap]]:
         """Gaps in the pictures: from, to (CLOCK_MONOTONIC) and the record."""
-        origin_ns = self.opening.origin_mono_ns if self.opening else 0
-        found = [record for record in self.lines if isinstance(record, records.Gap) and record.track != "audio"]
-        return [(origin_ns + gap.from_ns, origin_ns + gap.to_ns, gap) for gap in found]
+        return self._gaps_of("video")
 
     @cached_property
+    def sound_gaps(self) -> list[tuple[int, int, records.Gap]]:
+        """Gaps in the sound, likewise."""
+        return self._gaps_of("audio")
+
+    def _gaps_of(self, track: str) -> list[tuple[int, int, records.Gap]]:
+        origin_ns = self.opening.origin_mono_ns if self.opening else 0
+        found = [record for record in self.lines if isinstance(record, records.Gap) and record.track in (track, "both")]
+        return [(origin_ns + gap.from_ns, origin_ns + gap.to_ns, gap) for gap in found]
+
+    @property
     def frames(self) -> list[Kept]:
         """Every frame of every acknowledged segment, in the order of the records."""
+        return self._media[0]
+
+    @property
+    def sounds(self) -> list[Kept]:
+        """Every coded frame of sound, likewise."""
+        return self._media[1]
+
+    @cached_property
+    def _media(self) -> tuple[list[Kept], list[Kept]]:
+        found: tuple[list[Kept], list[Kept]] = [], []
         if self.opening is None:
-            return []
+            return found
         inits = [base64.b64decode(self.opening.init)]
-        found: list[Kept] = []
         for record in self.lines:
             if isinstance(record, records.Init):
                 inits.append(base64.b64decode(record.init))
-            elif isinstance(record, records.Segment) and record.frames:
+            elif isinstance(record, records.Segment):
                 media = self.files.get(record.file, b"")
-                found += [
-                    Kept(self.opening.origin_mono_ns + pts_ns, key, data)
-                    for pts_ns, key, data in _demuxed(inits[record.epoch - 1], media)
-                ]
+                for kept, packets in zip(found, _demuxed(inits[record.epoch - 1], media), strict=True):
+                    kept += [Kept(self.opening.origin_mono_ns + pts_ns, key, data) for pts_ns, key, data in packets]
         return found
 
     def decoded(self) -> list[int]:
@@ -97,16 +112,21 @@ class Recording:
             return [frame_number(frame) for frame in container.decode(video=0)]
 
 
+Packets = tuple[tuple[int, bool, bytes], ...]  # presentation time, whether it is a key frame, bytes
+
+
 @lru_cache(maxsize=8192)
-def _demuxed(init: bytes, media: bytes) -> tuple[tuple[int, bool, bytes], ...]:
+def _demuxed(init: bytes, media: bytes) -> tuple[Packets, Packets]:
+    """The pictures and the sound of a segment."""
+    video: list[tuple[int, bool, bytes]] = []
+    audio: list[tuple[int, bool, bytes]] = []
     with av.open(io.BytesIO(init + media), "r") as container:
-        video = container.streams.video[0]
-        assert video.time_base is not None
-        return tuple(
-            (round(packet.pts * video.time_base * NS), packet.is_keyframe, bytes(packet))
-            for packet in container.demux(video)
-            if packet.pts is not None
-        )
+        for packet in container.demux():
+            if packet.pts is not None:
+                assert packet.time_base is not None
+                track = video if packet.stream.type == "video" else audio
+                track.append((round(packet.pts * packet.time_base * NS), packet.is_keyframe, bytes(packet)))
+    return tuple(video), tuple(audio)
 
 
 def recordings_of(tree: Tree) -> list[Recording]:

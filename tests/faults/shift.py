@@ -35,11 +35,13 @@ from tests.rig import configuration
 
 START_NS: Final = 1_000 * NS  # CLOCK_MONOTONIC when the world begins
 RATE: Final = 4  # frames per second
+SOUND_RATE: Final = 8_000
 GOP_FRAMES: Final = 8
 GOP_S: Final = GOP_FRAMES / RATE
 LOOP_S: Final = 5 * GOP_S
 POST_ROLL_S: Final = 2.0
 BACKLOG_BYTES: Final = 4_600  # of media: 23 s of the virtual camera
+BACKLOG_WITH_SOUND_BYTES: Final = 100_000  # the same, with the microphone
 HUNG_S: Final = 600.0  # of virtual time: no shift lasts so long, whatever goes wrong
 
 # The script, in seconds.
@@ -73,11 +75,16 @@ def phase_at(seconds: float) -> Phase:
     return next(phase for phase, end_s in _ENDS.items() if seconds < end_s)
 
 
-CONFIG: Final = configuration(
-    loop={"seconds": LOOP_S},
-    recording={"post_roll_s": POST_ROLL_S, "segment_s": GOP_S, "reminder_s": 20},
-    storage={"reserve_bytes": 65_536, "backlog_bytes": BACKLOG_BYTES},
-)
+def config(has_sound: bool) -> Config:
+    """A backlog that lasts for half of the longest stall, whether there is sound or not."""
+    return configuration(
+        loop={"seconds": LOOP_S},
+        recording={"post_roll_s": POST_ROLL_S, "segment_s": GOP_S, "reminder_s": 20},
+        storage={
+            "reserve_bytes": 65_536,
+            "backlog_bytes": BACKLOG_WITH_SOUND_BYTES if has_sound else BACKLOG_BYTES,
+        },
+    )
 
 
 @dataclass
@@ -208,7 +215,7 @@ class World:
         self.storage.note()
 
     async def _live(self, script: Callable[[], Any]) -> None:
-        self.daemon = self.storage.daemon = Daemon(CONFIG, self._parts())
+        self.daemon = self.storage.daemon = Daemon(config(self.has_sound), self._parts())
         self.daemon.hub.sink(self.events.append)
 
         async def play() -> None:
@@ -256,16 +263,16 @@ class World:
 
     def _open_microphone(self, gate: AudioGate) -> MediaSource:
         if self.microphone is None:
-            self.microphone = VirtualMicrophone(self.clock, gate, rate=8_000)
+            self.microphone = VirtualMicrophone(self.clock, gate, rate=SOUND_RATE)
         return self.witness.watch(self.microphone)
 
     def _peripherals(self) -> list[Peripheral]:
         """The product's own, on virtual adapters."""
-        config = Config(power=Power(supply="BAT0"))
+        powered = Config(power=Power(supply="BAT0"))
         found: dict[str, Peripheral] = {
             "serial": partial(peripherals._serial, Serial()),
             "feedback": partial(peripherals._feedback, [self.light.indicator, self.tone.indicator], False),
-            "power": partial(peripherals._power, config),
+            "power": partial(peripherals._power, powered),
             "clock": peripherals._clockwatch,
         }
         return [self.around_peripheral(name, peripheral) for name, peripheral in found.items()]

@@ -103,6 +103,11 @@ KINDS: Final = [
         "power-cut-kept", "power cut, all that was written is left", operations(), at_operation(_cut), after=After.MOST
     ),
     Kind(
-        "power-cut-torn", "power cut, some of the unsynced is left", operations(), at_operation(_cut), after=After.TORN
+        "power-cut-torn",
+        "power cut, some of the unsynced is left",
+        operations(),
+        at_operation(_cut),
+        after=After.TORN,
+        has_sound=True,
     ),
 ]

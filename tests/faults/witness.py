@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Seen(NamedTuple):
-    """A frame as the recorder got it."""
+    """A frame of either track as the recorder got it."""
 
     pts_ns: int
     duration_ns: int
@@ -32,6 +32,7 @@ class Witness:
 
     def __init__(self) -> None:
         self.frames: list[Seen] = []
+        self.sounds: list[Seen] = []
         self.batches: list[Batch] = []  # to see that they are wiped in the end
         self.complaints: list[str] = []
 
@@ -43,8 +44,8 @@ class Witness:
         if not isinstance(event, Batch):
             return
         self.batches.append(event)
-        if event.track.kind == "video":
-            self.frames += [self._frame(event, sample) for sample in event.samples]
+        seen = self.frames if event.track.kind == "video" else self.sounds
+        seen += [self._frame(event, sample) for sample in event.samples]
 
     def _frame(self, batch: Batch, sample: Sample) -> Seen:
         data = bytes(batch.data[sample.offset : sample.offset + sample.size])

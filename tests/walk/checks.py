@@ -14,6 +14,7 @@ from bwvd.evidence.verify_storage import verify_storage
 from bwvd.messages import NS, FaultChanged, Pressed, Recorded, State, StateChanged
 from bwvd.testing.faults import PowerCut
 from bwvd.testing.medium import Tree
+from tests.faults.media_checks import is_named
 from tests.faults.recorded import Recording, entries_of, recordings_of
 from tests.walk.world import GOP_S, LOOP_S, POST_ROLL_S, RATE, Broken, Life, World
 
@@ -229,8 +230,10 @@ def _stream(world: World, chain: Sequence[Recording]) -> Iterator[str]:
     holes = [
         (times[at] + FRAME_NS, times[at + 1]) for at in range(found[0], last) if times[at + 1] - times[at] > HOLE_NS
     ]
+    if until_ns - times[last] > HOLE_NS:
+        holes.append((times[last] + FRAME_NS, until_ns))
     for begin, end in [*lost, *holes]:
-        if not any(a - FRAME_NS <= begin and end <= b + FRAME_NS for a, b, _ in gaps):
+        if not is_named(begin, end, [(a, b) for a, b, _ in gaps], FRAME_NS):
             yield f"4: {name} lacks {begin} to {end} ns and no gap record names it"
 
 
