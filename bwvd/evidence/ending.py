@@ -3,6 +3,9 @@
 The last signature covers every byte before it, the earlier signatures included, so a file that is well-formed and whose
 last signature holds is as its device wrote it. Checking that one alone takes a recording of twelve hours from six
 seconds to a fraction of one; at the first oddity the strict reader judges every line.
+
+That a signature holds says that the file is as somebody wrote it. Whoever is to act on its words names the key whose
+words they must be: the lines of other keys are read, counted and told of, and reach nobody.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from bwvd.evidence.manifest import (
     decode,
     signature_of,
 )
+from bwvd.evidence.public_key import Certificate, PublicKey
 from bwvd.evidence.records import Found, Record, Recovered, TornTail
 from bwvd.evidence.sign import Signature
 from bwvd.evidence.storage import Volume
@@ -56,6 +60,7 @@ class Ending:
     torn: Found | None
     newline_missing: bool
     problems: list[Problem]
+    foreign_at: int | None = None  # offset of the first line that another key than the one asked for has signed
 
     @property
     def named(self) -> Found | None:
@@ -69,24 +74,44 @@ class Ending:
         return self.torn
 
 
-def read_ending(volume: Volume, path: str, name: str, namespace: str, fold: Callable[[], F]) -> tuple[Ending, F]:
+def read_ending(
+    volume: Volume, path: str, name: str, namespace: str, fold: Callable[[], F], *, key: str = ""
+) -> tuple[Ending, F]:
     """Read the signed lines of the file at `path`; `name` is for the places that are reported.
 
-    `fold()` is called for a fresh fold, once or twice. Blocking. Raises OSError.
+    Args:
+        fold: called for a fresh fold, once or twice.
+        key: a public key's line; records that another one has signed do not reach the fold. "" = whoever has.
+
+    Blocking. Raises OSError.
     """
     with _open(volume, path) as file:
         folded = fold()
-        ending = _quickly(file, name, namespace, folded)
+        ending = _quickly(file, name, namespace, folded, key)
     if ending is None:
         with _open(volume, path) as file:
             folded = fold()
-            reader = ChainReader(file, name, namespace)
-            for signed in reader:
-                folded.take(signed.record)
-            ending = Ending(
-                reader.size, reader.end, reader.records, reader.torn, reader.newline_missing, reader.problems
-            )
+            ending = _strictly(file, name, namespace, folded, key)
     return ending, folded
+
+
+def _strictly(file: io.BufferedReader, name: str, namespace: str, fold: Fold, key: str) -> Ending:
+    reader = ChainReader(file, name, namespace)
+    foreign_at = None
+    for signed in reader:
+        if _is_by(signed.key, key):
+            fold.take(signed.record)
+        elif foreign_at is None:
+            foreign_at = signed.offset
+    return Ending(
+        reader.size,
+        reader.end,
+        reader.records,
+        reader.torn,
+        reader.newline_missing,
+        reader.problems,
+        foreign_at,
+    )
 
 
 def absorb(chain: Chain, volume: Volume, path: str, ending: Ending) -> None:
@@ -114,8 +139,11 @@ class _Region:
         return Found(what="torn_line", where=name, offset=self.offset, bytes=self.size, sha256=digest)
 
 
-def _quickly(file: io.BufferedReader, name: str, namespace: str, fold: Fold) -> Ending | None:
-    """What ChainReader would find in a file without problems, with one signature checked; None: it has to look."""
+def _quickly(file: io.BufferedReader, name: str, namespace: str, fold: Fold, key: str) -> Ending | None:
+    """What ChainReader would find in a file without problems, with one signature checked; None: it has to look.
+
+    One signature vouches for what the same key has signed before it, and for nobody else's.
+    """
     sha512 = hashlib.sha512()
     to_check: tuple[bytes, bytes] | None = None  # the newest digest and the signature over it
     region: _Region | None = None
@@ -149,6 +177,8 @@ def _quickly(file: io.BufferedReader, name: str, namespace: str, fold: Fold) -> 
             if not (_holds((sha512.digest(), blob), namespace) and _names(record, region.found(name))):
                 return None
             region = None
+        if key and not _names_key(blob, key):
+            return None
         to_check = (sha512.digest(), blob)
         sha512.update(closing)
         size += len(line) + len(following)
@@ -181,6 +211,19 @@ def _holds(signed: tuple[bytes, bytes], namespace: str) -> bool:
     except SignatureBad:
         return False
     return True
+
+
+def _names_key(blob: bytes, key: str) -> bool:
+    """Whether the signature says that it is by `key`; whether it is, is another question."""
+    try:
+        return _is_by(Signature.parse(blob).key, key)
+    except SignatureBad:
+        return False
+
+
+def _is_by(signer: PublicKey | Certificate, key: str) -> bool:
+    plain = signer.key if isinstance(signer, Certificate) else signer
+    return not key or plain.line == key
 
 
 def _names(record: Record | Unknown, torn: Found) -> bool:

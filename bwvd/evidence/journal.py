@@ -11,6 +11,11 @@ made as `journal.jsonl.new` and renamed. After a power cut one of these is found
 
 After an error nothing is assumed: the next `append` looks at the flash as the next start would. After a failed sync
 what the file holds is not known, so it is archived with the digest of what was durable, and a new one is begun.
+
+Whoever has held the card can have put any journal there, signed with a key of his own. So what this device's key has
+not signed has no consequence: it releases nothing and counts no number. A file with such lines is archived as it is,
+and the next one names them. It is no reason to stay off: the key may have been replaced, and if it was not, the
+recordings on the card are still to be brought to their end, and the next ones to be made.
 """
 
 from __future__ import annotations
@@ -31,6 +36,7 @@ from bwvd.evidence.manifest import Problem, Unknown
 from bwvd.evidence.records import JournalHead
 from bwvd.evidence.serials import RECORDINGS
 from bwvd.evidence.storage import File, Volume
+from bwvd.log import get_logger
 
 JOURNAL = "journal.jsonl"
 NEW = "journal.jsonl.new"
@@ -42,6 +48,8 @@ _ARCHIVE = re.compile(r"journal-(\d{6,})\.jsonl")
 _WITH_SERIAL = frozenset({"opened", "recovered", "released"})  # entries whose `serial` is a number that is used
 _ROTATE_AGAIN_BYTES = 65_536  # growth after which a rotation that failed is tried again
 _CHUNK = 262_144
+
+_log = get_logger("journal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,7 @@ class Journal:
         self._doubtful: JournalHead | None = None  # a sync failed; this much was durable before
         self._known = _Contents()
         self.problems: list[Problem] = []  # what no power cut explains
+        self.set_aside: records.Found | None = None  # what was wrong with a file that could not be gone on with
 
     @classmethod
     def open(cls, volume: Volume, signer: Signer, *, device: str, limit_bytes: int) -> Journal:
@@ -189,8 +198,11 @@ class Journal:
             self._resume()
             self._rotate_at = max(self._rotate_at, self._chain.size + _ROTATE_AGAIN_BYTES)
 
-    def _rotate(self, previous: JournalHead, torn: records.Found | None = None) -> None:
-        """Archive the file in force and begin the next. `previous` names what of the old file is vouched for."""
+    def _rotate(self, previous: JournalHead, torn: records.Found | None = None) -> str:
+        """Archive the file in force and begin the next; returns the archive's name.
+
+        `previous` names what of the old file is vouched for.
+        """
         archives = self._archives()
         number = self._number
         while number in archives:  # a journal that was copied here from elsewhere
@@ -203,6 +215,7 @@ class Journal:
         # ext4 and f2fs keep two renames in order; nothing says that they must.
         self._volume.sync_dir("")
         self._put_in_force(number + 1)
+        return archive
 
     def _begin(self, number: int, previous: JournalHead | None, torn: records.Found | None = None) -> None:
         """Write `journal.jsonl.new`, whole and durable."""
@@ -255,7 +268,8 @@ class Journal:
     def _put_in_order(self) -> None:
         names = self._volume.names("")
         if NEW in names and JOURNAL not in names:
-            if self._read(NEW)[1].opening is not None:
+            ending, contents = self._read(NEW)
+            if contents.opening is not None or ending.foreign_at is not None:
                 self._volume.rename(NEW, JOURNAL)
                 self._volume.sync_dir("")
                 names.append(JOURNAL)
@@ -274,20 +288,31 @@ class Journal:
             self._begin(1, None)
         else:
             newest = archives[max(archives)]
-            ending, contents = self._read(newest)
-            self._known.join(contents)
-            self._begin(max(archives) + 1, self._head_of(newest, ending.size))
+            self._learn_archives()
+            self._begin(max(archives) + 1, self._head_of(newest, self._volume.size(newest)))
         self._put_in_force(max(archives, default=0) + 1)
+
+    def _set_aside(self, offset: int, what: str) -> None:
+        """Archive the file in force, whole as it is, and name in the next one what lies in it behind `offset`."""
+        self._learn_archives()
+        self._number = max(self._archives(), default=0) + 1
+        whole = self._head_of(JOURNAL, self._volume.size(JOURNAL))
+        found = self._rest(offset, what)
+        archive = self._rotate(whole, found)
+        if found is not None:
+            self.set_aside = msgspec.structs.replace(found, where=archive)
+            _log.error("journal_set_aside", file=archive, what=what, offset=offset, size=found.bytes)
 
     def _stand(self) -> None:
         ending, contents = self._read(JOURNAL)
         self._known.join(contents)
         self.problems = ending.problems
+        if ending.foreign_at is not None:
+            self._set_aside(ending.foreign_at, "other_key")
+            return
         if contents.opening is None:
             # Not even its first record holds: no power cut does that. It is kept, and named.
-            self._learn_newest_archive()
-            self._number = max(self._archives(), default=0) + 1
-            self._rotate(self._head_of(JOURNAL, ending.size), self._rest(0, "unreadable"))
+            self._set_aside(0, "unreadable")
             return
         self._number = contents.opening.file_number
         self._rotate_at = self._limit_bytes
@@ -310,19 +335,22 @@ class Journal:
     def _learn(self) -> None:
         """Read what can be read where nothing can be written."""
         names = self._volume.names("")
-        for name in (JOURNAL, NEW):
-            if name in names:
-                self._known.join(self._read(name)[1])
-        if JOURNAL not in names:
-            self._learn_newest_archive()
+        found = [self._read(name)[1] for name in (JOURNAL, NEW) if name in names]
+        for contents in found:
+            self._known.join(contents)
+        if all(contents.opening is None for contents in found):
+            self._learn_archives()
 
-    def _learn_newest_archive(self) -> None:
-        archives = self._archives()
-        if archives:
-            self._known.join(self._read(archives[max(archives)])[1])
+    def _learn_archives(self) -> None:
+        """What the newest archive knows that is ours: it repeats all that counts of those before it."""
+        for _, name in sorted(self._archives().items(), reverse=True):
+            contents = self._read(name)[1]
+            self._known.join(contents)
+            if contents.opening is not None:
+                return
 
     def _read(self, name: str) -> tuple[Ending, _Contents]:
-        return read_ending(self._volume, name, name, JOURNAL_NAMESPACE, _Contents)
+        return read_ending(self._volume, name, name, JOURNAL_NAMESPACE, _Contents, key=self._signer.public_key)
 
     def _archives(self) -> dict[int, str]:
         found = ((_ARCHIVE.fullmatch(name), name) for name in self._volume.names(""))

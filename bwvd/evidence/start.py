@@ -18,7 +18,7 @@ from bwvd import __version__
 from bwvd.clock import Clock
 from bwvd.evidence.admission import ALLOWED_SIGNERS, RECORDINGS
 from bwvd.evidence.chain import Signer
-from bwvd.evidence.journal import Draft, Journal
+from bwvd.evidence.journal import Detail, Draft, Journal
 from bwvd.evidence.journal_actor import JournalActor
 from bwvd.evidence.journal_events import draft_of
 from bwvd.evidence.receipt import Accepted
@@ -269,6 +269,9 @@ def _put_in_order(volume: Volume, terms: Terms, signer: Signer, clock: Clock, bo
         Draft("boot", {"boot": boot, "software": f"bwvd {__version__}", "device": terms.device}, reading),
         Draft("config", {"sha256": terms.config_sha256}, reading),
     ]
+    if (aside := journal.set_aside) is not None:
+        detail: Detail = {"file": aside.where, "what": aside.what, "offset": aside.offset, "bytes": aside.bytes}
+        drafts.append(Draft("journal_set_aside", detail, reading))
     complaints = finish_releases(volume, journal)
     drafts += [Draft("release_unfinished", {"reason": complaint}, reading) for complaint in complaints]
     # Before anything new is recorded, and before the journal says what there is: whatever has no end gets one.

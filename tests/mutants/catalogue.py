@@ -357,6 +357,14 @@ MUTANTS = (
         ("test_release_receipt.py",),
     ),
     Mutant(
+        "release on a stranger's journal",
+        8,
+        "evidence/journal.py",
+        "_Contents, key=self._signer.public_key)",
+        "_Contents)",
+        ("test_security_journal.py",),
+    ),
+    Mutant(
         "begin on a full flash",
         8,
         "evidence/retention.py",
