@@ -18,7 +18,6 @@ import trio.testing
 from bwvd.clock import Reading
 from bwvd.evidence import records
 from bwvd.evidence.chain import JOURNAL_NAMESPACE, Chain
-from bwvd.evidence.finish import finish_recording
 from bwvd.evidence.journal import JOURNAL, NEW, Detail, Draft, Journal
 from bwvd.evidence.manifest import ChainReader
 from bwvd.evidence.signers import AllowedSigners
@@ -30,7 +29,8 @@ from bwvd.testing.medium import Tree
 from bwvd.testing.storage import VirtualVolume
 from tests.evidence_folder import make_recording, make_storage
 from tests.evidence_keys import fixed_signer
-from tests.rig import KEY, Rig
+from tests.rig import Rig
+from tests.storage_recording import SIGNER as KEY
 from tests.storage_recording import new_volume, recording_id, write_recording
 
 DEVICE = "BWV-0001"
@@ -64,8 +64,7 @@ def released(chain: Chain, manifest: bytes, serial: int = 1) -> bytes:
 def with_a_recording() -> tuple[Tree, bytes]:
     """A storage with one finished recording, and that one's manifest."""
     volume = new_volume()
-    write_recording(volume, 1, finish=False)
-    finish_recording(volume, f"recordings/{recording_id(1)}", KEY)
+    write_recording(volume, 1)
     manifest = volume.read(f"recordings/{recording_id(1)}/manifest.jsonl")
     return volume.tree(), manifest
 
@@ -99,7 +98,7 @@ def opened(volume: VirtualVolume, limit: int = 1_000_000) -> Journal:
 
 
 def rig_on(tree: Tree) -> Rig:
-    rig = Rig(volume=VirtualVolume.from_state(tree))
+    rig = Rig(volume=VirtualVolume.from_state(tree), signer=KEY)
     rig.camera = VirtualCamera(rig.clock, rate=10, gop_frames=10)
     return rig
 
