@@ -10,20 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import msgspec
-
-from bwvd.evidence import records
+from bwvd.evidence.owner import ALLOWED_SIGNERS as ALLOWED_SIGNERS
+from bwvd.evidence.owner import other_owner
 from bwvd.evidence.storage import Volume
 from bwvd.evidence.volume import PosixVolume
 
 RECORDINGS = "recordings"
-JOURNAL = "journal.jsonl"
 RESERVE = ".reserve"
-ALLOWED_SIGNERS = "allowed_signers"
 
 _LOCK = ".lock"
 _PROBE = ".probe"
-_FIRST_LINE = 65_536  # bytes: more than a journal's first line can have
 
 _FOLDERS = frozenset({RECORDINGS, "lost+found"})
 _FILES = re.compile(
@@ -98,9 +94,11 @@ def _admit(volume: HeldVolume, path: str, device: str) -> None:
     if foreign:
         raise StorageRefused(f"storage.path: {path} holds {foreign}, which is not bwvd's: give it a folder of its own")
     with _saying(path, "can't be read"):
-        owner = _owner(volume)
-    if owner not in ("", device):
-        raise StorageRefused(f"storage.path: {path} belongs to device {owner} (its journal says so), not to {device}")
+        other = other_owner(volume, device)
+    if other is not None:
+        raise StorageRefused(
+            f"storage.path: {path} belongs to device {other.device} ({other.by} says so), not to {device}"
+        )
     with _saying(path, "can't be written"):
         holder = volume.hold()
     if holder:
@@ -145,16 +143,6 @@ def _first_foreign(volume: PosixVolume) -> str:
                 if error.errno not in (errno.ELOOP, errno.EPERM):
                     raise
                 return f"{name} ({error.strerror})"
-    return ""
-
-
-def _owner(volume: Volume) -> str:
-    """The device id in the first journal file that has a readable first line; "" where there is none."""
-    journals = [name for name in volume.names("") if name.startswith("journal")]
-    for name in sorted(journals, key=lambda name: (name != JOURNAL, name)):
-        line = volume.read(name, 0, _FIRST_LINE).partition(b"\n")[0]
-        with suppress(msgspec.MsgspecError):
-            return msgspec.json.decode(line, type=records.Journal).device
     return ""
 
 

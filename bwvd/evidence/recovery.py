@@ -16,6 +16,10 @@ A recording that was cut while it was being made has no `open` record. Its manif
 record, as record 0 (behind the torn bytes, if there are any): no file is renamed, and its number stays counted. A
 verifier takes a manifest whose first record is `recovered` for a recording that never began.
 
+A manifest that another device began, or another key than this device's, is left as it is: an end under it would make
+an altered recording of one that only lacks its end. That holds after a change of the key too, as nothing on the card
+tells it from a second device of the same id; the recording verifies as not closed, and the former key can still end it.
+
 The work can be cut at every operation and is then done again, with the same outcome. What is named is synced before it
 is named: after a kill it was read from the cache. A start on a full flash spends the reserve.
 """
@@ -33,12 +37,12 @@ from bwvd.clock import Clock, Reading
 from bwvd.evidence import records
 from bwvd.evidence.chain import MANIFEST_NAMESPACE, Chain, Signer
 from bwvd.evidence.ending import Ending, absorb, read_ending
-from bwvd.evidence.errors import SignatureBad
+from bwvd.evidence.errors import EvidenceError, SignatureBad, printable
 from bwvd.evidence.finish import CONVENIENCES, MANIFEST, SUMS, SUMS_SIGNATURE, finish_recording
 from bwvd.evidence.journal import Draft
 from bwvd.evidence.manifest import Unknown
 from bwvd.evidence.retention import Reserve
-from bwvd.evidence.serials import RECORDINGS, serial_of
+from bwvd.evidence.serials import RECORDINGS, device_of, serial_of
 from bwvd.evidence.storage import Volume
 from bwvd.evidence.sums import SUMS_BYTES, check_signature, parse_sums
 from bwvd.log import get_logger
@@ -102,7 +106,7 @@ def recover(
                     raise
                 reserve.spend(volume)
                 result = case.close()
-        except OSError as error:
+        except (OSError, NotOurs) as error:
             _log.error("recording_not_recovered", recording=recording, error=str(error))
             result = RecoveryResult(recording, serial, "unknown", error=str(error))
         if result is not None:
@@ -158,6 +162,10 @@ class _Contents:
                 self.ended = True
 
 
+class NotOurs(EvidenceError):
+    """The manifest is another device's; nothing was written. One line that says why."""
+
+
 class _Case:
     """One recording's folder."""
 
@@ -181,7 +189,7 @@ class _Case:
         self._folder = f"{RECORDINGS}/{recording}"
 
     def close(self) -> RecoveryResult | None:
-        """Bring the recording to its end; None if it has one and nothing is missing. Raises OSError."""
+        """Bring the recording to its end; None if it has one and nothing is missing. Raises OSError, NotOurs."""
         names = self._volume.names(self._folder)
         if self._is_finished(names):
             return None
@@ -190,6 +198,7 @@ class _Case:
             ending, contents = read_ending(self._volume, path, MANIFEST, MANIFEST_NAMESPACE, _Contents)
         else:
             ending, contents = Ending(0, 0, 0, None, False, []), _Contents()
+        self._keep_off(contents.open)
         found: list[records.Found] = []
         reason = "finished"
         if not contents.ended:
@@ -201,6 +210,15 @@ class _Case:
             self._append(b"\n" if ending.newline_missing and ending.torn is None else b"")
         self._finish(self._volume, self._folder, self._signer)
         return RecoveryResult(self._recording, self._serial, reason, contents.segments, tuple(found))
+
+    def _keep_off(self, opening: records.Open | None) -> None:
+        """Raises NotOurs if the manifest says that it is another device's."""
+        if opening is None:
+            return
+        if opening.device != device_of(self._recording):
+            raise NotOurs(f"holds a manifest of device {printable(opening.device[:80])}; it stays as it is")
+        if opening.signer != self._signer.public_key:
+            raise NotOurs(f"was begun under another key, {printable(opening.signer[:100])}; it stays as it is")
 
     def _is_finished(self, names: list[str]) -> bool:
         """Whether the conveniences are whole: they are written after the end is durable, their signature last.

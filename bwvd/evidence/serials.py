@@ -16,13 +16,19 @@ RECORDINGS = "recordings"
 
 # The id that bwvd.evidence.naming gives: time, device, number. A device's id may hold hyphens.
 # A larger number than any device reaches does not count: a folder that somebody named so would end the counting.
-_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-.+-([0-9]{6,12})")
+_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-(?P<device>.+)-(?P<serial>[0-9]{6,12})")
 
 
 def serial_of(recording: str) -> int | None:
     """The serial number in a recording's id (or its folder's name); None if it is no such id."""
     found = _ID.fullmatch(recording.rstrip("/"))
-    return int(found[1]) if found else None
+    return int(found["serial"]) if found else None
+
+
+def device_of(recording: str) -> str:
+    """The device's id in a recording's (or in its folder's name); "" if it is no such id."""
+    found = _ID.fullmatch(recording.rstrip("/"))
+    return found["device"] if found else ""
 
 
 def next_serial(folders: Iterable[str], last_in_journal: int) -> int:

@@ -64,6 +64,11 @@ class AllowedSigners:
                 raise SignersUnusable(f"{name} line {number}: {error}") from None
         return cls(keys, name)
 
+    @property
+    def principals(self) -> list[str]:
+        """The patterns of names in the lines that vouch for a key itself, not for what an authority has certified."""
+        return [line.principals for lines in self._of_key.values() for line in lines if not line.authority]
+
     def check(
         self, key: PublicKey | Certificate, namespace: str, principals: tuple[str, ...], at_s: float | None = None
     ) -> str:

@@ -26,7 +26,7 @@ from bwvd.evidence.records import JournalHead
 from bwvd.evidence.recovery import drafts_of, recover
 from bwvd.evidence.release import Release, finish_releases
 from bwvd.evidence.retention import Reserve, StorageGauge
-from bwvd.evidence.serials import next_serial, unrecorded
+from bwvd.evidence.serials import device_of, next_serial, unrecorded
 from bwvd.evidence.signers import FILE_BYTES
 from bwvd.evidence.storage import Storage, Volume
 from bwvd.evidence.wearer import load_wearer, save_wearer
@@ -275,8 +275,9 @@ def _put_in_order(volume: Volume, terms: Terms, signer: Signer, clock: Clock, bo
     complaints = finish_releases(volume, journal)
     drafts += [Draft("release_unfinished", {"reason": complaint}, reading) for complaint in complaints]
     # Before anything new is recorded, and before the journal says what there is: whatever has no end gets one.
-    recovered = recover(volume, signer, clock, boot, reserve=room, leave=frozenset(journal.released))
     folders = volume.names(RECORDINGS)
+    others = {name.rstrip("/") for name in folders if device_of(name) != terms.device}
+    recovered = recover(volume, signer, clock, boot, reserve=room, leave=frozenset(journal.released) | others)
     drafts += drafts_of(recovered, reading)
     drafts += [
         Draft("opened", {"recording": recording, "serial": serial, "found": "at_start"}, reading)
