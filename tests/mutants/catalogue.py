@@ -331,6 +331,14 @@ MUTANTS = (
         "stored = plain",
         ("test_evidence_verify.py",),
     ),
+    Mutant(
+        "end another device's recording",
+        7,
+        "evidence/recovery.py",
+        "if opening.signer != self._signer.public_key:",
+        "if not opening.signer:",
+        ("test_storage_owner.py",),
+    ),
     # --- 8: nothing is deleted or overwritten without a receipt ------------------------------------------------------
     Mutant(
         "overwrite a file that is there",
