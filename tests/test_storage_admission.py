@@ -168,3 +168,13 @@ def test_no_permission(tmp_path: Path) -> None:
         assert re.fullmatch(r"can't be written: Permission denied \(.*\)", refusal(tmp_path))
     finally:
         tmp_path.chmod(0o700)
+
+
+@pytest.mark.parametrize("byte", [b"\xff", b"\0", b'"'])
+def test_one_damaged_byte_of_the_journals_first_line(tmp_path: Path, byte: bytes) -> None:
+    """Whose storage it is can't be read then: the next file is asked, and the daemon starts."""
+    damaged = journal("BWV-0001").replace(b"0001", b"00" + byte + b"1")
+    (tmp_path / "journal.jsonl").write_bytes(damaged)
+    open_storage(tmp_path, device="BWV-0001").close()
+    (tmp_path / "journal-000001.jsonl").write_bytes(journal("BWV-0002"))
+    assert refusal(tmp_path).startswith("belongs to device BWV-0002")

@@ -13,11 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-import msgspec
-
 from bwvd.evidence import records
 from bwvd.evidence.errors import SignersUnusable, printable
 from bwvd.evidence.layout import MANIFEST, RECORDINGS
+from bwvd.evidence.manifest import decode
 from bwvd.evidence.serials import device_of
 from bwvd.evidence.signers import AllowedSigners, matches
 from bwvd.evidence.storage import Volume
@@ -81,9 +80,8 @@ def _of_recordings(volume: Volume) -> Iterator[Claim]:
 
 def _first_record(volume: Volume, path: str, kind: type[R]) -> R | None:
     line = volume.read(path, 0, _FIRST_LINE).partition(b"\n")[0]
-    with suppress(msgspec.MsgspecError):
-        return msgspec.json.decode(line, type=kind)
-    return None
+    record = decode(line)
+    return record if isinstance(record, kind) else None
 
 
 def _listed(data: bytes, device: str) -> str:
