@@ -176,6 +176,7 @@ def test_unsigned_or_no_receipt_at_all(data: bytes, signature: bytes | None) -> 
         b"[]",
         b"{}",
         b"null",
+        b'{"x":' + b"[" * 30_000 + b"]" * 30_000 + b"}",
         text(type="delete"),
         text(format=2),
         text(recording=5),

@@ -75,7 +75,7 @@ def accept_receipt(data: bytes, signature: bytes | None, signers: Sequence[Allow
     message, blob = _parted(data, signature)
     try:
         receipt = msgspec.json.decode(message, type=Receipt)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ReceiptBad(f"not a receipt: {one_line(error)}") from None
     try:
         key = Signature.parse(blob).verify(hashlib.sha512(message).digest(), RECEIPT_NAMESPACE)
