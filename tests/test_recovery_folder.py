@@ -158,7 +158,9 @@ def test_links_and_folders_are_named_and_not_followed() -> None:
     volume.plant(f"{FOLDER}/000009.m4s", "link")
     volume.plant(f"{FOLDER}/pipe", "fifo")
     volume.make_dir(f"{FOLDER}/folder")
-    start(volume, reserve=Reserve(BLOCK))
+    (result,) = start(volume, reserve=Reserve(BLOCK))
+    assert result.error == ""
+    assert start(volume) == []
     assert [(f.what, f.where) for f in last(volume).found] == [
         ("not_a_file", "000009.m4s"),
         ("not_a_file", "folder"),

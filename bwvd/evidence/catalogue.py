@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from bwvd.evidence import records
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.layout import MANIFEST
 from bwvd.evidence.lines import LineReader, lines_before
-from bwvd.evidence.manifest import MAX_LINE, SIGNATURE_BEGIN, signature_of
+from bwvd.evidence.manifest import MAX_LINE, SIGNATURE_BEGIN, decode, signature_of
 from bwvd.evidence.regular import open_regular
 from bwvd.messages import NS
 
@@ -86,12 +84,12 @@ def signed_records(folder: Path) -> Iterator[records.ManifestRecord]:
 
     Raises: EvidenceError when there is no readable manifest.
     """
-    decoder = msgspec.json.Decoder(records.ManifestRecord)
     with open_regular(folder / MANIFEST) as file:
         for unsigned, signature in lines_before(LineReader(file, MAX_LINE), SIGNATURE_BEGIN):
             if signature_of(signature) is not None:
-                with contextlib.suppress(msgspec.DecodeError):
-                    yield decoder.decode(unsigned)
+                record = decode(unsigned)
+                if isinstance(record, records.ManifestRecord):
+                    yield record
 
 
 def _entry(folder: Path) -> Entry:
@@ -134,8 +132,8 @@ def _entry(folder: Path) -> Entry:
 
 
 def _decoded(data: bytes) -> Iterator[records.ManifestRecord]:
-    decoder = msgspec.json.Decoder(records.ManifestRecord)
     for line in data.split(b"\n"):
         if line.startswith(b'{"type"'):
-            with contextlib.suppress(msgspec.DecodeError):
-                yield decoder.decode(line)
+            record = decode(line)
+            if isinstance(record, records.ManifestRecord):
+                yield record

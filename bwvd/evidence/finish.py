@@ -6,19 +6,17 @@ All of it is made from the manifest, is convenience, and may be made again: the 
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-import msgspec
-
 from bwvd.evidence import records
-from bwvd.evidence.chain import SUMS_NAMESPACE, Signer
+from bwvd.evidence.chain import MANIFEST_NAMESPACE, SUMS_NAMESPACE, Signer
+from bwvd.evidence.ending import read_ending
 from bwvd.evidence.layout import MANIFEST as MANIFEST
-from bwvd.evidence.lines import LineReader, lines_before
-from bwvd.evidence.manifest import MAX_LINE, SIGNATURE_BEGIN, signature_of
+from bwvd.evidence.manifest import Unknown
 from bwvd.evidence.sign import armour
 from bwvd.evidence.storage import Volume
 from bwvd.messages import NS
@@ -29,21 +27,40 @@ SUMS_SIGNATURE = "SHA256SUMS.sig"
 CONVENIENCES = (PLAYLIST, SUMS, SUMS_SIGNATURE)  # and init.mp4, init-2.mp4 …
 
 _CHUNK = 1_048_576  # bytes read at once
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(slots=True)
 class _Outline:
-    """What the conveniences need of a manifest, in its order."""
+    """What the conveniences need of a manifest, in its order (a fold)."""
 
     open: records.Open | None = None
-    inits: list[str] = field(default_factory=list)  # base64, by epoch
+    inits: list[bytes] = field(default_factory=list)  # by epoch
     entries: list[records.Segment | records.Gap | records.Mark] = field(default_factory=list)
-    sums: list[tuple[str, str]] = field(default_factory=list)  # sha256, name
-    sha256: str = ""  # of the manifest itself
+    sums: dict[str, str] = field(default_factory=dict)  # name -> sha256
 
     @property
     def clear(self) -> bool:
         return self.open is not None and not self.open.recipients
+
+    def take(self, record: records.Record | Unknown) -> None:
+        match record:
+            case records.Open():
+                self.open = self.open or record
+                self.inits.append(base64.b64decode(record.init))
+            case records.Init():
+                self.inits.append(base64.b64decode(record.init))
+            case records.Segment():
+                self.entries.append(record)
+                self._sum(record.file, record.sha256)
+            case records.Gap() | records.Mark():
+                self.entries.append(record)
+        if isinstance(record, records.Mark | records.Officer) and record.sealed is not None:
+            self._sum(record.sealed.file, record.sealed.sha256)
+
+    def _sum(self, name: str, sha256: str) -> None:
+        if _SHA256.fullmatch(sha256):  # signed by somebody, which does not make it a digest
+            self.sums[name] = sha256
 
 
 def init_name(epoch: int) -> str:
@@ -54,13 +71,12 @@ def init_name(epoch: int) -> str:
 def finish_recording(volume: Volume, folder: str, signer: Signer) -> None:
     """Write init segments, playlist, SHA256SUMS and its signature beside a manifest that has its last record.
 
+    Only what is signed is taken from the manifest: a damaged line must not find its way into what players read.
     Files of these names that an interrupted attempt left are made anew. Blocking; may raise OSError.
     """
-    outline = _outline(volume, folder)
-    there = set(volume.names(folder))
-    old = [
-        name for name in sorted(there) if name in CONVENIENCES or (name.startswith("init") and name.endswith(".mp4"))
-    ]
+    path = f"{folder}/{MANIFEST}"
+    _, outline = read_ending(volume, path, MANIFEST, MANIFEST_NAMESPACE, _Outline)
+    old = [name for name in volume.names(folder) if _is_made(name)]
     for name in old:
         volume.remove(f"{folder}/{name}")
     if old:
@@ -69,20 +85,14 @@ def finish_recording(volume: Volume, folder: str, signer: Signer) -> None:
     made: list[tuple[str, bytes]] = []
     if outline.clear:
         for epoch, init in enumerate(outline.inits, start=1):
-            made.append((init_name(epoch), base64.b64decode(init)))
+            made.append((init_name(epoch), init))
         made.append((PLAYLIST, playlist(outline.entries, outline.open).encode()))
-    present = {name for name in there if name not in CONVENIENCES}
-    sums = [entry for entry in outline.sums if entry[1] in present]
-    listed = {name for _, name in sums}
     # Leftovers that a recovery named, and whatever else lies here: the sums are over every other file.
-    sums += [
-        (_sha256(volume, f"{folder}/{name}"), name)
-        for name in sorted(present - listed)
-        if name != MANIFEST and not name.endswith("/") and not (name.startswith("init") and name.endswith(".mp4"))
-    ]
-    sums += [(hashlib.sha256(data).hexdigest(), name) for name, data in made]
-    sums.append((outline.sha256, MANIFEST))
-    text = "".join(f"{digest}  {name}\n" for digest, name in sorted(sums, key=lambda entry: entry[1])).encode()
+    files = [name for name in volume.sizes(folder) if name != MANIFEST]
+    sums = {name: outline.sums.get(name) or _sha256(volume, f"{folder}/{name}") for name in files}
+    sums |= {name: hashlib.sha256(data).hexdigest() for name, data in made}
+    sums[MANIFEST] = _sha256(volume, path)
+    text = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
     blob = signer.sign(hashlib.sha512(text).digest(), SUMS_NAMESPACE)
     made += [(SUMS, text), (SUMS_SIGNATURE, armour(blob).encode())]
     for name, data in made:
@@ -139,49 +149,9 @@ def playlist(entries: Sequence[records.Segment | records.Gap | records.Mark], op
     return "\n".join(lines) + "\n"
 
 
-def _outline(volume: Volume, folder: str) -> _Outline:
-    """Read our own manifest, line by line; torn regions decode to nothing and are passed over."""
-    outline = _Outline()
-    digest = hashlib.sha256()
-    decoder = msgspec.json.Decoder(records.ManifestRecord)
-    file = _Hashed(volume, f"{folder}/{MANIFEST}", digest)
-    for unsigned, signature in lines_before(LineReader(file, MAX_LINE), SIGNATURE_BEGIN):
-        # A record counts with its signature's line behind it: without, it is what a power cut left.
-        if signature_of(signature if signature.endswith(b"\n") else signature + b"\n") is not None:
-            with contextlib.suppress(msgspec.DecodeError):
-                _note(outline, decoder.decode(unsigned))
-    outline.sha256 = digest.hexdigest()
-    return outline
-
-
-def _note(outline: _Outline, record: records.ManifestRecord) -> None:
-    match record:
-        case records.Open():
-            outline.open = record
-            outline.inits.append(record.init)
-        case records.Init():
-            outline.inits.append(record.init)
-        case records.Segment():
-            outline.entries.append(record)
-            outline.sums.append((record.sha256, record.file))
-        case records.Gap() | records.Mark():
-            outline.entries.append(record)
-    if isinstance(record, records.Mark | records.Officer) and record.sealed is not None:
-        outline.sums.append((record.sealed.sha256, record.sealed.file))
-
-
-class _Hashed:
-    """A file of a volume that is read once, and hashed as it is."""
-
-    def __init__(self, volume: Volume, path: str, digest: hashlib._Hash) -> None:
-        self._pieces = _chunks(volume, path)
-        self._digest = digest
-
-    def read(self, _: int, /) -> bytes:
-        """The next piece, of a size that suits the volume; b"" at the end. Raises: OSError."""
-        piece = next(self._pieces, b"")
-        self._digest.update(piece)
-        return piece
+def _is_made(name: str) -> bool:
+    """Whether `finish_recording` makes a file of this name."""
+    return name in CONVENIENCES or (name.startswith("init") and name.endswith(".mp4"))
 
 
 def _chunks(volume: Volume, path: str) -> Iterator[bytes]:

@@ -292,11 +292,14 @@ def decode(line: bytes) -> Record | Unknown | str:
     """The record in a line; or why there is none."""
     try:
         record: Record = _DECODER.decode(line)
-        return record  # noqa: TRY300  the except clauses below are the other way to answer
     except msgspec.ValidationError as error:
         reason = one_line(error)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         return f"not a record: {one_line(error)}"
+    else:
+        if isinstance(record, Open | Init) and not _is_base64(record.init):
+            return "a malformed record: its init segment is not base64"
+        return record
     try:
         fields = msgspec.json.decode(line)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -311,6 +314,14 @@ def decode(line: bytes) -> Record | Unknown | str:
     if kind in _KNOWN:
         return f"a malformed record ({kind}): {reason}"
     return Unknown(n=n, type=kind, fields=fields)
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        base64.b64decode(text, validate=True)
+    except ValueError:  # also binascii.Error, which is one
+        return False
+    return True
 
 
 def signature_of(line: bytes) -> bytes | None:

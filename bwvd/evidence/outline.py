@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import datetime
 import hashlib
 import io
@@ -125,11 +124,11 @@ def _outline(folder: Folder, file: io.BufferedReader, *, signed_only: bool) -> O
     outline: Outline | None = None
     for record in _signed(file) if signed_only else _unsigned(file):
         if isinstance(record, records.Open) and outline is None:
-            outline = Outline(folder, record, inits=[_decoded(record.init)], tracks=[record.tracks])
+            outline = Outline(folder, record, inits=[base64.b64decode(record.init)], tracks=[record.tracks])
         elif outline is None:
             continue
         elif isinstance(record, records.Init):
-            outline.inits.append(_decoded(record.init))
+            outline.inits.append(base64.b64decode(record.init))
             outline.tracks.append(record.tracks)
         elif isinstance(record, records.Segment) and 1 <= record.epoch <= len(outline.inits):
             outline.spans.append(Span(record))
@@ -153,10 +152,3 @@ def _unsigned(file: io.BufferedReader) -> Iterator[records.Record | Unknown]:
         record = decode(line)
         if not isinstance(record, str):
             yield record
-
-
-def _decoded(init: str) -> bytes:
-    try:
-        return base64.b64decode(init, validate=True)
-    except (binascii.Error, ValueError):
-        return b""

@@ -10,6 +10,7 @@ What a power cut or a kill leaves, and what is written about it into `recovered.
     line_without_file  a committed file that is gone, and
     short_file         one that is shorter than its record says: no power cut does that, a failing flash may
     not_a_file         a folder, link or device in the place of a file
+    not_named          how many more there are: a line has room for a few thousand. SHA256SUMS lists their files
     no_manifest        the power went before the first record: see below
 
 A recording that was cut while it was being made has no `open` record. Its manifest then begins with the `recovered`
@@ -40,7 +41,7 @@ from bwvd.evidence.ending import Ending, absorb, read_ending
 from bwvd.evidence.errors import EvidenceError, SignatureBad, printable
 from bwvd.evidence.finish import CONVENIENCES, MANIFEST, SUMS, SUMS_SIGNATURE, finish_recording
 from bwvd.evidence.journal import Draft
-from bwvd.evidence.manifest import Unknown
+from bwvd.evidence.manifest import MAX_LINE, Unknown
 from bwvd.evidence.retention import Reserve
 from bwvd.evidence.serials import RECORDINGS, device_of, serial_of
 from bwvd.evidence.storage import Volume
@@ -50,6 +51,7 @@ from bwvd.log import get_logger
 Finish = Callable[[Volume, str, Signer], None]
 
 MANIFEST_FIRST_BYTES = 8192  # f2fs returns from fdatasync of a smaller, inline file without a flush
+_FOUND_BYTES = MAX_LINE - 65_536  # of one record: a line that is longer is none to any reader
 _CHUNK = 1_048_576
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NOT_A_FILE = (errno.ELOOP, errno.EPERM)
@@ -203,7 +205,7 @@ class _Case:
         reason = "finished"
         if not contents.ended:
             reason = self._reason(contents)
-            found = self._found(names, ending, contents)
+            found = _fitting(self._found(names, ending, contents))
             self._end(names, ending, contents, reason, found)
         else:
             # Synced in any case: a kill may have left the end in the cache, and the sums must not outlive it.
@@ -307,10 +309,10 @@ class _Case:
             reason=reason,
             boot=self._boot,
             segments=contents.segments,
-            frames=contents.frames,
-            audio_frames=contents.audio_frames,
-            bytes=contents.bytes,
-            duration_ns=contents.duration_ns,
+            frames=_int64(contents.frames),
+            audio_frames=_int64(contents.audio_frames),
+            bytes=_int64(contents.bytes),
+            duration_ns=_int64(contents.duration_ns),
             found=found,
             stamp=records.Stamp(
                 mono_ns=reading.mono_ns,
@@ -335,6 +337,21 @@ class _Case:
             file.sync()
         finally:
             file.close()
+
+
+def _fitting(found: list[records.Found]) -> list[records.Found]:
+    """What one line can hold of it, and a word about the rest."""
+    size = 0
+    for index, thing in enumerate(found):
+        size += len(msgspec.json.encode(thing)) + 1
+        if size > _FOUND_BYTES:
+            return [*found[:index], records.Found(what="not_named", where=f"{len(found) - index} more")]
+    return found
+
+
+def _int64(total: int) -> int:
+    """A total as a record can hold it: numbers that each fit may come from a stranger, and not fit together."""
+    return max(-(2**63), min(total, 2**63 - 1))
 
 
 def _is_convenience(name: str) -> bool:
