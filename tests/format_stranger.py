@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,7 @@ def check_recording(folder: Path) -> int:
     named = [*segments, *(record["sealed"] for record in records if record.get("sealed"))]
     found = [thing for thing in records[-1].get("found", []) if thing["what"] == "file_without_line"]
     for thing in named + found:
-        name = thing.get("file") or thing["where"]
+        name = thing.get("file") or re.sub(r"\\u([0-9a-f]{4})", lambda code: chr(int(code[1], 16)), thing["where"])
         if hashlib.sha256((folder / name).read_bytes()).hexdigest() != thing["sha256"]:
             raise Wrong(f"{name} is not what was recorded")
         expected.add(name)

@@ -15,6 +15,7 @@ from bwvd.evidence.decode import NotDecodable, count_frames
 from bwvd.evidence.errors import IdentityUnusable, SignatureBad
 from bwvd.evidence.finish import CONVENIENCES, MANIFEST, SUMS, SUMS_SIGNATURE, init_name
 from bwvd.evidence.folder import Folder, digest, plain_name, read_file
+from bwvd.evidence.names import harmless
 from bwvd.evidence.report import Report
 from bwvd.evidence.seal import open_sealed
 from bwvd.evidence.sums import SUMS_BYTES, check_signature, is_whole, parse_sums
@@ -196,7 +197,7 @@ class Contents:
         """What recovery has named is accounted for; all else is altered, with a guess at what lies there instead."""
         for mismatch in self._mismatches:
             named, read = mismatch.named, mismatch.read
-            for thing in found.get(named.name, ()):
+            for thing in found.get(harmless(named.name), ()):
                 gone = read.missing and thing.what == "line_without_file"
                 if gone or (read.sha256 and (thing.bytes, thing.sha256) == (read.size, read.sha256)):
                     self._blamed.add(named.name)
@@ -273,7 +274,7 @@ class Contents:
 
         Args:
             conveniences: names that may be there once the recording has ended; `sums`, if reliable, must list them.
-            found: what recovery found and named.
+            found: what recovery found and named, by the names as `bwvd.evidence.names.harmless` writes them.
             unfinished: names that a commit may have written whose line is not there yet.
         """
         for name in sorted(self._names.keys() - self._expected.keys() - self._blamed - {MANIFEST}):
@@ -282,9 +283,9 @@ class Contents:
                     self._blame(name, "is written after a recording's end, but the manifest has none")
                 elif sums is not None and name not in sums and name not in (SUMS, SUMS_SIGNATURE):
                     self._blame(name, "SHA256SUMS does not list it")
-            elif name in found:
+            elif (written := harmless(name)) in found:
                 actual = self._digest(name)
-                if actual and not any(thing.sha256 == actual for thing in found[name]):
+                if actual and not any(thing.sha256 == actual for thing in found[written]):
                     self._blame(name, "is not what recovery found")
             elif name in unfinished:
                 self._report.note(name, "has no line in the manifest: its commit was not finished")

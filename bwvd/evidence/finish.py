@@ -17,6 +17,7 @@ from bwvd.evidence.chain import MANIFEST_NAMESPACE, SUMS_NAMESPACE, Signer
 from bwvd.evidence.ending import read_ending
 from bwvd.evidence.layout import MANIFEST as MANIFEST
 from bwvd.evidence.manifest import Unknown
+from bwvd.evidence.names import harmless
 from bwvd.evidence.sign import armour
 from bwvd.evidence.storage import Volume
 from bwvd.messages import NS
@@ -87,8 +88,9 @@ def finish_recording(volume: Volume, folder: str, signer: Signer) -> None:
         for epoch, init in enumerate(outline.inits, start=1):
             made.append((init_name(epoch), init))
         made.append((PLAYLIST, playlist(outline.entries, outline.open).encode()))
-    # Leftovers that a recovery named, and whatever else lies here: the sums are over every other file.
-    files = [name for name in volume.sizes(folder) if name != MANIFEST]
+    # Leftovers that a recovery named, and whatever else lies here: the sums are over every other file, but for those
+    # whose names a line can't hold.
+    files = [name for name in volume.sizes(folder) if name != MANIFEST and harmless(name) == name]
     sums = {name: outline.sums.get(name) or _sha256(volume, f"{folder}/{name}") for name in files}
     sums |= {name: hashlib.sha256(data).hexdigest() for name, data in made}
     sums[MANIFEST] = _sha256(volume, path)

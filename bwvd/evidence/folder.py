@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from bwvd.evidence.errors import one_line
+from bwvd.evidence.names import original
 from bwvd.evidence.regular import kind_of, open_regular, read_bounded
 
 CHUNK = 262_144  # bytes read at once: fits the processor's cache
@@ -90,7 +91,8 @@ class ZipFolder:
         self._files: dict[str, list[zipfile.ZipInfo]] = {}
         for info in archive.infolist():
             if info.filename.startswith(prefix) and info.filename != prefix:
-                self._files.setdefault(info.filename[len(prefix) :], []).append(info)
+                # A ZIP takes no name that is no text: a proof has it as records write it.
+                self._files.setdefault(original(info.filename[len(prefix) :]), []).append(info)
 
     def names(self) -> dict[str, str]:
         return {name: self._odd(name, infos) for name, infos in self._files.items()}

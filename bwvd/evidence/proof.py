@@ -17,6 +17,7 @@ from bwvd.evidence.contents import Progress
 from bwvd.evidence.errors import ExportRefused, one_line, printable
 from bwvd.evidence.export import admit
 from bwvd.evidence.folder import CHUNK, DirectoryFolder, ZipFolder
+from bwvd.evidence.names import harmless
 from bwvd.evidence.output import claimed, settle
 from bwvd.evidence.proof_facts import Facts
 from bwvd.evidence.proof_text import chain_text, readme_text
@@ -98,7 +99,7 @@ def export_proof(
                 archive.writestr(_member(name, len(data)), data)
             names = sorted(name for name, odd in source.names().items() if not odd)
             for name in names:
-                _add(archive, source, name, f"{RECORDINGS}/{report.id}/{name}")
+                _add(archive, source, name, f"{RECORDINGS}/{report.id}/{harmless(name)}")
         temporary.chmod(0o640)
         size = temporary.stat().st_size
         settle(temporary, out)

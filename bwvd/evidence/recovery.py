@@ -42,6 +42,7 @@ from bwvd.evidence.errors import EvidenceError, SignatureBad, printable
 from bwvd.evidence.finish import CONVENIENCES, MANIFEST, SUMS, SUMS_SIGNATURE, finish_recording
 from bwvd.evidence.journal import Draft
 from bwvd.evidence.manifest import MAX_LINE, Unknown
+from bwvd.evidence.names import harmless
 from bwvd.evidence.retention import Reserve
 from bwvd.evidence.serials import RECORDINGS, device_of, serial_of
 from bwvd.evidence.storage import Volume
@@ -122,7 +123,7 @@ def drafts_of(results: Sequence[RecoveryResult], reading: Reading) -> list[Draft
     for result in results:
         event = "recovered" if result.reason != "finished" and not result.error else "recovery"
         detail: dict[str, str | int | float | bool | None] = {
-            "recording": result.recording,
+            "recording": harmless(result.recording),
             "serial": result.serial,
             "reason": result.reason,
             "segments": result.segments,
@@ -260,7 +261,7 @@ class _Case:
         for name, size in contents.files.items():
             if name not in sizes:
                 what = "not_a_file" if name in there else "line_without_file"
-                found.append(records.Found(what=what, where=name))
+                found.append(records.Found(what=what, where=harmless(name)))
             elif sizes[name] < size:
                 found.append(self._named("short_file", name))
         for name in names:
@@ -269,7 +270,7 @@ class _Case:
             if name in sizes:
                 found.append(self._without_line(name))
             else:
-                found.append(records.Found(what="not_a_file", where=name.rstrip("/")))
+                found.append(records.Found(what="not_a_file", where=harmless(name.rstrip("/"))))
         return found
 
     def _without_line(self, name: str) -> records.Found:
@@ -286,7 +287,7 @@ class _Case:
         while data := self._volume.read(f"{self._folder}/{name}", size, _CHUNK):
             sha256.update(data)
             size += len(data)
-        return records.Found(what=what, where=name, bytes=size, sha256=sha256.hexdigest())
+        return records.Found(what=what, where=harmless(name), bytes=size, sha256=sha256.hexdigest())
 
     # --- what is written ---------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from bwvd.evidence.errors import EvidenceError, SignatureBad
 from bwvd.evidence.finish import CONVENIENCES, MANIFEST, SUMS, SUMS_SIGNATURE
 from bwvd.evidence.journal import Detail, Draft, Journal
 from bwvd.evidence.manifest import Unknown
+from bwvd.evidence.names import harmless
 from bwvd.evidence.receipt import Accepted
 from bwvd.evidence.serials import RECORDINGS, serial_of
 from bwvd.evidence.storage import Storage, Volume
@@ -65,7 +66,12 @@ class _Contents:
     def names(self, name: str) -> bool:
         """Whether a file of this name belongs to the recording."""
         named = name in self.files or name in CONVENIENCES or _INIT.fullmatch(name) is not None or name == MANIFEST
-        return named or (name in self.found and self.found[name].what == "file_without_line")
+        found = self.found_as(name)
+        return named or (found is not None and found.what == "file_without_line")
+
+    def found_as(self, name: str) -> records.Found | None:
+        """What recovery has said about a file of this name."""
+        return self.found.get(harmless(name))
 
 
 class Release:
@@ -164,15 +170,17 @@ class Release:
         """Every file is what the manifest says, and there is no other."""
         there = self._volume.names(self._folder)
         for name in sorted(contents.files.keys() - set(there)):
-            if name not in contents.found or contents.found[name].what != "line_without_file":
-                raise ReleaseRefused(f"{self._recording} has been altered: {name} is missing; it stays")
+            found = contents.found_as(name)
+            if found is None or found.what != "line_without_file":
+                raise ReleaseRefused(f"{self._recording} has been altered: {harmless(name)} is missing; it stays")
         listed = self._listed(there)
         read = 0
         for number, name in enumerate(there, start=1):
             if number % STEP_FILES == 0:
                 yield True
             if not contents.names(name):
-                raise ReleaseRefused(f"{self._recording} has been altered: no record names {name}; it stays")
+                what = f"no record names {harmless(name)}"
+                raise ReleaseRefused(f"{self._recording} has been altered: {what}; it stays")
             if name in (MANIFEST, SUMS, SUMS_SIGNATURE):
                 continue
             sha256 = hashlib.sha256()
@@ -184,8 +192,10 @@ class Release:
                     yield True
             digest = sha256.hexdigest()
             expected = contents.files.get(name) or listed.get(name)
-            if digest != expected and not (name in contents.found and contents.found[name].sha256 == digest):
-                raise ReleaseRefused(f"{self._recording} has been altered: {name} is not what was recorded; it stays")
+            found = contents.found_as(name)
+            if digest != expected and (found is None or found.sha256 != digest):
+                what = f"{harmless(name)} is not what was recorded"
+                raise ReleaseRefused(f"{self._recording} has been altered: {what}; it stays")
 
     def _listed(self, there: list[str]) -> dict[str, str]:
         """What SHA256SUMS says; it vouches for the playlist and the init segments."""
@@ -238,7 +248,9 @@ def _removal(volume: Volume, recording: str, manifest_sha512: str) -> Iterator[b
             raise ReleaseRefused(f"{recording} holds another manifest than the one that was released; it stays")
         _, contents = read_ending(volume, path, MANIFEST, MANIFEST_NAMESPACE, _Contents)
         if strangers := [name for name in names if not contents.names(name)]:
-            raise ReleaseRefused(f"{recording} holds {strangers[0]}, which its manifest does not name; it stays")
+            raise ReleaseRefused(
+                f"{recording} holds {harmless(strangers[0])}, which its manifest does not name; it stays"
+            )
         yield True
         for number, name in enumerate(names, start=1):
             if name != MANIFEST:
@@ -250,7 +262,7 @@ def _removal(volume: Volume, recording: str, manifest_sha512: str) -> Iterator[b
         volume.remove(path)
         volume.sync_dir(folder)
     elif names:
-        raise ReleaseRefused(f"{recording} holds {names[0]}, but no manifest; it stays")
+        raise ReleaseRefused(f"{recording} holds {harmless(names[0])}, but no manifest; it stays")
     volume.remove(folder)
     volume.sync_dir(RECORDINGS)
     yield True

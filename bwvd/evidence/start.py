@@ -21,6 +21,7 @@ from bwvd.evidence.chain import Signer
 from bwvd.evidence.journal import Detail, Draft, Journal
 from bwvd.evidence.journal_actor import JournalActor
 from bwvd.evidence.journal_events import draft_of
+from bwvd.evidence.names import harmless
 from bwvd.evidence.receipt import Accepted
 from bwvd.evidence.records import JournalHead
 from bwvd.evidence.recovery import drafts_of, recover
@@ -280,7 +281,7 @@ def _put_in_order(volume: Volume, terms: Terms, signer: Signer, clock: Clock, bo
     recovered = recover(volume, signer, clock, boot, reserve=room, leave=frozenset(journal.released) | others)
     drafts += drafts_of(recovered, reading)
     drafts += [
-        Draft("opened", {"recording": recording, "serial": serial, "found": "at_start"}, reading)
+        Draft("opened", {"recording": harmless(recording), "serial": serial, "found": "at_start"}, reading)
         for serial, recording in unrecorded(folders, journal.last_serial)
     ]
     room.restore(volume)

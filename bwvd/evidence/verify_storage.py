@@ -15,6 +15,7 @@ from bwvd.evidence.finish import MANIFEST
 from bwvd.evidence.folder import DirectoryFolder
 from bwvd.evidence.journal import JOURNAL
 from bwvd.evidence.journal_check import JournalFacts, check_journal
+from bwvd.evidence.names import harmless
 from bwvd.evidence.report import Report
 from bwvd.evidence.serials import RECORDINGS, serial_of
 from bwvd.evidence.signers import AllowedSigners
@@ -66,7 +67,7 @@ def verify_storage(
         return [report, *(check.report for check in found.values())]
     report.device = facts.device
     for name, check in found.items():
-        _compare(name, check, facts)
+        _compare(harmless(name), check, facts)
         report.segments += check.report.segments
         report.frames += check.report.frames
         report.audio_frames += check.report.audio_frames
