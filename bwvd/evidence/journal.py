@@ -34,7 +34,7 @@ from bwvd.evidence.chain import JOURNAL_NAMESPACE, Chain, Signer
 from bwvd.evidence.ending import Ending, absorb, read_ending
 from bwvd.evidence.manifest import Problem, Unknown
 from bwvd.evidence.records import JournalHead
-from bwvd.evidence.serials import RECORDINGS
+from bwvd.evidence.serials import RECORDINGS, counted, known
 from bwvd.evidence.storage import File, Volume
 from bwvd.log import get_logger
 
@@ -73,9 +73,9 @@ class _Contents:
         match record:
             case records.Journal():
                 self.opening = self.opening or record
-                self.last_serial = max(self.last_serial, record.last_serial)
+                self.last_serial = max(self.last_serial, known(record.last_serial))
             case records.Entry(event=event, detail={"serial": int(serial)}) if event in _WITH_SERIAL:
-                self.last_serial = max(self.last_serial, serial)
+                self.last_serial = counted(self.last_serial, serial)
                 recording = record.detail.get("recording")
                 if event == "released" and isinstance(recording, str):
                     self.released[recording] = record

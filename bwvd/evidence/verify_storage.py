@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from bwvd.evidence.journal import JOURNAL
 from bwvd.evidence.journal_check import JournalFacts, check_journal
 from bwvd.evidence.names import harmless
 from bwvd.evidence.report import Report
-from bwvd.evidence.serials import RECORDINGS, serial_of
+from bwvd.evidence.serials import RECORDINGS, counted, serial_of
 from bwvd.evidence.signers import AllowedSigners
 from bwvd.evidence.trust import Trust
 from bwvd.evidence.verify import ALLOWED_SIGNERS, Verification
@@ -126,8 +125,15 @@ def _count(found: dict[str, Verification], facts: JournalFacts, report: Report) 
     for serial, name in sorted(facts.serials.items()):
         if serial not in there and name not in facts.released:
             report.altered(f"{RECORDINGS}/{name}", "is missing: the journal knows of no release")
-    used = sorted({*there, *facts.serials, facts.known_from - 1})
-    for before, after in pairwise(serial for serial in used if serial >= facts.known_from - 1):
-        if after > before + 1:
-            which = f"{before + 1}" if after == before + 2 else f"{before + 1} to {after - 1}"
+    before = facts.known_from - 1
+    for serial in sorted({*there, *facts.serials}):
+        if serial <= before:
+            continue
+        if counted(before, serial) != serial:
+            name = there.get(serial) or facts.serials[serial]
+            report.altered(f"{RECORDINGS}/{name}", "has a serial number that this device can't have reached")
+            continue
+        if serial > before + 1:
+            which = f"{before + 1}" if serial == before + 2 else f"{before + 1} to {serial - 1}"
             report.altered(f"{RECORDINGS}/", f"serial number {which} is missing, and the journal does not know it")
+        before = serial
