@@ -12,7 +12,7 @@ import pytest
 
 from bwvd.clock import Reading
 from bwvd.evidence import records
-from bwvd.evidence.chain import JOURNAL_NAMESPACE
+from bwvd.evidence.chain import JOURNAL_NAMESPACE, Chain
 from bwvd.evidence.journal import JOURNAL, NEW, Draft, Journal
 from bwvd.evidence.manifest import ChainReader
 from bwvd.testing.crash import crash_states
@@ -467,3 +467,41 @@ def test_the_folders_sync_after_the_first_rename_is_needed() -> None:
     volume = VirtualVolume(trace=True, omit=after_archiving)
     acknowledged = life(volume)
     assert any(lost(state.tree, state.last, acknowledged) for state in crash_states(volume.moments))
+
+
+@pytest.mark.parametrize("number", [10**6, 10**12 - 1, 10**12, 2**63 - 1, 10**20 - 1])
+@pytest.mark.parametrize("content", [b"", b"x\n"])
+def test_a_planted_file_of_a_giants_number(number: int, content: bytes) -> None:
+    """A journal whose own number no record can hold would be unreadable at every start, and forget what it knew."""
+    planted = f"journal-{number:06d}.jsonl"
+    volume = VirtualVolume.from_state({"recordings": None, planted: b"", **({JOURNAL: content} if content else {})})
+    for serial in (1, 2, 3):
+        journal = opened(volume)
+        assert journal.last_serial == serial - 1
+        journal.append([Draft("opened", {"recording": "x", "serial": serial}, READING)])
+        journal.close()
+        assert signed(volume.tree(), JOURNAL)
+    assert volume.tree()[planted] == b""
+
+
+@pytest.mark.parametrize("number", [0, -1, 10**12, 2**63 - 1])
+def test_a_journal_that_says_a_giants_number_of_itself(number: int) -> None:
+    """Signed by whomever: it is gone on with, and the file after it has a number that a name can hold."""
+    chain = Chain(SIGNER, JOURNAL_NAMESPACE)
+    beginning = records.Journal(
+        n=0,
+        format=records.FORMAT,
+        device="BWV-0001",
+        signer=SIGNER.public_key,
+        file_number=number,
+        last_serial=4,
+        previous=None,
+    )
+    volume = VirtualVolume.from_state({"recordings": None, JOURNAL: chain.line(beginning)})
+    for name in ("first", "second"):
+        journal = opened(volume, limit=1)
+        journal.append([draft(name)])
+        journal.close()
+    assert files(volume.tree()) == ["journal-000001.jsonl", "journal-000002.jsonl", JOURNAL]
+    assert names_in(volume.tree()) == ["first", "second"]
+    assert opened(volume).last_serial == 4

@@ -44,7 +44,8 @@ FIRST_BYTES = 8192  # of the first record: f2fs does not flush a file that is sm
 
 Detail = dict[str, str | int | float | bool | None]
 
-_ARCHIVE = re.compile(r"journal-(\d{6,})\.jsonl")
+_ARCHIVE = re.compile(r"journal-([0-9]{6,9})\.jsonl")
+_MOST_FILES = 899_999_999  # a larger number is not ours: behind it there is room to count on in names of nine digits
 _WITH_SERIAL = frozenset({"opened", "recovered", "released"})  # entries whose `serial` is a number that is used
 _ROTATE_AGAIN_BYTES = 65_536  # growth after which a rotation that failed is tried again
 _CHUNK = 262_144
@@ -314,7 +315,8 @@ class Journal:
             # Not even its first record holds: no power cut does that. It is kept, and named.
             self._set_aside(0, "unreadable")
             return
-        self._number = contents.opening.file_number
+        number = contents.opening.file_number
+        self._number = number if 1 <= number <= _MOST_FILES else max(self._archives(), default=0) + 1
         self._rotate_at = self._limit_bytes
         self._chain = Chain(self._signer, JOURNAL_NAMESPACE)
         absorb(self._chain, self._volume, JOURNAL, ending)
@@ -354,7 +356,7 @@ class Journal:
 
     def _archives(self) -> dict[int, str]:
         found = ((_ARCHIVE.fullmatch(name), name) for name in self._volume.names(""))
-        return {int(match[1]): name for match, name in found if match}
+        return {number: name for match, name in found if match and (number := int(match[1])) <= _MOST_FILES}
 
     def _head_of(self, name: str, size: int) -> JournalHead:
         sha512 = hashlib.sha512()
