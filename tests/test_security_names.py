@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bwvd.evidence import records
 from bwvd.evidence.names import harmless, original
 from bwvd.evidence.proof import export_proof, verify_proof
-from bwvd.evidence.recovery import RecoveryResult, recover
+from bwvd.evidence.recovery import RecoveryResult, drafts_of, recover
 from bwvd.evidence.release import ReleaseRefused, finish_releases
 from bwvd.evidence.retention import Reserve
 from bwvd.evidence.sums import parse_sums
@@ -115,7 +115,7 @@ def test_a_proof_holds_them_under_the_names_that_are_signed(tmp_path: Path) -> N
 async def test_the_daemon_starts_beside_a_folder_of_such_a_name(
     autojump_clock: trio.testing.MockClock, name: str
 ) -> None:
-    """Invariant 5: the journal takes what is written about it, and a press records."""
+    """Invariant 5: it is no folder of this device, and stays; the journal takes its name, and a press records."""
     volume = VirtualVolume.from_state({"recordings": None, f"recordings/{name}": None})
     for life in (1, 2):
         rig = Rig(configuration(loop={"seconds": 2}, recording={"post_roll_s": 1}), volume=volume)
@@ -125,11 +125,14 @@ async def test_the_daemon_starts_beside_a_folder_of_such_a_name(
             await trio.sleep(1)
             await rig.stop()
             await rig.closed()
-        assert f"recordings/{name}/manifest.jsonl" in volume.tree()
-        entries = volume.read("journal.jsonl").decode()
-        assert entries.count('"event":"recovered"') == 1
-        assert msgspec.json.encode(harmless(name)).decode() in entries
+        assert volume.names(f"recordings/{name}") == []
+        assert volume.read("journal.jsonl").count(msgspec.json.encode(harmless(name))) == 1
         assert f"{9 + life:06d}" in "".join(rig.recordings())
+
+
+def test_the_journal_takes_such_a_name_from_a_recovery() -> None:
+    (draft,) = drafts_of([RecoveryResult("\udcfe", 9, "unknown", error="Input/output error")], virtual_clock().read())
+    assert msgspec.json.decode(msgspec.json.encode(draft.detail))["recording"] == harmless("\udcfe")
 
 
 @pytest.mark.parametrize("name", NAMES)
