@@ -513,7 +513,7 @@ def test_verify_with_nonsense_keys(option: str, give: Give, tmp_path: Path) -> N
 
 def test_show_and_export_of_what_is_not_there(bwvd: Process, give: Give, tmp_path: Path) -> None:
     out_file = tmp_path / "out.mp4"
-    for name in ("20200101T000000Z-BWV-0001-000099", "99", "no/such/folder", "..", "\x1b[2J"):
+    for name in ("20200101T000000Z-BWV-0001-000099", "99", "²", "9" * 5000, "no/such/folder", "..", "\x1b[2J"):
         for words in (["show"], ["show", "--json"], ["export", "-o", out_file]):
             code, out, err = give(*words, "-c", bwvd.config, name)
             assert (code, out) == (1, "")

@@ -67,7 +67,7 @@ def _table(name: str, **values: str | int | bool) -> str:
 def _natural(paths: Iterable[Path]) -> list[Path]:
     """In the order of their numbers: event2 before event10."""
     return sorted(
-        paths, key=lambda path: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
+        paths, key=lambda path: [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)]
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,8 @@ def find(storage: Path, name: str) -> Path:
     entries = catalogue(storage)
     if name == "last" and entries:
         return storage / "recordings" / entries[-1].id
-    wanted = [entry for entry in entries if entry.id == name or (name.isdigit() and entry.serial == int(name))]
+    number = int(name) if re.fullmatch("[0-9]{1,18}", name) else None
+    wanted = [entry for entry in entries if entry.id == name or (number is not None and entry.serial == number)]
     if len(wanted) == 1:
         return storage / "recordings" / wanted[0].id
     if wanted:
