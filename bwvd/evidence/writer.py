@@ -23,6 +23,7 @@ from bwvd.evidence.broken import BrokenOff
 from bwvd.evidence.finish import finish_recording
 from bwvd.evidence.group import Group
 from bwvd.evidence.layout import RECORDINGS
+from bwvd.evidence.mending import Mending, Unused
 from bwvd.evidence.recording import Committed, Device, RecordingFolder, continuation
 from bwvd.evidence.records import JournalHead
 from bwvd.evidence.statistics import WriterStatistics
@@ -92,15 +93,13 @@ class Writer:
         self._journal_head = journal_head
         self._on_full = on_full
         self._measured = measured
-        self._mender = mender
-        self._broken: list[BrokenOff] = []  # by an I/O error: they have no end yet
+        self._mending = Mending(storage, mender, self._new_folder, journal_head)
         self._folder: RecordingFolder | None = None
         self._opening: OpenRecording | None = None  # asked for, not yet on flash
         self._continues = ""
         self._group = Group()
         self._segment_ns = round(device.segment_s * NS)
         self._failing = False
-        self._unused: list[tuple[OpenRecording, str]] = []  # never reached the flash, and why
         self._idle = True
 
     @property
@@ -118,7 +117,7 @@ class Writer:
         async with receive:
             while True:
                 message: WriterMessage | None = None
-                with trio.move_on_after(RETRY_S[-1] if self._broken or self._unused else math.inf):
+                with trio.move_on_after(RETRY_S[-1] if self._mending.waits else math.inf):
                     try:
                         message = await receive.receive()
                     except trio.EndOfChannel:
@@ -219,25 +218,25 @@ class Writer:
                     return
                 continue
             self._committed(committed, begun_ns)
-            if not self._group.gops and self._broken:
+            if not self._group.gops:
                 await self._mend()
             return
 
     def _commit_job(self, volume: Volume) -> Committed | None:
         """In the storage's thread: open the recording if it is not, then one segment, or the notes alone."""
         group = self._group
-        self._settle_unused(volume)
+        self._mending.settle_unused(volume)
         if self._folder is None:
             opening = self._opening
             if opening is None:
                 return None
-            folder = RecordingFolder(volume, self._device, opening, self._clock)
+            folder = self._new_folder(volume, opening)
             try:
                 folder.create(group.gops[0] if group.gops else None, self._journal_head(), self._continues)
             except OSError:
                 broken = folder.broken_off()
                 if folder.created:
-                    self._broken.append(broken)
+                    self._mending.add(broken)
                     self._use_up(opening)
                 raise
             self._folder = folder
@@ -252,21 +251,8 @@ class Writer:
         self._continues = opening.recording
         self._opening = continuation(opening, serial, recording)
 
-    def _settle_unused(self, volume: Volume) -> None:
-        """Numbers that were given and never used get an empty, closed recording: the count stays gapless."""
-        while self._unused:
-            opening, reason = self._unused[0]
-            folder = RecordingFolder(volume, self._device, opening, self._clock)
-            try:
-                folder.create(None, self._journal_head())
-                folder.close(reason)
-            except OSError:
-                # Half-made, it is brought to its end like one that broke off; made again it can't be.
-                if folder.created:
-                    self._broken.append(folder.broken_off())
-                    self._unused.pop(0)
-                raise
-            self._unused.pop(0)
+    def _new_folder(self, volume: Volume, opening: OpenRecording) -> RecordingFolder:
+        return RecordingFolder(volume, self._device, opening, self._clock)
 
     def _committed(self, committed: Committed | None, begun_ns: int) -> None:
         folder = self._folder
@@ -301,7 +287,7 @@ class Writer:
         continues = bool(self._continues and self._group.notes)
         if self._opening is not None and not self._group.gops and self._folder is None and not continues:
             # Opened and closed without a frame that could be written: say so on flash all the same.
-            self._unused.append((self._opening, "storage_error"))
+            self._mending.add_unused(Unused(self._opening, "storage_error"))
             self._opening = None
         await self._commit(last=True)
         folder = self._folder
@@ -318,7 +304,7 @@ class Writer:
                 self.statistics.errors += 1
                 self._fault(str(error))
                 self._folder = None
-                self._broken.append(folder.broken_off())
+                self._mending.add(folder.broken_off())
                 self._leave()
                 await self._mend()
             return
@@ -337,7 +323,7 @@ class Writer:
             await self._storage.run(self._room.restore)
         except OSError as error:
             # The recording is complete without them; they are made when the storage takes again, or at the next start.
-            self._broken.append(BrokenOff(folder.recording, (), 0, closed=True))
+            self._mending.add(BrokenOff(folder.recording, (), 0, closed=True))
             _log.warning("conveniences_not_written", recording=folder.recording, error=str(error))
 
     def _leave(self) -> None:
@@ -376,7 +362,7 @@ class Writer:
         except OSError as again:
             _log.error("recording_not_closed", recording=folder.recording, error=str(again))
             self._folder = None
-            self._broken.append(folder.broken_off())
+            self._mending.add(folder.broken_off())
             self._leave()
         else:
             await self._conclude(folder, reason)
@@ -398,7 +384,7 @@ class Writer:
             self._backlog.done(gop)
         self._group = Group()
         if self._opening is not None and self._folder is None:
-            self._unused.append((self._opening, reason))
+            self._mending.add_unused(Unused(self._opening, reason))
         self._opening = None
 
     async def _break_off(self, error: OSError, attempt: int) -> None:
@@ -407,7 +393,7 @@ class Writer:
         self._fault(str(error))
         folder, self._folder = self._folder, None
         if folder is not None:
-            self._broken.append(folder.broken_off())
+            self._mending.add(folder.broken_off())
             serial, recording = self._naming.take(self._clock.monotonic_ns())
             self._opening = continuation(folder.opening, serial, recording)
             self._continues = folder.recording
@@ -416,24 +402,7 @@ class Writer:
 
     async def _mend(self) -> None:
         """The storage takes again: bring what was broken off to its end, without a restart."""
-        if not self._broken and not self._unused:
-            return
-        broken = list(self._broken)
-
-        def mend(volume: Volume) -> list[str]:
-            self._settle_unused(volume)
-            for one in broken:
-                one.settle(volume)
-            return self._mender.mend(volume, [one.recording for one in broken])
-
-        try:
-            done = await self._storage.run(mend)
-        except OSError as error:
-            _log.warning("not_mended", recordings=[one.recording for one in broken], error=str(error))
-            return
-        self._broken = [one for one in self._broken if one.recording not in done]
-        self._mender.mended()
-        if self._failing and not self._broken:
+        if self._mending.waits and await self._mending.mend() and self._failing:
             self._failing = False
             self._publish(FaultChanged("storage", active=False, at_ns=self._clock.monotonic_ns()))
 

@@ -253,7 +253,7 @@ MUTANTS = (
     Mutant(
         "build on a failed sync",
         6,
-        "evidence/writer.py",
+        "evidence/mending.py",
         "one.settle(volume)",
         "pass",
         ("test_recording_broken.py", "test_writer_faults.py"),
