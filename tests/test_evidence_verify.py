@@ -317,23 +317,23 @@ def test_what_is_wrong_is_placed(storage: Path, change: Callable[[Path], None], 
     assert any(finding.where == place and what in finding.what for finding in report.findings), report.findings
 
 
-@pytest.mark.parametrize("wrong", ["segments", "frames", "bytes"])
+@pytest.mark.parametrize("wrong", ["segments", "frames", "bytes", "gaps"])
 def test_totals_that_are_signed_and_not_true_are_found(storage: Path, wrong: str) -> None:
     """Invariant 7: a segment that is gone with its line, by whoever holds the key, is missing in the totals."""
     manifest = make_recording(storage, close="") / "manifest.jsonl"
-    totals = {"segments": 4, "frames": 40, "bytes": verify_recording(manifest.parent).bytes}
+    totals = {"segments": 4, "frames": 40, "bytes": verify_recording(manifest.parent).bytes, "gaps": 0}
     totals[wrong] += 1
     whole = manifest.read_bytes()
     chain = Chain(fixed_signer(), MANIFEST_NAMESPACE)
     chain.absorb(whole, whole.count(b"\n") // 2)
     stamp = records.Stamp(mono_ns=0, utc="2026-11-22T07:15:09.000Z", quality="synced", uncertainty_us=0)
-    close = records.Close(
-        n=chain.n, reason="stop", audio_frames=92, duration_ns=4_000_000_000, gaps=0, stamp=stamp, **totals
-    )
+    close = records.Close(n=chain.n, reason="stop", audio_frames=92, duration_ns=4_000_000_000, stamp=stamp, **totals)
     manifest.write_bytes(whole + chain.line(close))
     report = verify_recording(manifest.parent)
     assert report.verdict == "altered"
-    assert [finding.what for finding in report.findings if "totals" in finding.what]
+    what = "counts 1 gap records where 0 stand" if wrong == "gaps" else "totals"
+    (where,) = [finding.where for finding in report.findings if what in finding.what]
+    assert where.startswith(f"manifest.jsonl line {len(whole.splitlines()) + 1} ")
 
 
 def test_conveniences_may_not_lie_beside_an_open_recording(storage: Path) -> None:

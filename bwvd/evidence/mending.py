@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bwvd.evidence.broken import BrokenOff
 from bwvd.evidence.recording import RecordingFolder
 from bwvd.evidence.records import JournalHead
 from bwvd.evidence.storage import Storage, Volume
-from bwvd.evidence.writer_ports import Mender
+from bwvd.evidence.unwritten import Unwritten
+from bwvd.evidence.writer_ports import Mender, Room
 from bwvd.log import get_logger
-from bwvd.messages import OpenRecording
+from bwvd.messages import Note, OpenRecording
 
 _log = get_logger("mending")
 
@@ -22,6 +23,27 @@ class Unused:
 
     opening: OpenRecording
     reason: str  # of its end
+    continues: str = ""
+    notes: Sequence[Note] = ()  # what there is to say of what could not be written
+
+
+@dataclass(frozen=True, slots=True)
+class FullEnd:
+    """A recording that a full flash ends; it is kept until the reserve, or room that somebody makes, takes its end."""
+
+    folder: RecordingFolder
+    reason: str
+    unwritten: Unwritten
+    room: Room
+
+    @property
+    def recording(self) -> str:
+        return self.folder.recording
+
+    def settle(self, volume: Volume) -> None:
+        """Close it on the reserve. Blocking; may raise OSError, and be called again after that."""
+        self.room.spend(volume)
+        self.folder.close_full(self.reason, self.unwritten)
 
 
 class Mending:
@@ -30,6 +52,7 @@ class Mending:
     Args:
         folder: makes the folder of a recording.
         journal_head: where the journal stands, for the `open` record.
+        closed: told of a recording that got its end in order, and why it ended.
 
     **Synchronization:** trio's thread; `settle_unused`, and what the writer's jobs add, inside jobs of the storage.
     """
@@ -40,12 +63,14 @@ class Mending:
         mender: Mender,
         folder: Callable[[Volume, OpenRecording], RecordingFolder],
         journal_head: Callable[[], JournalHead | None],
+        closed: Callable[[RecordingFolder, str], None],
     ) -> None:
         self._storage = storage
         self._mender = mender
         self._folder = folder
         self._journal_head = journal_head
-        self._broken: list[BrokenOff] = []
+        self._closed = closed
+        self._broken: list[BrokenOff | FullEnd] = []
         self._unused: list[Unused] = []
 
     @property
@@ -53,7 +78,7 @@ class Mending:
         """Something has no end yet."""
         return bool(self._broken or self._unused)
 
-    def add(self, broken: BrokenOff) -> None:
+    def add(self, broken: BrokenOff | FullEnd) -> None:
         self._broken.append(broken)
 
     def add_unused(self, unused: Unused) -> None:
@@ -65,8 +90,8 @@ class Mending:
             unused = self._unused[0]
             folder = self._folder(volume, unused.opening)
             try:
-                folder.create(None, self._journal_head())
-                folder.close(unused.reason)
+                folder.create(None, self._journal_head(), unused.continues)
+                folder.close(unused.reason, unused.notes)
             except OSError:
                 # Half-made, it is brought to its end like one that broke off; made again it can't be.
                 if folder.created:
@@ -74,24 +99,36 @@ class Mending:
                     self._unused.pop(0)
                 raise
             self._unused.pop(0)
+            self._broken.append(BrokenOff(unused.opening.recording, (), 0, closed=True))
 
     async def mend(self) -> bool:
         """Try once. Returns whether everything that had none has its end now."""
         if not self.waits:
             return True
-        broken = list(self._broken)
+        settled: list[BrokenOff | FullEnd] = []
 
         def mend(volume: Volume) -> list[str]:
             self.settle_unused(volume)
-            for one in broken:
+            for one in self._broken:
                 one.settle(volume)
-            return self._mender.mend(volume, [one.recording for one in broken])
+                settled.append(one)
+            return self._mender.mend(volume, [one.recording for one in settled])
 
         try:
             done = await self._storage.run(mend)
         except OSError as error:
-            _log.warning("not_mended", recordings=[one.recording for one in broken], error=str(error))
-            return False
+            _log.warning("not_mended", recordings=[one.recording for one in self._broken], error=str(error))
+            done = []
+        else:
+            self._mender.mended()
+        for one in settled:
+            self._tell(one)
         self._broken = [one for one in self._broken if one.recording not in done]
-        self._mender.mended()
         return not self.waits
+
+    def _tell(self, settled: BrokenOff | FullEnd) -> None:
+        """One that was closed in order has its end; what is made from the manifest may still be missing."""
+        if isinstance(settled, FullEnd):
+            self._closed(settled.folder, settled.reason)
+            self._broken.remove(settled)
+            self._broken.append(BrokenOff(settled.recording, (), 0, closed=True))

@@ -13,7 +13,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -24,12 +24,13 @@ from bwvd.evidence.broken import BrokenOff
 from bwvd.evidence.chain import MANIFEST_NAMESPACE, Chain, Signer
 from bwvd.evidence.ending import absorb, read_ending
 from bwvd.evidence.layout import MANIFEST, RECORDINGS
-from bwvd.evidence.manifest import Unknown
 from bwvd.evidence.mux import Epoch
 from bwvd.evidence.notes import Place, note_record, stamp_at
 from bwvd.evidence.seal import Sealer, private_json
 from bwvd.evidence.storage import File, Volume
-from bwvd.messages import NS, Assigned, GapSeen, Gop, Marked, Note, OpenRecording, Track
+from bwvd.evidence.totals import Listed, Totals
+from bwvd.evidence.unwritten import Unwritten
+from bwvd.messages import NS, Assigned, Gop, Marked, Note, OpenRecording, Track
 
 # f2fs returns from fdatasync of a file that is small enough to lie in its inode without a device flush.
 MANIFEST_FIRST_BYTES = 8192
@@ -58,8 +59,8 @@ class Committed:
 class RecordingFolder:
     """A recording that is open.
 
-    Every method may raise OSError; after one, only `close_full` (for ENOSPC) may be called: the state of the files is
-    not known.
+    Every method may raise OSError; after one, only `broken_off` or (for ENOSPC) `close_full` may be called: the state
+    of the files is not known.
 
     **Synchronization:** one thread at a time (`Storage.run`).
     """
@@ -78,16 +79,11 @@ class RecordingFolder:
         self._origin_ns = 0
         self._sealed = 0
         self._gops = 0
-        self._duration_ns = 0
         self._uncommitted: list[str] = []  # files written since the manifest's last line
-        self._new_gaps = 0  # gap records in lines that are not durable yet
-        self.doubtful = False  # a sync of the manifest failed: nobody knows what lies behind what was durable before
+        self._lines: list[records.Record] = []  # of the manifest, not durable yet
+        self._totals = Totals()  # of what is durable
+        self._doubtful = False  # a sync of the manifest failed: nobody knows what lies behind what was durable before
         self.created = False  # the folder exists: its serial number is used
-        self.segments = 0
-        self.frames = 0
-        self.audio_frames = 0
-        self.bytes = 0
-        self.gaps = 0
 
     @property
     def recording(self) -> str:
@@ -100,7 +96,12 @@ class RecordingFolder:
     @property
     def duration_ns(self) -> int:
         """Media time of the end of what is committed."""
-        return self._duration_ns
+        return self._totals.duration_ns
+
+    @property
+    def segments(self) -> int:
+        """How many are committed."""
+        return self._totals.segments
 
     # --- open --------------------------------------------------------------------------------------------------------
 
@@ -162,9 +163,9 @@ class RecordingFolder:
         )
         bare = len(msgspec.json.encode(record))
         padded = msgspec.structs.replace(record, pad=" " * max(0, MANIFEST_FIRST_BYTES - bare))
-        line = self._chain.line(padded)
+        line = self._line(padded)
         if opening.officer:
-            line += self._chain.line(self._officer(opening.officer, 0))
+            line += self._line(self._officer(opening.officer, 0))
         self._append(line)
         self._volume.sync_dir(self._folder)
 
@@ -197,7 +198,7 @@ class RecordingFolder:
             sum(sample.dts_ns >= self._origin_ns for sample in gop.audio.samples) for gop in gops if gop.audio
         )
         start_ns, end_ns = gops[0].start_ns, gops[-1].end_ns
-        lines += self._chain.line(
+        lines += self._line(
             records.Segment(
                 n=self._chain.n,
                 segment=number,
@@ -216,73 +217,75 @@ class RecordingFolder:
             )
         )
         self._append(lines)
-        self.segments = number
         self._gops += len(gops)
-        self.frames += frames
-        self.audio_frames += audio_frames
-        self.bytes += len(stored)
-        self._duration_ns = max(self._duration_ns, end_ns - self._origin_ns)
         return Committed(len(stored), frames, end_ns - start_ns)
 
     def write_notes(self, notes: Sequence[Note]) -> None:
         """Make notes durable by themselves."""
-        sealed_before = self._sealed
-        lines = b"".join(self._note_line(note) for note in notes)
-        if self._sealed > sealed_before:
-            self._volume.sync_dir(self._folder)
-        self._append(lines)
+        self._append(self._note_lines(notes))
 
     # --- close -------------------------------------------------------------------------------------------------------
 
     def close(self, reason: str, notes: Sequence[Note] = ()) -> None:
-        """Write the `close` record; from here on the recording is complete and its folder final."""
-        lines = b"".join(self._note_line(note) for note in notes)
-        lines += self._chain.line(
+        """Write the last notes and the `close` record; from here on the recording is complete, its folder final."""
+        lines = self._note_lines(notes)
+        totals = replace(self._totals)
+        for record in self._lines:
+            totals.take(record)
+        lines += self._line(
             records.Close(
                 n=self._chain.n,
                 reason=reason,
-                segments=self.segments,
-                frames=self.frames,
-                audio_frames=self.audio_frames,
-                bytes=self.bytes,
-                duration_ns=self._duration_ns,
-                gaps=self.gaps,
+                segments=totals.segments,
+                frames=totals.frames,
+                audio_frames=totals.audio_frames,
+                bytes=totals.bytes,
+                duration_ns=totals.duration_ns,
+                gaps=totals.gaps,
                 stamp=stamp_at(self._clock.monotonic_ns(), self._clock.read()),
             )
         )
         self._append(lines)
         self.let_go()
 
-    def close_full(self, reason: str, lost: GapSeen | None) -> None:
-        """Close after an ENOSPC, when room was made: names what the failed commit left behind, then closes.
+    def close_full(self, reason: str, unwritten: Unwritten) -> None:
+        """Close after an ENOSPC, when room was made: names what did not reach the flash, then closes.
 
         A piece of a line may have reached the manifest, and a piece of a segment its file. The piece of a file was
         never acknowledged and is removed; the piece of a line is covered by a `torn` record, as after a power cut.
+        Of a manifest whose sync failed a copy is gone on with, as far as it was durable: that takes as much room again.
+
+        May be called again after an OSError, and then begins with such a copy.
         """
         self._abandon()
+        if self._doubtful:
+            self.broken_off().settle(self._volume)
+            self._uncommitted.clear()
+        self._doubtful = True
         path = f"{self._folder}/{MANIFEST}"
-        ending, whole = read_ending(self._volume, path, MANIFEST, MANIFEST_NAMESPACE, _Whole)
+        ending, whole = read_ending(self._volume, path, MANIFEST, MANIFEST_NAMESPACE, Listed)
         self._chain = Chain(self._device.signer, MANIFEST_NAMESPACE)
+        self._lines.clear()
         absorb(self._chain, self._volume, path, ending)
         lines = b"\n" if ending.newline_missing else b""
         if ending.torn is not None:
-            lines += self._chain.line(records.TornTail(n=self._chain.n, found=ending.torn))
+            lines += self._line(records.TornTail(n=self._chain.n, found=ending.torn))
         for name in self._uncommitted:
             if name not in whole.files:
                 self._volume.remove(f"{self._folder}/{name}")
-        self.gaps, self._new_gaps = whole.gaps, 0
-        if whole.segments > self.segments:
-            lost = None  # all but the newline arrived: the segment is there
-        self.segments, self.frames, self.audio_frames = whole.segments, whole.frames, whole.audio_frames
-        self.bytes, self._duration_ns = whole.bytes, whole.duration_ns
-        self._durable = ending.size
-        self._manifest = self._volume.append(path)
-        if lines:
-            self._append(lines)
-        if whole.ended:
-            self.let_go()  # all but the newline of the end itself arrived
-        else:
-            self.close(reason, [lost] if lost else [])
+        durable, self._totals = self._totals, whole
+        last = unwritten.ending(reason, notes=whole.notes - durable.notes, media=whole.segments > durable.segments)
+        try:
+            self._manifest = self._volume.append(path)
+            if lines or whole.ended:
+                self._append(lines)
+            if whole.ended:
+                self.let_go()  # all but the newline of the end itself arrived
+            else:
+                self.close(reason, last)
+        except OSError:
+            self._totals = durable
+            raise
 
     def broken_off(self) -> BrokenOff:
         """Let go of the files after an error; what it takes to bring the recording to its end later."""
@@ -308,13 +311,20 @@ class RecordingFolder:
         if self._manifest is None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF), f"{self._folder}/{MANIFEST}")
         self._manifest.write(lines)
-        self.doubtful = True  # until the sync has returned; after a failed one for ever
+        self._doubtful = True  # until the sync has returned; after a failed one nothing is appended to that file
         self._manifest.sync()
-        self.doubtful = False
-        self._durable += len(lines)
+        self._doubtful = False
+        self._durable = self._chain.size
         self._uncommitted.clear()
-        self.gaps += self._new_gaps
-        self._new_gaps = 0
+        for record in self._lines:
+            self._totals.take(record)
+        self._lines.clear()
+
+    def _line(self, record: records.Record) -> bytes:
+        """The record as a line and its signature's, ready to be appended."""
+        line = self._chain.line(record)
+        self._lines.append(record)
+        return line
 
     def _write_file(self, name: str, data: bytes) -> None:
         file = self._volume.create(f"{self._folder}/{name}")
@@ -334,7 +344,7 @@ class RecordingFolder:
         self._epoch = Epoch(video, audio)
         old.close()
         self._epochs += 1
-        return self._chain.line(
+        return self._line(
             records.Init(
                 n=self._chain.n,
                 epoch=self._epochs,
@@ -345,14 +355,20 @@ class RecordingFolder:
             )
         )
 
+    def _note_lines(self, notes: Sequence[Note]) -> bytes:
+        """The lines of notes that no segment goes with; the names of their sealed texts are durable."""
+        sealed_before = self._sealed
+        lines = b"".join(self._note_line(note) for note in notes)
+        if self._sealed > sealed_before:
+            self._volume.sync_dir(self._folder)
+        return lines
+
     def _note_line(self, note: Note) -> bytes:
-        if isinstance(note, GapSeen):
-            self._new_gaps += 1
         label, sealed = self._private("label", note.label) if isinstance(note, Marked) else ("", None)
         if isinstance(note, Assigned):
-            return self._chain.line(self._officer(note.officer, note.at_ns - self._origin_ns))
+            return self._line(self._officer(note.officer, note.at_ns - self._origin_ns))
         place = Place(self._chain.n, self._origin_ns, self._clock.read())
-        return self._chain.line(note_record(note, place, label, sealed))
+        return self._line(note_record(note, place, label, sealed))
 
     def _officer(self, officer: str, at_ns: int) -> records.Officer:
         text, sealed = self._private("officer", officer)
@@ -374,36 +390,6 @@ class RecordingFolder:
             sha256=hashlib.sha256(stored).hexdigest(),
             plain_sha256=hashlib.sha256(plain).hexdigest(),
         )
-
-
-@dataclass(slots=True)
-class _Whole:
-    """What the whole lines of a manifest name and count (a fold)."""
-
-    files: set[str] = field(default_factory=set)
-    ended: bool = False
-    gaps: int = 0
-    segments: int = 0
-    frames: int = 0
-    audio_frames: int = 0
-    bytes: int = 0
-    duration_ns: int = 0
-
-    def take(self, record: records.Record | Unknown) -> None:
-        match record:
-            case records.Segment():
-                self.files.add(record.file)
-                self.segments += 1
-                self.frames += record.frames
-                self.audio_frames += record.audio_frames
-                self.bytes += record.bytes
-                self.duration_ns = max(self.duration_ns, record.pts_ns + record.duration_ns)
-            case records.Mark(sealed=records.Sealed(file=file)) | records.Officer(sealed=records.Sealed(file=file)):
-                self.files.add(file)
-            case records.Gap():
-                self.gaps += 1
-            case records.Close():
-                self.ended = True
 
 
 def continuation(opening: OpenRecording, serial: int, recording: str) -> OpenRecording:

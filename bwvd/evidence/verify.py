@@ -214,6 +214,8 @@ class Verification:
         report = self.report
         if (record.segments, record.frames, record.bytes) != (report.segments, report.frames, report.bytes):
             report.altered(where, "the totals are not those of the segments before it")
+        if isinstance(record, records.Close) and record.gaps != report.gaps:
+            report.altered(where, f"it counts {record.gaps} gap records where {report.gaps} stand before it")
 
     # --- the verdict -------------------------------------------------------------------------------------------------
 

@@ -3,8 +3,8 @@
 One job in the storage's thread muxes, hashes, seals, writes and signs a whole segment; nothing of that runs on trio's
 thread. What the storage acknowledges is released, what it does not is kept and tried again:
 
-- ENOSPC: room that was reserved for it is freed, the recording is closed and signed, and the fault raised (invariant
-  12).
+- ENOSPC: room that was reserved for it is freed, the recording is closed and signed with a gap that names all that was
+  handed on and did not reach the flash, and the fault raised (invariant 12).
 - any other OSError: the state of the open files is unknown (a failed fsync is never retried as a success), so the
   recording is left as it is, and what was not acknowledged goes on in a new one that names it. Until the storage takes
   that, the backlog grows; when it is full the recorder drops whole GOPs and says so.
@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import math
 from collections.abc import Callable
+from contextlib import suppress
 
 import trio
 
@@ -23,11 +24,12 @@ from bwvd.evidence.broken import BrokenOff
 from bwvd.evidence.finish import finish_recording
 from bwvd.evidence.group import Group
 from bwvd.evidence.layout import RECORDINGS
-from bwvd.evidence.mending import Mending, Unused
+from bwvd.evidence.mending import FullEnd, Mending, Unused
 from bwvd.evidence.recording import Committed, Device, RecordingFolder, continuation
 from bwvd.evidence.records import JournalHead
 from bwvd.evidence.statistics import WriterStatistics
 from bwvd.evidence.storage import Storage, Volume
+from bwvd.evidence.unwritten import Unwritten
 from bwvd.evidence.writer_ports import Backlog, Mender, Numbers, Room
 from bwvd.log import get_logger
 from bwvd.messages import (
@@ -60,7 +62,7 @@ class Writer:
     Args:
         backlog: where the recorder leaves GOPs and notes; its end ends the writer.
         journal_head: where the journal stands, for the `open` record.
-        on_full: told when the flash was full and the recording was closed; the recorder then stops.
+        on_full: told when the flash is full; the recorder then hands on its last and closes the recording.
         measured: told of every commit's bytes and nanoseconds of media.
 
     **Synchronization:** `run` once, on trio's thread.
@@ -93,7 +95,7 @@ class Writer:
         self._journal_head = journal_head
         self._on_full = on_full
         self._measured = measured
-        self._mending = Mending(storage, mender, self._new_folder, journal_head)
+        self._mending = Mending(storage, mender, self._new_folder, journal_head, self._closed)
         self._folder: RecordingFolder | None = None
         self._opening: OpenRecording | None = None  # asked for, not yet on flash
         self._continues = ""
@@ -149,7 +151,7 @@ class Writer:
             case Gop():
                 await self._add(message)
             case CloseRecording():
-                await self._close(message.reason)
+                await self._close(message.reason, message.at_ns)
             case GapSeen():
                 # What lies on either side of a gap is in different segments, so that a player can be told.
                 await self._commit()
@@ -159,7 +161,7 @@ class Writer:
 
     async def _add(self, gop: Gop) -> None:
         if self._folder is None and self._opening is None:
-            # The flash is full and the recorder has not heard of it yet.
+            # It was given up while the daemon ends.
             self.statistics.lost_frames += gop.frames
             self._backlog.done(gop)
             return
@@ -195,12 +197,15 @@ class Writer:
 
     # --- to the storage ----------------------------------------------------------------------------------------------
 
-    async def _commit(self, *, last: bool = False) -> None:
+    async def _commit(self, *, ended_ns: int | None = None) -> None:
         """Make the group durable, however many attempts that takes; then let its GOPs go.
 
-        Notes alone open no recording but at its end (`last`): media time begins with the first GOP.
+        Notes alone open no recording but at its end: media time begins with the first GOP.
+
+        ended_ns: when the recording was ended, if nothing more of it is to come.
         """
         attempt = 0
+        last = ended_ns is not None
         while self._group.gops or (self._group.notes and (self._folder or (last and self._opening))):
             begun_ns = self._clock.monotonic_ns()
             try:
@@ -208,13 +213,15 @@ class Writer:
                     committed = await self._storage.run(self._commit_job)
             except OSError as error:
                 if error.errno in NO_ROOM:
-                    await self._end_full(error)
+                    await self._end_full(error, ended_ns=ended_ns)
                     return
                 attempt += 1
                 await self._break_off(error, attempt)
                 ending = self._backlog.receive.statistics().open_send_channels == 0  # whatever still waits
                 if ending and attempt >= ATTEMPTS_AT_THE_END:
-                    self._give_up("storage_error")
+                    unwritten = Unwritten(self._group)
+                    self._let_go_of_group()
+                    self._give_up("storage_error", unwritten)
                     return
                 continue
             self._committed(committed, begun_ns)
@@ -269,9 +276,7 @@ class Writer:
         if self._failing:
             self._failing = False
             self._publish(FaultChanged("storage", active=False, at_ns=now_ns))
-        for gop in self._group.gops:
-            self._backlog.done(gop)
-        self._group = Group()
+        self._let_go_of_group()
         statistics.recording = folder.recording
         statistics.segments = folder.segments
         statistics.committed_s = folder.duration_ns / NS
@@ -282,14 +287,14 @@ class Writer:
             statistics.frames += committed.frames
             statistics.commit_ms.append((now_ns - begun_ns) / 1e6)
 
-    async def _close(self, reason: str) -> None:
+    async def _close(self, reason: str, ended_ns: int = 0) -> None:
         """Commit what waits, write the end, and the conveniences."""
         continues = bool(self._continues and self._group.notes)
         if self._opening is not None and not self._group.gops and self._folder is None and not continues:
             # Opened and closed without a frame that could be written: say so on flash all the same.
             self._mending.add_unused(Unused(self._opening, "storage_error"))
             self._opening = None
-        await self._commit(last=True)
+        await self._commit(ended_ns=ended_ns)
         folder = self._folder
         if folder is None:
             self._group = Group()
@@ -298,7 +303,7 @@ class Writer:
             await self._storage.run(lambda _: folder.close(reason))
         except OSError as error:
             if error.errno in NO_ROOM:
-                await self._end_full(error, reason)
+                await self._end_full(error, reason, ended_ns=ended_ns)
             else:
                 # The segments are safe; recovery writes the end, now or at the next start.
                 self.statistics.errors += 1
@@ -313,8 +318,7 @@ class Writer:
     async def _conclude(self, folder: RecordingFolder, reason: str) -> None:
         """The `close` record is on flash: publish that, and write the conveniences."""
         self._folder = None
-        serial, now_ns = folder.opening.serial, self._clock.monotonic_ns()
-        self._publish(Recorded(folder.recording, serial, now_ns, True, reason, folder.segments))
+        self._closed(folder, reason)
         self._leave()
         path = f"{RECORDINGS}/{folder.recording}"
         signer = self._device.signer
@@ -326,6 +330,10 @@ class Writer:
             self._mending.add(BrokenOff(folder.recording, (), 0, closed=True))
             _log.warning("conveniences_not_written", recording=folder.recording, error=str(error))
 
+    def _closed(self, folder: RecordingFolder, reason: str) -> None:
+        serial, now_ns = folder.opening.serial, self._clock.monotonic_ns()
+        self._publish(Recorded(folder.recording, serial, now_ns, True, reason, folder.segments))
+
     def _leave(self) -> None:
         """No recording is in progress."""
         self.statistics.began = ""
@@ -336,56 +344,74 @@ class Writer:
 
     # --- when the storage says no ------------------------------------------------------------------------------------
 
-    async def _end_full(self, error: OSError, reason: str = "storage_full") -> None:
-        """Close on the room that was reserved, and tell the recorder to stop."""
+    async def _end_full(self, error: OSError, reason: str = "storage_full", *, ended_ns: int | None = None) -> None:
+        """Close on the room that was reserved, and tell the recorder to stop.
+
+        ended_ns: when the recording was ended, if it was: what waits in the backlog is then the next one's.
+        """
         self.statistics.errors += 1
         folder = self._folder
-        lost = self._lost_span(reason)
         self._fault(f"full: {error.strerror}")
-        self._give_up(reason)
+        unwritten = Unwritten(self._group)
+        self._let_go_of_group()
         self._on_full()
+        if ended_ns is None:
+            self._take_rest(unwritten)
+        else:
+            unwritten.until(ended_ns)
+        self._give_up(reason, unwritten)
         # Whether there is room again is for the gauge to say, which clears the fault.
         self._failing = False
-        if folder is None:
-            await self._mend()
-            return
-
-        def close(volume: Volume) -> None:
-            # One job: between the two nobody may take the room.
-            self._room.spend(volume)
-            if folder.doubtful:
-                raise error  # a failed sync: nothing may be appended to that file as if it were known
-            folder.close_full(reason, lost)
-
-        try:
-            await self._storage.run(close)
-        except OSError as again:
-            _log.error("recording_not_closed", recording=folder.recording, error=str(again))
-            self._folder = None
-            self._mending.add(folder.broken_off())
-            self._leave()
-        else:
-            await self._conclude(folder, reason)
+        await self._end_on_reserve(folder, reason, unwritten)
         await self._mend()
 
-    def _lost_span(self, reason: str) -> GapSeen | None:
-        gops = self._group.gops
-        if not gops:
-            return None
-        frames = sum(gop.frames for gop in gops)
-        return GapSeen("both", gops[0].start_ns, gops[-1].end_ns, reason, frames)
+    async def _end_on_reserve(self, folder: RecordingFolder | None, reason: str, unwritten: Unwritten) -> None:
+        end = FullEnd(folder, reason, unwritten, self._room) if folder else None
+        try:
+            # One job: between making room and taking it nobody else may.
+            await self._storage.run(end.settle if end else self._settle_on_reserve)
+        except OSError as error:
+            _log.error("recording_not_closed", recording=folder.recording if folder else "", error=str(error))
+            self._folder = None
+            if end:
+                self._mending.add(end)
+            self._leave()
+        else:
+            if folder:
+                await self._conclude(folder, reason)
 
-    def _give_up(self, reason: str) -> None:
-        """Let go of what could not be written; counted, logged, and where it can be, named in the manifest."""
-        frames = sum(gop.frames for gop in self._group.gops)
-        self.statistics.lost_frames += frames
-        _log.error("media_given_up", frames=frames, reason=reason)
+    def _settle_on_reserve(self, volume: Volume) -> None:
+        self._room.spend(volume)
+        self._mending.settle_unused(volume)
+
+    def _take_rest(self, unwritten: Unwritten) -> None:
+        """Take from the backlog what is still there of the recording that ends, its `CloseRecording` included."""
+        with suppress(trio.WouldBlock, trio.EndOfChannel):
+            while True:
+                match self._backlog.receive.receive_nowait():
+                    case Gop() as gop:
+                        unwritten.media(gop)
+                        self._backlog.done(gop)
+                    case CloseRecording(at_ns=at_ns):
+                        unwritten.until(at_ns)
+                        return
+                    case OpenRecording() as message:
+                        raise AssertionError(f"{message.recording} is opened before the one before it is closed")
+                    case note:
+                        unwritten.note(note)
+
+    def _give_up(self, reason: str, unwritten: Unwritten) -> None:
+        """Count and log what could not be written; a recording that has no folder yet will say so in an empty one."""
+        self.statistics.lost_frames += unwritten.frames
+        _log.error("media_given_up", frames=unwritten.frames, reason=reason)
+        if self._opening is not None and self._folder is None:
+            self._mending.add_unused(Unused(self._opening, reason, self._continues, unwritten.ending(reason)))
+        self._opening = None
+
+    def _let_go_of_group(self) -> None:
         for gop in self._group.gops:
             self._backlog.done(gop)
         self._group = Group()
-        if self._opening is not None and self._folder is None:
-            self._mending.add_unused(Unused(self._opening, reason))
-        self._opening = None
 
     async def _break_off(self, error: OSError, attempt: int) -> None:
         """Leave the open recording as it lies and prepare the one that continues it, after a pause."""
