@@ -117,8 +117,10 @@ class RecordingFolder:
         try:
             self._volume.make_dir(self._folder)
         except FileExistsError:
-            self.created = True  # by an attempt that failed after it had made the folder
-            raise
+            # An empty one held the place of the number; another one is an attempt's that failed after making it.
+            if self._volume.names(self._folder):
+                self.created = True
+                raise
         self.created = True
         self._volume.sync_dir(RECORDINGS)
         self._manifest = self._volume.create(f"{self._folder}/{MANIFEST}")

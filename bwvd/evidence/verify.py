@@ -122,7 +122,9 @@ class Verification:
         record = signed.record
         if isinstance(record, records.Recovered):
             # The power went before the first record was whole; recovery has said so, and nothing was acknowledged.
-            self.report.note(where, "the recording was never opened: the power went as it was begun")
+            self.report.note(
+                where, "the recording was never opened: the power went as it was begun, or it got no picture"
+            )
             self._trust.claimed(_device_of(self.report.id), "", _time_of(record.stamp))
             return True
         if isinstance(record, Unknown) and record.type == "open":

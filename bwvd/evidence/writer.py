@@ -92,10 +92,9 @@ class Writer:
         self._room = room
         self._clock = clock
         self._publish = publish
-        self._journal_head = journal_head
         self._on_full = on_full
         self._measured = measured
-        self._mending = Mending(storage, mender, self._new_folder, journal_head, self._closed)
+        self._mending = Mending(storage, mender, self._new_folder, naming, journal_head, self._closed)
         self._folder: RecordingFolder | None = None
         self._opening: OpenRecording | None = None  # asked for, not yet on flash
         self._continues = ""
@@ -239,7 +238,7 @@ class Writer:
                 return None
             folder = self._new_folder(volume, opening)
             try:
-                folder.create(group.gops[0] if group.gops else None, self._journal_head(), self._continues)
+                self._mending.make(volume, folder, group.gops[0] if group.gops else None, self._continues)
             except OSError:
                 broken = folder.broken_off()
                 if folder.created:

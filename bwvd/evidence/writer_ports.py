@@ -20,9 +20,20 @@ class Backlog(Protocol):
 
 
 class Numbers(Protocol):
-    """Who numbers recordings."""
+    """Who numbers recordings: `bwvd.evidence.naming.Naming`."""
+
+    @property
+    def holds(self) -> bool: ...
 
     def take(self, press_ns: int) -> tuple[int, str]: ...
+
+    def before(self, serial: int) -> list[tuple[int, str]]: ...
+
+    def hold(self, serial: int) -> None: ...
+
+    def begun(self, serial: int) -> None: ...
+
+    def deserted(self) -> list[str]: ...
 
 
 class Room(Protocol):

@@ -35,5 +35,5 @@ class Naming(Protocol):
         ...
 
     def give_back(self, serial: int) -> None:
-        """No file was made for it: the next recording carries it, so that the numbers stay gapless."""
+        """No recording of that number will begin; the numbers stay gapless all the same."""
         ...

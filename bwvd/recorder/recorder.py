@@ -307,7 +307,7 @@ class Recorder:
             self._note_power(current)
             current.lack_sound(self._assembler.late_sound(current.handed_ns), "late")
         if not current.close(reason, now_ns, self._ending.lacks_until_ns(reason, current, now_ns)):
-            # No GOP ever came. Nothing was made on flash; the next recording carries the number.
+            # No GOP ever came, and nothing was recorded under its number.
             self._naming.give_back(current.serial)
             reason = "no_video"
         self._devices.keep_partial(False)

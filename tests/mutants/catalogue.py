@@ -392,9 +392,25 @@ MUTANTS = (
         "give a number to two recordings",
         8,
         "evidence/naming.py",
-        "        self.next_serial += 1\n",
+        "            self.next_serial += 1\n",
         "",
         ("test_seam.py", "test_daemon_devices.py", "test_daemon_room.py"),
+    ),
+    Mutant(
+        "use a number before those that are smaller",
+        8,
+        "evidence/mending.py",
+        "for smaller, recording in self._numbers.before(serial):",
+        "for smaller, recording in self._numbers.before(0):",
+        ("test_writer_numbers.py",),
+    ),
+    Mutant(
+        "forget a number that was given back",
+        8,
+        "evidence/naming.py",
+        "            self._given_back.add(serial)\n",
+        "            if serial == self.next_serial - 1:\n                self._given_back.add(serial)\n",
+        ("test_writer_numbers.py",),
     ),
     # --- 9: media time is CLOCK_MONOTONIC only -----------------------------------------------------------------------
     Mutant(
