@@ -213,3 +213,14 @@ def test_reminders_that_are_switched_off_do_not_come() -> None:
     machine.times = Times.of_seconds(post_roll_s=10, stop_confirm_s=5, max_s=0, reminder_s=0)
     assert machine.expire(120 * NS) == []
     assert machine.deadline_ns() is None
+
+
+def test_a_press_in_the_post_roll_goes_on_though_the_longest_time_has_passed() -> None:
+    """Invariant 5: it must not end at once what it has just taken up again."""
+    machine = Machine(Times.of_seconds(post_roll_s=10, stop_confirm_s=5, max_s=300, reminder_s=0))
+    _press(machine, 0)
+    machine.order(Order.STOP, 295 * NS, 295 * NS, confirmed=True)
+    assert machine.expire(302 * NS) == []
+    assert _press(machine, 302) == "resumed"
+    assert machine.expire(303 * NS) == []
+    assert _state(machine) is State.RECORDING

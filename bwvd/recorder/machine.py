@@ -146,6 +146,8 @@ class Machine:
                 self.state = State.RECORDING
                 self.finishing = ""
                 self._pressed_ns = at_ns
+                if self._max_at_ns is not None and self._max_at_ns <= now_ns:
+                    self._max_at_ns = None  # it passed during the post-roll: whoever presses now wants to go on
                 return Decision((Effect.RESUME,), "resumed")
             case _:
                 assert_never(self.state)
