@@ -112,8 +112,10 @@ class RecordingFolder:
             first: the GOP that media time 0 is taken from; None for a recording that never got one.
         """
         opening = self._opening
-        start = first.batches[0].samples[0] if first else None
-        self._origin_ns = min(start.dts_ns, start.pts_ns) if start else opening.press_ns
+        # Sound that came late is in the GOP after its own. A recording begins with a picture all the same; where it goes
+        # on from another one, that sound would be in neither.
+        starts = [batch.samples[0] for batch in first.batches[: None if continues else 1]] if first else []
+        self._origin_ns = min((min(start.dts_ns, start.pts_ns) for start in starts), default=opening.press_ns)
         try:
             self._volume.make_dir(self._folder)
         except FileExistsError:

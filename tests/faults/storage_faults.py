@@ -67,7 +67,7 @@ def _cut(world: World) -> None:
 
 
 KINDS: Final = [
-    Kind("storage-eio", "one I/O error", operations(), at_operation(_error(errno.EIO))),
+    Kind("storage-eio", "one I/O error", operations(), at_operation(_error(errno.EIO)), has_sound=True),
     Kind(
         "storage-eio-20s",
         "I/O errors for 20 operations",
