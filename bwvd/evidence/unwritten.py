@@ -27,7 +27,7 @@ class Unwritten:
     """
 
     def __init__(self, group: Group) -> None:
-        self._notes: list[Note] = list(group.notes)
+        self._notes: list[Note] = [*group.notes, *group.behind]
         self._spans: list[_Span] = []
         self._until_ns = 0
         for gop in group.gops:

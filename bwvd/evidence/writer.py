@@ -37,7 +37,6 @@ from bwvd.messages import (
     CloseRecording,
     Event,
     FaultChanged,
-    GapSeen,
     Gop,
     OpenRecording,
     Recorded,
@@ -48,6 +47,7 @@ from bwvd.service.pulse import Pulse
 # Group commit: so much to a segment at most (to seal it holds the interpreter's lock for 5 ms); less to the first one.
 GROUP_BYTES = 2 * 1024 * 1024
 FIRST_GROUP_BYTES = 512 * 1024
+LONGEST_WAIT = 1.25  # segments, for what makes none by itself: a GOP as long as a segment comes within that
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # after a storage error; the last one repeats
 ATTEMPTS_AT_THE_END = 3  # at shutdown a dead storage is given up after so many
 STUCK_S = 120.0  # the backlog of two minutes is full by then: only a restart can help
@@ -118,12 +118,13 @@ class Writer:
         async with receive:
             while True:
                 message: WriterMessage | None = None
-                with trio.move_on_after(RETRY_S[-1] if self._mending.waits else math.inf):
+                with trio.move_on_after(self._wait_s()):
                     try:
                         message = await receive.receive()
                     except trio.EndOfChannel:
                         break
                 if message is None:
+                    await self._commit_if_due()
                     await self._mend()
                     continue
                 self._idle = False
@@ -151,12 +152,8 @@ class Writer:
                 await self._add(message)
             case CloseRecording():
                 await self._close(message.reason, message.at_ns)
-            case GapSeen():
-                # What lies on either side of a gap is in different segments, so that a player can be told.
-                await self._commit()
-                self._group.notes.append(message)
             case _:
-                self._group.notes.append(message)
+                self._group.note(message, self._clock.monotonic_ns())
 
     async def _add(self, gop: Gop) -> None:
         if self._folder is None and self._opening is None:
@@ -164,14 +161,11 @@ class Writer:
             self.statistics.lost_frames += gop.frames
             self._backlog.done(gop)
             return
-        group = self._group
-        if group.gops and not self._belongs(gop):
+        if self._group.gops and (self._group.ends_before(gop) or not self._belongs(gop)):
             await self._commit()
-        group = self._group
-        group.gops.append(gop)
-        group.bytes += gop.size
+        self._group.add(gop, self._clock.monotonic_ns())
         first = self._folder is None
-        if group.bytes >= (FIRST_GROUP_BYTES if first else GROUP_BYTES):
+        if self._group.bytes >= (FIRST_GROUP_BYTES if first else GROUP_BYTES):
             await self._commit()
 
     def _belongs(self, gop: Gop) -> bool:
@@ -184,15 +178,25 @@ class Writer:
         return self._folder is None or self._folder.fits(gop) == self._folder.fits(self._group.gops[0])
 
     async def _commit_if_due(self) -> None:
-        """The queue is empty: commit what makes a whole segment, and notes that have nothing to wait for."""
+        """The queue is empty: commit what makes a whole segment, and what has waited for long enough to become one."""
         group = self._group
+        whole = False
         if group.gops:
-            first = self._folder is None
             mean_ns = group.span_ns // len(group.gops)
-            if first or group.span_ns + mean_ns // 2 >= self._segment_ns:
-                await self._commit()
-        elif group.notes and self._folder is not None:
+            whole = self._folder is None or group.span_ns + mean_ns // 2 >= self._segment_ns
+        if whole or self._waits_ns() <= 0:
             await self._commit()
+
+    def _waits_ns(self) -> float:
+        """For how long the group may still wait for more; for ever if there is nothing to commit."""
+        group = self._group
+        if group.since_ns is None or not (group.gops or self._folder):
+            return math.inf
+        return group.since_ns + self._segment_ns * LONGEST_WAIT - self._clock.monotonic_ns()
+
+    def _wait_s(self) -> float:
+        """For how long nothing has to be done unless a message comes."""
+        return min(max(0, self._waits_ns() / NS), RETRY_S[-1] if self._mending.waits else math.inf)
 
     # --- to the storage ----------------------------------------------------------------------------------------------
 
@@ -275,7 +279,7 @@ class Writer:
         if self._failing:
             self._failing = False
             self._publish(FaultChanged("storage", active=False, at_ns=now_ns))
-        self._let_go_of_group()
+        self._let_go_of_group(self._group.rest())
         statistics.recording = folder.recording
         statistics.segments = folder.segments
         statistics.committed_s = folder.duration_ns / NS
@@ -294,6 +298,8 @@ class Writer:
             self._mending.add_unused(Unused(self._opening, "storage_error"))
             self._opening = None
         await self._commit(ended_ns=ended_ns)
+        if self._group.notes:  # behind the last pictures
+            await self._commit(ended_ns=ended_ns)
         folder = self._folder
         if folder is None:
             self._group = Group()
@@ -407,10 +413,10 @@ class Writer:
             self._mending.add_unused(Unused(self._opening, reason, self._continues, unwritten.ending(reason)))
         self._opening = None
 
-    def _let_go_of_group(self) -> None:
+    def _let_go_of_group(self, rest: Group | None = None) -> None:
         for gop in self._group.gops:
             self._backlog.done(gop)
-        self._group = Group()
+        self._group = rest or Group()
 
     async def _break_off(self, error: OSError, attempt: int) -> None:
         """Leave the open recording as it lies and prepare the one that continues it, after a pause."""

@@ -184,6 +184,22 @@ MUTANTS = (
         "self._assembler.drop_sound()  # sound",
         ("test_recorder_end.py",),
     ),
+    Mutant(
+        "put what lies on either side of a gap into one segment",
+        4,
+        "evidence/group.py",
+        "note.from_ns < gop.start_ns for note",
+        "note.from_ns < 0 for note",
+        ("test_writer_gaps.py",),
+    ),
+    Mutant(
+        "write a gap before what it follows",
+        4,
+        "evidence/group.py",
+        "if self.gops and (self.behind or isinstance(note, GapSeen)):",
+        "if self.gops and self.behind:",
+        ("test_writer_gaps.py",),
+    ),
     # --- 5: a press ends in recording, or in a reason ----------------------------------------------------------------
     Mutant(
         "say yes to a press that was refused",
@@ -524,8 +540,8 @@ MUTANTS = (
         "end without closing",
         12,
         "evidence/writer.py",
-        "(ended_ns=ended_ns)\n        folder = self._folder\n        if folder is None:\n",
-        "(ended_ns=ended_ns)\n        folder = None if self._ending else self._folder\n        if folder is None:\n",
+        "await self._storage.run(lambda _: folder.close(reason))",
+        "await self._storage.run(lambda _: folder.let_go())",
         ("test_seam.py", "test_daemon_devices.py"),
     ),
     Mutant(
