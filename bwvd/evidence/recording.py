@@ -112,8 +112,8 @@ class RecordingFolder:
             first: the GOP that media time 0 is taken from; None for a recording that never got one.
         """
         opening = self._opening
-        # Sound that came late is in the GOP after its own. A recording begins with a picture all the same; where it goes
-        # on from another one, that sound would be in neither.
+        # Sound that came late is in the GOP after its own. A recording begins with a picture all the same; but where it
+        # goes on from another one, that sound would be in neither.
         starts = [batch.samples[0] for batch in first.batches[: None if continues else 1]] if first else []
         self._origin_ns = min((min(start.dts_ns, start.pts_ns) for start in starts), default=opening.press_ns)
         try:
