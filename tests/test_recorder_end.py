@@ -25,6 +25,11 @@ def _rig(gop_s: int) -> Rig:
     )
 
 
+def _camera(rig: Rig) -> VirtualCamera:
+    assert rig.camera is not None
+    return rig.camera
+
+
 def _gaps(rig: Rig, recording: str) -> list[tuple[int, int, records.Gap]]:
     """From, to (CLOCK_MONOTONIC), and the record."""
     opening, *others = rig.manifest(recording)
@@ -85,8 +90,7 @@ async def test_key_frames_that_never_come(autojump_clock: trio.testing.MockClock
 async def test_a_camera_that_falls_silent_at_the_end(before_s: float, autojump_clock: trio.testing.MockClock) -> None:
     """Invariant 4: what it had delivered is kept, though its last group was never whole."""
     rig = _rig(gop_s=1)
-    camera = rig.camera
-    assert camera is not None
+    camera = _camera(rig)
     async with rig.running():
         await trio.sleep(40)
         await rig.press()
@@ -112,8 +116,7 @@ async def test_a_camera_that_is_away_at_the_end(
     not, and when the camera went before the stop or after it."""
     rig = _rig(gop_s=1)
     rig.has_microphone = has_microphone
-    camera = rig.camera
-    assert camera is not None
+    camera = _camera(rig)
     async with rig.running():
         await trio.sleep(40)
         await rig.press()
@@ -147,8 +150,7 @@ async def test_an_end_that_nobody_asked_for(reason: str, autojump_clock: trio.te
     """Invariant 4: the same where the device ends the recording by itself."""
     rig = _rig(gop_s=1)
     rig.config = configuration(loop={"seconds": 30}, recording={"max_s": 15})
-    camera = rig.camera
-    assert camera is not None
+    camera = _camera(rig)
     async with rig.running():
         await trio.sleep(40)
         await rig.press()
@@ -169,8 +171,7 @@ async def test_an_end_that_nobody_asked_for(reason: str, autojump_clock: trio.te
 async def test_a_camera_that_never_comes_back(autojump_clock: trio.testing.MockClock) -> None:
     """Invariant 4: a recording of what the loop still held says that nothing came after it."""
     rig = _rig(gop_s=1)
-    camera = rig.camera
-    assert camera is not None
+    camera = _camera(rig)
     async with rig.running():
         await trio.sleep(40)
         camera.unplug()
@@ -193,8 +194,7 @@ async def test_a_camera_that_is_silent_when_the_daemon_ends(
 ) -> None:
     """Invariant 4: it was not lost yet, but has delivered nothing for too long to be between two pictures."""
     rig = _rig(gop_s=1)
-    camera = rig.camera
-    assert camera is not None
+    camera = _camera(rig)
     async with rig.running():
         await trio.sleep(40)
         await rig.press()
@@ -214,8 +214,7 @@ async def test_a_camera_that_is_silent_when_the_daemon_ends(
 async def test_a_source_that_has_ended_lacks_nothing(autojump_clock: trio.testing.MockClock) -> None:
     """A file that is played to its end: its recording ends with it."""
     rig = _rig(gop_s=1)
-    camera = rig.camera
-    assert camera is not None
+    camera = _camera(rig)
     async with rig.running():
         await trio.sleep(40)
         await rig.press()
@@ -244,8 +243,7 @@ async def test_a_press_in_the_moment_in_which_all_is_cancelled(autojump_clock: t
 async def test_what_the_camera_suffers_is_told(autojump_clock: trio.testing.MockClock) -> None:
     """A fault that goes on when the recording begins is in it, and so is the end of each."""
     rig = _rig(gop_s=1)
-    camera = rig.camera
-    assert camera is not None
+    camera = _camera(rig)
     async with rig.running():
         await trio.sleep(40)
         camera.unplug()
@@ -274,8 +272,7 @@ async def test_what_the_camera_suffers_is_told(autojump_clock: trio.testing.Mock
 async def test_a_fault_that_ends_before_the_first_picture(autojump_clock: trio.testing.MockClock) -> None:
     """A press finds neither camera nor loop: the recording begins with the fault that made it wait."""
     rig = _rig(gop_s=1)
-    camera = rig.camera
-    assert camera is not None
+    camera = _camera(rig)
     async with rig.running():
         await trio.sleep(2)
         camera.unplug()
