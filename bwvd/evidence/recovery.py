@@ -47,6 +47,7 @@ from bwvd.evidence.retention import Reserve
 from bwvd.evidence.serials import RECORDINGS, device_of, serial_of
 from bwvd.evidence.storage import Volume
 from bwvd.evidence.sums import SUMS_BYTES, check_signature, parse_sums
+from bwvd.evidence.totals import Totals
 from bwvd.log import get_logger
 
 Finish = Callable[[Volume, str, Signer], None]
@@ -136,32 +137,22 @@ def drafts_of(results: Sequence[RecoveryResult], reading: Reading) -> list[Draft
 
 
 @dataclass(slots=True)
-class _Contents:
+class _Contents(Totals):
     """What a manifest says, as far as its end has to repeat it (a fold)."""
 
     open: records.Open | None = None
-    ended: bool = False
-    segments: int = 0
-    frames: int = 0
-    audio_frames: int = 0
-    bytes: int = 0
-    duration_ns: int = 0
     files: dict[str, int] = field(default_factory=dict)  # name -> bytes
 
     def take(self, record: records.Record | Unknown) -> None:
+        Totals.take(self, record)
         match record:
             case records.Open():
                 self.open = self.open or record
             case records.Segment():
-                self.segments += 1
-                self.frames += record.frames
-                self.audio_frames += record.audio_frames
-                self.bytes += record.bytes
-                self.duration_ns = max(self.duration_ns, record.pts_ns + record.duration_ns)
                 self.files[record.file] = record.bytes
             case records.Mark(sealed=records.Sealed() as sealed) | records.Officer(sealed=records.Sealed() as sealed):
                 self.files[sealed.file] = sealed.bytes
-            case records.Close() | records.Recovered():
+            case records.Recovered():
                 self.ended = True
 
 
