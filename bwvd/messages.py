@@ -368,7 +368,8 @@ class FaultChanged:
     """A fault began (`active`) or ended.
 
     Names: "camera", "audio", "encoder" (it failed, another has taken its place), "encoder_slow" (frames are left out),
-    "storage", "backlog" (the flash stalls, frames are left out), "clock", "power", "control:…".
+    "storage", "recovery" (a recording that broke off has no end yet), "backlog" (the flash stalls, frames are left
+    out), "clock", "power", "control:…".
     """
 
     name: str

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from bwvd.clock import Clock
 from bwvd.evidence.broken import BrokenOff
 from bwvd.evidence.layout import RECORDINGS
 from bwvd.evidence.recording import RecordingFolder
@@ -14,19 +16,28 @@ from bwvd.evidence.storage import Storage, Volume
 from bwvd.evidence.unwritten import Unwritten
 from bwvd.evidence.writer_ports import Mender, Numbers, Room
 from bwvd.log import get_logger
-from bwvd.messages import Gop, Note, OpenRecording
+from bwvd.messages import NS, Event, FaultChanged, Gop, Note, OpenRecording
+from bwvd.service.backoff import Backoff
+
+# A storage that has failed for a moment takes again soon; what lies on a bad sector may never be readable again.
+BACKOFF = Backoff(first_s=5.0, limit_s=300.0)
 
 _log = get_logger("mending")
 
 
 @dataclass(frozen=True, slots=True)
 class Unused:
-    """A recording that was asked for and never reached the flash: nothing of it could be written."""
+    """A recording that was asked for and never reached the flash; an empty, closed one keeps the count gapless."""
 
     opening: OpenRecording
     reason: str  # of its end
     continues: str = ""
     notes: Sequence[Note] = ()  # what there is to say of what could not be written
+    room: Room | None = None  # spent on it where it is the want of room that has kept it off the flash
+
+    @property
+    def recording(self) -> str:
+        return self.opening.recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,25 @@ class FullEnd:
         self.folder.close_full(self.reason, self.unwritten)
 
 
+@dataclass(slots=True)
+class _Case:
+    """What has to be brought to an end, and when that is tried next."""
+
+    one: BrokenOff | FullEnd | Unused
+    closed: FullEnd | None = None  # it has its end now, of which nobody was told yet
+    due_ns: int = 0
+    failures: int = 0
+    why: str = ""  # it failed the last time
+
+    def failed(self, why: str, now_ns: int) -> None:
+        """Try again later. Logged when the reason is another than the last time."""
+        self.failures += 1
+        self.due_ns = now_ns + round(BACKOFF.delay_s(self.failures) * NS)
+        if why != self.why:
+            _log.warning("not_mended", recording=self.one.recording, error=why)
+        self.why = why
+
+
 class Mending:
     """Brings recordings to their end when the storage takes again, without a restart.
 
@@ -56,38 +86,43 @@ class Mending:
         numbers: who gives them.
         journal_head: where the journal stands, for the `open` record.
         closed: told of a recording that got its end in order, and why it ended.
+        publish: takes the fault `recovery`, which lasts while something is left that could not be brought to its end.
 
-    **Synchronization:** trio's thread; `settle_unused`, and what the writer's jobs add, inside jobs of the storage.
+    **Synchronization:** trio's thread; `make` inside jobs of the storage.
     """
 
     def __init__(
         self,
         storage: Storage,
         mender: Mender,
+        clock: Clock,
         folder: Callable[[Volume, OpenRecording], RecordingFolder],
         numbers: Numbers,
         journal_head: Callable[[], JournalHead | None],
         closed: Callable[[RecordingFolder, str], None],
+        publish: Callable[[Event], None],
     ) -> None:
         self._storage = storage
         self._mender = mender
+        self._clock = clock
         self._folder = folder
         self._numbers = numbers
         self._journal_head = journal_head
         self._closed = closed
-        self._broken: list[BrokenOff | FullEnd] = []
-        self._unused: list[Unused] = []
+        self._publish = publish
+        self._cases: list[_Case] = []
 
-    @property
-    def waits(self) -> bool:
-        """Something has no end yet, or a folder holds a place that may be given back."""
-        return bool(self._broken or self._unused or self._numbers.holds)
+    def add(self, one: BrokenOff | FullEnd | Unused, *, later: bool = False) -> None:
+        """Something that lacks its end; `later`: which was just tried. Also inside jobs that the writer waits for."""
+        due_ns = self._clock.monotonic_ns() + round(BACKOFF.first_s * NS) if later else 0
+        self._cases.append(_Case(one, due_ns=due_ns))
 
-    def add(self, broken: BrokenOff | FullEnd) -> None:
-        self._broken.append(broken)
-
-    def add_unused(self, unused: Unused) -> None:
-        self._unused.append(unused)
+    def wait_s(self) -> float:
+        """In how many seconds there is something to try; for ever if nothing lacks its end."""
+        due_ns = min((case.due_ns for case in self._cases), default=None)
+        left_s = math.inf if due_ns is None else max(0, due_ns - self._clock.monotonic_ns()) / NS
+        # A number whose place is held may be given back at any time, and nobody tells.
+        return min(left_s, BACKOFF.first_s) if self._numbers.holds else left_s
 
     def make(self, volume: Volume, folder: RecordingFolder, first: Gop | None, continues: str) -> None:
         """Make a recording's folder and manifest, behind those of every smaller number. In a storage's job.
@@ -107,52 +142,72 @@ class Mending:
             if folder.created:
                 self._numbers.begun(serial)
 
-    def settle_unused(self, volume: Volume) -> None:
-        """Give numbers that were never used an empty, closed recording: the count stays gapless. In a storage's job."""
-        while self._unused:
-            unused = self._unused[0]
-            folder = self._folder(volume, unused.opening)
+    async def mend(self, *, at_once: bool = False) -> bool:
+        """Try those whose time has come, or all of them, each by itself. Returns whether the storage takes again."""
+        for recording in self._numbers.deserted():
+            self.add(BrokenOff(recording, (), 0))
+        now_ns = self._clock.monotonic_ns()
+        due = [case for case in self._cases if at_once or case.due_ns <= now_ns]
+        if not due:
+            return not self._cases
+        outcomes = await self._storage.run(lambda volume: self._try(volume, due))
+        self._mender.mended()
+        for case, why in zip(due, outcomes, strict=True):
+            if case.closed is not None:
+                self._closed(case.closed.folder, case.closed.reason)
+                case.closed = None
+            if why:
+                case.failed(why, self._clock.monotonic_ns())
+            else:
+                self._cases.remove(case)
+        self._tell()
+        return "" in outcomes
+
+    def _try(self, volume: Volume, cases: Sequence[_Case]) -> list[str]:
+        """In a storage's job: why each is not at its end, "" if it is."""
+        why: dict[str, str] = {}
+        for case in cases:
             try:
-                self.make(volume, folder, None, unused.continues)
-                folder.close(unused.reason, unused.notes)
-            except OSError:
-                # Half-made, it is brought to its end like one that broke off; made again it can't be.
-                if folder.created:
-                    self._broken.append(folder.broken_off())
-                    self._unused.pop(0)
-                raise
-            self._unused.pop(0)
-            self._broken.append(BrokenOff(unused.opening.recording, (), 0, closed=True))
-
-    async def mend(self) -> bool:
-        """Try once. Returns whether everything that had none has its end now."""
-        self._broken += [BrokenOff(recording, (), 0) for recording in self._numbers.deserted()]
-        if not self._broken and not self._unused:
-            return True
-        settled: list[BrokenOff | FullEnd] = []
-
-        def mend(volume: Volume) -> list[str]:
-            self.settle_unused(volume)
-            for one in self._broken:
-                one.settle(volume)
-                settled.append(one)
-            return self._mender.mend(volume, [one.recording for one in settled])
-
+                self._settle(volume, case)
+            except OSError as error:
+                why[case.one.recording] = str(error)
+        settled = [case.one.recording for case in cases if case.one.recording not in why]
         try:
-            done = await self._storage.run(mend)
+            why |= self._mender.mend(volume, settled) if settled else {}
         except OSError as error:
-            _log.warning("not_mended", recordings=[one.recording for one in self._broken], error=str(error))
-            done = []
-        else:
-            self._mender.mended()
-        for one in settled:
-            self._tell(one)
-        self._broken = [one for one in self._broken if one.recording not in done]
-        return not self._broken and not self._unused
+            why |= dict.fromkeys(settled, str(error))
+        return [why.get(case.one.recording, "") for case in cases]
 
-    def _tell(self, settled: BrokenOff | FullEnd) -> None:
-        """One that was closed in order has its end; what is made from the manifest may still be missing."""
-        if isinstance(settled, FullEnd):
-            self._closed(settled.folder, settled.reason)
-            self._broken.remove(settled)
-            self._broken.append(BrokenOff(settled.recording, (), 0, closed=True))
+    def _settle(self, volume: Volume, case: _Case) -> None:
+        """Leave nothing but what recovery can go on from. Raises OSError."""
+        match case.one:
+            case BrokenOff() as broken:
+                broken.settle(volume)
+            case FullEnd() as full:
+                full.settle(volume)
+                case.closed = full
+                case.one = BrokenOff(full.recording, (), 0, closed=True)
+            case Unused() as unused:
+                self._make_empty(volume, case, unused)
+
+    def _make_empty(self, volume: Volume, case: _Case, unused: Unused) -> None:
+        if unused.room is not None:
+            unused.room.spend(volume)
+        folder = self._folder(volume, unused.opening)
+        try:
+            self.make(volume, folder, None, unused.continues)
+            folder.close(unused.reason, unused.notes)
+        except OSError:
+            # Half-made, it is brought to its end like one that broke off; made again it can't be.
+            if folder.created:
+                case.one = folder.broken_off()
+            raise
+        case.one = BrokenOff(unused.recording, (), 0, closed=True)
+
+    def _tell(self) -> None:
+        left = [case for case in self._cases if case.why]
+        detail = ""
+        if left:
+            others = f", and {len(left) - 1} more" if len(left) > 1 else ""
+            detail = f"{left[0].one.recording}{others} not brought to an end yet: {left[0].why}"
+        self._publish(FaultChanged("recovery", active=bool(left), at_ns=self._clock.monotonic_ns(), detail=detail))

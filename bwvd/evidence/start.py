@@ -104,6 +104,7 @@ class EvidenceSide:
         self._journal = found.journal
         self._volume = found.volume
         self._mended: list[Draft] = []
+        self._unmended: dict[str, str] = {}  # why, by recording
         self._total_bytes = found.total_bytes
         self._full = False
         self._actor = JournalActor(storage, found.journal, clock, self._journal_fault)
@@ -133,13 +134,16 @@ class EvidenceSide:
             in_progress=in_progress,
         )
 
-    def mend(self, volume: Volume, broken: Collection[str]) -> list[str]:
-        """Bring recordings to their end that an I/O error broke off; returns those that are. In a storage's job."""
+    def mend(self, volume: Volume, broken: Collection[str]) -> dict[str, str]:
+        """Bring recordings to their end that an I/O error broke off; returns why some are not. In a storage's job."""
         others = frozenset(name.rstrip("/") for name in volume.names(RECORDINGS)) - frozenset(broken)
         results = recover(volume, self._signer, self._clock, self._boot, reserve=self.room, leave=others)
-        self._mended += drafts_of(results, self._clock.read())
-        failed = {result.recording for result in results if result.error}
-        return [name for name in broken if name not in failed]
+        failed = {result.recording: result.error for result in results if result.error}
+        # An attempt that fails as the last one did is no news for the journal.
+        news = [one for one in results if not one.error or one.error != self._unmended.get(one.recording)]
+        self._mended += drafts_of(news, self._clock.read())
+        self._unmended = {**{name: why for name, why in self._unmended.items() if name not in broken}, **failed}
+        return failed
 
     def mended(self) -> None:
         """Enter into the journal what `mend` did."""

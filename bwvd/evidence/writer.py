@@ -94,7 +94,7 @@ class Writer:
         self._publish = publish
         self._on_full = on_full
         self._measured = measured
-        self._mending = Mending(storage, mender, self._new_folder, naming, journal_head, self._closed)
+        self._mending = Mending(storage, mender, clock, self._new_folder, naming, journal_head, self._closed, publish)
         self._folder: RecordingFolder | None = None
         self._opening: OpenRecording | None = None  # asked for, not yet on flash
         self._continues = ""
@@ -137,7 +137,7 @@ class Writer:
                 await self._commit_if_due()
                 self._idle = True
         await self._close("shutdown")
-        await self._mend()
+        await self._mend(at_once=True)
 
     # --- from the queue ----------------------------------------------------------------------------------------------
 
@@ -196,7 +196,7 @@ class Writer:
 
     def _wait_s(self) -> float:
         """For how long nothing has to be done unless a message comes."""
-        return min(max(0, self._waits_ns() / NS), RETRY_S[-1] if self._mending.waits else math.inf)
+        return min(max(0, self._waits_ns() / NS), self._mending.wait_s())
 
     # --- to the storage ----------------------------------------------------------------------------------------------
 
@@ -235,7 +235,6 @@ class Writer:
     def _commit_job(self, volume: Volume) -> Committed | None:
         """In the storage's thread: open the recording if it is not, then one segment, or the notes alone."""
         group = self._group
-        self._mending.settle_unused(volume)
         if self._folder is None:
             opening = self._opening
             if opening is None:
@@ -295,7 +294,7 @@ class Writer:
         continues = bool(self._continues and self._group.notes)
         if self._opening is not None and not self._group.gops and self._folder is None and not continues:
             # Opened and closed without a frame that could be written: say so on flash all the same.
-            self._mending.add_unused(Unused(self._opening, "storage_error"))
+            self._mending.add(Unused(self._opening, "storage_error"))
             self._opening = None
         await self._commit(ended_ns=ended_ns)
         if self._group.notes:  # behind the last pictures
@@ -332,7 +331,7 @@ class Writer:
             await self._storage.run(self._room.restore)
         except OSError as error:
             # The recording is complete without them; they are made when the storage takes again, or at the next start.
-            self._mending.add(BrokenOff(folder.recording, (), 0, closed=True))
+            self._mending.add(BrokenOff(folder.recording, (), 0, closed=True), later=True)
             _log.warning("conveniences_not_written", recording=folder.recording, error=str(error))
 
     def _closed(self, folder: RecordingFolder, reason: str) -> None:
@@ -367,27 +366,22 @@ class Writer:
         self._give_up(reason, unwritten)
         # Whether there is room again is for the gauge to say, which clears the fault.
         self._failing = False
-        await self._end_on_reserve(folder, reason, unwritten)
+        if folder is not None:
+            await self._end_on_reserve(folder, reason, unwritten)
         await self._mend()
 
-    async def _end_on_reserve(self, folder: RecordingFolder | None, reason: str, unwritten: Unwritten) -> None:
-        end = FullEnd(folder, reason, unwritten, self._room) if folder else None
+    async def _end_on_reserve(self, folder: RecordingFolder, reason: str, unwritten: Unwritten) -> None:
+        end = FullEnd(folder, reason, unwritten, self._room)
         try:
             # One job: between making room and taking it nobody else may.
-            await self._storage.run(end.settle if end else self._settle_on_reserve)
+            await self._storage.run(end.settle)
         except OSError as error:
-            _log.error("recording_not_closed", recording=folder.recording if folder else "", error=str(error))
+            _log.error("recording_not_closed", recording=folder.recording, error=str(error))
             self._folder = None
-            if end:
-                self._mending.add(end)
+            self._mending.add(end, later=True)
             self._leave()
         else:
-            if folder:
-                await self._conclude(folder, reason)
-
-    def _settle_on_reserve(self, volume: Volume) -> None:
-        self._room.spend(volume)
-        self._mending.settle_unused(volume)
+            await self._conclude(folder, reason)
 
     def _take_rest(self, unwritten: Unwritten) -> None:
         """Take from the backlog what is still there of the recording that ends, its `CloseRecording` included."""
@@ -410,7 +404,7 @@ class Writer:
         self.statistics.lost_frames += unwritten.frames
         _log.error("media_given_up", frames=unwritten.frames, reason=reason)
         if self._opening is not None and self._folder is None:
-            self._mending.add_unused(Unused(self._opening, reason, self._continues, unwritten.ending(reason)))
+            self._mending.add(Unused(self._opening, reason, self._continues, unwritten.ending(reason), self._room))
         self._opening = None
 
     def _let_go_of_group(self, rest: Group | None = None) -> None:
@@ -431,9 +425,9 @@ class Writer:
             self._begin_counting(recording)  # what was acknowledged of the other stays so; of this one nothing is yet
         await trio.sleep(RETRY_S[min(attempt, len(RETRY_S)) - 1])
 
-    async def _mend(self) -> None:
-        """The storage takes again: bring what was broken off to its end, without a restart."""
-        if self._mending.waits and await self._mending.mend() and self._failing:
+    async def _mend(self, *, at_once: bool = False) -> None:
+        """Bring what was broken off to its end; where that works the storage takes again."""
+        if await self._mending.mend(at_once=at_once) and self._failing:
             self._failing = False
             self._publish(FaultChanged("storage", active=False, at_ns=self._clock.monotonic_ns()))
 

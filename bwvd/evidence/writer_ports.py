@@ -51,8 +51,8 @@ class Room(Protocol):
 class Mender(Protocol):
     """Who brings recordings to their end that an I/O error broke off."""
 
-    def mend(self, volume: Volume, broken: Collection[str]) -> list[str]:
-        """Those that have their end now. Blocking; may raise OSError."""
+    def mend(self, volume: Volume, broken: Collection[str]) -> dict[str, str]:
+        """Why some of them have no end still. Blocking; may raise OSError."""
         ...
 
     def mended(self) -> None:

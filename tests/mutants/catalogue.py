@@ -270,7 +270,7 @@ MUTANTS = (
         "build on a failed sync",
         6,
         "evidence/mending.py",
-        "one.settle(volume)",
+        "broken.settle(volume)",
         "pass",
         ("test_recording_broken.py", "test_writer_faults.py"),
     ),
