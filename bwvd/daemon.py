@@ -104,8 +104,10 @@ class Daemon:
         """Take a command from a control. Never waits; one that finds no room is refused."""
         try:
             self._send_command.send_nowait(command)
-        except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
+        except trio.WouldBlock:
             self.hub.publish(command.refuse("busy", self.clock.monotonic_ns()))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self.hub.publish(command.refuse("ending", self.clock.monotonic_ns()))
 
     def shut_down(self, reason: str) -> None:
         """End in order: close the recording, sign it, leave. Returns at once."""

@@ -106,7 +106,8 @@ def _presses(life: Life) -> Iterator[str]:
             continue
         if not event.reason:
             yield f"5: refused without a reason at {event.handled_ns} ns"
-        gone = life.over.is_set() and life.ended_ns - event.handled_ns <= AUDIBLE_NS
+        # Who has crashed waits for the flash alone: no light, no sounder, and nobody who would read a button either.
+        gone = event.reason == "ending" or (life.over.is_set() and life.ended_ns - event.handled_ns <= AUDIBLE_NS)
         if not gone and not any(0 <= at_ns - event.handled_ns <= AUDIBLE_NS for at_ns in heard):
             yield f"5: the refusal of {event.order} at {event.handled_ns} ns is not heard"
     for given in life.given:
