@@ -156,13 +156,13 @@ class Writer:
                 self._group.note(message, self._clock.monotonic_ns())
 
     async def _add(self, gop: Gop) -> None:
+        if self._group.gops and (self._group.ends_before(gop) or not self._belongs(gop)):
+            await self._commit()
         if self._folder is None and self._opening is None:
-            # It was given up while the daemon ends.
+            # It was given up while the daemon ends, perhaps just now.
             self.statistics.lost_frames += gop.frames
             self._backlog.done(gop)
             return
-        if self._group.gops and (self._group.ends_before(gop) or not self._belongs(gop)):
-            await self._commit()
         self._group.add(gop, self._clock.monotonic_ns())
         first = self._folder is None
         if self._group.bytes >= (FIRST_GROUP_BYTES if first else GROUP_BYTES):
