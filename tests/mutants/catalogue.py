@@ -63,6 +63,14 @@ MUTANTS = (
         "return None",
         ("test_recorder_loop.py", "test_daemon_devices.py"),
     ),
+    Mutant(
+        "begin a recording with the sound that was on its way when the last one ended",
+        2,
+        "recorder/recorder.py",
+        "elif self.current or self._pre_event_audio:",
+        "elif event.samples:",
+        ("test_daemon_devices.py",),
+    ),
     # --- 3: a recording starts at a key frame, as long ago as was asked, or says why not -----------------------------
     Mutant(
         "evict a group of pictures early",
