@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 
 import pytest
 import trio
@@ -80,6 +81,39 @@ async def test_a_stall_that_ends_without_room(kind: str, path: str, autojump_clo
     assert (close.reason, close.gaps) == ("storage_full", 1)
     assert [record.label for record in rig.manifest(recording) if isinstance(record, records.Mark)] == ["door"]
     assert _verified(volume, recording).verdict == "authentic"
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
+async def test_what_begins_the_next_segment_is_not_forgotten(
+    error: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Invariants 2 and 4: the commit of what lies before a hole fails; what lies behind it is counted, and wiped."""
+    rig, volume = _rig()
+    assert rig.camera is not None
+    async with rig.running() as daemon:
+        await trio.sleep(20)
+        await rig.press()
+        current = daemon.recorder.current
+        assert current is not None
+        await trio.sleep(5)
+        volume.stall(10, kind="write", path=".m4s")
+        volume.fail(error, kind="write", path=".m4s", nth=2, times=1 if error == errno.ENOSPC else math.inf)
+        await trio.sleep(2.5)
+        rig.camera.unplug()
+        await trio.sleep(0.7)
+        rig.camera.plug()
+        await trio.sleep(10)
+        await rig.stop()
+        if error == errno.ENOSPC:
+            await rig.closed()
+    assert daemon.inbox.statistics().backlog_gops == 0
+    written = sum(
+        record.frames
+        for recording in rig.recordings()
+        for record in rig.signed(recording)
+        if isinstance(record, records.Segment)
+    )
+    assert written + daemon.writer.statistics.lost_frames == current.frames
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def test_any_order_of_notes_and_pictures(events: list[str]) -> None:
 
     def commit(waiting: Group) -> Group:
         written.extend([*waiting.notes, tuple(waiting.gops)])
-        return waiting.rest()
+        return waiting.rest(at_ns)
 
     for event in events:
         if event == "gop":

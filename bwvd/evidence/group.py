@@ -18,6 +18,7 @@ class Group:
     gops: list[Gop] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     behind: list[Note] = field(default_factory=list)  # from the first gap on that came behind the last GOP
+    next: Gop | None = None  # the first of the next group: it came while this one has to be committed
     bytes: int = 0
     since_ns: int | None = None  # CLOCK_MONOTONIC of the first that came
     behind_ns: int | None = None  # the same, of `behind`
@@ -47,6 +48,9 @@ class Group:
         self.bytes += gop.size
         self.since_ns = self.since_ns or now_ns
 
-    def rest(self) -> Group:
+    def rest(self, now_ns: int) -> Group:
         """What waits when this is committed."""
-        return Group(notes=self.behind, since_ns=self.behind_ns)
+        rest = Group(notes=self.behind, since_ns=self.behind_ns)
+        if self.next is not None:
+            rest.add(self.next, now_ns)
+        return rest

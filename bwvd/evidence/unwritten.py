@@ -33,6 +33,8 @@ class Unwritten:
         for gop in group.gops:
             self.media(gop)
         self._of_commit = len(self._spans)
+        if group.next is not None:
+            self.media(group.next)
 
     @property
     def frames(self) -> int:

@@ -156,14 +156,16 @@ class Writer:
                 self._group.note(message, self._clock.monotonic_ns())
 
     async def _add(self, gop: Gop) -> None:
-        if self._group.gops and (self._group.ends_before(gop) or not self._belongs(gop)):
-            await self._commit()
         if self._folder is None and self._opening is None:
-            # It was given up while the daemon ends, perhaps just now.
+            # It belongs to nothing that can be written.
             self.statistics.lost_frames += gop.frames
             self._backlog.done(gop)
             return
-        self._group.add(gop, self._clock.monotonic_ns())
+        if self._group.gops and (self._group.ends_before(gop) or not self._belongs(gop)):
+            self._group.next = gop  # in the group's care: where the commit gives up, that goes with it
+            await self._commit()
+        else:
+            self._group.add(gop, self._clock.monotonic_ns())
         first = self._folder is None
         if self._group.bytes >= (FIRST_GROUP_BYTES if first else GROUP_BYTES):
             await self._commit()
@@ -222,9 +224,7 @@ class Writer:
                 await self._break_off(error, attempt)
                 ending = self._backlog.receive.statistics().open_send_channels == 0  # whatever still waits
                 if ending and attempt >= ATTEMPTS_AT_THE_END:
-                    unwritten = Unwritten(self._group)
-                    self._let_go_of_group()
-                    self._give_up("storage_error", unwritten)
+                    self._give_up("storage_error", ended_ns)
                     return
                 continue
             self._committed(committed, begun_ns)
@@ -278,7 +278,9 @@ class Writer:
         if self._failing:
             self._failing = False
             self._publish(FaultChanged("storage", active=False, at_ns=now_ns))
-        self._let_go_of_group(self._group.rest())
+        rest = self._group.rest(now_ns)
+        self._group.next = None
+        self._let_go_of_group(rest)
         statistics.recording = folder.recording
         statistics.segments = folder.segments
         statistics.committed_s = folder.duration_ns / NS
@@ -356,14 +358,8 @@ class Writer:
         self.statistics.errors += 1
         folder = self._folder
         self._fault(f"full: {error.strerror}")
-        unwritten = Unwritten(self._group)
-        self._let_go_of_group()
         self._on_full()
-        if ended_ns is None:
-            self._take_rest(unwritten)
-        else:
-            unwritten.until(ended_ns)
-        self._give_up(reason, unwritten)
+        unwritten = self._give_up(reason, ended_ns)
         # Whether there is room again is for the gauge to say, which clears the fault.
         self._failing = False
         if folder is not None:
@@ -399,18 +395,28 @@ class Writer:
                     case note:
                         unwritten.note(note)
 
-    def _give_up(self, reason: str, unwritten: Unwritten) -> None:
-        """Count and log what could not be written; a recording that has no folder yet will say so in an empty one."""
+    def _give_up(self, reason: str, ended_ns: int | None) -> Unwritten:
+        """Let go of all that waits of the recording; one that has no folder yet will tell of it in an empty one.
+
+        ended_ns: when the recording was ended, if that was taken from the backlog already.
+        """
+        unwritten = Unwritten(self._group)
+        self._let_go_of_group()
+        if ended_ns is None:
+            self._take_rest(unwritten)
+        else:
+            unwritten.until(ended_ns)
         self.statistics.lost_frames += unwritten.frames
         _log.error("media_given_up", frames=unwritten.frames, reason=reason)
         if self._opening is not None and self._folder is None:
             self._mending.add(Unused(self._opening, reason, self._continues, unwritten.ending(reason), self._room))
         self._opening = None
+        return unwritten
 
     def _let_go_of_group(self, rest: Group | None = None) -> None:
-        for gop in self._group.gops:
+        group, self._group = self._group, rest or Group()
+        for gop in [*group.gops, *([group.next] if group.next else [])]:
             self._backlog.done(gop)
-        self._group = rest or Group()
 
     async def _break_off(self, error: OSError, attempt: int) -> None:
         """Leave the open recording as it lies and prepare the one that continues it, after a pause."""
