@@ -55,8 +55,8 @@ TABLE: Final = """
 storage-eio          | whole told no-start | whole | told continued | whole told continued | whole told mended continued | whole told continued | whole told mended continued
 storage-eio-20s      | gap no-start | gap | gap continued | continued | gap continued lost recovered | lost recovered | whole told recovered
 storage-eio-lasting  | lost no-start | lost | lost | lost | lost | lost recovered | whole told recovered
-storage-enospc       | whole told no-start | - | told mended full | told mended full | whole told mended full | told mended full | whole told mended full
-storage-full         | refused no-start | - | refused | full refused | full lost | full lost | whole told full
+storage-enospc       | whole told no-start | - | told full | told full | whole told full | told full | whole told full
+storage-full         | refused no-start | - | refused | full refused | full | full | whole told full
 storage-erofs        | whole told no-start | - | told continued | told continued | whole told mended continued | told continued | whole told mended continued
 storage-read-only    | lost no-start | - | lost | lost | lost | lost recovered | told recovered
 storage-short        | whole told no-start | - | told continued | told continued | whole told mended continued | told continued | whole told mended continued
