@@ -18,9 +18,9 @@ from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.seal import load_recipients
 from bwvd.evidence.sign import KeySigner
 from bwvd.evidence.signers import AllowedSigners
-from bwvd.log.clean import text as clean
 from bwvd.profile import profile_table
 from bwvd.settings.advice import advice
+from bwvd.text import clean
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import click
 from bwvd import __version__
 from bwvd.cli_evidence import COMMANDS
 from bwvd.invocation import Failure, ask, config_option, json_option, load_config, print_json, request
-from bwvd.log.clean import text as clean
+from bwvd.text import clean
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

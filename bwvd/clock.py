@@ -11,8 +11,11 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
+NS = 1_000_000_000  # nanoseconds in a second
+
+
 # A wall clock before this was never set: the project is younger than that.
-NOT_SET_BEFORE_UTC_NS = int(datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC).timestamp()) * 1_000_000_000
+NOT_SET_BEFORE_UTC_NS = int(datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC).timestamp()) * NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Reading:
 
 def utc_text(utc_ns: int) -> str:
     """`2026-11-22T07:15:03.250Z` of Unix nanoseconds, truncated to the millisecond."""
-    seconds, ns = divmod(utc_ns, 1_000_000_000)
+    seconds, ns = divmod(utc_ns, NS)
     stamp = datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC)
     return f"{stamp:%Y-%m-%dT%H:%M:%S}.{ns // 1_000_000:03d}Z"
 

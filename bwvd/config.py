@@ -242,6 +242,6 @@ def digest(text: str) -> str:
 
 
 def _line(where: str, found: Exception) -> str:
-    from bwvd.settings.problem import one_line
+    from bwvd.text import printable
 
-    return one_line(f"{where}: {found}")
+    return printable(f"{where}: {found}")

@@ -25,8 +25,8 @@ from bwvd.evidence.seal import load_identities
 from bwvd.evidence.signers import AllowedSigners
 from bwvd.evidence.verify_paths import verify_paths
 from bwvd.invocation import print_json
-from bwvd.log.clean import text as clean
 from bwvd.reports import print_journal, warn
+from bwvd.text import clean
 
 GOOD, NO, USAGE = 0, 1, 2
 PROGRESS_FROM_BYTES = 64_000_000  # less is over before a bar could be read

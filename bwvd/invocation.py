@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from bwvd.config import Config, ConfigError, load
-from bwvd.log.clean import text as clean
+from bwvd.text import clean
 
 DEFAULT_CONFIG = "/etc/bwvd/bwvd.toml"
 

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
-NS = 1_000_000_000  # nanoseconds in a second
-
 Kind = Literal["video", "audio"]
 
 _ZEROS = memoryview(bytes(1 << 16))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from bwvd.clock import NS
 from bwvd.config import Config, Gpio, Input, Serial
 from bwvd.controls.control import Contact, Refused, Send, allowing
 from bwvd.controls.pace import paced
@@ -24,7 +25,7 @@ from bwvd.daemon import Daemon, Peripheral
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.journal_events import clean
 from bwvd.hub import LISTENER_BOUND
-from bwvd.messages import NS, ClockStepped, Command, Event, PowerRead, Pressed
+from bwvd.messages import ClockStepped, Command, Event, PowerRead, Pressed
 from bwvd.reload import reload_configuration
 from bwvd.service.clockwatch import open_alarm, run_clockwatch
 from bwvd.service.gauge import Level

@@ -13,12 +13,12 @@ from typing import Any
 import click
 import msgspec
 
+from bwvd.clock import NS
 from bwvd.evidence import records
 from bwvd.evidence.catalogue import Entry, signed_records
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.layout import MANIFEST
-from bwvd.log.clean import text as clean
-from bwvd.messages import NS
+from bwvd.text import clean
 
 
 def print_list(entries: Sequence[Entry]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bwvd import __version__
-from bwvd.messages import NS
+from bwvd.clock import NS
 
 if TYPE_CHECKING:
     from bwvd.daemon import Daemon

@@ -6,8 +6,8 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
+from bwvd.clock import NS
 from bwvd.controls.control import Edge
-from bwvd.messages import NS
 
 MS = 1_000_000
 

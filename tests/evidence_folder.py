@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 from av.video.frame import PictureType
 
+from bwvd.clock import NS
 from bwvd.evidence.finish import finish_recording
 from bwvd.evidence.layout import RECORDINGS
 from bwvd.evidence.mux import MUXER_OPTIONS
@@ -18,7 +19,7 @@ from bwvd.evidence.records import JournalHead
 from bwvd.evidence.seal import Sealer
 from bwvd.evidence.sign import KeySigner
 from bwvd.evidence.volume import PosixVolume
-from bwvd.messages import NS, Batch, GapSeen, Gop, Marked, Note, OpenRecording, Sample, Track
+from bwvd.messages import Batch, GapSeen, Gop, Marked, Note, OpenRecording, Sample, Track
 from bwvd.testing.clock import VirtualClock
 from tests.evidence_keys import fixed_signer
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
+from bwvd.clock import NS
 from bwvd.evidence import records
 from bwvd.evidence.report import Report
 from bwvd.evidence.verify_paths import verify_paths
-from bwvd.messages import NS
 from tests.heavy_clip import HEIGHT, WIDTH, heavy_clip
 from tests.process import Process
 from tests.process_levers import Levers

@@ -15,10 +15,10 @@ from typing import Any
 
 import av
 
+from bwvd.clock import NS
 from bwvd.evidence import records
 from bwvd.evidence.catalogue import signed_records
 from bwvd.evidence.seal import open_sealed
-from bwvd.messages import NS
 from bwvd.testing.picture import frame_number
 
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import av
 
-from bwvd.messages import NS
+from bwvd.clock import NS
 
 UNIX_NS = 1_795_000_000 * NS  # Unix time when CLOCK_MONOTONIC was 0
 CLICK_NS = NS  # from one click to the next

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bwvd.clock import NS
 from bwvd.evidence.finish import finish_recording
 from bwvd.evidence.recording import Device, RecordingFolder
 from bwvd.evidence.report import Report
 from bwvd.evidence.trust import Trust
 from bwvd.evidence.verify import Verification
-from bwvd.messages import NS, Marked, OpenRecording
+from bwvd.messages import Marked, OpenRecording
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.faults import Operation
 from bwvd.testing.medium import Tree

@@ -18,8 +18,8 @@ from bwvd.capture.moment import Moment
 from bwvd.capture.nal import annexb_units, prefixed_units
 from bwvd.capture.source import DeviceLost, SourceRefused
 from bwvd.capture.timeline import FrameTimes, Playback
+from bwvd.clock import NS
 from bwvd.config import Config, Loop, Video
-from bwvd.messages import NS
 from bwvd.testing.clip import numbered_clip
 from tests.capture_listen import Listener, numbers
 

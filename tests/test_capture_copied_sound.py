@@ -16,7 +16,8 @@ from bwvd.capture.corrections import Corrections
 from bwvd.capture.moment import Moment
 from bwvd.capture.source import AudioGate
 from bwvd.capture.timeline import MS, OwnClock, Stamps, WithoutJumps
-from bwvd.messages import NS, MediaEvent, Sample
+from bwvd.clock import NS
+from bwvd.messages import MediaEvent, Sample
 from bwvd.testing.clip import numbered_clip
 from tests.capture_listen import Listener
 

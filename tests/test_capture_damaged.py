@@ -10,9 +10,8 @@ from av.video.stream import VideoStream
 
 from bwvd.capture.libav import open_camera
 from bwvd.capture.source import AudioGate, SourceEnded
-from bwvd.clock import SystemClock
+from bwvd.clock import NS, SystemClock
 from bwvd.config import Config, Video
-from bwvd.messages import NS
 from bwvd.testing.clip import numbered_clip
 from tests.capture_listen import Listener, numbers
 

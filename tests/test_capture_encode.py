@@ -15,8 +15,9 @@ from bwvd.capture.encode import _OPTIONS, VideoEncoder
 from bwvd.capture.picture import Picture
 from bwvd.capture.roster import Inside, Roster
 from bwvd.capture.source import SourceRefused
+from bwvd.clock import NS
 from bwvd.config import Video
-from bwvd.messages import NS, Batch
+from bwvd.messages import Batch
 from bwvd.testing.picture import draw_number
 from tests.capture_listen import numbers
 

@@ -20,9 +20,9 @@ from bwvd.capture.roster import Roster
 from bwvd.capture.sound import SoundEncoder
 from bwvd.capture.source import AudioGate, SourceEnded, SourceRefused
 from bwvd.capture.thread import THREAD_NAME
-from bwvd.clock import SystemClock
+from bwvd.clock import NS, SystemClock
 from bwvd.config import Audio, Config, Device, Loop, Video
-from bwvd.messages import NS, Batch, MediaEvent, SourceDown
+from bwvd.messages import Batch, MediaEvent, SourceDown
 from bwvd.testing.clip import numbered_clip
 from tests.capture_listen import Listener, decode_sound, decode_video, numbers
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from bwvd.capture.losses import TOLD_SINGLY, Cadence, Losses
 from bwvd.capture.timeline import MS, Placed
-from bwvd.messages import NS, MediaEvent, MediaGap
+from bwvd.clock import NS
+from bwvd.messages import MediaEvent, MediaGap
 
 STEP = NS // 30
 

@@ -23,9 +23,9 @@ from bwvd.capture.pace import BUSY, HURRY_NS, LATE_NS, LATEST_NS, LEAST, PAUSE_N
 from bwvd.capture.roster import Inside, Roster
 from bwvd.capture.serving import Serving
 from bwvd.capture.timeline import FrameTimes, KernelStamps
-from bwvd.clock import Reading
+from bwvd.clock import NS, Reading
 from bwvd.config import Config, Device, Video
-from bwvd.messages import NS, Batch, FaultChanged, MediaEvent, MediaGap, SourceUp
+from bwvd.messages import Batch, FaultChanged, MediaEvent, MediaGap, SourceUp
 from bwvd.testing.encoder import EncoderFaults, FaultyEncoder
 from bwvd.testing.picture import draw_number
 from tests.capture_listen import numbers

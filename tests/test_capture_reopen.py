@@ -10,7 +10,8 @@ import trio
 from bwvd.capture.reopen import ASLEEP, LONGEST_DELAY_S, MOST_HUNG, WEDGED_S, run_source
 from bwvd.capture.source import DeviceLost, DeviceWedged, SourceRefused
 from bwvd.capture.switch import CaptureSwitch
-from bwvd.messages import NS, Batch, Device, MediaEvent, MediaGap, SourceDown, SourceUp
+from bwvd.clock import NS
+from bwvd.messages import Batch, Device, MediaEvent, MediaGap, SourceDown, SourceUp
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from tests.capture_listen import Listener, numbers

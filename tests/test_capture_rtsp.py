@@ -13,9 +13,9 @@ from bwvd.capture.address import VIDEO_SCHEMES, parse_address
 from bwvd.capture.libav import LibavSource
 from bwvd.capture.reopen import run_source
 from bwvd.capture.source import AudioGate, DeviceLost
-from bwvd.clock import SystemClock
+from bwvd.clock import NS, SystemClock
 from bwvd.config import Config, Loop, Video
-from bwvd.messages import NS, SourceDown
+from bwvd.messages import SourceDown
 from tests.capture_listen import Listener, numbers
 from tests.rtsp_camera import RtspCamera
 

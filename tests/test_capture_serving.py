@@ -21,9 +21,9 @@ from bwvd.capture.reopen import run_source
 from bwvd.capture.roster import Inside, Roster
 from bwvd.capture.serving import SWALLOWED_FRAMES, SWALLOWED_NS, Serving
 from bwvd.capture.source import AudioGate, DeviceLost, SourceRefused
-from bwvd.clock import SystemClock
+from bwvd.clock import NS, SystemClock
 from bwvd.config import Config, Video
-from bwvd.messages import NS, Batch, FaultChanged, MediaEvent, MediaGap, SourceUp
+from bwvd.messages import Batch, FaultChanged, MediaEvent, MediaGap, SourceUp
 from bwvd.testing.clip import numbered_clip
 from bwvd.testing.encoder import EncoderFaults, faulty
 from bwvd.testing.picture import draw_number

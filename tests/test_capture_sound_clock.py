@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bwvd.capture.sound_clock import SoundClock
 from bwvd.capture.timeline import MS
-from bwvd.messages import NS
+from bwvd.clock import NS
 
 RATE = 48_000
 BLOCK = 1024

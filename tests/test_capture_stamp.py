@@ -22,10 +22,10 @@ from bwvd.capture.roster import Inside, Roster
 from bwvd.capture.serving import Serving
 from bwvd.capture.stamp import DARK, LIGHT, Stamp
 from bwvd.capture.timeline import FrameTimes, Playback
-from bwvd.clock import Reading, SystemClock, utc_text
+from bwvd.clock import NS, Reading, SystemClock, utc_text
 from bwvd.config import Config, Video
 from bwvd.font import GLYPH_HEIGHT, GLYPH_WIDTH, glyph
-from bwvd.messages import NS, MediaEvent
+from bwvd.messages import MediaEvent
 from tests.capture_listen import decode_video
 
 UTC = 1_795_331_703 * NS + 250_000_000  # 2026-11-22T07:15:03.250Z

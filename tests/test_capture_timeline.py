@@ -19,7 +19,7 @@ from bwvd.capture.timeline import (
     UnixStamps,
     WithoutJumps,
 )
-from bwvd.messages import NS
+from bwvd.clock import NS
 
 START = 5_000 * NS  # CLOCK_MONOTONIC at the first arrival
 UNIX = 1_795_000_000 * NS

@@ -18,10 +18,10 @@ from av.video.stream import VideoStream
 
 from bwvd.capture.libav import open_camera
 from bwvd.capture.source import AudioGate
-from bwvd.clock import SystemClock
+from bwvd.clock import NS, SystemClock
 from bwvd.config import Config, Loop, Video
 from bwvd.evidence import records
-from bwvd.messages import NS, Sample
+from bwvd.messages import Sample
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.picture import draw_number
 from tests.capture_listen import Listener, decode_video, numbers

@@ -23,7 +23,7 @@ import av
 import pytest
 
 from bwvd.cli import main
-from bwvd.messages import NS
+from bwvd.clock import NS
 from tests.process import DEVICE, Process
 from tests.stock import need
 

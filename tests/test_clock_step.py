@@ -21,10 +21,10 @@ from bwvd.capture import reading
 from bwvd.capture.address import parse_address
 from bwvd.capture.libav import LibavSource
 from bwvd.capture.source import AudioGate, DeviceLost
-from bwvd.clock import Reading, SystemClock
+from bwvd.clock import NS, Reading, SystemClock
 from bwvd.config import Audio, Config, Loop, Video
 from bwvd.evidence import records
-from bwvd.messages import NS, Kind
+from bwvd.messages import Kind
 from bwvd.testing.clip import numbered_clip
 from bwvd.testing.clock import VirtualClock
 from tests.capture_listen import Listener, numbers

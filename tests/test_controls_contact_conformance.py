@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 import pytest
 import trio
 
+from bwvd.clock import NS
 from bwvd.config import Gpio, Input, Serial
 from bwvd.controls.gpio import GpioContact
 from bwvd.controls.input import EV_SW, InputContact
 from bwvd.controls.modem import ModemContact
-from bwvd.messages import NS
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.conformance_contact import CHECKS, Subject
 from bwvd.testing.contact import VirtualContact

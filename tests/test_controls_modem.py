@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import trio
 
+from bwvd.clock import NS
 from bwvd.config import Serial
 from bwvd.controls.contacts import probe
 from bwvd.controls.control import ControlLost, ControlRefused, Edge
 from bwvd.controls.modem import ModemContact
-from bwvd.messages import NS
 from tests.controls_kernel import ModemKernel
 
 

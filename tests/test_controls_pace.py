@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bwvd import peripherals
+from bwvd.clock import NS
 from bwvd.config import Config, Serial
 from bwvd.controls.pace import BURST, REFILL_NS, TOO_MANY, Pace, paced
-from bwvd.messages import NS, Answer, Command, Order
+from bwvd.messages import Answer, Command, Order
 from bwvd.testing.clock import VirtualClock
 
 HOUR_NS = 3600 * NS

@@ -13,13 +13,13 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bwvd.clock import Clock, SystemClock
+from bwvd.clock import NS, Clock, SystemClock
 from bwvd.config import Serial
 from bwvd.controls.control import ControlLost, ControlRefused
 from bwvd.controls.serial import WAITING_ANSWERS, Port, run_serial
 from bwvd.controls.serial_port import SerialPort
 from bwvd.controls.serial_protocol import ERR_BURST, ERR_REFILL_NS, LineReader, Ordered
-from bwvd.messages import NS, Answer, Command, Event, FaultChanged, Muted, Order, Recorded, State, StateChanged
+from bwvd.messages import Answer, Command, Event, FaultChanged, Muted, Order, Recorded, State, StateChanged
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.line import VirtualLine
 from tests.controls_pty import Pty

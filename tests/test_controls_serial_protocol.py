@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from bwvd.clock import NS
 from bwvd.controls.serial_protocol import (
     ERR_BURST,
     ERR_REFILL_NS,
@@ -23,7 +24,6 @@ from bwvd.controls.serial_protocol import (
     status_line,
 )
 from bwvd.messages import (
-    NS,
     Answer,
     Assigned,
     ClockStepped,

@@ -24,12 +24,12 @@ from bwvd.capture.losses import Losses
 from bwvd.capture.moment import Moment
 from bwvd.capture.source import DeviceLost
 from bwvd.capture.timeline import FrameTimes, KernelStamps
-from bwvd.clock import Clock
+from bwvd.clock import NS, Clock
 from bwvd.config import Config, Loop, Video
 from bwvd.evidence import records
 from bwvd.evidence.export import export_mp4
 from bwvd.evidence.storage import Volume
-from bwvd.messages import NS, Batch, MediaEvent, SourceUp
+from bwvd.messages import Batch, MediaEvent, SourceUp
 from bwvd.testing.clock import VirtualClock
 from tests.capture_listen import Listener, numbers
 from tests.fuzzed_packets import GOP, RATE, STEP_US, Fuzzed, clips, fuzzed

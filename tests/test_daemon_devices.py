@@ -8,9 +8,10 @@ import pytest
 import trio
 import trio.testing
 
+from bwvd.clock import NS
 from bwvd.daemon import COMMAND_BOUND
 from bwvd.evidence import records
-from bwvd.messages import NS, Command, FaultChanged, Order, Pressed, State, StateChanged
+from bwvd.messages import Command, FaultChanged, Order, Pressed, State, StateChanged
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from tests.rig import Rig, configuration

@@ -15,13 +15,13 @@ import trio
 from bwvd.capture.encode import HARDWARE
 from bwvd.capture.libav import open_camera
 from bwvd.capture.roster import Roster
-from bwvd.clock import SystemClock
+from bwvd.clock import NS, SystemClock
 from bwvd.evidence import records
 from bwvd.evidence.admission import open_storage
 from bwvd.evidence.catalogue import signed_records
 from bwvd.evidence.verify import verify_recording
 from bwvd.evidence.volume import PosixStorage
-from bwvd.messages import NS, FaultChanged
+from bwvd.messages import FaultChanged
 from bwvd.testing.clip import numbered_clip
 from bwvd.testing.encoder import EncoderFaults, faulty
 from bwvd.testing.picture import frame_number

@@ -17,7 +17,7 @@ from bwvd.capture.encode import VideoEncoder
 from bwvd.capture.libav import open_camera
 from bwvd.capture.pace import LATEST_NS, PRESETS
 from bwvd.capture.source import AudioGate, SourceRefused
-from bwvd.clock import SystemClock
+from bwvd.clock import NS, SystemClock
 from bwvd.config import Config, Loop, Video
 from bwvd.evidence import records
 from bwvd.evidence.admission import open_storage
@@ -25,7 +25,7 @@ from bwvd.evidence.catalogue import signed_records
 from bwvd.evidence.export import export_mp4
 from bwvd.evidence.verify import verify_recording
 from bwvd.evidence.volume import PosixStorage
-from bwvd.messages import NS, Batch, MediaEvent, MediaGap, SourceUp
+from bwvd.messages import Batch, MediaEvent, MediaGap, SourceUp
 from bwvd.testing.clip import numbered_clip
 from bwvd.testing.picture import frame_number
 from tests.capture_listen import Listener

@@ -12,7 +12,7 @@ import trio.testing
 
 from bwvd.capture.libav import open_camera
 from bwvd.capture.source import AudioGate, DeviceLost, MediaSource
-from bwvd.clock import SystemClock
+from bwvd.clock import NS, SystemClock
 from bwvd.config import Config
 from bwvd.evidence import records
 from bwvd.evidence.admission import open_storage
@@ -20,7 +20,7 @@ from bwvd.evidence.catalogue import signed_records
 from bwvd.evidence.export import export_mp4
 from bwvd.evidence.verify import verify_recording
 from bwvd.evidence.volume import PosixStorage
-from bwvd.messages import NS, MediaEvent
+from bwvd.messages import MediaEvent
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clip import numbered_clip
 from bwvd.testing.clock import VirtualClock

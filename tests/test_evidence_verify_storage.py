@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bwvd.clock import Reading
+from bwvd.clock import NS, Reading
 from bwvd.evidence.journal import Draft, Journal
 from bwvd.evidence.recovery import recover
 from bwvd.evidence.report import Report
@@ -16,7 +16,6 @@ from bwvd.evidence.retention import Reserve
 from bwvd.evidence.signers import AllowedSigners
 from bwvd.evidence.verify_storage import verify_storage
 from bwvd.evidence.volume import PosixVolume
-from bwvd.messages import NS
 from bwvd.testing.clock import VirtualClock
 from tests.evidence_folder import make_recording, make_storage
 from tests.evidence_keys import fixed_signer

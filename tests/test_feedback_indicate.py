@@ -11,13 +11,12 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from bwvd.clock import SystemClock
+from bwvd.clock import NS, SystemClock
 from bwvd.config import Config, Led
 from bwvd.feedback.indicate import run_feedback
 from bwvd.feedback.indicators import indicators
 from bwvd.feedback.interpret import ShuttingDown
 from bwvd.messages import (
-    NS,
     Assigned,
     ClockStepped,
     Event,

@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bwvd.clock import Reading
+from bwvd.clock import NS, Reading
 from bwvd.evidence import records
 from bwvd.evidence.journal import Draft
 from bwvd.evidence.journal_events import TEXT_CHARACTERS, clean, draft_of
 from bwvd.messages import (
-    NS,
     Assigned,
     ClockStepped,
     Event,

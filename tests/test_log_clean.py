@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bwvd.log.clean import MAX_CHARACTERS, clean, text
+from bwvd.log.clean import clean_value
 from bwvd.messages import Batch, Gop, Order, Sample, Track
+from bwvd.text import MAX_CHARACTERS, clean
 
 SECRET = b"\x00\x00\x01SECRETPIXELS\xff"
 TRACK = Track("video", "h264", 90_000, SECRET, "v4l2:/dev/video0", "libx264")
@@ -39,12 +40,12 @@ BATCH = Batch(TRACK, (Sample(0, len(SECRET), 0, 0, 1, True),), bytearray(SECRET)
 )
 def test_media_is_named_by_its_size_or_its_type(value: object, expected: object) -> None:
     """Invariant 1: nothing of the loop reaches a log."""
-    assert clean(value) == expected
+    assert clean_value(value) == expected
 
 
 def test_a_picture_is_named_by_its_type() -> None:
     """Invariant 1: nothing of the loop reaches a log."""
-    assert clean(av.VideoFrame(16, 16, "gray")) == "<VideoFrame>"
+    assert clean_value(av.VideoFrame(16, 16, "gray")) == "<VideoFrame>"
 
 
 anything = st.recursive(
@@ -62,7 +63,7 @@ anything = st.recursive(
 @given(anything)
 def test_any_value_becomes_short_printable_json_without_media(value: object) -> None:
     """Invariant 1: nothing of the loop reaches a log."""
-    cleaned = clean(value)
+    cleaned = clean_value(value)
     assert "SECRET" not in json.dumps(cleaned)
     for string in strings(cleaned):
         assert string.isprintable()
@@ -96,22 +97,22 @@ def strings(value: object) -> list[str]:
     ],
 )
 def test_text_is_made_harmless(written: str, shown: str) -> None:
-    assert text(written) == shown
+    assert clean(written) == shown
 
 
 def test_a_value_that_contains_itself_ends() -> None:
     loop: list[object] = []
     loop.append(loop)
-    assert clean(loop) == [[[["<list>"]]]]
+    assert clean_value(loop) == [[[["<list>"]]]]
 
 
 def test_many_entries_are_counted() -> None:
-    assert clean(list(range(60))) == [*range(50), "<10 more>"]
-    assert len(str(clean({str(n): n for n in range(60)}))) < 1000
+    assert clean_value(list(range(60))) == [*range(50), "<10 more>"]
+    assert len(str(clean_value({str(n): n for n in range(60)}))) < 1000
 
 
 def test_a_traceback_keeps_its_lines_and_its_end() -> None:
-    cleaned = clean({"exception": "Traceback\n" + "  frame\x1b\n" * 2000 + "ValueError: b'\\x00SECRET'"})
+    cleaned = clean_value({"exception": "Traceback\n" + "  frame\x1b\n" * 2000 + "ValueError: b'\\x00SECRET'"})
     assert isinstance(cleaned, dict)
     lines = cleaned["exception"].split("\n")
     assert lines[0] == "…"

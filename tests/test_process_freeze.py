@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from bwvd.messages import NS
+from bwvd.clock import NS
 from tests.process import Process
 from tests.process_scenario import GOP_FRAMES, GOP_S, LOOP_S, RATE, Scene, scenario
 

@@ -17,12 +17,12 @@ from pathlib import Path
 import av
 import pytest
 
+from bwvd.clock import NS
 from bwvd.evidence import records
 from bwvd.evidence.catalogue import signed_records
 from bwvd.evidence.report import Report
 from bwvd.evidence.serials import serial_of
 from bwvd.evidence.verify_paths import verify_paths
-from bwvd.messages import NS
 from bwvd.testing.clip import numbered_clip
 from bwvd.testing.picture import frame_number
 from tests.process import Process

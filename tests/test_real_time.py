@@ -19,7 +19,7 @@ import pytest
 import trio
 
 from bwvd.capture.libav import open_camera
-from bwvd.clock import SystemClock
+from bwvd.clock import NS, SystemClock
 from bwvd.config import Config
 from bwvd.controls.answer import PendingAnswer
 from bwvd.daemon import Daemon, Parts
@@ -28,7 +28,7 @@ from bwvd.evidence.admission import open_storage
 from bwvd.evidence.catalogue import signed_records
 from bwvd.evidence.verify import verify_recording
 from bwvd.evidence.volume import PosixStorage
-from bwvd.messages import NS, Answer, Command, Order, Recorded
+from bwvd.messages import Answer, Command, Order, Recorded
 from bwvd.testing.clip import numbered_clip
 from bwvd.testing.picture import frame_number
 from tests.process import Process

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bwvd.messages import NS
+from bwvd.clock import NS
 from tests.recorded import Frame, Gap, Recorded
 
 STEP_NS = NS // 10

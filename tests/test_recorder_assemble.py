@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bwvd.messages import NS, Gop
+from bwvd.clock import NS
+from bwvd.messages import Gop
 from bwvd.recorder.assemble import AUDIO_WAIT_NS, Assembler
 from tests.gops import AUDIO_FRAME_NS, audio_batch, video_batch
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 import pytest
 import trio
 
+from bwvd.clock import NS
 from bwvd.evidence import records
-from bwvd.messages import NS, Answer, Command, Order, Pressed
+from bwvd.messages import Answer, Command, Order, Pressed
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from tests.rig import Rig, configuration

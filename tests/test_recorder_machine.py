@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bwvd.messages import NS, Order, State
+from bwvd.clock import NS
+from bwvd.messages import Order, State
 from bwvd.recorder.machine import Effect, Machine, Times
 
 TIMES = Times.of_seconds(post_roll_s=10, stop_confirm_s=5, max_s=0, reminder_s=120)

@@ -6,8 +6,9 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bwvd.clock import NS
 from bwvd.evidence import records
-from bwvd.messages import NS, SourceDown
+from bwvd.messages import SourceDown
 from bwvd.recorder.lately import UNKNOWN_CAUSE, Lately
 from bwvd.recorder.loop import NEIGHBOUR_NS
 from bwvd.recorder.progress import unnamed

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyrage
 import pytest
 
-from bwvd.clock import Clock
+from bwvd.clock import NS, Clock
 from bwvd.evidence import records
 from bwvd.evidence.catalogue import signed_records
 from bwvd.evidence.finish import finish_recording
@@ -18,7 +18,7 @@ from bwvd.evidence.seal import AgeSealer
 from bwvd.evidence.unwritten import Unwritten
 from bwvd.evidence.verify import verify_recording
 from bwvd.evidence.volume import PosixVolume
-from bwvd.messages import NS, Marked, OpenRecording
+from bwvd.messages import Marked, OpenRecording
 from bwvd.testing.clock import VirtualClock
 from tests.evidence_folder import Media, make_storage, media
 from tests.evidence_keys import fixed_signer

@@ -19,6 +19,7 @@ import pytest
 import trio
 import trio.testing
 
+from bwvd.clock import NS
 from bwvd.evidence import records
 from bwvd.evidence.admission import StorageRefused, open_storage
 from bwvd.evidence.manifest import ChainReader
@@ -28,7 +29,7 @@ from bwvd.evidence.serials import serial_of
 from bwvd.evidence.sums import parse_sums
 from bwvd.evidence.trust import Trust
 from bwvd.evidence.verify import Verification
-from bwvd.messages import NS, Answer, Order
+from bwvd.messages import Answer, Order
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.storage import VirtualVolume

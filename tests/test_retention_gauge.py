@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bwvd.clock import NS
 from bwvd.evidence.retention import (
     HYSTERESIS,
     MEASURED_OVER_NS,
@@ -17,7 +18,6 @@ from bwvd.evidence.retention import (
     StorageGauge,
     minutes_left,
 )
-from bwvd.messages import NS
 from bwvd.testing.storage import BLOCK, VirtualVolume
 
 RATE = 4_000_000  # bits per second

@@ -8,8 +8,8 @@ import random
 import pytest
 import trio
 
+from bwvd.clock import NS
 from bwvd.evidence import records
-from bwvd.messages import NS
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from tests.rig import Rig, configuration

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from bwvd.clock import Reading, SystemClock
-from bwvd.messages import NS, ClockStepped
+from bwvd.clock import NS, Reading, SystemClock
+from bwvd.messages import ClockStepped
 from bwvd.service.clockstep import JITTER_NS, SLEW_PPM, StepDetector, steadiest
 from bwvd.service.clockwatch import COMPARE_EVERY_S, TimerfdAlarm, open_alarm, run_clockwatch
 from bwvd.testing.clock import VirtualClock

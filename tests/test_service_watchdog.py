@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from bwvd.messages import NS
+from bwvd.clock import NS
 from bwvd.service.notify import Notifier
 from bwvd.service.pulse import Ledger, Pulse, Stuck
 from bwvd.service.watchdog import run_watchdog

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import trio
 
+from bwvd.clock import NS
 from bwvd.evidence.records import ManifestRecord
-from bwvd.messages import NS
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from tests.recorded import Gap, Recorded

@@ -17,8 +17,9 @@ from bwvd.capture.corrections import Corrections
 from bwvd.capture.sound import EncodedSound
 from bwvd.capture.source import AudioGate
 from bwvd.capture.timeline import MS, FrameTimes, KernelStamps, UnixStamps
+from bwvd.clock import NS
 from bwvd.config import Audio
-from bwvd.messages import NS, MediaEvent
+from bwvd.messages import MediaEvent
 from tests.capture_listen import Listener, extradata
 from tests.sound_card import CLICK_NS, UNIX_NS, SoundCard, find_clicks
 

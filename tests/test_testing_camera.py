@@ -10,7 +10,8 @@ import pytest
 import trio
 
 from bwvd.capture.source import AudioGate, DeviceLost
-from bwvd.messages import NS, MediaGap
+from bwvd.clock import NS
+from bwvd.messages import MediaGap
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clip import numbered_sound
 from bwvd.testing.clock import VirtualClock

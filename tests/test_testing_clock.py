@@ -8,8 +8,7 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bwvd.clock import Clock
-from bwvd.messages import NS
+from bwvd.clock import NS, Clock
 from bwvd.testing.clock import VirtualClock
 
 

@@ -18,7 +18,8 @@ import trio.testing
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from bwvd.messages import NS, Gop, Order
+from bwvd.clock import NS
+from bwvd.messages import Gop, Order
 from bwvd.recorder.ending import Ending
 from bwvd.recorder.progress import Progress
 from bwvd.testing.medium import Tree

@@ -9,10 +9,11 @@ from itertools import pairwise
 import pytest
 import trio
 
+from bwvd.clock import NS
 from bwvd.evidence import records
 from bwvd.evidence.receipt import Accepted, Receipt
 from bwvd.evidence.release import ReleaseRefused, run_release
-from bwvd.messages import NS, Order
+from bwvd.messages import Order
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.storage import VirtualVolume

@@ -9,11 +9,12 @@ import pytest
 import trio
 import trio.testing
 
+from bwvd.clock import NS
 from bwvd.evidence import records
 from bwvd.evidence.report import Report
 from bwvd.evidence.trust import Trust
 from bwvd.evidence.verify import Verification
-from bwvd.messages import NS, Order
+from bwvd.messages import Order
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.storage import VirtualVolume

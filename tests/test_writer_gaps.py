@@ -8,9 +8,10 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bwvd.clock import NS
 from bwvd.evidence import records
 from bwvd.evidence.group import Group
-from bwvd.messages import NS, GapSeen, Gop, Marked, Note, Order
+from bwvd.messages import GapSeen, Gop, Marked, Note, Order
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.storage import VirtualVolume

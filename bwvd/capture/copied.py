@@ -17,8 +17,9 @@ from bwvd.capture.moment import Moment, to_ns
 from bwvd.capture.nal import PREFIX_BYTES, START_CODE, Content, NalForm, Span, prefixed_room, write_prefixed
 from bwvd.capture.source import DeviceLost, SourceRefused
 from bwvd.capture.timeline import FrameTimes, Placed
+from bwvd.clock import NS
 from bwvd.config import Config
-from bwvd.messages import NS, MediaEvent, SourceUp, Track
+from bwvd.messages import MediaEvent, SourceUp, Track
 
 Out = Callable[[MediaEvent], None]
 

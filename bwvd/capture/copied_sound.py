@@ -15,7 +15,8 @@ from bwvd.capture.init import init_of_stream
 from bwvd.capture.moment import Moment, to_ns
 from bwvd.capture.source import AUDIO_BATCH_NS, AudioGate
 from bwvd.capture.timeline import MS, Stamps
-from bwvd.messages import NS, MediaEvent, MediaGap, SourceUp, Track
+from bwvd.clock import NS
+from bwvd.messages import MediaEvent, MediaGap, SourceUp, Track
 
 Out = Callable[[MediaEvent], None]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bwvd.messages import NS, Batch, MediaEvent, MediaGap
+from bwvd.clock import NS
+from bwvd.messages import Batch, MediaEvent, MediaGap
 
 
 class Corrections:

@@ -22,8 +22,9 @@ from bwvd.capture.open import why
 from bwvd.capture.pace import PRESETS
 from bwvd.capture.picture import ENCODED_FORMAT
 from bwvd.capture.source import SourceRefused
+from bwvd.clock import NS
 from bwvd.config import Video
-from bwvd.messages import NS, Batch, Track
+from bwvd.messages import Batch, Track
 
 HARDWARE = "h264_v4l2m2m"
 SOFTWARE = "libx264"

@@ -14,9 +14,9 @@ from bwvd.capture.picture import Picture
 from bwvd.capture.serving import Serving
 from bwvd.capture.stamp import Stamp
 from bwvd.capture.timeline import FrameTimes, Placed
-from bwvd.clock import Clock
+from bwvd.clock import NS, Clock
 from bwvd.config import Config
-from bwvd.messages import NS, FaultChanged, MediaEvent
+from bwvd.messages import FaultChanged, MediaEvent
 
 Out = Callable[[MediaEvent], None]
 

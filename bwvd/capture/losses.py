@@ -7,7 +7,8 @@ from collections.abc import Callable
 from statistics import median_low
 
 from bwvd.capture.timeline import Placed
-from bwvd.messages import NS, MediaEvent, MediaGap
+from bwvd.clock import NS
+from bwvd.messages import MediaEvent, MediaGap
 
 Out = Callable[[MediaEvent], None]
 

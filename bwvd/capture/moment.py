@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import NamedTuple
 
-from bwvd.messages import NS
+from bwvd.clock import NS
 
 
 class Moment(NamedTuple):

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections import deque
 from statistics import median_low
 
-from bwvd.messages import NS
+from bwvd.clock import NS
 
 PRESETS = (
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo",

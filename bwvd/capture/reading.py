@@ -25,9 +25,9 @@ from bwvd.capture.sound import EncodedSound
 from bwvd.capture.source import AudioGate, DeviceLost, SourceRefused
 from bwvd.capture.thread import Line, Stopped
 from bwvd.capture.timeline import FrameTimes, KernelStamps, OwnClock, Playback, Stamps, UnixStamps, WithoutJumps
-from bwvd.clock import Clock
+from bwvd.clock import NS, Clock
 from bwvd.config import Config
-from bwvd.messages import NS, Kind, MediaGap, SourceDown
+from bwvd.messages import Kind, MediaGap, SourceDown
 
 FETCH_NS = NS // 10  # of a played source that is copied: so much is fetched at a time
 LATE_NS = 2 * NS  # a played source that is behind by more skips ahead, as a camera would have

@@ -19,8 +19,9 @@ from bwvd.capture.losses import Losses
 from bwvd.capture.pace import HURRY_NS, Pace
 from bwvd.capture.roster import Inside, Roster
 from bwvd.capture.source import DeviceLost, SourceRefused
+from bwvd.clock import NS
 from bwvd.config import Video
-from bwvd.messages import NS, Batch, FaultChanged, MediaEvent, SourceUp, Track
+from bwvd.messages import Batch, FaultChanged, MediaEvent, SourceUp, Track
 
 Out = Callable[[MediaEvent], None]
 

@@ -19,8 +19,9 @@ from bwvd.capture.resample import SoftResampler
 from bwvd.capture.sound_clock import SoundClock
 from bwvd.capture.source import AUDIO_BATCH_NS, AudioGate, DeviceLost, SourceRefused
 from bwvd.capture.timeline import Stamps
+from bwvd.clock import NS
 from bwvd.config import Audio
-from bwvd.messages import NS, MediaEvent, MediaGap, SourceUp, Track
+from bwvd.messages import MediaEvent, MediaGap, SourceUp, Track
 
 Out = Callable[[MediaEvent], None]
 

@@ -7,7 +7,7 @@ from statistics import median_low
 from typing import NamedTuple
 
 from bwvd.capture.timeline import MS
-from bwvd.messages import NS
+from bwvd.clock import NS
 
 
 class SoundStep(NamedTuple):

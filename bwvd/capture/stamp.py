@@ -5,9 +5,8 @@ from __future__ import annotations
 import av
 from av.video.plane import VideoPlane
 
-from bwvd.clock import Clock, Reading, utc_text
+from bwvd.clock import NS, Clock, Reading, utc_text
 from bwvd.font import GLYPH_HEIGHT, GLYPH_WIDTH, glyph
-from bwvd.messages import NS
 
 DARK, LIGHT = 16, 235  # limited range: glyphs are light on a dark box, so that they stand out from any scene
 

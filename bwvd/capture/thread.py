@@ -9,8 +9,8 @@ from collections.abc import Callable
 import trio
 
 from bwvd.capture.source import DeviceLost
-from bwvd.clock import Clock
-from bwvd.messages import NS, MediaEvent, SourceUp
+from bwvd.clock import NS, Clock
+from bwvd.messages import MediaEvent, SourceUp
 
 STOP_S = 2.0  # what a thread gets to come back after it was asked; a read from a live device returns far sooner
 SILENT_STOP_S = 0.5  # the same where the device has been silent: the thread is in a read that does not return

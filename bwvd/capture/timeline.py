@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from bwvd.messages import NS
+from bwvd.clock import NS
 
 MS = 1_000_000
 

@@ -6,11 +6,11 @@ from typing import assert_never
 
 import trio
 
-from bwvd.clock import Clock
+from bwvd.clock import NS, Clock
 from bwvd.controls.control import Contact, ControlLost, Edge, Report, Send
 from bwvd.controls.gesture import Asked, ContactFault, GestureEvent, LostEdges, Reader
 from bwvd.controls.presence import Presence
-from bwvd.messages import NS, Command, FaultChanged
+from bwvd.messages import Command, FaultChanged
 
 NEVER = 1 << 62
 

@@ -15,10 +15,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from bwvd.clock import NS
 from bwvd.config import Gestures
 from bwvd.controls.control import Edge
 from bwvd.controls.rate import Rate
-from bwvd.messages import NS, Order
+from bwvd.messages import Order
 
 # No contact settles faster, so the second line of debouncing never goes below this, whatever the device does first.
 MIN_DEBOUNCE_NS = 5_000_000

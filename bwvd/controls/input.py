@@ -16,6 +16,7 @@ from typing import Protocol
 
 import trio
 
+from bwvd.clock import NS
 from bwvd.config import Input
 from bwvd.controls.control import ControlLost, ControlRefused, Edge
 from bwvd.controls.device_errors import device_errors
@@ -147,7 +148,7 @@ class InputContact:
             if not events:
                 raise ControlLost(f"{self._config.device}: hung up")
             for event in events:
-                at_ns = event.sec * 1_000_000_000 + event.usec * 1000 if stamped else time.monotonic_ns()
+                at_ns = event.sec * NS + event.usec * 1000 if stamped else time.monotonic_ns()
                 if event.type == EV_SYN:
                     if event.code == SYN_DROPPED:
                         dropping = True

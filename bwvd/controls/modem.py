@@ -22,11 +22,11 @@ from typing import Protocol
 
 import trio
 
+from bwvd.clock import NS
 from bwvd.config import Serial
 from bwvd.controls.control import ControlRefused, Edge
 from bwvd.controls.device_errors import NOT_SUCH_ERRNOS, device_errors
 from bwvd.controls.serial_port import look_at_port
-from bwvd.messages import NS
 
 POLL_S = 0.02
 IDLE_POLL_S = 0.05  # a tap is hardly ever shorter

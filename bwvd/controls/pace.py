@@ -6,9 +6,9 @@ Every command leaves a line in the journal, and a marker one in the manifest. A 
 
 from __future__ import annotations
 
-from bwvd.clock import Clock
+from bwvd.clock import NS, Clock
 from bwvd.controls.control import Refused, Send
-from bwvd.messages import NS, Answer, Command
+from bwvd.messages import Answer, Command
 
 BURST = 60  # commands at once
 REFILL_NS = NS // 4  # one more after so long

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import trio
 
-from bwvd.clock import Clock
+from bwvd.clock import NS, Clock
 from bwvd.controls.control import Report
-from bwvd.messages import NS, FaultChanged
+from bwvd.messages import FaultChanged
 
 FIRST_DELAY_S = 0.5
 LONGEST_DELAY_S = 10.0

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
+from bwvd.clock import NS
 from bwvd.messages import (
-    NS,
     Answer,
     Assigned,
     ClockStepped,

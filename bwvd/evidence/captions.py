@@ -15,9 +15,9 @@ from typing import Any
 import av
 import av.container
 
-from bwvd.evidence.errors import printable
+from bwvd.clock import NS
 from bwvd.evidence.outline import Span
-from bwvd.messages import NS
+from bwvd.text import printable
 
 CUE_NS = NS  # a cue lasts as long, or to its segment's end
 TIMESCALE = 90_000  # ticks per second, as the pictures have: a cue begins with its picture

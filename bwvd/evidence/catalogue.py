@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bwvd.clock import NS
 from bwvd.evidence import records
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.layout import MANIFEST
 from bwvd.evidence.lines import LineReader, lines_before
 from bwvd.evidence.manifest import MAX_LINE, SIGNATURE_BEGIN, decode, signature_of
 from bwvd.evidence.regular import open_regular
-from bwvd.messages import NS
 
 _HEAD_BYTES = 262_144  # the `open` record with its init segment and padding lies in here
 _TAIL_BYTES = 65_536  # and the last records in here

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+from bwvd.clock import NS
 from bwvd.evidence import records
 from bwvd.evidence.decode import NotDecodable, count_frames
 from bwvd.evidence.errors import IdentityUnusable, SignatureBad
@@ -20,7 +21,6 @@ from bwvd.evidence.report import Report
 from bwvd.evidence.seal import open_sealed
 from bwvd.evidence.sums import SUMS_BYTES, check_signature, is_whole, parse_sums
 from bwvd.evidence.trust import Trust
-from bwvd.messages import NS
 
 Progress = Callable[[int], None]  # told how many more bytes have been read
 

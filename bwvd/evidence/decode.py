@@ -7,7 +7,8 @@ import io
 import av
 import av.error
 
-from bwvd.evidence.errors import EvidenceError, one_line
+from bwvd.evidence.errors import EvidenceError
+from bwvd.text import one_line
 
 
 class NotDecodable(EvidenceError):

@@ -29,15 +29,3 @@ class IdentityUnusable(EvidenceError):
 
 class ExportRefused(EvidenceError):
     """An export or a proof can't or must not be made; nothing was written."""
-
-
-def one_line(error: object) -> str:
-    """An error's text without line breaks, not too long to read."""
-    return printable(" ".join(str(error).split())[:300])
-
-
-def printable(text: str) -> str:
-    """`text` with everything escaped that a terminal would obey or a name in no encoding would carry."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)

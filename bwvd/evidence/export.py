@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bwvd.clock import NS
 from bwvd.evidence.captions import Captions
 from bwvd.evidence.errors import ExportRefused
 from bwvd.evidence.outline import Outline, SegmentUnusable, Span, read_outline
@@ -21,7 +22,6 @@ from bwvd.evidence.remux import Parameters, Run, key_times, parameters, remux
 from bwvd.evidence.report import Report
 from bwvd.evidence.signers import AllowedSigners
 from bwvd.evidence.verify import verify_recording
-from bwvd.messages import NS
 
 Progress = Callable[[int], None]  # told how many more bytes have been read
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from bwvd.clock import NS
 from bwvd.evidence import records
 from bwvd.evidence.chain import MANIFEST_NAMESPACE, SUMS_NAMESPACE, Signer
 from bwvd.evidence.ending import read_ending
@@ -20,7 +21,6 @@ from bwvd.evidence.manifest import Unknown
 from bwvd.evidence.names import harmless
 from bwvd.evidence.sign import armour
 from bwvd.evidence.storage import Volume
-from bwvd.messages import NS
 
 PLAYLIST = "index.m3u8"
 SUMS = "SHA256SUMS"

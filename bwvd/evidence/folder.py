@@ -16,9 +16,9 @@ import zlib
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from bwvd.evidence.errors import one_line
 from bwvd.evidence.names import original
 from bwvd.evidence.regular import kind_of, open_regular, read_bounded
+from bwvd.text import one_line
 
 CHUNK = 262_144  # bytes read at once: fits the processor's cache
 

@@ -14,7 +14,6 @@ from typing import Any
 
 from bwvd.evidence import records
 from bwvd.evidence.chain import JOURNAL_NAMESPACE
-from bwvd.evidence.errors import printable
 from bwvd.evidence.folder import CHUNK, Folder, HashedFile
 from bwvd.evidence.journal import JOURNAL, NEW
 from bwvd.evidence.manifest import ChainReader, Signed, Unknown
@@ -22,6 +21,7 @@ from bwvd.evidence.report import Report
 from bwvd.evidence.signers import AllowedSigners
 from bwvd.evidence.trust import Trust
 from bwvd.evidence.utc import unix_s
+from bwvd.text import printable
 
 _ARCHIVE = re.compile(r"journal-(\d{6,})\.jsonl")
 

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from bwvd.evidence.chain import MANIFEST_NAMESPACE
-from bwvd.evidence.errors import SignatureBad, one_line
+from bwvd.evidence.errors import SignatureBad
 from bwvd.evidence.lines import LineReader
 from bwvd.evidence.public_key import Certificate, PublicKey
 from bwvd.evidence.records import (
@@ -41,6 +41,7 @@ from bwvd.evidence.records import (
     TornTail,
 )
 from bwvd.evidence.sign import Signature
+from bwvd.text import one_line
 
 MAX_LINE = 1_048_576  # bytes, newline included; a longer line is no line of ours
 MAX_PROBLEMS = 1000  # more say nothing new

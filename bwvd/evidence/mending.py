@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from bwvd.clock import Clock
+from bwvd.clock import NS, Clock
 from bwvd.evidence.broken import BrokenOff
 from bwvd.evidence.layout import RECORDINGS
 from bwvd.evidence.recording import RecordingFolder
@@ -16,7 +16,7 @@ from bwvd.evidence.storage import Storage, Volume
 from bwvd.evidence.unwritten import Unwritten
 from bwvd.evidence.writer_ports import Mender, Numbers, Room
 from bwvd.log import get_logger
-from bwvd.messages import NS, Event, FaultChanged, Gop, Note, OpenRecording
+from bwvd.messages import Event, FaultChanged, Gop, Note, OpenRecording
 from bwvd.service.backoff import Backoff
 
 # A storage that has failed for a moment takes again soon; what lies on a bad sector may never be readable again.

@@ -13,7 +13,8 @@ from typing import Any, cast
 import av
 import av.container
 
-from bwvd.messages import NS, Batch, Gop, Track
+from bwvd.clock import NS
+from bwvd.messages import Batch, Gop, Track
 
 # An init segment without media; default_base_moof makes fragments that may be moved about, frag_discont keeps their
 # timestamps as given, and frag_custom cuts only where we say.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime
 from threading import Lock
 
-from bwvd.clock import Clock
+from bwvd.clock import NS, Clock
 
 
 class Naming:
@@ -36,7 +36,7 @@ class Naming:
     def take(self, press_ns: int) -> tuple[int, str]:
         """The next serial number, and the id of a recording pressed at that CLOCK_MONOTONIC."""
         reading = self._clock.read()
-        utc_s = (reading.utc_ns + press_ns - reading.mono_ns) // 1_000_000_000
+        utc_s = (reading.utc_ns + press_ns - reading.mono_ns) // NS
         stamp = datetime.datetime.fromtimestamp(max(0, utc_s), tz=datetime.UTC)
         with self._lock:
             serial = self.next_serial

@@ -12,15 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bwvd.clock import NS
 from bwvd.evidence import records
 from bwvd.evidence.contents import SEGMENT_BYTES, segment_label
-from bwvd.evidence.errors import EvidenceError, IdentityUnusable, printable
+from bwvd.evidence.errors import EvidenceError, IdentityUnusable
 from bwvd.evidence.finish import MANIFEST
 from bwvd.evidence.folder import CHUNK, DirectoryFolder, Folder, HashedFile, read_file
 from bwvd.evidence.manifest import ChainReader, Unknown, decode
 from bwvd.evidence.seal import open_sealed
 from bwvd.evidence.utc import parse_utc
-from bwvd.messages import NS
+from bwvd.text import printable
 
 
 class SegmentUnusable(EvidenceError):

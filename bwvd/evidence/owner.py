@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from bwvd.evidence import records
-from bwvd.evidence.errors import SignersUnusable, printable
+from bwvd.evidence.errors import SignersUnusable
 from bwvd.evidence.layout import MANIFEST, RECORDINGS
 from bwvd.evidence.manifest import decode
 from bwvd.evidence.serials import device_of
 from bwvd.evidence.signers import AllowedSigners, matches
 from bwvd.evidence.storage import Volume
 from bwvd.evidence.trust import DEFAULT_PRINCIPAL
+from bwvd.text import printable
 
 JOURNAL = "journal.jsonl"
 ALLOWED_SIGNERS = "allowed_signers"

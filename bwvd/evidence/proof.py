@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bwvd.evidence.contents import Progress
-from bwvd.evidence.errors import ExportRefused, one_line, printable
+from bwvd.evidence.errors import ExportRefused
 from bwvd.evidence.export import admit
 from bwvd.evidence.folder import CHUNK, DirectoryFolder, ZipFolder
 from bwvd.evidence.names import harmless
@@ -28,6 +28,7 @@ from bwvd.evidence.sign import allowed_signers_line
 from bwvd.evidence.signers import FILE_BYTES, AllowedSigners
 from bwvd.evidence.trust import Trust
 from bwvd.evidence.verify import ALLOWED_SIGNERS, Verification, signers_beside, verify_recording
+from bwvd.text import one_line, printable
 
 README = "README.txt"
 CHAIN = "CHAIN.txt"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, field
 
+from bwvd.clock import NS
 from bwvd.evidence import records
 from bwvd.evidence.errors import ExportRefused
 from bwvd.evidence.finish import MANIFEST
@@ -12,7 +13,6 @@ from bwvd.evidence.folder import CHUNK, Folder
 from bwvd.evidence.manifest import ChainReader, Signed, Unknown
 from bwvd.evidence.public_key import Certificate
 from bwvd.evidence.report import Report
-from bwvd.messages import NS
 
 
 @dataclass(slots=True)

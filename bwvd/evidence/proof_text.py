@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from bwvd.evidence.errors import printable
 from bwvd.evidence.finish import MANIFEST, SUMS, init_name
 from bwvd.evidence.manifest import Unknown
 from bwvd.evidence.proof_facts import Facts
 from bwvd.evidence.utc import parse_utc
+from bwvd.text import printable
 
 _CHAIN_TABLE = """
 Every record of manifest.jsonl. Each is signed over all bytes of the file before its signature. The column SHA-512

@@ -21,11 +21,12 @@ from typing import Literal
 
 import msgspec
 
-from bwvd.evidence.errors import EvidenceError, SignatureBad, one_line
+from bwvd.evidence.errors import EvidenceError, SignatureBad
 from bwvd.evidence.manifest import signature_of
 from bwvd.evidence.public_key import Certificate
 from bwvd.evidence.sign import Signature, unarmour
 from bwvd.evidence.signers import AllowedSigners
+from bwvd.text import one_line
 
 RECEIPT_NAMESPACE = "bwvd-receipt"
 RECEIPT_BYTES = 65_536  # more is no receipt

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from bwvd import __version__
-from bwvd.clock import Clock
+from bwvd.clock import NS, Clock
 from bwvd.evidence import records
 from bwvd.evidence.broken import BrokenOff
 from bwvd.evidence.chain import MANIFEST_NAMESPACE, Chain, Signer
@@ -30,7 +30,7 @@ from bwvd.evidence.seal import Sealer, private_json
 from bwvd.evidence.storage import File, Volume
 from bwvd.evidence.totals import Listed, Totals
 from bwvd.evidence.unwritten import Unwritten
-from bwvd.messages import NS, Assigned, Gop, Marked, Note, OpenRecording, Track
+from bwvd.messages import Assigned, Gop, Marked, Note, OpenRecording, Track
 
 # f2fs returns from fdatasync of a file that is small enough to lie in its inode without a device flush.
 MANIFEST_FIRST_BYTES = 8192

@@ -38,7 +38,7 @@ from bwvd.clock import Clock, Reading
 from bwvd.evidence import records
 from bwvd.evidence.chain import MANIFEST_NAMESPACE, Chain, Signer
 from bwvd.evidence.ending import Ending, absorb, read_ending
-from bwvd.evidence.errors import EvidenceError, SignatureBad, printable
+from bwvd.evidence.errors import EvidenceError, SignatureBad
 from bwvd.evidence.finish import CONVENIENCES, MANIFEST, SUMS, SUMS_SIGNATURE, finish_recording
 from bwvd.evidence.journal import Draft
 from bwvd.evidence.manifest import MAX_LINE, Unknown
@@ -49,6 +49,7 @@ from bwvd.evidence.storage import Volume
 from bwvd.evidence.sums import SUMS_BYTES, check_signature, parse_sums
 from bwvd.evidence.totals import Totals
 from bwvd.log import get_logger
+from bwvd.text import printable
 
 Finish = Callable[[Volume, str, Signer], None]
 

@@ -14,9 +14,10 @@ import av.error
 import av.packet
 import av.stream
 
+from bwvd.clock import NS
 from bwvd.evidence.captions import Captions, CaptionTrack
-from bwvd.evidence.errors import ExportRefused, one_line
-from bwvd.messages import NS
+from bwvd.evidence.errors import ExportRefused
+from bwvd.text import one_line
 
 # faststart: the index in front, so that a player can begin before it has the whole file. use_metadata_tags: names of
 # our own survive beside the customary ones.

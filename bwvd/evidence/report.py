@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from bwvd.evidence.errors import printable
+from bwvd.text import printable
 
 
 class Severity(IntEnum):

@@ -10,8 +10,8 @@ import errno
 from collections import deque
 from contextlib import suppress
 
+from bwvd.clock import NS
 from bwvd.evidence.storage import Volume
-from bwvd.messages import NS
 
 RESERVE = ".reserve"
 

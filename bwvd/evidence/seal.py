@@ -9,8 +9,9 @@ from typing import Any, Protocol
 
 import pyrage
 
-from bwvd.evidence.errors import IdentityUnusable, RecipientsUnusable, one_line
+from bwvd.evidence.errors import IdentityUnusable, RecipientsUnusable
 from bwvd.evidence.regular import read_regular
+from bwvd.text import one_line
 
 SUFFIX = ".age"
 SALT_BYTES = 16

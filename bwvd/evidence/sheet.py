@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bwvd.clock import NS
 from bwvd.evidence import records
 from bwvd.evidence.canvas import BLACK, WHITE, Canvas, Colour, text_height, wrapped
 from bwvd.evidence.contents import SEGMENT_BYTES
 from bwvd.evidence.decode import NotDecodable
-from bwvd.evidence.errors import ExportRefused, IdentityUnusable, printable
+from bwvd.evidence.errors import ExportRefused, IdentityUnusable
 from bwvd.evidence.export import admit, require_key
 from bwvd.evidence.folder import read_file
 from bwvd.evidence.outline import Outline, SegmentUnusable, Span, read_outline
@@ -27,7 +28,7 @@ from bwvd.evidence.sheet_plan import PRESS, Hole, Moment, Plan, plan
 from bwvd.evidence.signers import AllowedSigners
 from bwvd.evidence.thumbnail import Thumbnail, thumbnails
 from bwvd.evidence.verify import verify_recording
-from bwvd.messages import NS
+from bwvd.text import printable
 
 Progress = Callable[[int], None]  # told how many more bytes have been read
 

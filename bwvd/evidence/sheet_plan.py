@@ -6,8 +6,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from bwvd.clock import NS
 from bwvd.evidence.outline import Outline, Span
-from bwvd.messages import NS
 
 EVEN_MOST = 24  # pictures at even distances
 EVEN_LEAST_NS = NS  # between two of them

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bwvd.evidence.errors import KeyUnusable, SignatureBad, SignersUnusable, printable
+from bwvd.evidence.errors import KeyUnusable, SignatureBad, SignersUnusable
 from bwvd.evidence.public_key import USER_CERTIFICATE, Certificate, PublicKey, parse_key_line
 from bwvd.evidence.regular import read_regular
+from bwvd.text import printable
 
 FILE_BYTES = 16_777_216  # a fleet of 100,000 devices fits
 

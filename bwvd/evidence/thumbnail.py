@@ -13,9 +13,9 @@ import av.error
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 
+from bwvd.clock import NS
 from bwvd.evidence.decode import NotDecodable
-from bwvd.evidence.errors import one_line
-from bwvd.messages import NS
+from bwvd.text import one_line
 
 _TICK_NS = NS // 90_000 + 1  # a moment from the manifest may lie so far before the tick of its picture
 

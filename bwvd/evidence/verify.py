@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bwvd.clock import NS
 from bwvd.evidence import records
 from bwvd.evidence.contents import Contents, Named, Progress, conveniences_of, segment_label, unfinished_names
 from bwvd.evidence.errors import SignersUnusable
@@ -24,7 +25,6 @@ from bwvd.evidence.report import Report, Severity
 from bwvd.evidence.signers import AllowedSigners
 from bwvd.evidence.trust import Trust
 from bwvd.evidence.utc import unix_s
-from bwvd.messages import NS
 
 ALLOWED_SIGNERS = "allowed_signers"
 

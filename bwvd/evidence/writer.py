@@ -19,7 +19,7 @@ from contextlib import suppress
 
 import trio
 
-from bwvd.clock import Clock
+from bwvd.clock import NS, Clock
 from bwvd.evidence.broken import BrokenOff
 from bwvd.evidence.finish import finish_recording
 from bwvd.evidence.group import Group
@@ -32,16 +32,7 @@ from bwvd.evidence.storage import Storage, Volume
 from bwvd.evidence.unwritten import Unwritten
 from bwvd.evidence.writer_ports import Backlog, Mender, Numbers, Room
 from bwvd.log import get_logger
-from bwvd.messages import (
-    NS,
-    CloseRecording,
-    Event,
-    FaultChanged,
-    Gop,
-    OpenRecording,
-    Recorded,
-    WriterMessage,
-)
+from bwvd.messages import CloseRecording, Event, FaultChanged, Gop, OpenRecording, Recorded, WriterMessage
 from bwvd.service.pulse import Pulse
 
 # Group commit: so much to a segment at most (to seal it holds the interpreter's lock for 5 ms); less to the first one.

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from bwvd.clock import Clock
+from bwvd.clock import NS, Clock
 from bwvd.feedback.interpret import Interpreter, ShuttingDown
 from bwvd.feedback.lamp import Indicator, IndicatorLost, Lamp
 from bwvd.feedback.patterns import Channel
 from bwvd.feedback.player import NEVER, PatternPlayer, carried
-from bwvd.messages import NS, Event
+from bwvd.messages import Event
 from bwvd.service.backoff import Backoff, Losses
 from bwvd.service.pulse import Pulse
 

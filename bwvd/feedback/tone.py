@@ -5,13 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+from bwvd.clock import NS
 from bwvd.config import Tone
 from bwvd.feedback.gpio_output import GpioLamp, RequestLine, request_line
 from bwvd.feedback.input_output import InputLamp, OpenDevice, open_device
 from bwvd.feedback.lamp import IndicatorLost, Lamp
 from bwvd.feedback.sysfs import Attributes, plain_name
-
-_NS_PER_S = 1_000_000_000
 
 
 class PwmTone:
@@ -43,7 +42,7 @@ class PwmTone:
                 self._pwm.write("enable", 0)
                 self._on = False
             return
-        period_ns = _NS_PER_S // level
+        period_ns = NS // level
         half_ns = period_ns // 2
         # The kernel refuses any moment at which the duty cycle is longer than the period, or the period is 0.
         if period_ns > self._period_ns:

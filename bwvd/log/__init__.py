@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 import msgspec
 
 from bwvd.clock import utc_text
-from bwvd.log.clean import clean
+from bwvd.log.clean import clean_value
 from bwvd.log.light import structlog
 from bwvd.log.limit import Limiter
 from bwvd.log.sink import Sink, is_journal
@@ -107,7 +107,7 @@ class _ToStderr:
 
 
 def _plain_line(logger: WrappedLogger, _method: str, event: _Event) -> str:
-    fields = cast("dict[str, Any]", clean(dict(event)))
+    fields = cast("dict[str, Any]", clean_value(dict(event)))
     level, name = fields.pop("level"), fields.pop("event")
     return " ".join([f"{level}: {logger.name}: {name}", *(f"{key}={value!r}" for key, value in fields.items())])
 
@@ -148,7 +148,7 @@ def _named(logger: WrappedLogger, _method: str, event: _Event) -> _Event:
 
 
 def _cleaned(_logger: WrappedLogger, _method: str, event: _Event) -> _Event:
-    return _stamped(cast("dict[str, Any]", clean(dict(event))))
+    return _stamped(cast("dict[str, Any]", clean_value(dict(event))))
 
 
 def _stamped(event: dict[str, Any]) -> _Event:

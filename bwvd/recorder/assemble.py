@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from bwvd.messages import NS, Batch, Gop, Sample, Track
+from bwvd.clock import NS
+from bwvd.messages import Batch, Gop, Sample, Track
 
 AUDIO_WAIT_NS = 500_000_000
 SOUND_ALONE_NS = NS  # without a camera, sound goes on in units of this length

@@ -6,7 +6,7 @@ camera it is the last sound that is waited for.
 
 from __future__ import annotations
 
-from bwvd.messages import NS
+from bwvd.clock import NS
 from bwvd.recorder.assemble import AUDIO_WAIT_NS, Assembler
 from bwvd.recorder.machine import Machine
 from bwvd.recorder.progress import Progress

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from bwvd.messages import NS, Device, FaultChanged, MediaGap, SourceDown
+from bwvd.clock import NS
+from bwvd.messages import Device, FaultChanged, MediaGap, SourceDown
 
 KEPT_NS = 60 * NS  # longer than the loop: a gap may reach into it
 UNKNOWN_CAUSE = "camera"

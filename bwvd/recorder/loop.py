@@ -11,7 +11,8 @@ import itertools
 from collections import deque
 from dataclasses import dataclass
 
-from bwvd.messages import NS, Gop
+from bwvd.clock import NS
+from bwvd.messages import Gop
 
 # Two GOPs whose edges lie this close are neighbours: less is rounding and jitter, more is a gap.
 NEIGHBOUR_NS = 50_000_000

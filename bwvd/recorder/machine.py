@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
-from bwvd.messages import NS, Order, State
+from bwvd.clock import NS
+from bwvd.messages import Order, State
 
 # A press this soon after the question is part of the movement that asked it, not an answer.
 CONFIRM_GUARD_NS = 300_000_000

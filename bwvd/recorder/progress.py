@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from bwvd.clock import NS
 from bwvd.messages import (
-    NS,
     Batch,
     CloseRecording,
     Command,

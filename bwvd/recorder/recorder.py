@@ -13,9 +13,8 @@ from typing import assert_never
 
 import trio
 
-from bwvd.clock import Clock
+from bwvd.clock import NS, Clock
 from bwvd.messages import (
-    NS,
     Answer,
     Assigned,
     Batch,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from bwvd.messages import NS
+from bwvd.clock import NS
 
 
 class Pulse:

@@ -13,8 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bwvd.log.clean import text as clean
 from bwvd.service.status import Status, read_status
+from bwvd.text import clean
 
 _STYLES = {
     "asleep": "white on grey30",

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import trio
 
-from bwvd.messages import NS
+from bwvd.clock import NS
 from bwvd.service.notify import Notifier
 from bwvd.service.pulse import Ledger, Stuck
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+from bwvd.text import printable, without_credentials
+
 SHOWN_CHARACTERS = 60  # of a value that somebody wrote: enough to find it again in the file
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,60}")
-_CREDENTIALS = re.compile(r"(?<=://)\S*@")  # greedy: a password may hold an @ of its own
 
 
 class Problem(Exception):
@@ -25,13 +26,6 @@ class Problem(Exception):
         return f"{self.where}: {self.what}" if self.where else self.what
 
 
-def one_line(text: str) -> str:
-    """`text` with everything that is not printable written as an escape, so that it stays one line on any terminal."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in text)
-
-
 def shown_key(key: str) -> str:
     """A key as it may stand in a message: bare where TOML lets it be, else in quotes and cut."""
     return key if _BARE_KEY.fullmatch(key) else _quoted(key)
@@ -44,11 +38,11 @@ def shown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, str):
-        return _quoted(_CREDENTIALS.sub("…@", value))
-    text = one_line(str(value)) if not isinstance(value, int) or abs(value) < 10**60 else "a very large number"
+        return _quoted(without_credentials(value))
+    text = printable(str(value)) if not isinstance(value, int) or abs(value) < 10**60 else "a very large number"
     return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
 
 
 def _quoted(text: str) -> str:
     cut = text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
-    return f'"{one_line(cut)}"'
+    return f'"{printable(cut)}"'

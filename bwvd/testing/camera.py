@@ -10,8 +10,8 @@ from fractions import Fraction
 import trio
 
 from bwvd.capture.source import DeviceLost, SourceEnded, SourceRefused
-from bwvd.clock import Clock
-from bwvd.messages import NS, Batch, MediaEvent, MediaGap, Sample, SourceUp, Track
+from bwvd.clock import NS, Clock
+from bwvd.messages import Batch, MediaEvent, MediaGap, Sample, SourceUp, Track
 from bwvd.testing.clip import NumberedVideo, numbered_video
 
 SILENCE_NS = 3 * NS  # as `LibavSource.SILENCE_S`

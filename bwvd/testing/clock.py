@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 import trio
 
-from bwvd.clock import Reading
-from bwvd.messages import NS
+from bwvd.clock import NS, Reading
 
 _UTC_AT_START_NS = int(datetime.datetime(2026, 11, 22, 7, 15, 3, tzinfo=datetime.UTC).timestamp()) * NS
 

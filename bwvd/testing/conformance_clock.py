@@ -14,8 +14,7 @@ from dataclasses import dataclass
 
 import trio
 
-from bwvd.clock import NOT_SET_BEFORE_UTC_NS, Clock, utc_text
-from bwvd.messages import NS
+from bwvd.clock import NOT_SET_BEFORE_UTC_NS, NS, Clock, utc_text
 
 QUALITIES = ("synchronised", "free", "not_set")
 APART_NS = NS // 2  # between two readings in a row, on a busy machine

@@ -19,8 +19,8 @@ import av
 import trio
 
 from bwvd.capture.source import AUDIO_BATCH_NS, AudioGate, DeviceLost, MediaSource, SourceEnded
-from bwvd.clock import Clock
-from bwvd.messages import NS, Batch, Kind, MediaEvent, MediaGap, Sample, SourceDown, SourceUp
+from bwvd.clock import NS, Clock
+from bwvd.messages import Batch, Kind, MediaEvent, MediaGap, Sample, SourceDown, SourceUp
 
 PATIENCE_S = 30.0
 ROUNDING_NS = 2  # between neighbours: times are integers

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import trio
 
+from bwvd.clock import NS
 from bwvd.feedback.lamp import Indicator, IndicatorLost
-from bwvd.messages import NS
 
 
 def _trio_ns() -> int:

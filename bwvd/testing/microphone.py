@@ -8,8 +8,8 @@ from fractions import Fraction
 import trio
 
 from bwvd.capture.source import AUDIO_BATCH_NS, AudioGate, DeviceLost, SourceEnded
-from bwvd.clock import Clock
-from bwvd.messages import NS, Batch, MediaEvent, MediaGap, Sample, SourceUp, Track
+from bwvd.clock import NS, Clock
+from bwvd.messages import Batch, MediaEvent, MediaGap, Sample, SourceUp, Track
 from bwvd.testing.clip import SOUND_FRAME, numbered_sound
 
 SILENCE_NS = 3 * NS  # as `LibavSource.SILENCE_S`

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import trio
 
-from bwvd.clock import Clock
-from bwvd.messages import NS
+from bwvd.clock import NS, Clock
 from bwvd.service.supply import PowerReading, SupplyLost
 
 STATUS = {  # PowerReading.supply: what power_supply(4) calls it

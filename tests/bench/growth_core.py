@@ -14,8 +14,9 @@ from collections.abc import Callable
 import trio
 import trio.testing
 
+from bwvd.clock import NS
 from bwvd.log import configure
-from bwvd.messages import NS, Batch, MediaEvent, Sample, SourceUp, Track
+from bwvd.messages import Batch, MediaEvent, Sample, SourceUp, Track
 from bwvd.testing.clip import numbered_video
 from bwvd.testing.clock import VirtualClock
 from tests.bench import accounting

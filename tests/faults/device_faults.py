@@ -10,7 +10,8 @@ import trio
 from bwvd.capture.losses import Losses
 from bwvd.capture.source import MediaSource
 from bwvd.capture.timeline import FrameTimes, KernelStamps
-from bwvd.messages import NS, Batch, MediaEvent, Sample
+from bwvd.clock import NS
+from bwvd.messages import Batch, MediaEvent, Sample
 from tests.faults.kind import OFFSET_S, TICK_S, Kind, at_moment, later, moments
 from tests.faults.shift import RATE, World
 

@@ -15,11 +15,12 @@ import trio.testing
 
 from bwvd import peripherals
 from bwvd.capture.source import AudioGate, MediaSource
+from bwvd.clock import NS
 from bwvd.config import Config, Power, Serial
 from bwvd.daemon import Daemon, Parts, Peripheral
 from bwvd.evidence.chain import Signer
 from bwvd.main import flatten
-from bwvd.messages import NS, Answer, Command, Event, Order
+from bwvd.messages import Answer, Command, Event, Order
 from bwvd.service import power
 from bwvd.service.supply import PowerReading
 from bwvd.testing.camera import VirtualCamera

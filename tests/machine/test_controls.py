@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bwvd.messages import NS
+from bwvd.clock import NS
 from tests.machine.installed import Installed
 from tests.machine.machine import Machine
 from tests.machine.results import Results

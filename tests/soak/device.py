@@ -15,9 +15,9 @@ from typing import Any
 
 import pyrage
 
+from bwvd.clock import NS
 from bwvd.controls.client import Unreachable
 from bwvd.evidence.seal import load_identities
-from bwvd.messages import NS
 from bwvd.testing.clip import numbered_clip
 from tests.process import Process
 from tests.process_levers import Levers

@@ -16,12 +16,13 @@ from typing import Any
 import trio
 import trio.testing
 
+from bwvd.clock import NS
 from bwvd.evidence import records
 from bwvd.evidence.manifest import ChainReader
 from bwvd.evidence.receipt import accept_receipt
 from bwvd.evidence.release import run_release
 from bwvd.evidence.signers import AllowedSigners
-from bwvd.messages import NS, Order
+from bwvd.messages import Order
 from bwvd.reload import reload_configuration
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clip import numbered_video

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from bwvd.clock import NS
 from bwvd.evidence import records
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.verify_storage import verify_storage
-from bwvd.messages import NS, FaultChanged, Pressed, Recorded, State, StateChanged
+from bwvd.messages import FaultChanged, Pressed, Recorded, State, StateChanged
 from bwvd.testing.faults import PowerCut
 from bwvd.testing.medium import Tree
 from tests.faults.media_checks import is_named

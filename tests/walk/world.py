@@ -14,11 +14,12 @@ import trio.testing
 
 from bwvd import peripherals
 from bwvd.capture.source import AudioGate, MediaSource
+from bwvd.clock import NS
 from bwvd.config import Config, Gestures, Power
 from bwvd.controls.switch import gesture_reader
 from bwvd.daemon import Daemon, Parts
 from bwvd.main import flatten
-from bwvd.messages import NS, Answer, Command, Event, Order
+from bwvd.messages import Answer, Command, Event, Order
 from bwvd.service import power
 from bwvd.service.supply import PowerReading
 from bwvd.testing.camera import VirtualCamera

@@ -1,0 +1,39 @@
+"""Text from outside made harmless, at three levels: `printable` escapes, `one_line` also folds and cuts, `clean` also
+hides what must not be shown. Pure.
+
+What comes from a card, a device, a file or another process is shown on terminals and written into logs: a terminal
+obeys control characters, a reversed line reads as another one, an address holds a password, an error quotes media.
+"""
+
+from __future__ import annotations
+
+import re
+
+MAX_CHARACTERS = 500  # of one text in a log line or an answer
+MAX_ERROR_CHARACTERS = 300
+
+_CREDENTIALS = re.compile(r"(?<=://)\S*@")  # greedy: a password may hold an @ of its own
+_BYTES = re.compile(r"""\bb(['"])(?:\\.|(?!\1).)*\\x(?:\\.|(?!\1).)*(?:\1|$)""")  # b'..\x..', as errors quote it
+
+
+def printable(text: str) -> str:
+    """`text` with everything escaped that a terminal would obey or a name in no encoding would carry; not cut."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)
+
+
+def one_line(error: object) -> str:
+    """An error's text without line breaks, printable, at most MAX_ERROR_CHARACTERS long before escaping."""
+    return printable(" ".join(str(error).split())[:MAX_ERROR_CHARACTERS])
+
+
+def clean(text: str, limit: int = MAX_CHARACTERS) -> str:
+    """`text` for a log line or a person: printable, without quoted bytes or an address's user and password; cut."""
+    cut = text if len(text) <= limit else f"{text[:limit]}… <{len(text) - limit} more>"
+    return printable(without_credentials(_BYTES.sub("<bytes>", cut)))
+
+
+def without_credentials(text: str) -> str:
+    """`text` whose addresses have no user and password: what stands between `://` and a word's last `@` is left out."""
+    return _CREDENTIALS.sub("…@", text)
