@@ -1,5 +1,5 @@
 """`python -m bwvd` is `bwvd`."""
 
-from bwvd.cli import main
+from bwvd.cli.main import main
 
 main(prog_name="bwvd")

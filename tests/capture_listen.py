@@ -9,7 +9,8 @@ import av
 import trio
 
 from bwvd.capture.source import MediaSource
-from bwvd.messages import Batch, MediaEvent, MediaGap, SourceUp, Track
+from bwvd.media.samples import Batch, Track
+from bwvd.messages import MediaEvent, MediaGap, SourceUp
 from bwvd.testing.picture import frame_number
 
 

@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 from evdev.eventio import EventIO
 
-from bwvd.config import Gpio, Serial
+from bwvd.config.schema import Gpio, Serial
 from bwvd.controls.gpio import Line
 from bwvd.controls.input import EV_KEY, EV_SW, EV_SYN, SYN_DROPPED, SYN_REPORT, Device
-from bwvd.controls.modem import ModemPort
+from bwvd.controls.modem_line import ModemPort
 
 KEY_RECORD = 167
 SW_MUTE_DEVICE = 14

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bwvd.clock import NS
-from bwvd.controls.control import Edge
+from bwvd.controls.ports import Edge
 
 MS = 1_000_000
 

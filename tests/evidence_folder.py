@@ -11,15 +11,16 @@ import av
 from av.video.frame import PictureType
 
 from bwvd.clock import NS
-from bwvd.evidence.finish import finish_recording
-from bwvd.evidence.layout import RECORDINGS
-from bwvd.evidence.mux import MUXER_OPTIONS
-from bwvd.evidence.recording import Device, RecordingFolder
-from bwvd.evidence.records import JournalHead
-from bwvd.evidence.seal import Sealer
-from bwvd.evidence.sign import KeySigner
-from bwvd.evidence.volume import PosixVolume
-from bwvd.messages import Batch, GapSeen, Gop, Marked, Note, OpenRecording, Sample, Track
+from bwvd.evidence.flash.posix import PosixVolume
+from bwvd.evidence.format.layout import RECORDINGS
+from bwvd.evidence.format.records import JournalHead
+from bwvd.evidence.keys.age import Sealer
+from bwvd.evidence.keys.sshsig import KeySigner
+from bwvd.evidence.write.finalize import finish_recording
+from bwvd.evidence.write.recording_folder import Device, RecordingFolder
+from bwvd.media.fragment import MUXER_OPTIONS
+from bwvd.media.samples import Batch, Gop, Sample, Track
+from bwvd.messages import GapSeen, Marked, Note, OpenRecording
 from bwvd.testing.clock import VirtualClock
 from tests.evidence_keys import fixed_signer
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from bwvd.evidence.sign import KeySigner, unarmour
+from bwvd.evidence.keys.sshsig import KeySigner, unarmour
 from tests.stock import need
 
 

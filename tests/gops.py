@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bwvd.clock import NS
-from bwvd.messages import Batch, Gop, Sample, Track
+from bwvd.media.samples import Batch, Gop, Sample, Track
 
 VIDEO = Track(kind="video", codec="h264", timescale=90000, init=b"video", source="virtual", encoder="copy", rate=10.0)
 AUDIO = Track(

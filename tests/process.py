@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bwvd.controls.client import Unreachable, request
-from bwvd.evidence.sign import keygen
+from bwvd.evidence.keys.sshsig import keygen
 from tests.source_tree import ROOT
 
 DEVICE = "BWV-0001"

@@ -125,7 +125,7 @@ async def _take_threads(levers: Levers) -> None:
 
 if __name__ == "__main__":
     _install(Levers(Path(sys.argv[1])))
-    from bwvd.cli import main
+    from bwvd.cli.main import main
 
     sys.argv[1:2] = []
     main()

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from bwvd.clock import NS
-from bwvd.evidence import records
-from bwvd.evidence.report import Report
-from bwvd.evidence.verify_paths import verify_paths
+from bwvd.evidence.format import records
+from bwvd.evidence.verify.paths import verify_paths
+from bwvd.evidence.verify.report import Report
 from tests.heavy_clip import HEIGHT, WIDTH, heavy_clip
 from tests.process import Process
 from tests.process_levers import Levers

@@ -16,9 +16,9 @@ from typing import Any
 import av
 
 from bwvd.clock import NS
-from bwvd.evidence import records
-from bwvd.evidence.catalogue import signed_records
-from bwvd.evidence.seal import open_sealed
+from bwvd.evidence.export.catalogue import signed_records
+from bwvd.evidence.format import records
+from bwvd.evidence.keys.age import open_sealed
 from bwvd.testing.picture import frame_number
 
 

@@ -13,22 +13,22 @@ import msgspec
 import trio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from bwvd import config as settings
 from bwvd.capture.source import AudioGate, MediaSource
 from bwvd.clock import Clock
-from bwvd.daemon import Daemon, Parts, Peripheral
-from bwvd.evidence import records
-from bwvd.evidence.chain import Signer
-from bwvd.evidence.manifest import ChainReader
-from bwvd.evidence.seal import Sealer
-from bwvd.evidence.sign import KeySigner
-from bwvd.evidence.storage import Storage, Volume
+from bwvd.config import schema as settings
+from bwvd.daemon.daemon import Daemon, Parts, Peripheral
+from bwvd.evidence.flash.volume import Storage, Volume
+from bwvd.evidence.format import records
+from bwvd.evidence.format.chain import Signer
+from bwvd.evidence.format.chain_reader import ChainReader
+from bwvd.evidence.keys.age import Sealer
+from bwvd.evidence.keys.sshsig import KeySigner
 from bwvd.messages import Answer, Command, Event, Order
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
+from bwvd.testing.flash.storage import VirtualStorage, VirtualVolume
 from bwvd.testing.microphone import VirtualMicrophone
 from bwvd.testing.picture import frame_number
-from bwvd.testing.storage import VirtualStorage, VirtualVolume
 
 KEY = KeySigner(Ed25519PrivateKey.from_private_bytes(b"bwvd's key for tests, 32 bytes.."))
 

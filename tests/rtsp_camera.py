@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import av
 import trio
 
-from bwvd.capture.nal import prefixed_units
+from bwvd.media.nal import prefixed_units
 from bwvd.testing.clip import numbered_video
 
 _CLOCK = 90_000

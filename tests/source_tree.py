@@ -40,14 +40,15 @@ def tree(path: Path) -> ast.Module:
 
 
 @cache
-def imports(path: Path) -> frozenset[str]:
-    """What a module imports when it runs, wherever in it the statement stands; not what only type checkers see."""
+def imports(path: Path, *, typing: bool = False) -> frozenset[str]:
+    """What a module imports when it runs, wherever in it the statement stands; with `typing` also what only type
+    checkers see."""
     known = modules()
     found: set[str] = set()
     todo: list[ast.AST] = [tree(path)]
     while todo:
         node = todo.pop()
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+        if not typing and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
             todo += node.orelse
             continue
         if isinstance(node, ast.Import):

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bwvd.clock import NS
-from bwvd.evidence.finish import finish_recording
-from bwvd.evidence.recording import Device, RecordingFolder
-from bwvd.evidence.report import Report
-from bwvd.evidence.trust import Trust
-from bwvd.evidence.verify import Verification
+from bwvd.evidence.verify.recording import Verification
+from bwvd.evidence.verify.report import Report
+from bwvd.evidence.verify.trust import Trust
+from bwvd.evidence.write.finalize import finish_recording
+from bwvd.evidence.write.recording_folder import Device, RecordingFolder
 from bwvd.messages import Marked, OpenRecording
 from bwvd.testing.clock import VirtualClock
-from bwvd.testing.faults import Operation
-from bwvd.testing.medium import Tree
-from bwvd.testing.storage import VirtualVolume
+from bwvd.testing.flash.faults import Operation
+from bwvd.testing.flash.medium import Tree
+from bwvd.testing.flash.storage import VirtualVolume
 from tests.evidence_folder import PRESS_NS, START_NS, media
 from tests.evidence_keys import fixed_signer
 
@@ -111,7 +111,7 @@ def new_volume(
 
 
 class TreeFolder:
-    """A recording's folder inside a tree, for verification: `bwvd.evidence.folder.Folder`."""
+    """A recording's folder inside a tree, for verification: `bwvd.evidence.verify.folder.Folder`."""
 
     def __init__(self, tree: Tree, path: str) -> None:
         self.path = path

@@ -20,8 +20,8 @@ from typing import Any
 
 import pytest
 
-from bwvd.cli import main
-from bwvd.evidence.sign import keygen
+from bwvd.cli.main import main
+from bwvd.evidence.keys.sshsig import keygen
 from bwvd.testing.clip import numbered_clip
 from tests.process import DEVICE, Process, write_configuration
 

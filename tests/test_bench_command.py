@@ -84,7 +84,7 @@ def test_a_profile_names_functions_and_imports(tmp_path: Path) -> None:
     profiles = json.loads(out.read_text())["profiles"]
     assert any("trio" in line for line in profiles["imports at the start"])
     lines = profiles["CPU of the daemon in standby, copied"]
-    assert any("capture/reading.py" in line for line in lines)
+    assert any("capture/device/demux.py" in line for line in lines)
     assert not any("importlib" in line for line in lines), "start-up is in the profile of standby"
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bwvd.capture.assemble import Assembler
-from bwvd.messages import Track
+from bwvd.capture.batch_builder import Assembler
+from bwvd.media.samples import Track
 
 TRACK = Track("video", "h264", 90_000, b"", "test", "copy")
 STEP = 33_000_000

@@ -11,14 +11,14 @@ import pytest
 import trio
 import trio.testing
 
-from bwvd.capture.libav import open_camera, open_microphone
+from bwvd.capture.device.libav_source import open_camera, open_microphone
 from bwvd.capture.source import AudioGate, MediaSource
 from bwvd.clock import SystemClock
-from bwvd.config import Audio, Config, Video
+from bwvd.config.schema import Audio, Config, Video
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clip import numbered_clip
 from bwvd.testing.clock import VirtualClock
-from bwvd.testing.conformance_source import SOUND_CHECKS, VIDEO_CHECKS, Check, Subject, it_says_that_it_has_ended
+from bwvd.testing.conformance.source import SOUND_CHECKS, VIDEO_CHECKS, Check, Subject, it_says_that_it_has_ended
 from bwvd.testing.microphone import VirtualMicrophone
 from tests.capture_listen import Listener, numbers
 

@@ -12,14 +12,13 @@ import av
 import pytest
 
 from bwvd.capture.address import VIDEO_SCHEMES, parse_address
-from bwvd.capture.copied import CopiedVideo
-from bwvd.capture.losses import Losses
-from bwvd.capture.moment import Moment
-from bwvd.capture.nal import annexb_units, prefixed_units
 from bwvd.capture.source import DeviceLost, SourceRefused
-from bwvd.capture.timeline import FrameTimes, Playback
+from bwvd.capture.timestamps import FrameTimes, Moment, Playback
+from bwvd.capture.video.frame_loss import Losses
+from bwvd.capture.video.passthrough import CopiedVideo
 from bwvd.clock import NS
-from bwvd.config import Config, Loop, Video
+from bwvd.config.schema import Config, Loop, Video
+from bwvd.media.nal import annexb_units, prefixed_units
 from bwvd.testing.clip import numbered_clip
 from tests.capture_listen import Listener, numbers
 

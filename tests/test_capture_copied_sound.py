@@ -11,13 +11,13 @@ from typing import Any
 import av
 import pytest
 
-from bwvd.capture.copied_sound import TOLERANCE_NS, CopiedSound
-from bwvd.capture.corrections import Corrections
-from bwvd.capture.moment import Moment
+from bwvd.capture.audio.drift_statistics import Corrections
+from bwvd.capture.audio.passthrough import TOLERANCE_NS, CopiedSound
 from bwvd.capture.source import AudioGate
-from bwvd.capture.timeline import MS, OwnClock, Stamps, WithoutJumps
+from bwvd.capture.timestamps import MS, Moment, OwnClock, Stamps, WithoutJumps
 from bwvd.clock import NS
-from bwvd.messages import MediaEvent, Sample
+from bwvd.media.samples import Sample
+from bwvd.messages import MediaEvent
 from bwvd.testing.clip import numbered_clip
 from tests.capture_listen import Listener
 

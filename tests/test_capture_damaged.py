@@ -8,10 +8,10 @@ import av
 import pytest
 from av.video.stream import VideoStream
 
-from bwvd.capture.libav import open_camera
+from bwvd.capture.device.libav_source import open_camera
 from bwvd.capture.source import AudioGate, SourceEnded
 from bwvd.clock import NS, SystemClock
-from bwvd.config import Config, Video
+from bwvd.config.schema import Config, Video
 from bwvd.testing.clip import numbered_clip
 from tests.capture_listen import Listener, numbers
 

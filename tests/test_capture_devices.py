@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bwvd.capture.address import AUDIO_SCHEMES, VIDEO_SCHEMES, parse_address
-from bwvd.capture.devices import FoundDevice, cameras, microphones
+from bwvd.capture.device.discovery import FoundDevice, cameras, microphones
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_cameras_are_those_that_capture_by_the_link_that_stays(machine: Path, mo
         head = b"uvcvideo".ljust(16, b"\0") + b"UVC Camera".ljust(32, b"\0") + b"usb".ljust(32, b"\0")
         return head + b"".join(n.to_bytes(4, "little") for n in (0, capture | metadata | 0x80000000, of_node, 0, 0, 0))
 
-    monkeypatch.setattr("bwvd.capture.devices.fcntl.ioctl", queried)
+    monkeypatch.setattr("bwvd.capture.device.discovery.fcntl.ioctl", queried)
     found = cameras(machine)
     assert found == [
         FoundDevice("camera", "/dev/video0", "UVC Camera", "v4l2:/dev/v4l/by-id/usb-Cam_0001-video-index0"),
@@ -72,7 +72,7 @@ def test_a_node_that_is_no_camera_is_left_out(machine: Path) -> None:
 
 
 def test_what_is_listed_can_be_configured(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bwvd.capture.devices._gives_pictures", lambda _: (True, "Permission denied"))
+    monkeypatch.setattr("bwvd.capture.device.discovery._gives_pictures", lambda _: (True, "Permission denied"))
     for found in cameras(machine):
         assert parse_address(found.source, "video.source", VIDEO_SCHEMES).target.startswith("/dev/")
         assert found.note == "Permission denied"

@@ -11,13 +11,13 @@ from av.codec.context import Flags
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bwvd.capture.encode import _OPTIONS, VideoEncoder
-from bwvd.capture.picture import Picture
-from bwvd.capture.roster import Inside, Roster
 from bwvd.capture.source import SourceRefused
+from bwvd.capture.video.encoder_choice import Inside, Roster
+from bwvd.capture.video.libav_encoder import _OPTIONS, VideoEncoder
+from bwvd.capture.video.pixel_format import Picture
 from bwvd.clock import NS
-from bwvd.config import Video
-from bwvd.messages import Batch
+from bwvd.config.schema import Video
+from bwvd.media.samples import Batch
 from bwvd.testing.picture import draw_number
 from tests.capture_listen import numbers
 

@@ -14,15 +14,16 @@ import pytest
 import trio
 from av.container import OutputContainer
 
-from bwvd.capture.encode import VideoEncoder
-from bwvd.capture.libav import LibavSource, open_camera, open_microphone
-from bwvd.capture.roster import Roster
-from bwvd.capture.sound import SoundEncoder
+from bwvd.capture.audio.transcode import SoundEncoder
+from bwvd.capture.device.device_thread import THREAD_NAME
+from bwvd.capture.device.libav_source import LibavSource, open_camera, open_microphone
 from bwvd.capture.source import AudioGate, SourceEnded, SourceRefused
-from bwvd.capture.thread import THREAD_NAME
+from bwvd.capture.video.encoder_choice import Roster
+from bwvd.capture.video.libav_encoder import VideoEncoder
 from bwvd.clock import NS, SystemClock
-from bwvd.config import Audio, Config, Device, Loop, Video
-from bwvd.messages import Batch, MediaEvent, SourceDown
+from bwvd.config.schema import Audio, Config, Device, Loop, Video
+from bwvd.media.samples import Batch
+from bwvd.messages import MediaEvent, SourceDown
 from bwvd.testing.clip import numbered_clip
 from tests.capture_listen import Listener, decode_sound, decode_video, numbers
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bwvd.capture.losses import TOLD_SINGLY, Cadence, Losses
-from bwvd.capture.timeline import MS, Placed
+from bwvd.capture.timestamps import MS, Placed
+from bwvd.capture.video.frame_loss import TOLD_SINGLY, Cadence, Losses
 from bwvd.clock import NS
 from bwvd.messages import MediaEvent, MediaGap
 

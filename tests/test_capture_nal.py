@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bwvd.capture.nal import NalCodec, NalForm, annexb_units, prefixed_room, prefixed_units, write_prefixed
+from bwvd.media.nal import NalCodec, NalForm, annexb_units, prefixed_room, prefixed_units, write_prefixed
 from bwvd.testing.clip import numbered_clip
 
 

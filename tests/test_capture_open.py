@@ -16,11 +16,11 @@ import av
 import pytest
 
 from bwvd.capture.address import AUDIO_SCHEMES, VIDEO_SCHEMES, parse_address
-from bwvd.capture.alsa import CONFIGURATION, in_use
-from bwvd.capture.open import open_input
+from bwvd.capture.device.alsa import CONFIGURATION, in_use
+from bwvd.capture.device.open_input import open_input
 from bwvd.capture.source import DeviceLost, SourceRefused
-from bwvd.check import check_all
-from bwvd.config import Audio, Config, Keys, Video
+from bwvd.cli.check import check_all
+from bwvd.config.schema import Audio, Config, Keys, Video
 
 WITHOUT_ALSA_VARIABLES = {name: value for name, value in os.environ.items() if not name.startswith("ALSA_")}
 
@@ -106,10 +106,10 @@ def test_a_sound_card_is_opened_and_its_unix_time_understood(tmp_path: Path) -> 
     script = textwrap.dedent(
         """
         import time, trio
-        from bwvd.capture.libav import open_microphone
+        from bwvd.capture.device.libav_source import open_microphone
         from bwvd.capture.source import AudioGate
         from bwvd.clock import SystemClock
-        from bwvd.config import Audio, Config
+        from bwvd.config.schema import Audio, Config
         from bwvd.messages import Batch
 
         async def main():
@@ -142,8 +142,8 @@ def test_the_systems_own_sound_devices_are_found() -> None:
     script = textwrap.dedent(
         """
         from bwvd.capture.address import AUDIO_SCHEMES, parse_address
-        from bwvd.capture.open import open_input
-        from bwvd.config import Config
+        from bwvd.capture.device.open_input import open_input
+        from bwvd.config.schema import Config
 
         open_input(parse_address("alsa:null", "audio.source", AUDIO_SCHEMES), Config()).close()
         """

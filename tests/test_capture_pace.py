@@ -14,18 +14,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bwvd.capture.encode import preset_of
-from bwvd.capture.encoded import QUIET_NS, EncodedVideo
-from bwvd.capture.encoder import Encoder
-from bwvd.capture.losses import Losses
-from bwvd.capture.moment import Moment
-from bwvd.capture.pace import BUSY, HURRY_NS, LATE_NS, LATEST_NS, LEAST, PAUSE_NS, PRESETS, WARM_UP, WINDOW_NS, Pace
-from bwvd.capture.roster import Inside, Roster
-from bwvd.capture.serving import Serving
-from bwvd.capture.timeline import FrameTimes, KernelStamps
+from bwvd.capture.timestamps import FrameTimes, KernelStamps, Moment
+from bwvd.capture.video.encoder import Encoder
+from bwvd.capture.video.encoder_choice import Inside, Roster
+from bwvd.capture.video.encoder_failover import Serving
+from bwvd.capture.video.encoder_load import (
+    BUSY,
+    HURRY_NS,
+    LATE_NS,
+    LATEST_NS,
+    LEAST,
+    PAUSE_NS,
+    PRESETS,
+    WARM_UP,
+    WINDOW_NS,
+    Pace,
+)
+from bwvd.capture.video.frame_loss import Losses
+from bwvd.capture.video.libav_encoder import preset_of
+from bwvd.capture.video.transcode import QUIET_NS, EncodedVideo
 from bwvd.clock import NS, Reading
-from bwvd.config import Config, Device, Video
-from bwvd.messages import Batch, FaultChanged, MediaEvent, MediaGap, SourceUp
+from bwvd.config.schema import Config, Device, Video
+from bwvd.media.samples import Batch
+from bwvd.messages import FaultChanged, MediaEvent, MediaGap, SourceUp
 from bwvd.testing.encoder import EncoderFaults, FaultyEncoder
 from bwvd.testing.picture import draw_number
 from tests.capture_listen import numbers

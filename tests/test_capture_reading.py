@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bwvd.capture.reading import nominal_rate, stamp_first
+from bwvd.capture.device.demux import nominal_rate, stamp_first
 
 
 @pytest.mark.parametrize(

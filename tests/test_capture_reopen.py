@@ -7,11 +7,11 @@ from collections.abc import Callable
 import pytest
 import trio
 
-from bwvd.capture.reopen import ASLEEP, LONGEST_DELAY_S, MOST_HUNG, WEDGED_S, run_source
+from bwvd.capture.device.supervisor import ASLEEP, LONGEST_DELAY_S, MOST_HUNG, WEDGED_S, CaptureSwitch, run_source
 from bwvd.capture.source import DeviceLost, DeviceWedged, SourceRefused
-from bwvd.capture.switch import CaptureSwitch
 from bwvd.clock import NS
-from bwvd.messages import Batch, Device, MediaEvent, MediaGap, SourceDown, SourceUp
+from bwvd.media.samples import Batch
+from bwvd.messages import Device, MediaEvent, MediaGap, SourceDown, SourceUp
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from tests.capture_listen import Listener, numbers

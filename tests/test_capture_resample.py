@@ -6,7 +6,7 @@ from pathlib import Path
 
 import av
 
-from bwvd.capture.resample import SoftResampler
+from bwvd.capture.audio.resample import SoftResampler
 
 
 def test_it_works_on_the_thread_that_calls() -> None:

@@ -10,11 +10,11 @@ import pytest
 import trio
 
 from bwvd.capture.address import VIDEO_SCHEMES, parse_address
-from bwvd.capture.libav import LibavSource
-from bwvd.capture.reopen import run_source
+from bwvd.capture.device.libav_source import LibavSource
+from bwvd.capture.device.supervisor import run_source
 from bwvd.capture.source import AudioGate, DeviceLost
 from bwvd.clock import NS, SystemClock
-from bwvd.config import Config, Loop, Video
+from bwvd.config.schema import Config, Loop, Video
 from bwvd.messages import SourceDown
 from tests.capture_listen import Listener, numbers
 from tests.rtsp_camera import RtspCamera

@@ -13,17 +13,18 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bwvd.capture.encode import HARDWARE, VideoEncoder
-from bwvd.capture.encoder import Encoder, MakeEncoder
-from bwvd.capture.libav import LibavSource, open_camera
-from bwvd.capture.losses import Losses
-from bwvd.capture.reopen import run_source
-from bwvd.capture.roster import Inside, Roster
-from bwvd.capture.serving import SWALLOWED_FRAMES, SWALLOWED_NS, Serving
+from bwvd.capture.device.libav_source import LibavSource, open_camera
+from bwvd.capture.device.supervisor import run_source
 from bwvd.capture.source import AudioGate, DeviceLost, SourceRefused
+from bwvd.capture.video.encoder import Encoder, MakeEncoder
+from bwvd.capture.video.encoder_choice import Inside, Roster
+from bwvd.capture.video.encoder_failover import SWALLOWED_FRAMES, SWALLOWED_NS, Serving
+from bwvd.capture.video.frame_loss import Losses
+from bwvd.capture.video.libav_encoder import HARDWARE, VideoEncoder
 from bwvd.clock import NS, SystemClock
-from bwvd.config import Config, Video
-from bwvd.messages import Batch, FaultChanged, MediaEvent, MediaGap, SourceUp
+from bwvd.config.schema import Config, Video
+from bwvd.media.samples import Batch
+from bwvd.messages import FaultChanged, MediaEvent, MediaGap, SourceUp
 from bwvd.testing.clip import numbered_clip
 from bwvd.testing.encoder import EncoderFaults, faulty
 from bwvd.testing.picture import draw_number

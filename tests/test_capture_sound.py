@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bwvd.capture.sound import EncodedSound, silence_like, wipe_frame, without_first
+from bwvd.capture.audio.transcode import EncodedSound, silence_like, wipe_frame, without_first
 from bwvd.capture.source import AudioGate, SourceRefused
 from bwvd.clock import NS
-from bwvd.config import Audio
+from bwvd.config.schema import Audio
 from tests.capture_listen import Listener, decode_sound
 
 RATE = 48_000

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bwvd.capture.sound_clock import SoundClock
-from bwvd.capture.timeline import MS
+from bwvd.capture.audio.sample_clock import SoundClock
+from bwvd.capture.timestamps import MS
 from bwvd.clock import NS
 
 RATE = 48_000

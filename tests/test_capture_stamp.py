@@ -14,17 +14,17 @@ import av.filter
 import pytest
 from av.video.stream import VideoStream
 
-from bwvd.capture.encode import VideoEncoder
-from bwvd.capture.encoded import EncodedVideo
-from bwvd.capture.losses import Losses
-from bwvd.capture.picture import Picture
-from bwvd.capture.roster import Inside, Roster
-from bwvd.capture.serving import Serving
-from bwvd.capture.stamp import DARK, LIGHT, Stamp
-from bwvd.capture.timeline import FrameTimes, Playback
+from bwvd.capture.timestamps import FrameTimes, Playback
+from bwvd.capture.video.encoder_choice import Inside, Roster
+from bwvd.capture.video.encoder_failover import Serving
+from bwvd.capture.video.frame_loss import Losses
+from bwvd.capture.video.libav_encoder import VideoEncoder
+from bwvd.capture.video.pixel_format import Picture
+from bwvd.capture.video.stamp import DARK, LIGHT, Stamp
+from bwvd.capture.video.transcode import EncodedVideo
 from bwvd.clock import NS, Reading, SystemClock, utc_text
-from bwvd.config import Config, Video
-from bwvd.font import GLYPH_HEIGHT, GLYPH_WIDTH, glyph
+from bwvd.config.schema import Config, Video
+from bwvd.media.dot_font import GLYPH_HEIGHT, GLYPH_WIDTH, glyph
 from bwvd.messages import MediaEvent
 from tests.capture_listen import decode_video
 

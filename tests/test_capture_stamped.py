@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bwvd.capture.libav import open_camera
+from bwvd.capture.device.libav_source import open_camera
 from bwvd.capture.source import AudioGate
 from bwvd.clock import SystemClock
-from bwvd.config import Config, Video
+from bwvd.config.schema import Config, Video
 from bwvd.testing.clip import numbered_clip
 from tests.capture_listen import Listener
 

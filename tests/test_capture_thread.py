@@ -11,8 +11,8 @@ import weakref
 import pytest
 import trio
 
+from bwvd.capture.device.device_thread import Line, Stopped, run_thread
 from bwvd.capture.source import DeviceLost
-from bwvd.capture.thread import Line, Stopped, run_thread
 from bwvd.clock import SystemClock
 from bwvd.messages import MediaEvent, MediaGap
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bwvd.capture.timeline import (
+from bwvd.capture.timestamps import (
     LEAST_STEP_NS,
     MS,
     FrameTimes,

@@ -16,12 +16,12 @@ import trio
 import trio.testing
 from av.video.stream import VideoStream
 
-from bwvd.capture.libav import open_camera
+from bwvd.capture.device.libav_source import open_camera
 from bwvd.capture.source import AudioGate
 from bwvd.clock import NS, SystemClock
-from bwvd.config import Config, Loop, Video
-from bwvd.evidence import records
-from bwvd.messages import Sample
+from bwvd.config.schema import Config, Loop, Video
+from bwvd.evidence.format import records
+from bwvd.media.samples import Sample
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.picture import draw_number
 from tests.capture_listen import Listener, decode_video, numbers

@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import av
+import click
 import pytest
 
-from bwvd.cli import main
+from bwvd.cli.main import main
 from bwvd.clock import NS
 from tests.process import DEVICE, Process
 from tests.stock import need
@@ -191,7 +192,7 @@ def _closed(bwvd: Process, recording: str) -> None:
 
 
 def test_every_command_of_the_contract_is_there(cli: Cli) -> None:
-    assert set(COMMANDS) == set(main.commands)
+    assert set(COMMANDS) == set(main.list_commands(click.Context(main)))
     listed = cli("--help").out
     for command in COMMANDS:
         assert re.search(rf"^  {command} ", listed, re.MULTILINE), f"{command} is not listed"

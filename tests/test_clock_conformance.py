@@ -9,7 +9,7 @@ import trio
 
 from bwvd.clock import SystemClock
 from bwvd.testing.clock import VirtualClock
-from bwvd.testing.conformance_clock import CHECKS, Subject
+from bwvd.testing.conformance.clock import CHECKS, Subject
 
 Check = Callable[[Subject], Awaitable[None]]
 

@@ -16,15 +16,15 @@ import pytest
 import trio
 import trio.testing
 
-from bwvd import peripherals
-from bwvd.capture import reading
 from bwvd.capture.address import parse_address
-from bwvd.capture.libav import LibavSource
+from bwvd.capture.device import demux as reading
+from bwvd.capture.device.libav_source import LibavSource
 from bwvd.capture.source import AudioGate, DeviceLost
 from bwvd.clock import NS, Reading, SystemClock
-from bwvd.config import Audio, Config, Loop, Video
-from bwvd.evidence import records
-from bwvd.messages import Kind
+from bwvd.config.schema import Audio, Config, Loop, Video
+from bwvd.daemon import peripherals
+from bwvd.evidence.format import records
+from bwvd.media.samples import Kind
 from bwvd.testing.clip import numbered_clip
 from bwvd.testing.clock import VirtualClock
 from tests.capture_listen import Listener, numbers

@@ -8,12 +8,12 @@ import pytest
 import trio
 
 from bwvd.clock import NS
-from bwvd.config import Gpio, Input, Serial
+from bwvd.config.schema import Gpio, Input, Serial
 from bwvd.controls.gpio import GpioContact
 from bwvd.controls.input import EV_SW, InputContact
-from bwvd.controls.modem import ModemContact
+from bwvd.controls.modem_line import ModemContact
 from bwvd.testing.clock import VirtualClock
-from bwvd.testing.conformance_contact import CHECKS, Subject
+from bwvd.testing.conformance.contact import CHECKS, Subject
 from bwvd.testing.contact import VirtualContact
 from tests.controls_kernel import SW_MUTE_DEVICE, GpioKernel, InputKernel, ModemKernel
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 import pytest
 import trio
 
-from bwvd.config import Gestures
-from bwvd.controls.contacts import run_contact
-from bwvd.controls.control import allowing
-from bwvd.controls.switch import gesture_reader
+from bwvd.config.schema import Gestures
+from bwvd.controls.contact_actor import run_contact
+from bwvd.controls.ports import allowing
+from bwvd.controls.slide_switch import gesture_reader
 from bwvd.messages import Answer, Command, FaultChanged, Order
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.contact import VirtualContact

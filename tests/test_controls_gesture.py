@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bwvd.config import Gestures
-from bwvd.controls.control import Edge
+from bwvd.config.schema import Gestures
 from bwvd.controls.gesture import Asked, ButtonReader, ContactFault, GestureEvent, LostEdges, Reader, order_of
-from bwvd.controls.switch import gesture_reader
+from bwvd.controls.ports import Edge
+from bwvd.controls.slide_switch import gesture_reader
 from bwvd.messages import Order
 
 MS = 1_000_000

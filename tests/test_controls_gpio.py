@@ -16,11 +16,11 @@ import trio
 from gpiod.line import Bias, Clock, Direction, Value
 from gpiod.line import Edge as Edges
 
-from bwvd.config import Gpio
-from bwvd.controls.contacts import probe
-from bwvd.controls.control import ControlLost, ControlRefused, Edge
+from bwvd.config.schema import Gpio
+from bwvd.controls.contact_actor import probe
 from bwvd.controls.gpio import GpioContact, request_line
-from bwvd.gpio_chip import chip_path
+from bwvd.controls.ports import ControlLost, ControlRefused, Edge
+from bwvd.service.gpio_chip import chip_path
 from tests.controls_kernel import GpioKernel
 
 

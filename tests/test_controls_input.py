@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from bwvd.config import Input
-from bwvd.controls.contacts import probe
-from bwvd.controls.control import ControlLost, ControlRefused, Edge
+from bwvd.config.schema import Input
+from bwvd.controls.contact_actor import probe
 from bwvd.controls.input import EV_KEY, EV_SW, EV_SYN, SYN_DROPPED, SYN_REPORT, InputContact, key_code, stamp_monotonic
+from bwvd.controls.ports import ControlLost, ControlRefused, Edge
 from tests.controls_kernel import KEY_RECORD, InputKernel
 
 KEY_A = 30

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from bwvd.config import Serial
+from bwvd.config.schema import Serial
 from bwvd.controls.serial_port import SerialPort
-from bwvd.testing.conformance_line import CHECKS, Subject
+from bwvd.testing.conformance.line import CHECKS, Subject
 from bwvd.testing.line import VirtualLine
 from tests.controls_pty import Pty
 

@@ -11,8 +11,8 @@ import gpiod
 import msgspec
 import pytest
 
-from bwvd.config import Gpio, Input, Serial
-from bwvd.controls.listing import Found, list_controls
+from bwvd.config.schema import Gpio, Input, Serial
+from bwvd.controls.discovery import Found, list_controls
 
 SECTIONS = {"gpio": Gpio, "input": Input, "serial": Serial}
 KEY_RECORD, KEY_A, KEY_POWER = 167, 30, 116

@@ -11,10 +11,10 @@ import pytest
 import trio
 
 from bwvd.clock import NS
-from bwvd.config import Serial
-from bwvd.controls.contacts import probe
-from bwvd.controls.control import ControlLost, ControlRefused, Edge
-from bwvd.controls.modem import ModemContact
+from bwvd.config.schema import Serial
+from bwvd.controls.contact_actor import probe
+from bwvd.controls.modem_line import ModemContact
+from bwvd.controls.ports import ControlLost, ControlRefused, Edge
 from tests.controls_kernel import ModemKernel
 
 

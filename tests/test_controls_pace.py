@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bwvd import peripherals
 from bwvd.clock import NS
-from bwvd.config import Config, Serial
-from bwvd.controls.pace import BURST, REFILL_NS, TOO_MANY, Pace, paced
+from bwvd.config.schema import Config, Serial
+from bwvd.controls.command_rate import BURST, REFILL_NS, TOO_MANY, Pace, paced
+from bwvd.daemon import control_actors
 from bwvd.messages import Answer, Command, Order
 from bwvd.testing.clock import VirtualClock
 
@@ -82,9 +82,15 @@ def test_a_clock_that_stands_still_or_a_long_rest() -> None:
 @pytest.mark.parametrize(
     ("actor", "runner"),
     [
-        (partial(peripherals._serial, Serial(port="/dev/ttyS9", allow=["mark"])), "bwvd.controls.serial.run_serial"),
-        (partial(peripherals._serial, Serial(port="/dev/ttyS9", allow=["record"])), "bwvd.controls.serial.run_serial"),
-        (partial(peripherals._socket, Config()), "bwvd.peripherals.run_socket"),
+        (
+            partial(control_actors.serial_line, Serial(port="/dev/ttyS9", allow=["mark"])),
+            "bwvd.controls.serial.run_serial",
+        ),
+        (
+            partial(control_actors.serial_line, Serial(port="/dev/ttyS9", allow=["record"])),
+            "bwvd.controls.serial.run_serial",
+        ),
+        (partial(control_actors.control_socket, Config()), "bwvd.daemon.control_actors.run_socket"),
     ],
     ids=["serial", "serial, not allowed", "socket"],
 )

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bwvd.clock import NS, Clock, SystemClock
-from bwvd.config import Serial
-from bwvd.controls.control import ControlLost, ControlRefused
+from bwvd.config.schema import Serial
+from bwvd.controls.ports import ControlLost, ControlRefused
 from bwvd.controls.serial import WAITING_ANSWERS, Port, run_serial
 from bwvd.controls.serial_port import SerialPort
 from bwvd.controls.serial_protocol import ERR_BURST, ERR_REFILL_NS, LineReader, Ordered

@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 from bwvd.clock import SystemClock
 from bwvd.controls import socket as control_socket
 from bwvd.controls.client import Unreachable, request, watch
-from bwvd.controls.control import ControlRefused
-from bwvd.controls.requests import MAX_REQUEST_BYTES, BadRequest, parse_order, parse_request
+from bwvd.controls.ports import ControlRefused
 from bwvd.controls.socket import MAX_CLIENTS, Bell, run_socket
 from bwvd.controls.socket_file import SocketInUse, listening_socket
+from bwvd.controls.socket_protocol import MAX_REQUEST_BYTES, BadRequest, parse_order, parse_request
 from bwvd.messages import Answer, Command, FaultChanged, Order
 from bwvd.testing.clock import VirtualClock
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import pytest
 
 from bwvd.clock import NS
-from bwvd.config import Gestures
+from bwvd.config.schema import Gestures
 from bwvd.controls.gesture import HOLD_SETTLE_NS, Asked, ButtonReader, GestureEvent
 from bwvd.messages import State
-from bwvd.recorder.machine import CONFIRM_GUARD_NS, Effect, Machine, Times
+from bwvd.recorder.state_machine import CONFIRM_GUARD_NS, Effect, Machine, Times
 from tests.controls_struggle import MS, Movement, Struggle
 
 HOLD_NS = 3 * NS

@@ -19,17 +19,17 @@ import trio
 import trio.testing
 
 from bwvd.capture.address import VIDEO_SCHEMES, parse_address
-from bwvd.capture.copied import CopiedVideo
-from bwvd.capture.losses import Losses
-from bwvd.capture.moment import Moment
 from bwvd.capture.source import DeviceLost
-from bwvd.capture.timeline import FrameTimes, KernelStamps
+from bwvd.capture.timestamps import FrameTimes, KernelStamps, Moment
+from bwvd.capture.video.frame_loss import Losses
+from bwvd.capture.video.passthrough import CopiedVideo
 from bwvd.clock import NS, Clock
-from bwvd.config import Config, Loop, Video
-from bwvd.evidence import records
-from bwvd.evidence.export import export_mp4
-from bwvd.evidence.storage import Volume
-from bwvd.messages import Batch, MediaEvent, SourceUp
+from bwvd.config.schema import Config, Loop, Video
+from bwvd.evidence.export.mp4 import export_mp4
+from bwvd.evidence.flash.volume import Volume
+from bwvd.evidence.format import records
+from bwvd.media.samples import Batch
+from bwvd.messages import MediaEvent, SourceUp
 from bwvd.testing.clock import VirtualClock
 from tests.capture_listen import Listener, numbers
 from tests.fuzzed_packets import GOP, RATE, STEP_US, Fuzzed, clips, fuzzed

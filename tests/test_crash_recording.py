@@ -11,17 +11,18 @@ from dataclasses import dataclass, field
 import msgspec
 import pytest
 
-from bwvd.evidence import records
-from bwvd.evidence.chain import JOURNAL_NAMESPACE
-from bwvd.evidence.journal import Draft, Journal
-from bwvd.evidence.manifest import ChainReader
-from bwvd.evidence.recovery import drafts_of, recover
-from bwvd.evidence.retention import Reserve
-from bwvd.evidence.serials import next_serial, serial_of, unrecorded
-from bwvd.testing.crash import CrashState, crash_states
-from bwvd.testing.faults import Operation
-from bwvd.testing.medium import Tree
-from bwvd.testing.storage import BLOCK, VirtualVolume
+from bwvd.evidence.flash.reserve import Reserve
+from bwvd.evidence.format import records
+from bwvd.evidence.format.chain import JOURNAL_NAMESPACE
+from bwvd.evidence.format.chain_reader import ChainReader
+from bwvd.evidence.format.recording_id import serial_of
+from bwvd.evidence.journal.journal import Draft, Journal
+from bwvd.evidence.startup.recovery import drafts_of, recover
+from bwvd.evidence.startup.serials import next_serial, unrecorded
+from bwvd.testing.flash.crash import CrashState, crash_states
+from bwvd.testing.flash.faults import Operation
+from bwvd.testing.flash.medium import Tree
+from bwvd.testing.flash.storage import BLOCK, VirtualVolume
 from tests.storage_recording import (
     SIGNER,
     Acknowledged,

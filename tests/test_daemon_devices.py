@@ -9,8 +9,8 @@ import trio
 import trio.testing
 
 from bwvd.clock import NS
-from bwvd.daemon import COMMAND_BOUND
-from bwvd.evidence import records
+from bwvd.daemon.daemon import COMMAND_BOUND
+from bwvd.evidence.format import records
 from bwvd.messages import Command, FaultChanged, Order, Pressed, State, StateChanged
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock

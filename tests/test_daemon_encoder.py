@@ -12,15 +12,15 @@ import av
 import pytest
 import trio
 
-from bwvd.capture.encode import HARDWARE
-from bwvd.capture.libav import open_camera
-from bwvd.capture.roster import Roster
+from bwvd.capture.device.libav_source import open_camera
+from bwvd.capture.video.encoder_choice import Roster
+from bwvd.capture.video.libav_encoder import HARDWARE
 from bwvd.clock import NS, SystemClock
-from bwvd.evidence import records
-from bwvd.evidence.admission import open_storage
-from bwvd.evidence.catalogue import signed_records
-from bwvd.evidence.verify import verify_recording
-from bwvd.evidence.volume import PosixStorage
+from bwvd.evidence.export.catalogue import signed_records
+from bwvd.evidence.flash.posix import PosixStorage
+from bwvd.evidence.format import records
+from bwvd.evidence.startup.admission import open_storage
+from bwvd.evidence.verify.recording import verify_recording
 from bwvd.messages import FaultChanged
 from bwvd.testing.clip import numbered_clip
 from bwvd.testing.encoder import EncoderFaults, faulty

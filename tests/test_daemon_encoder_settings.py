@@ -13,19 +13,20 @@ import av
 import pytest
 import trio
 
-from bwvd.capture.encode import VideoEncoder
-from bwvd.capture.libav import open_camera
-from bwvd.capture.pace import LATEST_NS, PRESETS
+from bwvd.capture.device.libav_source import open_camera
 from bwvd.capture.source import AudioGate, SourceRefused
+from bwvd.capture.video.encoder_load import LATEST_NS, PRESETS
+from bwvd.capture.video.libav_encoder import VideoEncoder
 from bwvd.clock import NS, SystemClock
-from bwvd.config import Config, Loop, Video
-from bwvd.evidence import records
-from bwvd.evidence.admission import open_storage
-from bwvd.evidence.catalogue import signed_records
-from bwvd.evidence.export import export_mp4
-from bwvd.evidence.verify import verify_recording
-from bwvd.evidence.volume import PosixStorage
-from bwvd.messages import Batch, MediaEvent, MediaGap, SourceUp
+from bwvd.config.schema import Config, Loop, Video
+from bwvd.evidence.export.catalogue import signed_records
+from bwvd.evidence.export.mp4 import export_mp4
+from bwvd.evidence.flash.posix import PosixStorage
+from bwvd.evidence.format import records
+from bwvd.evidence.startup.admission import open_storage
+from bwvd.evidence.verify.recording import verify_recording
+from bwvd.media.samples import Batch
+from bwvd.messages import MediaEvent, MediaGap, SourceUp
 from bwvd.testing.clip import numbered_clip
 from bwvd.testing.picture import frame_number
 from tests.capture_listen import Listener

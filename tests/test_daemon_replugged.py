@@ -10,16 +10,16 @@ import pytest
 import trio
 import trio.testing
 
-from bwvd.capture.libav import open_camera
+from bwvd.capture.device.libav_source import open_camera
 from bwvd.capture.source import AudioGate, DeviceLost, MediaSource
 from bwvd.clock import NS, SystemClock
-from bwvd.config import Config
-from bwvd.evidence import records
-from bwvd.evidence.admission import open_storage
-from bwvd.evidence.catalogue import signed_records
-from bwvd.evidence.export import export_mp4
-from bwvd.evidence.verify import verify_recording
-from bwvd.evidence.volume import PosixStorage
+from bwvd.config.schema import Config
+from bwvd.evidence.export.catalogue import signed_records
+from bwvd.evidence.export.mp4 import export_mp4
+from bwvd.evidence.flash.posix import PosixStorage
+from bwvd.evidence.format import records
+from bwvd.evidence.startup.admission import open_storage
+from bwvd.evidence.verify.recording import verify_recording
 from bwvd.messages import MediaEvent
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clip import numbered_clip

@@ -6,10 +6,10 @@ import pytest
 import trio
 import trio.testing
 
-from bwvd.evidence import records
+from bwvd.evidence.format import records
 from bwvd.messages import LowStorage, PowerRead, Pressed, State
 from bwvd.testing.camera import VirtualCamera
-from bwvd.testing.storage import VirtualVolume
+from bwvd.testing.flash.storage import VirtualVolume
 from tests.rig import Rig, configuration
 
 MEGABYTE = 1 << 20

@@ -7,11 +7,11 @@ import io
 import pytest
 
 from bwvd.clock import Reading, utc_text
-from bwvd.evidence import records
-from bwvd.evidence.chain import JOURNAL_NAMESPACE, Chain
-from bwvd.evidence.journal import Draft, Journal
-from bwvd.evidence.manifest import ChainReader
-from bwvd.testing.storage import VirtualVolume
+from bwvd.evidence.format import records
+from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, Chain
+from bwvd.evidence.format.chain_reader import ChainReader
+from bwvd.evidence.journal.journal import Draft, Journal
+from bwvd.testing.flash.storage import VirtualVolume
 from tests.rig import KEY
 
 

@@ -14,12 +14,12 @@ import pyrage
 import pytest
 import trio
 
-from bwvd.capture.libav import open_camera
+from bwvd.capture.device.libav_source import open_camera
 from bwvd.clock import SystemClock
-from bwvd.evidence.chain import MANIFEST_NAMESPACE, Chain
-from bwvd.evidence.records import Segment, Stamp
-from bwvd.evidence.seal import AgeSealer
-from bwvd.evidence.volume import PosixStorage, PosixVolume
+from bwvd.evidence.flash.posix import PosixStorage, PosixVolume
+from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, Chain
+from bwvd.evidence.format.records import Segment, Stamp
+from bwvd.evidence.keys.age import AgeSealer
 from bwvd.messages import Order
 from tests.rig import KEY, Rig, configuration
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bwvd.evidence import ending as module
-from bwvd.evidence.chain import JOURNAL_NAMESPACE, Chain
-from bwvd.evidence.ending import Ending, absorb, read_ending
-from bwvd.evidence.manifest import Unknown, scan_tail
-from bwvd.evidence.records import Entry, Found, Record, Recovered, Segment, Stamp, TornTail
-from bwvd.testing.storage import VirtualVolume
+from bwvd.evidence.format import chain_tail as module
+from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, Chain
+from bwvd.evidence.format.chain_reader import Unknown, scan_tail
+from bwvd.evidence.format.chain_tail import Ending, absorb, read_ending
+from bwvd.evidence.format.records import Entry, Found, Record, Recovered, Segment, Stamp, TornTail
+from bwvd.testing.flash.storage import VirtualVolume
 from tests.evidence_keys import fixed_signer
 
 STAMP = Stamp(mono_ns=1, utc="2026-11-22T07:15:03.000Z", quality="synchronised")

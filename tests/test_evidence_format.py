@@ -18,15 +18,15 @@ import pyrage
 import pytest
 
 from bwvd.clock import Reading
-from bwvd.evidence import records
-from bwvd.evidence.chain import JOURNAL_NAMESPACE, MANIFEST_NAMESPACE, SUMS_NAMESPACE, Chain
-from bwvd.evidence.journal import Draft, Journal
-from bwvd.evidence.recovery import recover
-from bwvd.evidence.retention import Reserve
-from bwvd.evidence.seal import AgeSealer
-from bwvd.evidence.sign import armour, signed_bytes
-from bwvd.evidence.verify import verify_recording
-from bwvd.evidence.volume import PosixVolume
+from bwvd.evidence.flash.posix import PosixVolume
+from bwvd.evidence.flash.reserve import Reserve
+from bwvd.evidence.format import records
+from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, MANIFEST_NAMESPACE, SUMS_NAMESPACE, Chain
+from bwvd.evidence.journal.journal import Draft, Journal
+from bwvd.evidence.keys.age import AgeSealer
+from bwvd.evidence.keys.sshsig import armour, signed_bytes
+from bwvd.evidence.startup.recovery import recover
+from bwvd.evidence.verify.recording import verify_recording
 from bwvd.testing.clock import VirtualClock
 from tests import format_stranger
 from tests.evidence_folder import make_recording, make_storage

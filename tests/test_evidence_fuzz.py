@@ -12,15 +12,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bwvd.evidence import records
-from bwvd.evidence.chain import MANIFEST_NAMESPACE
 from bwvd.evidence.errors import EvidenceError
-from bwvd.evidence.export import export_mp4
-from bwvd.evidence.proof import export_proof
-from bwvd.evidence.seal import load_identities, load_recipients
-from bwvd.evidence.sign import KeySigner, keygen
-from bwvd.evidence.verify import verify_recording
-from bwvd.evidence.verify_storage import verify_storage
+from bwvd.evidence.export.mp4 import export_mp4
+from bwvd.evidence.export.proof import export_proof
+from bwvd.evidence.format import records
+from bwvd.evidence.format.chain import MANIFEST_NAMESPACE
+from bwvd.evidence.keys.age import load_identities, load_recipients
+from bwvd.evidence.keys.sshsig import KeySigner, keygen
+from bwvd.evidence.verify.recording import verify_recording
+from bwvd.evidence.verify.storage import verify_storage
 from tests.evidence_folder import make_recording, make_storage
 from tests.evidence_keys import fixed_signer
 
@@ -162,7 +162,7 @@ def test_a_key_file_of_nonsense_is_one_line(key_file: Path, tmp_path: Path, data
 
 def test_every_record_type_is_known_to_the_reader() -> None:
     """A record type that is added to the format is also read, judged and told."""
-    from bwvd.evidence.manifest import _KNOWN
+    from bwvd.evidence.format.chain_reader import _KNOWN
 
     named = {str(kind.__struct_config__.tag) for kind in records.Record.__subclasses__()}
     assert named == _KNOWN

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bwvd.evidence.chain import JOURNAL_NAMESPACE, MANIFEST_NAMESPACE, Chain
-from bwvd.evidence.manifest import MAX_LINE, ChainReader, Signed, Tail, Unknown, scan_tail
-from bwvd.evidence.records import Found, Record, Recovered, Stamp, State, TornTail
-from bwvd.evidence.sign import armour
+from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, MANIFEST_NAMESPACE, Chain
+from bwvd.evidence.format.chain_reader import MAX_LINE, ChainReader, Signed, Tail, Unknown, scan_tail
+from bwvd.evidence.format.records import Found, Record, Recovered, Stamp, State, TornTail
+from bwvd.evidence.keys.sshsig import armour
 from tests.evidence_keys import fixed_signer
 
 NAME = "manifest.jsonl"

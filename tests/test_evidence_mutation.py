@@ -16,14 +16,14 @@ from pathlib import Path
 import pyrage
 import pytest
 
-from bwvd.evidence.manifest import ChainReader
-from bwvd.evidence.records import Segment
-from bwvd.evidence.recovery import recover
-from bwvd.evidence.report import Report
-from bwvd.evidence.retention import Reserve
-from bwvd.evidence.seal import AgeSealer
-from bwvd.evidence.verify import verify_recording
-from bwvd.evidence.volume import PosixVolume
+from bwvd.evidence.flash.posix import PosixVolume
+from bwvd.evidence.flash.reserve import Reserve
+from bwvd.evidence.format.chain_reader import ChainReader
+from bwvd.evidence.format.records import Segment
+from bwvd.evidence.keys.age import AgeSealer
+from bwvd.evidence.startup.recovery import recover
+from bwvd.evidence.verify.recording import verify_recording
+from bwvd.evidence.verify.report import Report
 from bwvd.testing.clock import VirtualClock
 from tests.evidence_folder import make_recording, make_storage
 from tests.evidence_keys import fixed_signer

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bwvd.evidence import mux
-from bwvd.evidence.mux import Epoch
+from bwvd.media import fragment as mux
+from bwvd.media.fragment import Epoch
 from tests.evidence_folder import START_NS, media
 
 

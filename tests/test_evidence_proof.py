@@ -14,14 +14,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bwvd.evidence.errors import ExportRefused
-from bwvd.evidence.proof import export_proof, verify_proof
-from bwvd.evidence.recovery import recover
-from bwvd.evidence.retention import Reserve
-from bwvd.evidence.seal import AgeSealer
-from bwvd.evidence.sign import KeySigner
-from bwvd.evidence.signers import AllowedSigners
-from bwvd.evidence.verify_paths import verify_paths
-from bwvd.evidence.volume import PosixVolume
+from bwvd.evidence.export.proof import export_proof
+from bwvd.evidence.flash.posix import PosixVolume
+from bwvd.evidence.flash.reserve import Reserve
+from bwvd.evidence.keys.age import AgeSealer
+from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.keys.sshsig import KeySigner
+from bwvd.evidence.startup.recovery import recover
+from bwvd.evidence.verify.paths import verify_paths
+from bwvd.evidence.verify.proof import verify_proof
 from bwvd.testing.clock import VirtualClock
 from tests.evidence_folder import make_recording, make_storage
 from tests.evidence_keys import certify, fixed_signer, stock_key

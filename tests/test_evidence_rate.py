@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from bwvd.clock import NS
-from bwvd.evidence.chain import MANIFEST_NAMESPACE, Chain
-from bwvd.evidence.records import FORMAT, Close, Open, PreEvent, Press, Segment, Stamp, TrackInfo
-from bwvd.evidence.verify import verify_recording
+from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, Chain
+from bwvd.evidence.format.records import FORMAT, Close, Open, PreEvent, Press, Segment, Stamp, TrackInfo
+from bwvd.evidence.verify.recording import verify_recording
 from bwvd.testing.clip import numbered_video
 from tests.rig import KEY
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bwvd.evidence.errors import EvidenceError, IdentityUnusable, RecipientsUnusable
-from bwvd.evidence.seal import AgeSealer, load_identities, load_recipients, open_sealed, private_json
+from bwvd.evidence.keys.age import AgeSealer, load_identities, load_recipients, open_sealed, private_json
 from tests.evidence_keys import stock_key
 from tests.stock import need
 

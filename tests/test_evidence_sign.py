@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bwvd.evidence.chain import JOURNAL_NAMESPACE, MANIFEST_NAMESPACE, SUMS_NAMESPACE
 from bwvd.evidence.errors import EvidenceError, KeyUnusable, SignatureBad
-from bwvd.evidence.public_key import PublicKey, parse_key, parse_key_line
-from bwvd.evidence.sign import KeySigner, Signature, allowed_signers_line, armour, keygen, unarmour, verify_blob
+from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, MANIFEST_NAMESPACE, SUMS_NAMESPACE
+from bwvd.evidence.keys.ssh_keys import PublicKey, parse_key, parse_key_line
+from bwvd.evidence.keys.sshsig import KeySigner, Signature, allowed_signers_line, armour, keygen, unarmour, verify_blob
 from tests.evidence_keys import certify, fixed_signer, ssh_keygen, stock_key, stock_sign, stock_verify
 
 MESSAGE = b"what the camera saw\n"

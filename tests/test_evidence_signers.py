@@ -12,10 +12,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bwvd.evidence.chain import MANIFEST_NAMESPACE
 from bwvd.evidence.errors import SignatureBad, SignersUnusable
-from bwvd.evidence.sign import KeySigner, Signature, armour
-from bwvd.evidence.signers import AllowedSigners, matches
+from bwvd.evidence.format.chain import MANIFEST_NAMESPACE
+from bwvd.evidence.keys.allowed_signers import AllowedSigners, matches
+from bwvd.evidence.keys.sshsig import KeySigner, Signature, armour
 from tests.evidence_keys import certify, fixed_signer, stock_key, stock_verify
 
 MESSAGE = b"what the camera saw\n"

@@ -10,12 +10,12 @@ from pathlib import Path
 import pyrage
 import pytest
 
-from bwvd.evidence import records
-from bwvd.evidence.chain import MANIFEST_NAMESPACE, Chain
-from bwvd.evidence.report import Report
-from bwvd.evidence.seal import AgeSealer, load_identities
-from bwvd.evidence.signers import AllowedSigners
-from bwvd.evidence.verify import verify_recording
+from bwvd.evidence.format import records
+from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, Chain
+from bwvd.evidence.keys.age import AgeSealer, load_identities
+from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.verify.recording import verify_recording
+from bwvd.evidence.verify.report import Report
 from tests.evidence_folder import make_recording, make_storage
 from tests.evidence_keys import fixed_signer
 

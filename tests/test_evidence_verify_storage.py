@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from bwvd.clock import NS, Reading
-from bwvd.evidence.journal import Draft, Journal
-from bwvd.evidence.recovery import recover
-from bwvd.evidence.report import Report
-from bwvd.evidence.retention import Reserve
-from bwvd.evidence.signers import AllowedSigners
-from bwvd.evidence.verify_storage import verify_storage
-from bwvd.evidence.volume import PosixVolume
+from bwvd.evidence.flash.posix import PosixVolume
+from bwvd.evidence.flash.reserve import Reserve
+from bwvd.evidence.journal.journal import Draft, Journal
+from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.startup.recovery import recover
+from bwvd.evidence.verify.report import Report
+from bwvd.evidence.verify.storage import verify_storage
 from bwvd.testing.clock import VirtualClock
 from tests.evidence_folder import make_recording, make_storage
 from tests.evidence_keys import fixed_signer

@@ -12,12 +12,12 @@ import pyrage
 import pytest
 from click.testing import CliRunner
 
-from bwvd.cli import main
-from bwvd.evidence.canvas import Canvas, wrapped
+from bwvd.cli.main import main
 from bwvd.evidence.errors import ExportRefused
-from bwvd.evidence.seal import AgeSealer
-from bwvd.evidence.sheet import export_sheet
-from bwvd.font import GLYPH_HEIGHT, glyph
+from bwvd.evidence.export.canvas import Canvas, wrapped
+from bwvd.evidence.export.contact_sheet import export_sheet
+from bwvd.evidence.keys.age import AgeSealer
+from bwvd.media.dot_font import GLYPH_HEIGHT, glyph
 from tests.evidence_folder import make_recording, make_storage
 from tests.stock import need
 
@@ -165,7 +165,7 @@ def test_epochs_of_other_sizes_and_gaps_stand_on_one_sheet(storage: Path, tmp_pa
 def test_a_recording_of_one_group_of_pictures_is_spread_as_well(
     storage: Path, tmp_path: Path, texts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bwvd.evidence.sheet_plan.EVEN_LEAST_NS", 200_000_000)
+    monkeypatch.setattr("bwvd.evidence.export.contact_sheet_plan.EVEN_LEAST_NS", 200_000_000)
     assert export_sheet(make_recording(storage, seconds=1), tmp_path / "out.png").pictures == 5
     assert [text[:11] for text in texts if text[1:2] == ":"] == [f"0:00:00.{n}00" for n in range(0, 10, 2)]
 
@@ -220,7 +220,7 @@ def test_signed_segments_that_are_no_video_are_labelled(
     storage: Path, tmp_path: Path, texts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A camera delivered rubbish, and it was recorded faithfully."""
-    monkeypatch.setattr("bwvd.evidence.mux.Epoch.fragment", lambda *_: b"no fragment")
+    monkeypatch.setattr("bwvd.media.fragment.Epoch.fragment", lambda *_: b"no fragment")
     sheet = export_sheet(make_recording(storage), tmp_path / "out.png")
     assert (sheet.pictures, len(sheet.notes)) == (0, 4)
     assert "000001.m4s:" in " ".join(texts)

@@ -12,10 +12,10 @@ import trio
 from trio.testing import MockClock
 
 from bwvd.clock import NS, SystemClock
-from bwvd.config import Config, Led
-from bwvd.feedback.indicate import run_feedback
+from bwvd.config.schema import Config, Led
+from bwvd.feedback.event_patterns import ShuttingDown
 from bwvd.feedback.indicators import indicators
-from bwvd.feedback.interpret import ShuttingDown
+from bwvd.feedback.lamp_actor import run_feedback
 from bwvd.messages import (
     Assigned,
     ClockStepped,

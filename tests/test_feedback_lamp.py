@@ -10,14 +10,14 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from bwvd.config import Config, Haptic, Led, Tone
+from bwvd.config.schema import Config, Haptic, Led, Tone
+from bwvd.feedback.evdev_output import RUMBLE_MS
 from bwvd.feedback.haptic import open_haptic
 from bwvd.feedback.indicators import indicators
-from bwvd.feedback.input_output import RUMBLE_MS
-from bwvd.feedback.lamp import IndicatorLost, Lamp
 from bwvd.feedback.led import LED_CODES, open_led
+from bwvd.feedback.ports import IndicatorLost, Lamp
 from bwvd.feedback.tone import open_tone
-from bwvd.testing.conformance_lamp import CHECKS, Subject
+from bwvd.testing.conformance.lamp import CHECKS, Subject
 from bwvd.testing.lamp import VirtualLamp
 
 

@@ -13,18 +13,18 @@ import trio
 import trio.testing
 
 from bwvd.clock import SystemClock
-from bwvd.config import Config, Gestures, Led
-from bwvd.controls.contacts import run_contact
-from bwvd.controls.switch import gesture_reader
-from bwvd.daemon import Daemon
-from bwvd.evidence.volume import PosixStorage, PosixVolume
-from bwvd.feedback.indicate import run_feedback
+from bwvd.config.schema import Config, Gestures, Led
+from bwvd.controls.contact_actor import run_contact
+from bwvd.controls.slide_switch import gesture_reader
+from bwvd.daemon.daemon import Daemon
+from bwvd.evidence.flash.posix import PosixStorage, PosixVolume
 from bwvd.feedback.indicators import indicators
-from bwvd.feedback.lamp import Indicator, Lamp
+from bwvd.feedback.lamp_actor import run_feedback
+from bwvd.feedback.ports import Indicator, Lamp
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.contact import VirtualContact
+from bwvd.testing.flash.storage import VirtualVolume
 from bwvd.testing.lamp import VirtualLamp
-from bwvd.testing.storage import VirtualVolume
 from tests.rig import Rig, configuration
 
 PRESSES = 100

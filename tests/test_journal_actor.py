@@ -14,13 +14,13 @@ import trio
 import trio.testing
 
 from bwvd.clock import Reading
-from bwvd.evidence import records
-from bwvd.evidence.chain import JOURNAL_NAMESPACE
-from bwvd.evidence.journal import Draft, Journal
-from bwvd.evidence.journal_actor import ATTEMPTS_AT_THE_END, GROUP_BOUND, QUEUE_BOUND, JournalActor
-from bwvd.evidence.manifest import ChainReader
+from bwvd.evidence.format import records
+from bwvd.evidence.format.chain import JOURNAL_NAMESPACE
+from bwvd.evidence.format.chain_reader import ChainReader
+from bwvd.evidence.journal.actor import ATTEMPTS_AT_THE_END, GROUP_BOUND, QUEUE_BOUND, JournalActor
+from bwvd.evidence.journal.journal import Draft, Journal
 from bwvd.testing.clock import VirtualClock
-from bwvd.testing.storage import VirtualStorage, VirtualVolume
+from bwvd.testing.flash.storage import VirtualStorage, VirtualVolume
 from tests.evidence_keys import fixed_signer
 
 READING = Reading(5_000_000_000, 1_795_331_703_250_000_000, "synchronised", 500)

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bwvd.clock import NS, Reading
-from bwvd.evidence import records
-from bwvd.evidence.journal import Draft
-from bwvd.evidence.journal_events import TEXT_CHARACTERS, clean, draft_of
+from bwvd.evidence.format import records
+from bwvd.evidence.journal.events import TEXT_CHARACTERS, clean, draft_of
+from bwvd.evidence.journal.journal import Draft
 from bwvd.messages import (
     Assigned,
     ClockStepped,

@@ -11,14 +11,15 @@ import os
 import pytest
 
 from bwvd.clock import Reading
-from bwvd.evidence import records
-from bwvd.evidence.chain import JOURNAL_NAMESPACE, Chain
-from bwvd.evidence.journal import JOURNAL, NEW, Draft, Journal
-from bwvd.evidence.manifest import ChainReader
-from bwvd.testing.crash import crash_states
-from bwvd.testing.faults import Operation, PowerCut
-from bwvd.testing.medium import Tree
-from bwvd.testing.storage import VirtualVolume
+from bwvd.evidence.format import records
+from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, Chain
+from bwvd.evidence.format.chain_reader import ChainReader
+from bwvd.evidence.format.layout import JOURNAL, NEW_JOURNAL
+from bwvd.evidence.journal.journal import Draft, Journal
+from bwvd.testing.flash.crash import crash_states
+from bwvd.testing.flash.faults import Operation, PowerCut
+from bwvd.testing.flash.medium import Tree
+from bwvd.testing.flash.storage import VirtualVolume
 from tests.evidence_keys import fixed_signer
 
 SIGNER = fixed_signer()
@@ -342,7 +343,7 @@ def test_an_error_anywhere_in_a_rotation_loses_no_entry(nth: int, number: int) -
     for name in files(volume.tree()):
         found += [r.detail["name"] for r in signed_but_torn(volume, name) if isinstance(r, records.Entry)]
     assert list(dict.fromkeys(found)) == names
-    assert NEW not in volume.names("")
+    assert NEW_JOURNAL not in volume.names("")
 
 
 def test_a_full_flash_lets_it_grow_instead_of_rotating() -> None:
@@ -447,7 +448,7 @@ def test_a_kill_and_then_a_power_cut() -> None:
             assert [name for _, name in acknowledged if name not in found] == []
 
 
-SYNCS = [("sync", JOURNAL), ("sync", NEW), ("sync_dir", "")]
+SYNCS = [("sync", JOURNAL), ("sync", NEW_JOURNAL), ("sync_dir", "")]
 
 
 @pytest.mark.parametrize(("kind", "path"), SYNCS)

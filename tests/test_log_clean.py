@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bwvd.log.clean import clean_value
-from bwvd.messages import Batch, Gop, Order, Sample, Track
+from bwvd.media.samples import Batch, Gop, Sample, Track
+from bwvd.messages import Order
 from bwvd.text import MAX_CHARACTERS, clean
 
 SECRET = b"\x00\x00\x01SECRETPIXELS\xff"

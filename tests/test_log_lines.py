@@ -17,7 +17,7 @@ import pytest
 
 from bwvd import log
 from bwvd.log.limit import Limiter
-from bwvd.messages import Batch, Sample, Track
+from bwvd.media.samples import Batch, Sample, Track
 
 early = log.get_logger("early")  # made when the module is loaded, as everywhere in bwvd
 
@@ -153,7 +153,9 @@ def test_a_command_that_is_no_daemon_logs_to_stderr(capsys: pytest.CaptureFixtur
 
 def test_the_daemon_starts_without_what_a_person_at_a_terminal_needs() -> None:
     """Start-up counts: no library that draws or parses source code."""
-    code = "import sys, bwvd.cli, bwvd.main; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    code = (
+        "import sys, bwvd.cli.main, bwvd.daemon.process; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert {"av", "structlog"} <= set(loaded)
     assert not {"rich", "pygments"} & set(loaded)

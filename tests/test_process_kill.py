@@ -18,11 +18,11 @@ import av
 import pytest
 
 from bwvd.clock import NS
-from bwvd.evidence import records
-from bwvd.evidence.catalogue import signed_records
-from bwvd.evidence.report import Report
-from bwvd.evidence.serials import serial_of
-from bwvd.evidence.verify_paths import verify_paths
+from bwvd.evidence.export.catalogue import signed_records
+from bwvd.evidence.format import records
+from bwvd.evidence.format.recording_id import serial_of
+from bwvd.evidence.verify.paths import verify_paths
+from bwvd.evidence.verify.report import Report
 from bwvd.testing.clip import numbered_clip
 from bwvd.testing.picture import frame_number
 from tests.process import Process

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bwvd.evidence import records
+from bwvd.evidence.format import records
 from tests.process_scenario import LOOP_S, RATE, Scene, scenario
 from tests.real_volume import break_file_system, detach, ext4, make_ext4, tmpfs
 

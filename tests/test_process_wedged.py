@@ -11,9 +11,9 @@ from pathlib import Path
 import av
 import pytest
 
-from bwvd.evidence import records
-from bwvd.evidence.catalogue import signed_records
-from bwvd.evidence.verify import verify_recording
+from bwvd.evidence.export.catalogue import signed_records
+from bwvd.evidence.format import records
+from bwvd.evidence.verify.recording import verify_recording
 from bwvd.testing.clip import numbered_clip
 from bwvd.testing.picture import frame_number
 from tests.process import Process

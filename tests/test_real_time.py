@@ -18,16 +18,16 @@ import av
 import pytest
 import trio
 
-from bwvd.capture.libav import open_camera
+from bwvd.capture.device.libav_source import open_camera
 from bwvd.clock import NS, SystemClock
-from bwvd.config import Config
-from bwvd.controls.answer import PendingAnswer
-from bwvd.daemon import Daemon, Parts
-from bwvd.evidence import records
-from bwvd.evidence.admission import open_storage
-from bwvd.evidence.catalogue import signed_records
-from bwvd.evidence.verify import verify_recording
-from bwvd.evidence.volume import PosixStorage
+from bwvd.config.schema import Config
+from bwvd.controls.pending_answer import PendingAnswer
+from bwvd.daemon.daemon import Daemon, Parts
+from bwvd.evidence.export.catalogue import signed_records
+from bwvd.evidence.flash.posix import PosixStorage
+from bwvd.evidence.format import records
+from bwvd.evidence.startup.admission import open_storage
+from bwvd.evidence.verify.recording import verify_recording
 from bwvd.messages import Answer, Command, Order, Recorded
 from bwvd.testing.clip import numbered_clip
 from bwvd.testing.picture import frame_number

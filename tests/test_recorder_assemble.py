@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bwvd.clock import NS
-from bwvd.messages import Gop
-from bwvd.recorder.assemble import AUDIO_WAIT_NS, Assembler
+from bwvd.media.samples import Gop
+from bwvd.recorder.gop_builder import AUDIO_WAIT_NS, Assembler
 from tests.gops import AUDIO_FRAME_NS, audio_batch, video_batch
 
 

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from bwvd.clock import NS
-from bwvd.evidence import records
+from bwvd.evidence.format import records
 from bwvd.messages import Answer, Command, Order, Pressed
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock

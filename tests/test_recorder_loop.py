@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bwvd.clock import NS
-from bwvd.messages import Gop
+from bwvd.media.samples import Gop
 from bwvd.recorder.loop import Loop
 from tests.gops import gop
 

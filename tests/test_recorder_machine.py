@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bwvd.clock import NS
 from bwvd.messages import Order, State
-from bwvd.recorder.machine import Effect, Machine, Times
+from bwvd.recorder.state_machine import Effect, Machine, Times
 
 TIMES = Times.of_seconds(post_roll_s=10, stop_confirm_s=5, max_s=0, reminder_s=120)
 

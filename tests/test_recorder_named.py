@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bwvd.clock import NS
-from bwvd.evidence import records
+from bwvd.evidence.format import records
 from bwvd.messages import SourceDown
-from bwvd.recorder.lately import UNKNOWN_CAUSE, Lately
+from bwvd.recorder.in_progress import unnamed
 from bwvd.recorder.loop import NEIGHBOUR_NS
-from bwvd.recorder.progress import unnamed
+from bwvd.recorder.recent_gaps import UNKNOWN_CAUSE, Lately
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from tests.rig import Rig, configuration

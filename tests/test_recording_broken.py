@@ -8,10 +8,10 @@ import pytest
 import trio
 import trio.testing
 
-from bwvd.evidence import records
-from bwvd.evidence.sums import check_signature
+from bwvd.evidence.format import records
+from bwvd.evidence.format.sums import check_signature
 from bwvd.testing.camera import VirtualCamera
-from bwvd.testing.storage import VirtualVolume
+from bwvd.testing.flash.storage import VirtualVolume
 from tests.rig import Rig, configuration
 
 

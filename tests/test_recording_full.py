@@ -9,15 +9,15 @@ import pyrage
 import pytest
 
 from bwvd.clock import NS, Clock
-from bwvd.evidence import records
-from bwvd.evidence.catalogue import signed_records
-from bwvd.evidence.finish import finish_recording
-from bwvd.evidence.group import Group
-from bwvd.evidence.recording import Device, RecordingFolder
-from bwvd.evidence.seal import AgeSealer
-from bwvd.evidence.unwritten import Unwritten
-from bwvd.evidence.verify import verify_recording
-from bwvd.evidence.volume import PosixVolume
+from bwvd.evidence.export.catalogue import signed_records
+from bwvd.evidence.flash.posix import PosixVolume
+from bwvd.evidence.format import records
+from bwvd.evidence.keys.age import AgeSealer
+from bwvd.evidence.verify.recording import verify_recording
+from bwvd.evidence.write.finalize import finish_recording
+from bwvd.evidence.write.group import Group
+from bwvd.evidence.write.lost_media import Unwritten
+from bwvd.evidence.write.recording_folder import Device, RecordingFolder
 from bwvd.messages import Marked, OpenRecording
 from bwvd.testing.clock import VirtualClock
 from tests.evidence_folder import Media, make_storage, media

@@ -20,19 +20,19 @@ import trio
 import trio.testing
 
 from bwvd.clock import NS
-from bwvd.evidence import records
-from bwvd.evidence.admission import StorageRefused, open_storage
-from bwvd.evidence.manifest import ChainReader
-from bwvd.evidence.recovery import recover
-from bwvd.evidence.retention import Reserve
-from bwvd.evidence.serials import serial_of
-from bwvd.evidence.sums import parse_sums
-from bwvd.evidence.trust import Trust
-from bwvd.evidence.verify import Verification
+from bwvd.evidence.flash.reserve import Reserve
+from bwvd.evidence.format import records
+from bwvd.evidence.format.chain_reader import ChainReader
+from bwvd.evidence.format.recording_id import serial_of
+from bwvd.evidence.format.sums import parse_sums
+from bwvd.evidence.startup.admission import StorageRefused, open_storage
+from bwvd.evidence.startup.recovery import recover
+from bwvd.evidence.verify.recording import Verification
+from bwvd.evidence.verify.trust import Trust
 from bwvd.messages import Answer, Order
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
-from bwvd.testing.storage import VirtualVolume
+from bwvd.testing.flash.storage import VirtualVolume
 from tests.rig import KEY, Rig, configuration
 from tests.storage_recording import TreeFolder
 

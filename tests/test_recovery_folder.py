@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from bwvd.evidence import records
-from bwvd.evidence.manifest import ChainReader
-from bwvd.evidence.recovery import RecoveryResult, drafts_of, recover
-from bwvd.evidence.retention import Reserve
-from bwvd.evidence.volume import PosixVolume
-from bwvd.testing.medium import Tree
-from bwvd.testing.storage import BLOCK, VirtualVolume
+from bwvd.evidence.flash.posix import PosixVolume
+from bwvd.evidence.flash.reserve import Reserve
+from bwvd.evidence.format import records
+from bwvd.evidence.format.chain_reader import ChainReader
+from bwvd.evidence.startup.recovery import RecoveryResult, drafts_of, recover
+from bwvd.testing.flash.medium import Tree
+from bwvd.testing.flash.storage import BLOCK, VirtualVolume
 from tests.storage_recording import (
     BOOT,
     SIGNER,

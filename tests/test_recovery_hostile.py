@@ -7,17 +7,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bwvd.evidence import records
-from bwvd.evidence.catalogue import catalogue
-from bwvd.evidence.chain import MANIFEST_NAMESPACE, Chain
-from bwvd.evidence.finish import finish_recording
-from bwvd.evidence.manifest import MAX_LINE
-from bwvd.evidence.recovery import RecoveryResult, recover
-from bwvd.evidence.retention import Reserve
-from bwvd.evidence.sums import parse_sums
-from bwvd.evidence.volume import PosixVolume
-from bwvd.reports import describe
-from bwvd.testing.storage import VirtualVolume
+from bwvd.evidence.export.catalogue import catalogue
+from bwvd.evidence.export.describe import describe
+from bwvd.evidence.flash.posix import PosixVolume
+from bwvd.evidence.flash.reserve import Reserve
+from bwvd.evidence.format import records
+from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, Chain
+from bwvd.evidence.format.chain_reader import MAX_LINE
+from bwvd.evidence.format.sums import parse_sums
+from bwvd.evidence.startup.recovery import RecoveryResult, recover
+from bwvd.evidence.write.finalize import finish_recording
+from bwvd.testing.flash.storage import VirtualVolume
 from tests.evidence_folder import make_recording, make_storage
 from tests.storage_recording import SIGNER, new_volume, recording_id, verified, virtual_clock, write_recording
 

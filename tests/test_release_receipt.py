@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bwvd.evidence.receipt import RECEIPT_NAMESPACE, Accepted, ReceiptBad, accept_receipt
-from bwvd.evidence.sign import KeySigner, allowed_signers_line, armour
-from bwvd.evidence.signers import AllowedSigners
+from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.keys.sshsig import KeySigner, allowed_signers_line, armour
+from bwvd.evidence.release.receipt import RECEIPT_NAMESPACE, Accepted, ReceiptBad, accept_receipt
 from tests.evidence_keys import certify, fixed_signer, ssh_keygen, stock_key
 
 SERVER = fixed_signer(7)

@@ -11,17 +11,17 @@ import pytest
 import trio
 import trio.testing
 
-from bwvd.evidence import release as module
-from bwvd.evidence.journal import Journal
-from bwvd.evidence.receipt import Accepted, Receipt
-from bwvd.evidence.recovery import recover
-from bwvd.evidence.release import Release, ReleaseRefused, finish_releases, run_release
-from bwvd.evidence.retention import Reserve
-from bwvd.evidence.serials import next_serial
-from bwvd.testing.crash import CrashState, crash_states
-from bwvd.testing.faults import Operation
-from bwvd.testing.medium import Tree
-from bwvd.testing.storage import BLOCK, VirtualStorage, VirtualVolume
+from bwvd.evidence.flash.reserve import Reserve
+from bwvd.evidence.journal.journal import Journal
+from bwvd.evidence.release import release as module
+from bwvd.evidence.release.receipt import Accepted, Receipt
+from bwvd.evidence.release.release import Release, ReleaseRefused, finish_releases, run_release
+from bwvd.evidence.startup.recovery import recover
+from bwvd.evidence.startup.serials import next_serial
+from bwvd.testing.flash.crash import CrashState, crash_states
+from bwvd.testing.flash.faults import Operation
+from bwvd.testing.flash.medium import Tree
+from bwvd.testing.flash.storage import BLOCK, VirtualStorage, VirtualVolume
 from tests.storage_recording import SIGNER, new_volume, recording_id, verified, virtual_clock, write_recording
 
 FOLDER = f"recordings/{recording_id(1)}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bwvd.evidence.catalogue import catalogue
-from bwvd.reports import describe
+from bwvd.evidence.export.catalogue import catalogue
+from bwvd.evidence.export.describe import describe
 from tests.faults.aftermath import run_case
 from tests.faults.campaign import KINDS
 from tests.faults.desk_checks import lay_out

@@ -9,16 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bwvd.clock import NS
-from bwvd.evidence.retention import (
-    HYSTERESIS,
-    MEASURED_OVER_NS,
-    RESERVE,
-    SHORTEST_S,
-    Reserve,
-    StorageGauge,
-    minutes_left,
-)
-from bwvd.testing.storage import BLOCK, VirtualVolume
+from bwvd.evidence.flash.reserve import Reserve
+from bwvd.evidence.flash.space_gauge import HYSTERESIS, MEASURED_OVER_NS, SHORTEST_S, StorageGauge, minutes_left
+from bwvd.evidence.format.layout import RESERVE
+from bwvd.testing.flash.storage import BLOCK, VirtualVolume
 
 RATE = 4_000_000  # bits per second
 MINUTE = RATE // 8 * 60  # bytes

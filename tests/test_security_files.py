@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from bwvd.cli import main
-from bwvd.config import ConfigError, load, parse
-from bwvd.evidence.admission import StorageRefused, open_storage
+from bwvd.cli.main import main
+from bwvd.config.load import load, parse
+from bwvd.config.schema import ConfigError
 from bwvd.evidence.errors import EvidenceError, KeyUnusable
-from bwvd.evidence.seal import load_identities, load_recipients
-from bwvd.evidence.sign import KeySigner
-from bwvd.evidence.signers import AllowedSigners
+from bwvd.evidence.keys.age import load_identities, load_recipients
+from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.keys.sshsig import KeySigner
+from bwvd.evidence.startup.admission import StorageRefused, open_storage
 from tests.evidence_folder import make_recording, make_storage
 
 

@@ -16,17 +16,18 @@ import trio
 import trio.testing
 
 from bwvd.clock import Reading
-from bwvd.evidence import records
-from bwvd.evidence.chain import JOURNAL_NAMESPACE, Chain
-from bwvd.evidence.journal import JOURNAL, NEW, Detail, Draft, Journal
-from bwvd.evidence.manifest import ChainReader
-from bwvd.evidence.signers import AllowedSigners
-from bwvd.evidence.verify_storage import verify_storage
-from bwvd.evidence.volume import PosixVolume
+from bwvd.evidence.flash.posix import PosixVolume
+from bwvd.evidence.format import records
+from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, Chain
+from bwvd.evidence.format.chain_reader import ChainReader
+from bwvd.evidence.format.layout import JOURNAL, NEW_JOURNAL
+from bwvd.evidence.journal.journal import Detail, Draft, Journal
+from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.verify.storage import verify_storage
 from bwvd.testing.camera import VirtualCamera
-from bwvd.testing.crash import crash_states
-from bwvd.testing.medium import Tree
-from bwvd.testing.storage import VirtualVolume
+from bwvd.testing.flash.crash import crash_states
+from bwvd.testing.flash.medium import Tree
+from bwvd.testing.flash.storage import VirtualVolume
 from tests.evidence_folder import make_recording, make_storage
 from tests.evidence_keys import fixed_signer
 from tests.rig import Rig
@@ -135,7 +136,7 @@ HOSTILE = [of_a_stranger, behind_ours, before_ours, carrying_our_key]
 
 
 @pytest.mark.parametrize("journal", HOSTILE)
-@pytest.mark.parametrize("name", [JOURNAL, NEW, ARCHIVE])
+@pytest.mark.parametrize("name", [JOURNAL, NEW_JOURNAL, ARCHIVE])
 async def test_a_release_that_a_stranger_signed_removes_nothing(
     autojump_clock: trio.testing.MockClock, journal: Callable[[bytes], bytes], name: str
 ) -> None:
@@ -149,7 +150,7 @@ async def test_a_release_that_a_stranger_signed_removes_nothing(
     assert isinstance(after, VirtualVolume)
     assert {path: content for path, content in after.tree().items() if path in tree} == tree
     assert rig.recordings() == [recording_id(1)]
-    if journal is not carrying_our_key or name != NEW:  # a torn beginning is no evidence
+    if journal is not carrying_our_key or name != NEW_JOURNAL:  # a torn beginning is no evidence
         assert hostile in [content for path, content in after.tree().items() if path.startswith("journal-")]
 
 

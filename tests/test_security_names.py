@@ -12,19 +12,20 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bwvd.evidence import records
-from bwvd.evidence.names import harmless, original
-from bwvd.evidence.proof import export_proof, verify_proof
-from bwvd.evidence.recovery import RecoveryResult, drafts_of, recover
-from bwvd.evidence.release import ReleaseRefused, finish_releases
-from bwvd.evidence.retention import Reserve
-from bwvd.evidence.sums import parse_sums
-from bwvd.evidence.verify import verify_recording
-from bwvd.evidence.verify_storage import verify_storage
-from bwvd.evidence.volume import PosixVolume
-from bwvd.reports import describe
+from bwvd.evidence.export.describe import describe
+from bwvd.evidence.export.proof import export_proof
+from bwvd.evidence.flash.posix import PosixVolume
+from bwvd.evidence.flash.reserve import Reserve
+from bwvd.evidence.format import records
+from bwvd.evidence.format.file_names import harmless, original
+from bwvd.evidence.format.sums import parse_sums
+from bwvd.evidence.release.release import ReleaseRefused, finish_releases
+from bwvd.evidence.startup.recovery import RecoveryResult, drafts_of, recover
+from bwvd.evidence.verify.proof import verify_proof
+from bwvd.evidence.verify.recording import verify_recording
+from bwvd.evidence.verify.storage import verify_storage
 from bwvd.testing.clock import VirtualClock
-from bwvd.testing.storage import VirtualVolume
+from bwvd.testing.flash.storage import VirtualVolume
 from tests.evidence_folder import make_recording, make_storage
 from tests.evidence_keys import fixed_signer
 from tests.format_stranger import check_recording

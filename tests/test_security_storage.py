@@ -19,27 +19,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bwvd.evidence import lines, records
-from bwvd.evidence.admission import StorageRefused, open_storage
-from bwvd.evidence.catalogue import catalogue
-from bwvd.evidence.chain import JOURNAL_NAMESPACE, MANIFEST_NAMESPACE, Chain
 from bwvd.evidence.errors import EvidenceError
-from bwvd.evidence.export import export_mp4
-from bwvd.evidence.finish import finish_recording
-from bwvd.evidence.journal import Journal
-from bwvd.evidence.lines import LineReader, lines_before
-from bwvd.evidence.manifest import ChainReader
-from bwvd.evidence.naming import Naming
-from bwvd.evidence.proof import export_proof
-from bwvd.evidence.recovery import recover
-from bwvd.evidence.retention import Reserve
-from bwvd.evidence.serials import next_serial, serial_of
-from bwvd.evidence.sheet import export_sheet
-from bwvd.evidence.start import vouch
-from bwvd.evidence.verify_storage import verify_storage
-from bwvd.evidence.volume import PosixVolume
-from bwvd.evidence.wearer import load_wearer, save_wearer
-from bwvd.reports import describe
+from bwvd.evidence.evidence_side import vouch
+from bwvd.evidence.export.catalogue import catalogue
+from bwvd.evidence.export.contact_sheet import export_sheet
+from bwvd.evidence.export.describe import describe
+from bwvd.evidence.export.mp4 import export_mp4
+from bwvd.evidence.export.proof import export_proof
+from bwvd.evidence.flash.posix import PosixVolume
+from bwvd.evidence.flash.reserve import Reserve
+from bwvd.evidence.format import line_reader as lines
+from bwvd.evidence.format import records
+from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, MANIFEST_NAMESPACE, Chain
+from bwvd.evidence.format.chain_reader import ChainReader
+from bwvd.evidence.format.line_reader import LineReader, lines_before
+from bwvd.evidence.format.recording_id import serial_of
+from bwvd.evidence.journal.journal import Journal
+from bwvd.evidence.startup.admission import StorageRefused, open_storage
+from bwvd.evidence.startup.officer import load_wearer, save_wearer
+from bwvd.evidence.startup.recovery import recover
+from bwvd.evidence.startup.serials import next_serial
+from bwvd.evidence.verify.storage import verify_storage
+from bwvd.evidence.write.finalize import finish_recording
+from bwvd.evidence.write.numbering import Naming
 from bwvd.testing.clock import VirtualClock
 from tests.evidence_folder import make_recording, make_storage
 from tests.evidence_keys import fixed_signer

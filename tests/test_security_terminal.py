@@ -13,13 +13,14 @@ import pytest
 from click.testing import CliRunner
 
 from bwvd import log
-from bwvd.cli import main
-from bwvd.controls.listing import list_controls
-from bwvd.evidence import records
-from bwvd.evidence.chain import JOURNAL_NAMESPACE, MANIFEST_NAMESPACE, Chain
-from bwvd.evidence.export import export_mp4
-from bwvd.invocation import Failure, print_json
-from bwvd.reports import print_devices, print_status
+from bwvd.cli.devices import print_devices
+from bwvd.cli.main import main
+from bwvd.cli.options import Failure, print_json
+from bwvd.cli.printing import print_status
+from bwvd.controls.discovery import list_controls
+from bwvd.evidence.export.mp4 import export_mp4
+from bwvd.evidence.format import records
+from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, MANIFEST_NAMESPACE, Chain
 from tests.evidence_folder import make_recording, make_storage
 from tests.evidence_keys import fixed_signer
 

@@ -10,13 +10,14 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bwvd.evidence import records
-from bwvd.evidence.chain import JOURNAL_NAMESPACE, Chain
-from bwvd.evidence.naming import Naming
-from bwvd.evidence.serials import AHEAD, LARGEST, counted, next_serial, serial_of, unrecorded
-from bwvd.evidence.verify_storage import verify_storage
+from bwvd.evidence.format import records
+from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, Chain
+from bwvd.evidence.format.recording_id import AHEAD, LARGEST, counted, serial_of
+from bwvd.evidence.startup.serials import next_serial, unrecorded
+from bwvd.evidence.verify.storage import verify_storage
+from bwvd.evidence.write.numbering import Naming
 from bwvd.testing.clock import VirtualClock
-from bwvd.testing.storage import VirtualVolume
+from bwvd.testing.flash.storage import VirtualVolume
 from tests.evidence_folder import make_recording, make_storage
 from tests.rig import KEY, Rig, configuration
 

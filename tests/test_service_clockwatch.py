@@ -12,8 +12,8 @@ from trio.testing import MockClock
 
 from bwvd.clock import NS, Reading, SystemClock
 from bwvd.messages import ClockStepped
-from bwvd.service.clockstep import JITTER_NS, SLEW_PPM, StepDetector, steadiest
-from bwvd.service.clockwatch import COMPARE_EVERY_S, TimerfdAlarm, open_alarm, run_clockwatch
+from bwvd.service.clock_step import JITTER_NS, SLEW_PPM, StepDetector, steadiest
+from bwvd.service.clock_watch import COMPARE_EVERY_S, TimerfdAlarm, open_alarm, run_clockwatch
 from bwvd.testing.clock import VirtualClock
 
 EPOCH_NS = 1_790_000_000 * NS

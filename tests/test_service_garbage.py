@@ -12,10 +12,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-import bwvd.main
-from bwvd.config import Config
-from bwvd.service import garbage
-from bwvd.service.garbage import EVERY_S, collect_now_and_then
+from bwvd.config.schema import Config
+from bwvd.daemon import process
+from bwvd.service import memory
+from bwvd.service.memory import EVERY_S, collect_now_and_then
 
 
 class Circle:
@@ -65,7 +65,7 @@ def test_the_process_collects_while_the_daemon_runs(monkeypatch: pytest.MonkeyPa
     async def build(*_: object) -> AsyncIterator[None]:
         yield
 
-    monkeypatch.setattr(garbage, "EVERY_S", 0.05)
-    monkeypatch.setattr(bwvd.main, "build", build)
-    monkeypatch.setattr(bwvd.main, "Daemon", Daemon)
-    assert bwvd.main.run_daemon(Config(), tmp_path / "bwvd.toml") == bwvd.main.GOOD
+    monkeypatch.setattr(memory, "EVERY_S", 0.05)
+    monkeypatch.setattr(process, "build", build)
+    monkeypatch.setattr(process, "Daemon", Daemon)
+    assert process.run_daemon(Config(), tmp_path / "bwvd.toml") == process.GOOD

@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from bwvd.service.heap import one_heap
+from bwvd.service.memory import one_heap
 
 # Each thread allocates in libc itself, while others do: that is what makes glibc give it a heap of its own.
 PROGRAM = """
 import ctypes, sys, threading
-from bwvd.service.heap import one_heap
+from bwvd.service.memory import one_heap
 if sys.argv[1] == "one":
     assert one_heap()
 libc = ctypes.CDLL(None)
@@ -47,7 +47,7 @@ def test_threads_share_one_heap() -> None:
 # A megabyte that was freed, and another: is that one a mapping of its own, or a piece of the heap?
 LARGE = """
 import ctypes, sys
-from bwvd.service.heap import one_heap
+from bwvd.service.memory import one_heap
 if sys.argv[1] == "one":
     assert one_heap()
 libc = ctypes.CDLL(None)

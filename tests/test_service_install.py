@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from bwvd.config import Config, parse
-from bwvd.service.install import DEFAULT_COMMAND, DROP_INS, InstallError, install, shipped_files
+from bwvd.cli.install import DEFAULT_COMMAND, DROP_INS, InstallError, install, shipped_files
+from bwvd.config.load import parse
+from bwvd.config.schema import Config
 
 ROOT = Path(__file__).parent.parent
 SERVICE = "etc/systemd/system/bwvd.service"
@@ -110,7 +111,7 @@ def test_nothing_half_written_stays_behind(tmp_path: Path, monkeypatch: pytest.M
     def full(fd: int) -> None:
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr("bwvd.service.install.os.fsync", full)
+    monkeypatch.setattr("bwvd.cli.install.os.fsync", full)
     with pytest.raises(InstallError, match="No space left on device"):
         install(tmp_path)
     assert tree(tmp_path) == {}
@@ -120,7 +121,7 @@ def test_it_is_found_in_a_wheel_and_in_a_source_tree(tmp_path: Path, monkeypatch
     assert shipped_files() == ROOT
     package = tmp_path / "site-packages/bwvd"
     (package / "install/systemd").mkdir(parents=True)
-    monkeypatch.setattr("bwvd.service.install.files", lambda _: package)
+    monkeypatch.setattr("bwvd.cli.install.files", lambda _: package)
     with pytest.raises(InstallError, match="missing from this installation"):
         shipped_files()
     (package / "install/systemd/bwvd.service").touch()
@@ -141,7 +142,7 @@ def test_on_this_machine_the_unit_runs_this_installation(monkeypatch: pytest.Mon
     (tmp_path / "bin/bwvd").touch()
     monkeypatch.setattr(sys, "executable", str(tmp_path / "bin/python"))
     written: dict[str, str] = {}
-    monkeypatch.setattr("bwvd.service.install._write", lambda target, text: written.update({str(target): text}))
+    monkeypatch.setattr("bwvd.cli.install._write", lambda target, text: written.update({str(target): text}))
     told = install(Path("/"))
     if "/etc/systemd/system/bwvd.service" in written:  # unless the very same is there
         assert f"ExecStart={tmp_path}/bin/bwvd run" in written["/etc/systemd/system/bwvd.service"]

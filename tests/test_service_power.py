@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from bwvd.config import Power
-from bwvd.service.gauge import CRITICAL_READINGS, HYSTERESIS_PERCENT, Level, PowerGauge
+from bwvd.config.schema import Power
+from bwvd.service.battery_level import CRITICAL_READINGS, HYSTERESIS_PERCENT, Level, PowerGauge
 from bwvd.service.power import run_power
-from bwvd.service.supply import PowerReading, SupplyLost, read_power
+from bwvd.service.power_supply import PowerReading, SupplyLost, read_power
 
 BATTERY = {"type": "Battery", "status": "Discharging", "capacity": "63", "present": "1", "health": "Good"}
 

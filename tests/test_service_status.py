@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 from trio.testing import MockClock
 
+from bwvd.cli.watch import show, view
 from bwvd.service.metrics import exposition
-from bwvd.service.status import Status, StatusUnreadable, read_status, status_dict
+from bwvd.service.status_document import Status, StatusUnreadable, read_status, status_dict
 from bwvd.service.textfile import run_textfile, write_textfile
-from bwvd.service.watch import show, view
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from tests.rig import Rig

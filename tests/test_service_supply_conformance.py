@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from bwvd.service.supply import PowerReading, read_power
+from bwvd.service.power_supply import PowerReading, read_power
 from bwvd.testing.clock import VirtualClock
-from bwvd.testing.conformance_supply import CHECKS, Subject
+from bwvd.testing.conformance.supply import CHECKS, Subject
 from bwvd.testing.supply import VirtualSupply
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bwvd.service.install import DROP_INS, install
+from bwvd.cli.install import DROP_INS, install
 from tests.stock import need
 
 MOST_EXPOSURE = 15  # tenths: 1.5

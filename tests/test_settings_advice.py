@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bwvd.config import Config, parse
-from bwvd.settings.advice import advice, loop_bytes
+from bwvd.config.advice import advice, loop_bytes
+from bwvd.config.load import parse
+from bwvd.config.schema import Config
 
 # A configuration that gives no cause for advice.
 QUIET = """

@@ -9,8 +9,9 @@ import time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bwvd.config import Config, ConfigError, parse
-from bwvd.settings.shape import known_keys
+from bwvd.config.keys import known_keys
+from bwvd.config.load import parse
+from bwvd.config.schema import Config, ConfigError
 
 KEYS = known_keys()
 ARRAYS = {"gpio", "input", "serial", "led", "haptic", "tone"}
@@ -114,7 +115,7 @@ def assert_consistent(config: Config) -> None:
 def test_types_and_loader_load_nothing_heavy() -> None:
     """What `bwvd status` and shell completion pay for: msgspec, and none of the media, crypto or async libraries."""
     code = (
-        "import sys; import bwvd.config; bwvd.config.parse('profile = \"met-2014\"', 'f');"
+        "import sys; import bwvd.config.load; bwvd.config.load.parse('profile = \"met-2014\"', 'f');"
         "print(*sorted({name.split('.')[0] for name in sys.modules}))"
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bwvd.config import Config, ConfigError, digest, load, parse, read
+from bwvd.config.load import digest, load, parse, read
+from bwvd.config.schema import Config, ConfigError
 
 RECIPIENT = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj"  # the one of age's own test vectors
 SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from bwvd.config import Config, ConfigError, parse
-from bwvd.profile import CAPACITY_HOURS, Clause, broken, find, names, profile_table
-from bwvd.settings.problem import Problem
-from bwvd.settings.shape import known_keys
+from bwvd.config.keys import known_keys
+from bwvd.config.load import parse
+from bwvd.config.problem import Problem
+from bwvd.config.profile import CAPACITY_HOURS, Clause, broken, find, names, profile_table
+from bwvd.config.schema import Config, ConfigError
 
 MICROPHONE = '[audio]\nsource = "alsa:default"\n'  # what aclu can't do without
 GIB = 2**30

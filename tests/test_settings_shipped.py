@@ -6,10 +6,11 @@ import re
 
 import pytest
 
-from bwvd.config import Config, load, parse
-from bwvd.profile import names
-from bwvd.settings.advice import advice
-from bwvd.settings.shape import known_keys
+from bwvd.config.advice import advice
+from bwvd.config.keys import known_keys
+from bwvd.config.load import load, parse
+from bwvd.config.profile import names
+from bwvd.config.schema import Config
 from tests.source_tree import ROOT
 
 SHIPPED = ROOT / "systemd" / "bwvd.toml"

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bwvd.config import ConfigError, parse
-from bwvd.settings.nearest import did_you_mean, edits, nearest
-from bwvd.settings.shape import known_keys
+from bwvd.config.keys import known_keys
+from bwvd.config.load import parse
+from bwvd.config.nearest import did_you_mean, edits, nearest
+from bwvd.config.schema import ConfigError
 
 KEYS = known_keys()
 LETTERS = "aesz_9"  # what is put in: some that are in keys, some that are not

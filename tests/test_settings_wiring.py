@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bwvd.config import ConfigError, parse
+from bwvd.config.load import parse
+from bwvd.config.schema import ConfigError
 from bwvd.messages import Order
 
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from bwvd.clock import NS
-from bwvd.evidence.records import ManifestRecord
+from bwvd.evidence.format.records import ManifestRecord
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from tests.recorded import Gap, Recorded

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 import av
 import pytest
 
-from bwvd.capture.corrections import Corrections
-from bwvd.capture.sound import EncodedSound
+from bwvd.capture.audio.drift_statistics import Corrections
+from bwvd.capture.audio.transcode import EncodedSound
 from bwvd.capture.source import AudioGate
-from bwvd.capture.timeline import MS, FrameTimes, KernelStamps, UnixStamps
+from bwvd.capture.timestamps import MS, FrameTimes, KernelStamps, UnixStamps
 from bwvd.clock import NS
-from bwvd.config import Audio
+from bwvd.config.schema import Audio
 from bwvd.messages import MediaEvent
 from tests.capture_listen import Listener, extradata
 from tests.sound_card import CLICK_NS, UNIX_NS, SoundCard, find_clicks

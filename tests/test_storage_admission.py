@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bwvd.evidence import records
-from bwvd.evidence.admission import StorageInUse, StorageRefused, open_storage
-from bwvd.evidence.volume import PosixFile, PosixVolume
+from bwvd.evidence.flash.posix import PosixFile, PosixVolume
+from bwvd.evidence.format import records
+from bwvd.evidence.startup.admission import StorageInUse, StorageRefused, open_storage
 
 
 def refusal(path: Path, device: str = "BWV-0001") -> str:
@@ -114,7 +114,7 @@ def test_a_second_daemon(tmp_path: Path) -> None:
 def test_the_lock_dies_with_its_holder(tmp_path: Path) -> None:
     program = f"""
 import sys
-from bwvd.evidence.admission import open_storage
+from bwvd.evidence.startup.admission import open_storage
 volume = open_storage({str(tmp_path)!r}, device="BWV-0001")
 print("held", flush=True)
 sys.stdin.read()

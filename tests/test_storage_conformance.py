@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from bwvd.evidence.storage import Storage
-from bwvd.evidence.volume import PosixStorage, PosixVolume
-from bwvd.testing import conformance_jobs
-from bwvd.testing.conformance_storage import CHECKS, Subject
-from bwvd.testing.storage import VirtualStorage, VirtualVolume
+from bwvd.evidence.flash.posix import PosixStorage, PosixVolume
+from bwvd.evidence.flash.volume import Storage
+from bwvd.testing.conformance import jobs as conformance_jobs
+from bwvd.testing.conformance.storage import CHECKS, Subject
+from bwvd.testing.flash.storage import VirtualStorage, VirtualVolume
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

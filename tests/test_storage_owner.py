@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from bwvd.evidence import owner
-from bwvd.evidence.admission import StorageRefused, open_storage
-from bwvd.evidence.journal import Draft, Journal
-from bwvd.evidence.recovery import RecoveryResult, drafts_of, recover
-from bwvd.evidence.retention import Reserve
-from bwvd.evidence.verify_storage import verify_storage
-from bwvd.evidence.volume import PosixVolume
+from bwvd.evidence.flash.posix import PosixVolume
+from bwvd.evidence.flash.reserve import Reserve
+from bwvd.evidence.journal.journal import Draft, Journal
+from bwvd.evidence.startup import owner
+from bwvd.evidence.startup.admission import StorageRefused, open_storage
+from bwvd.evidence.startup.recovery import RecoveryResult, drafts_of, recover
+from bwvd.evidence.verify.storage import verify_storage
 from bwvd.testing.clock import VirtualClock
-from bwvd.testing.medium import Tree
-from bwvd.testing.storage import VirtualVolume
+from bwvd.testing.flash.medium import Tree
+from bwvd.testing.flash.storage import VirtualVolume
 from tests.evidence_folder import make_recording, make_storage
 from tests.evidence_keys import fixed_signer
 from tests.rig import KEY, Rig

@@ -12,8 +12,8 @@ import pytest
 import trio
 import trio.testing
 
-from bwvd.evidence.storage import Volume
-from bwvd.evidence.volume import PosixStorage, PosixVolume
+from bwvd.evidence.flash.posix import PosixStorage, PosixVolume
+from bwvd.evidence.flash.volume import Volume
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from bwvd.controls.control import Edge
+from bwvd.controls.ports import Edge
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.contact import VirtualContact
 from bwvd.testing.line import VirtualLine

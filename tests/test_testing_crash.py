@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bwvd.testing.crash import CrashState, crash_states
-from bwvd.testing.faults import Operation, PowerCut
-from bwvd.testing.medium import SECTOR
-from bwvd.testing.storage import VirtualVolume
+from bwvd.testing.flash.crash import CrashState, crash_states
+from bwvd.testing.flash.faults import Operation, PowerCut
+from bwvd.testing.flash.medium import SECTOR
+from bwvd.testing.flash.storage import VirtualVolume
 
 
 def contents(volume: VirtualVolume, path: str, *, per_moment: int = 4096) -> set[bytes | None]:

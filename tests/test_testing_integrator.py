@@ -15,12 +15,15 @@ import trio.testing
 
 from bwvd.capture.source import MediaSource
 from bwvd.clock import Clock
-from bwvd.controls.control import ControlLost, Edge
-from bwvd.evidence.volume import PosixVolume
-from bwvd.messages import Batch, MediaEvent
-from bwvd.testing import conformance_contact, conformance_source, conformance_storage
+from bwvd.controls.ports import ControlLost, Edge
+from bwvd.evidence.flash.posix import PosixVolume
+from bwvd.media.samples import Batch
+from bwvd.messages import MediaEvent
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
+from bwvd.testing.conformance import contact as conformance_contact
+from bwvd.testing.conformance import source as conformance_source
+from bwvd.testing.conformance import storage as conformance_storage
 
 # --- a camera that comes over a link of its own -----------------------------------------------------------------------
 

@@ -9,9 +9,9 @@ import pytest
 import trio
 import trio.testing
 
-from bwvd.evidence.storage import File, Volume
-from bwvd.testing.faults import CHANGING, LOOKING, Operation, PowerCut
-from bwvd.testing.storage import BLOCK, VirtualStorage, VirtualVolume
+from bwvd.evidence.flash.volume import File, Volume
+from bwvd.testing.flash.faults import CHANGING, LOOKING, Operation, PowerCut
+from bwvd.testing.flash.storage import BLOCK, VirtualStorage, VirtualVolume
 
 
 def put(volume: Volume, path: str, content: bytes = b"content") -> None:

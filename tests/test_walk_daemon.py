@@ -19,10 +19,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from bwvd.clock import NS
-from bwvd.messages import Gop, Order
-from bwvd.recorder.ending import Ending
-from bwvd.recorder.progress import Progress
-from bwvd.testing.medium import Tree
+from bwvd.media.samples import Gop
+from bwvd.messages import Order
+from bwvd.recorder.completion import Ending
+from bwvd.recorder.in_progress import Progress
+from bwvd.testing.flash.medium import Tree
 from bwvd.testing.process import Checkpoints, without_dice
 from tests.faults.economy import economy
 from tests.walk import checks

@@ -5,9 +5,9 @@ from __future__ import annotations
 import trio
 import trio.testing
 
-from bwvd.evidence.writer import STUCK_S
+from bwvd.evidence.write.writer import STUCK_S
 from bwvd.testing.camera import VirtualCamera
-from bwvd.testing.storage import VirtualVolume
+from bwvd.testing.flash.storage import VirtualVolume
 from tests.rig import Rig, configuration
 
 

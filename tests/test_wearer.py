@@ -6,12 +6,12 @@ import pyrage
 import trio
 import trio.testing
 
-from bwvd.evidence import records
-from bwvd.evidence.seal import AgeSealer, open_sealed
-from bwvd.evidence.wearer import load_wearer, save_wearer
+from bwvd.evidence.format import records
+from bwvd.evidence.keys.age import AgeSealer, open_sealed
+from bwvd.evidence.startup.officer import load_wearer, save_wearer
 from bwvd.messages import Order
 from bwvd.testing.camera import VirtualCamera
-from bwvd.testing.storage import VirtualVolume
+from bwvd.testing.flash.storage import VirtualVolume
 from tests.rig import KEY, Rig, configuration
 
 OFFICER = "PC 1234 Example"

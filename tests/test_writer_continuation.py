@@ -10,13 +10,13 @@ import pytest
 import trio
 
 from bwvd.clock import NS
-from bwvd.evidence import records
-from bwvd.evidence.receipt import Accepted, Receipt
-from bwvd.evidence.release import ReleaseRefused, run_release
+from bwvd.evidence.format import records
+from bwvd.evidence.release.receipt import Accepted, Receipt
+from bwvd.evidence.release.release import ReleaseRefused, run_release
 from bwvd.messages import Order
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
-from bwvd.testing.storage import VirtualVolume
+from bwvd.testing.flash.storage import VirtualVolume
 from tests.recorded import Recorded, naming
 from tests.rig import Rig, configuration
 

@@ -10,14 +10,14 @@ import trio
 import trio.testing
 
 from bwvd.clock import NS
-from bwvd.evidence import records
-from bwvd.evidence.report import Report
-from bwvd.evidence.trust import Trust
-from bwvd.evidence.verify import Verification
+from bwvd.evidence.format import records
+from bwvd.evidence.verify.recording import Verification
+from bwvd.evidence.verify.report import Report
+from bwvd.evidence.verify.trust import Trust
 from bwvd.messages import Order
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
-from bwvd.testing.storage import VirtualVolume
+from bwvd.testing.flash.storage import VirtualVolume
 from tests.rig import Rig, configuration
 from tests.storage_recording import TreeFolder
 

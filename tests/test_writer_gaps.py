@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bwvd.clock import NS
-from bwvd.evidence import records
-from bwvd.evidence.group import Group
-from bwvd.messages import GapSeen, Gop, Marked, Note, Order
+from bwvd.evidence.format import records
+from bwvd.evidence.write.group import Group
+from bwvd.media.samples import Gop
+from bwvd.messages import GapSeen, Marked, Note, Order
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
-from bwvd.testing.storage import VirtualVolume
+from bwvd.testing.flash.storage import VirtualVolume
 from tests.gops import gop
 from tests.rig import Rig, configuration
 

@@ -9,11 +9,11 @@ import pytest
 import trio
 import trio.testing
 
-from bwvd.evidence import records
+from bwvd.evidence.format import records
 from bwvd.messages import FaultChanged
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
-from bwvd.testing.storage import VirtualVolume
+from bwvd.testing.flash.storage import VirtualVolume
 from tests.rig import Rig, configuration
 
 

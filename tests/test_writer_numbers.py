@@ -12,14 +12,14 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bwvd.evidence import records
-from bwvd.evidence.naming import Naming
-from bwvd.evidence.verify_storage import verify_storage
+from bwvd.evidence.format import records
+from bwvd.evidence.verify.storage import verify_storage
+from bwvd.evidence.write.numbering import Naming
 from bwvd.messages import Order
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
-from bwvd.testing.crash import crash_states
-from bwvd.testing.storage import VirtualVolume
+from bwvd.testing.flash.crash import crash_states
+from bwvd.testing.flash.storage import VirtualVolume
 from tests.rig import Rig, configuration
 
 RATE = 10

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bwvd.controls.control import ControlLost, ControlRefused
+from bwvd.controls.ports import ControlLost, ControlRefused
 
 # What the kernel says of something that is no such device at all, or that lacks what was asked of it.
 NOT_SUCH_ERRNOS = frozenset({errno.ENOTTY, errno.EINVAL, errno.ENOSYS})

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from bwvd.clock import NS
-from bwvd.config import Gestures
-from bwvd.controls.control import Edge
-from bwvd.controls.rate import Rate
+from bwvd.config.schema import Gestures
+from bwvd.controls.ports import Edge
+from bwvd.controls.storm import Rate
 from bwvd.messages import Order
 
 # No contact settles faster, so the second line of debouncing never goes below this, whatever the device does first.

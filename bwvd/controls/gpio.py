@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from bwvd.config import Gpio
-from bwvd.controls.control import Edge
+from bwvd.config.schema import Gpio
 from bwvd.controls.device_errors import device_errors
-from bwvd.gpio_chip import chip_path
+from bwvd.controls.ports import Edge
+from bwvd.service.gpio_chip import chip_path
 
 if TYPE_CHECKING:
     import gpiod
@@ -45,7 +45,7 @@ class Line(Protocol):
 
 
 class GpioContact:
-    """`bwvd.controls.control.Contact` on a GPIO line.
+    """`bwvd.controls.ports.Contact` on a GPIO line.
 
     Args:
         config: where the line is and how it is wired.

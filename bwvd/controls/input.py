@@ -17,9 +17,9 @@ from typing import Protocol
 import trio
 
 from bwvd.clock import NS
-from bwvd.config import Input
-from bwvd.controls.control import ControlLost, ControlRefused, Edge
+from bwvd.config.schema import Input
 from bwvd.controls.device_errors import device_errors
+from bwvd.controls.ports import ControlLost, ControlRefused, Edge
 
 EV_SYN, EV_KEY, EV_SW = 0, 1, 5
 SYN_REPORT, SYN_DROPPED = 0, 3
@@ -78,7 +78,7 @@ def key_code(key: str) -> tuple[int, int] | None:
 
 
 class InputContact:
-    """`bwvd.controls.control.Contact` on one key of an input device.
+    """`bwvd.controls.ports.Contact` on one key of an input device.
 
     Args:
         config: the device and its key. `grab` keeps the key from everybody else.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 
 from bwvd.clock import NS, Clock
-from bwvd.controls.control import Report
+from bwvd.controls.ports import Report
 from bwvd.messages import FaultChanged
 
 FIRST_DELAY_S = 0.5

@@ -9,8 +9,8 @@ from typing import Any, Protocol, assert_never
 import trio
 
 from bwvd.clock import Clock
-from bwvd.controls.answer import PendingAnswer
-from bwvd.controls.control import CommandLine, ControlLost, Report, Send
+from bwvd.controls.pending_answer import PendingAnswer
+from bwvd.controls.ports import CommandLine, ControlLost, Report, Send
 from bwvd.controls.presence import Presence
 from bwvd.controls.serial_protocol import (
     Asked,

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from bwvd.config import Serial
-from bwvd.controls.control import ControlLost, ControlRefused
+from bwvd.config.schema import Serial
 from bwvd.controls.device_errors import NOT_SUCH_ERRNOS, device_errors
+from bwvd.controls.ports import ControlLost, ControlRefused
 
 if TYPE_CHECKING:
     import serial
@@ -37,7 +37,7 @@ def look_at_port(port: str) -> None:
 
 
 class SerialPort:
-    """Where a serial line is; `open` makes it a `bwvd.controls.control.CommandLine`."""
+    """Where a serial line is; `open` makes it a `bwvd.controls.ports.CommandLine`."""
 
     def __init__(self, config: Serial) -> None:
         self.name = f"serial:{config.port}"
@@ -79,7 +79,7 @@ def _refusal(path: str, error: serial.SerialException) -> ControlLost:
 
 
 class SerialLine:
-    """`bwvd.controls.control.CommandLine` on an open port.
+    """`bwvd.controls.ports.CommandLine` on an open port.
 
     **Synchronization:** one task receives; any tasks may send, but not at the same time.
     """

@@ -9,7 +9,7 @@ from typing import NoReturn
 import trio
 
 from bwvd.clock import Clock
-from bwvd.controls.control import Send
+from bwvd.controls.ports import Send
 from bwvd.messages import Command, Order
 
 _ORDERS = {signal.SIGUSR1: Order.RECORD, signal.SIGUSR2: Order.MARK}

@@ -20,9 +20,10 @@ from typing import Any, NoReturn
 import trio
 
 from bwvd.clock import Clock
-from bwvd.controls.answer import PendingAnswer
-from bwvd.controls.control import Report, Send
-from bwvd.controls.requests import (
+from bwvd.controls.pending_answer import PendingAnswer
+from bwvd.controls.ports import Report, Send
+from bwvd.controls.socket_file import listening_socket
+from bwvd.controls.socket_protocol import (
     MAX_REQUEST_BYTES,
     ORDERS,
     BadRequest,
@@ -33,7 +34,6 @@ from bwvd.controls.requests import (
     parse_request,
     shown,
 )
-from bwvd.controls.socket_file import listening_socket
 from bwvd.messages import Command, FaultChanged, Order
 
 MAX_CLIENTS = 32  # a person, a few scripts and a dock; more are told so and sent away

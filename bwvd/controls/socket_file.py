@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bwvd.controls.control import ControlRefused
+from bwvd.controls.ports import ControlRefused
 
 # Connections that the kernel keeps until they are accepted. Accepting is quick; when there is no room, a client that
 # does not block is told EAGAIN, which many take for success.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Protocol
 
-from bwvd.feedback.lamp import IndicatorLost
-from bwvd.gpio_chip import chip_path
+from bwvd.feedback.ports import IndicatorLost
+from bwvd.service.gpio_chip import chip_path
 
 
 class Line(Protocol):

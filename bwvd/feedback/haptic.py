@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bwvd.config import Haptic
+from bwvd.config.schema import Haptic
+from bwvd.feedback.evdev_output import InputLamp, OpenDevice, open_device
 from bwvd.feedback.gpio_output import GpioLamp, RequestLine, request_line
-from bwvd.feedback.input_output import InputLamp, OpenDevice, open_device
-from bwvd.feedback.lamp import Lamp
+from bwvd.feedback.ports import Lamp
 
 
 def haptic_name(haptic: Haptic) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from bwvd.config import Config
+from bwvd.config.schema import Config
 from bwvd.feedback.haptic import haptic_name, open_haptic
-from bwvd.feedback.lamp import Indicator
 from bwvd.feedback.led import led_name, open_led
+from bwvd.feedback.ports import Indicator
 from bwvd.feedback.tone import open_tone, tone_name
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from bwvd.config import Led
+from bwvd.config.schema import Led
+from bwvd.feedback.evdev_output import InputLamp, OpenDevice, open_device
 from bwvd.feedback.gpio_output import GpioLamp, RequestLine, request_line
-from bwvd.feedback.input_output import InputLamp, OpenDevice, open_device
-from bwvd.feedback.lamp import IndicatorLost, Lamp
+from bwvd.feedback.ports import IndicatorLost, Lamp
 from bwvd.feedback.sysfs import Attributes, plain_name
 
 # <linux/input-event-codes.h>

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from bwvd.feedback.lamp import IndicatorLost
+from bwvd.feedback.ports import IndicatorLost
 
 
 class Attributes:

@@ -6,10 +6,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from bwvd.clock import NS
-from bwvd.config import Tone
+from bwvd.config.schema import Tone
+from bwvd.feedback.evdev_output import InputLamp, OpenDevice, open_device
 from bwvd.feedback.gpio_output import GpioLamp, RequestLine, request_line
-from bwvd.feedback.input_output import InputLamp, OpenDevice, open_device
-from bwvd.feedback.lamp import IndicatorLost, Lamp
+from bwvd.feedback.ports import IndicatorLost, Lamp
 from bwvd.feedback.sysfs import Attributes, plain_name
 
 

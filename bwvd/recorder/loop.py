@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from bwvd.clock import NS
-from bwvd.messages import Gop
+from bwvd.media.samples import Gop
 
 # Two GOPs whose edges lie this close are neighbours: less is rounding and jitter, more is a gap.
 NEIGHBOUR_NS = 50_000_000
@@ -28,7 +28,7 @@ class PreEvent:
     gops: tuple[Gop, ...]
     asked_ns: int
     got_ns: int  # from the first GOP's start to the press; 0 when there is none
-    reason: str  # "" when got >= asked; see bwvd.evidence.records.PreEvent
+    reason: str  # "" when got >= asked; see bwvd.evidence.format.records.PreEvent
 
 
 class Loop:

@@ -14,15 +14,14 @@ from typing import assert_never
 import trio
 
 from bwvd.clock import NS, Clock
+from bwvd.media.samples import Batch, Gop, Track
 from bwvd.messages import (
     Answer,
     Assigned,
-    Batch,
     ClockStepped,
     Command,
     Event,
     FaultChanged,
-    Gop,
     Marked,
     MediaEvent,
     MediaGap,
@@ -39,16 +38,15 @@ from bwvd.messages import (
     StateChanged,
     StopAsked,
     StopNotConfirmed,
-    Track,
 )
-from bwvd.recorder.assemble import Assembler
-from bwvd.recorder.ending import Ending
-from bwvd.recorder.inbox import Inbox
-from bwvd.recorder.lately import Lately
+from bwvd.recorder.backlog import Inbox
+from bwvd.recorder.completion import Ending
+from bwvd.recorder.gop_builder import Assembler
+from bwvd.recorder.in_progress import Circumstances, Progress, backlog_fault
 from bwvd.recorder.loop import Loop
-from bwvd.recorder.machine import Effect, Machine, Times
 from bwvd.recorder.ports import Devices, Naming
-from bwvd.recorder.progress import Circumstances, Progress, backlog_fault
+from bwvd.recorder.recent_gaps import Lately
+from bwvd.recorder.state_machine import Effect, Machine, Times
 from bwvd.service.pulse import Pulse
 
 LATE_S = 10.0  # a deadline that is missed by more means that the recorder is stuck

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bwvd.messages import State
-from bwvd.service.status import Quantiles, Status
+from bwvd.service.status_document import Quantiles, Status
 
 Labels = tuple[tuple[str, str], ...]
 

@@ -12,10 +12,10 @@ from functools import partial
 
 import trio
 
-from bwvd.config import Power
-from bwvd.service.gauge import Level, PowerGauge
+from bwvd.config.schema import Power
+from bwvd.service.battery_level import Level, PowerGauge
+from bwvd.service.power_supply import PowerReading, SupplyLost, read_power
 from bwvd.service.pulse import Pulse
-from bwvd.service.supply import PowerReading, SupplyLost, read_power
 
 READ_EVERY_S = 10.0
 # A gauge on a wedged I2C bus answers after the kernel's own timeout, a second or so per attribute.

@@ -12,7 +12,7 @@ import trio
 
 from bwvd.service.metrics import exposition
 from bwvd.service.pulse import Pulse
-from bwvd.service.status import StatusUnreadable, read_status
+from bwvd.service.status_document import StatusUnreadable, read_status
 
 WRITE_EVERY_S = 15.0
 # The collector's folder may lie on the card that stalls.

@@ -11,7 +11,8 @@ import trio
 
 from bwvd.capture.source import DeviceLost, SourceEnded, SourceRefused
 from bwvd.clock import NS, Clock
-from bwvd.messages import Batch, MediaEvent, MediaGap, Sample, SourceUp, Track
+from bwvd.media.samples import Batch, Sample, Track
+from bwvd.messages import MediaEvent, MediaGap, SourceUp
 from bwvd.testing.clip import NumberedVideo, numbered_video
 
 SILENCE_NS = 3 * NS  # as `LibavSource.SILENCE_S`

@@ -15,7 +15,7 @@ from av.codec.context import Flags
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
-from bwvd.capture.init import VIDEO_TIMESCALE, InitSegment
+from bwvd.media.init_segment import VIDEO_TIMESCALE, InitSegment
 from bwvd.testing.picture import draw_number
 
 SOUND_FRAME = 1024  # samples of one AAC frame

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import trio
 
 from bwvd.clock import Clock
-from bwvd.controls.control import ControlLost, Edge
+from bwvd.controls.ports import ControlLost, Edge
 
 
 class VirtualContact:

@@ -10,11 +10,11 @@ from fractions import Fraction
 import av
 import msgspec
 
-from bwvd.capture.encode import SOFTWARE, VideoEncoder
-from bwvd.capture.encoder import Encoder, EncoderFailed
 from bwvd.capture.source import SourceRefused
-from bwvd.config import Video
-from bwvd.messages import Batch, Track
+from bwvd.capture.video.encoder import Encoder, EncoderFailed
+from bwvd.capture.video.libav_encoder import SOFTWARE, VideoEncoder
+from bwvd.config.schema import Video
+from bwvd.media.samples import Batch, Track
 
 PRESET = "veryfast"  # other parameter sets than those of the encoder that takes its place
 

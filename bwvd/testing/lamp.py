@@ -7,7 +7,7 @@ from collections.abc import Callable
 import trio
 
 from bwvd.clock import NS
-from bwvd.feedback.lamp import Indicator, IndicatorLost
+from bwvd.feedback.ports import Indicator, IndicatorLost
 
 
 def _trio_ns() -> int:
@@ -15,7 +15,7 @@ def _trio_ns() -> int:
 
 
 class VirtualLamp:
-    """`bwvd.feedback.lamp.Lamp` without a device: the socket and, while it is plugged in, the lamp in it.
+    """`bwvd.feedback.ports.Lamp` without a device: the socket and, while it is plugged in, the lamp in it.
 
     `history` holds (time in ns, level) for every time the level became another one; `now_ns` gives the time, by default
     the running trio loop's. `unplug()` makes it fail like a device that went away, `plug()` heals it.

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import trio
 
-from bwvd.controls.control import ControlLost
+from bwvd.controls.ports import ControlLost
 
 RECEIVE_BYTES = 4096
 SEND_PATIENCE_S = 1.0

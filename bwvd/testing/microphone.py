@@ -9,7 +9,8 @@ import trio
 
 from bwvd.capture.source import AUDIO_BATCH_NS, AudioGate, DeviceLost, SourceEnded
 from bwvd.clock import NS, Clock
-from bwvd.messages import Batch, MediaEvent, MediaGap, Sample, SourceUp, Track
+from bwvd.media.samples import Batch, Sample, Track
+from bwvd.messages import MediaEvent, MediaGap, SourceUp
 from bwvd.testing.clip import SOUND_FRAME, numbered_sound
 
 SILENCE_NS = 3 * NS  # as `LibavSource.SILENCE_S`

@@ -7,7 +7,7 @@ from pathlib import Path
 import trio
 
 from bwvd.clock import NS, Clock
-from bwvd.service.supply import PowerReading, SupplyLost
+from bwvd.service.power_supply import PowerReading, SupplyLost
 
 STATUS = {  # PowerReading.supply: what power_supply(4) calls it
     "battery": "Discharging",
@@ -19,7 +19,7 @@ STATUS = {  # PowerReading.supply: what power_supply(4) calls it
 
 
 class VirtualSupply:
-    """What `bwvd.service.supply.read_power` would find: one battery that runs empty, and what may be wrong with it.
+    """What `power_supply.read_power` would find: one battery that runs empty, and what may be wrong with it.
 
     `read` is for `bwvd.service.power.run_power`. `show` writes the same as a tree of sysfs, for the real reader.
 

@@ -47,7 +47,7 @@ def start(clip: Clip, plan: Plan, folder: Path) -> list[str]:
     """The dearest imports of the daemon's start, each with all that it brought along."""
     folder.mkdir()
     config = write_configuration(folder, configuration(clip, plan, encoder="libx264"))
-    code = f"import sys; sys.argv[1:] = ['run', '-c', {str(config)!r}]; import bwvd.cli, bwvd.main"
+    code = f"import sys; sys.argv[1:] = ['run', '-c', {str(config)!r}]; import bwvd.cli.main, bwvd.daemon.process"
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )

@@ -16,7 +16,8 @@ import trio.testing
 
 from bwvd.clock import NS
 from bwvd.log import configure
-from bwvd.messages import Batch, MediaEvent, Sample, SourceUp, Track
+from bwvd.media.samples import Batch, Sample, Track
+from bwvd.messages import MediaEvent, SourceUp
 from bwvd.testing.clip import numbered_video
 from bwvd.testing.clock import VirtualClock
 from tests.bench import accounting

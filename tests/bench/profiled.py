@@ -17,7 +17,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-from bwvd.cli import main
+from bwvd.cli.main import main
 
 
 class Tally:

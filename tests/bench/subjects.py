@@ -11,7 +11,7 @@ from typing import Any
 
 import av
 
-from bwvd.capture.encode import encoder_threads
+from bwvd.capture.video.libav_encoder import encoder_threads
 from tests.bench.pairing import Plan
 from tests.bench.sources import BITRATE, RATE, Clip
 from tests.process import Process

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 
 from bwvd.clock import NS
-from bwvd.evidence import records
+from bwvd.evidence.format import records
 from bwvd.messages import FaultChanged, Order, Pressed, Recorded, State, StateChanged, StopAsked
 from tests.faults.aftermath import Aftermath
 from tests.faults.media_checks import HOLE_NS

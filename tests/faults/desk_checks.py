@@ -10,13 +10,13 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from bwvd import desk
-from bwvd.evidence.catalogue import catalogue
+from bwvd.cli.journal import show_journal
 from bwvd.evidence.errors import EvidenceError
-from bwvd.evidence.export import export_mp4
-from bwvd.evidence.verify_storage import verify_storage
-from bwvd.reports import describe
-from bwvd.testing.medium import Tree
+from bwvd.evidence.export.catalogue import catalogue
+from bwvd.evidence.export.describe import describe
+from bwvd.evidence.export.mp4 import export_mp4
+from bwvd.evidence.verify.storage import verify_storage
+from bwvd.testing.flash.medium import Tree
 from tests.faults.aftermath import Aftermath
 
 EXPORT_EVERY = 8  # cases: an export costs as much as a shift
@@ -85,7 +85,7 @@ def _export(folder: Path, recording: str, frames: int) -> Iterator[str]:
 def _journal(folder: Path) -> Iterator[str]:
     text = io.StringIO()
     with contextlib.redirect_stdout(text):
-        code = desk.journal(folder, as_json=True)
+        code = show_journal(folder, as_json=True)
     if code:
         yield "journal: a line does not hold"
     elif not json.loads(text.getvalue()):

@@ -7,11 +7,12 @@ from typing import Final
 
 import trio
 
-from bwvd.capture.losses import Losses
 from bwvd.capture.source import MediaSource
-from bwvd.capture.timeline import FrameTimes, KernelStamps
+from bwvd.capture.timestamps import FrameTimes, KernelStamps
+from bwvd.capture.video.frame_loss import Losses
 from bwvd.clock import NS
-from bwvd.messages import Batch, MediaEvent, Sample
+from bwvd.media.samples import Batch, Sample
+from bwvd.messages import MediaEvent
 from tests.faults.kind import OFFSET_S, TICK_S, Kind, at_moment, later, moments
 from tests.faults.shift import RATE, World
 

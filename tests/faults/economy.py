@@ -14,11 +14,11 @@ from unittest import mock
 
 import structlog
 
-from bwvd.evidence import recording
-from bwvd.evidence.mux import Epoch
-from bwvd.evidence.public_key import Certificate, PublicKey
-from bwvd.evidence.sign import KeySigner, Signature
-from bwvd.messages import Gop, Track
+from bwvd.evidence.keys.ssh_keys import Certificate, PublicKey
+from bwvd.evidence.keys.sshsig import KeySigner, Signature
+from bwvd.evidence.write import recording_folder as recording
+from bwvd.media.fragment import Epoch
+from bwvd.media.samples import Gop, Track
 from tests.rig import KEY
 
 KEPT: Final = 40_000  # results of each kind; then it begins anew
@@ -44,7 +44,7 @@ _fragments, _epochs, _signatures, _checks = _Memory(), _Memory(), _Memory(), _Me
 
 
 class ThriftyEpoch:
-    """`bwvd.evidence.mux.Epoch`, which muxes what it has not muxed before."""
+    """`bwvd.media.fragment.Epoch`, which muxes what it has not muxed before."""
 
     def __init__(self, video: Track, audio: Track | None) -> None:
         self.video = video
@@ -76,7 +76,7 @@ def _same(a: Track, b: Track) -> bool:
 
 
 class ThriftySigner:
-    """`bwvd.evidence.chain.Signer`: real Ed25519, whose signatures are the same each time."""
+    """`bwvd.evidence.format.chain.Signer`: real Ed25519, whose signatures are the same each time."""
 
     def __init__(self, real: KeySigner = KEY) -> None:
         self._real = real

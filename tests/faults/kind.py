@@ -9,7 +9,7 @@ from typing import Final
 
 import trio
 
-from bwvd.testing.faults import Operation
+from bwvd.testing.flash.faults import Operation
 from tests.faults.outcomes import ALLOWED
 from tests.faults.shift import END_S, Phase, World
 

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 
 from bwvd.clock import NS
-from bwvd.evidence import records
+from bwvd.evidence.format import records
 from bwvd.messages import State, StateChanged
 from bwvd.recorder.loop import NEIGHBOUR_NS
 from tests.faults.aftermath import Aftermath

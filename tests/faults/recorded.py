@@ -11,10 +11,10 @@ from typing import NamedTuple
 import av
 
 from bwvd.clock import NS
-from bwvd.evidence import records
-from bwvd.evidence.chain import JOURNAL_NAMESPACE, MANIFEST_NAMESPACE
-from bwvd.evidence.manifest import ChainReader
-from bwvd.testing.medium import Tree
+from bwvd.evidence.format import records
+from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, MANIFEST_NAMESPACE
+from bwvd.evidence.format.chain_reader import ChainReader
+from bwvd.testing.flash.medium import Tree
 from bwvd.testing.picture import frame_number
 
 

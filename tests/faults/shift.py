@@ -13,23 +13,23 @@ from unittest import mock
 import trio
 import trio.testing
 
-from bwvd import peripherals
 from bwvd.capture.source import AudioGate, MediaSource
 from bwvd.clock import NS
-from bwvd.config import Config, Power, Serial
-from bwvd.daemon import Daemon, Parts, Peripheral
-from bwvd.evidence.chain import Signer
-from bwvd.main import flatten
+from bwvd.config.schema import Config, Power, Serial
+from bwvd.daemon import control_actors, peripherals
+from bwvd.daemon.daemon import Daemon, Parts, Peripheral
+from bwvd.daemon.process import flatten
+from bwvd.evidence.format.chain import Signer
 from bwvd.messages import Answer, Command, Event, Order
 from bwvd.service import power
-from bwvd.service.supply import PowerReading
+from bwvd.service.power_supply import PowerReading
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
+from bwvd.testing.flash.storage import VirtualVolume
 from bwvd.testing.lamp import VirtualLamp
 from bwvd.testing.line import VirtualLine
 from bwvd.testing.microphone import VirtualMicrophone
 from bwvd.testing.process import without_dice
-from bwvd.testing.storage import VirtualVolume
 from tests.faults.economy import ThriftySigner
 from tests.faults.witness import Witness, WitnessedStorage
 from tests.rig import configuration
@@ -271,7 +271,7 @@ class World:
         """The product's own, on virtual adapters."""
         powered = Config(power=Power(supply="BAT0"))
         found: dict[str, Peripheral] = {
-            "serial": partial(peripherals._serial, Serial()),
+            "serial": partial(control_actors.serial_line, Serial()),
             "feedback": partial(peripherals._feedback, [self.light.indicator, self.tone.indicator], False),
             "power": partial(peripherals._power, powered),
             "clock": peripherals._clockwatch,

@@ -7,8 +7,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from bwvd.testing.faults import CHANGING, Fault, Operation
-from bwvd.testing.storage import BLOCK
+from bwvd.testing.flash.faults import CHANGING, Fault, Operation
+from bwvd.testing.flash.storage import BLOCK
 from tests.faults.kind import After, Kind, Reference
 from tests.faults.shift import World
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import trio
 
 from bwvd.capture.source import MediaSource
-from bwvd.evidence.storage import Volume
-from bwvd.messages import Batch, MediaEvent, Sample
-from bwvd.testing.storage import VirtualStorage, VirtualVolume
+from bwvd.evidence.flash.volume import Volume
+from bwvd.media.samples import Batch, Sample
+from bwvd.messages import MediaEvent
+from bwvd.testing.flash.storage import VirtualStorage, VirtualVolume
 
 if TYPE_CHECKING:
-    from bwvd.daemon import Daemon
+    from bwvd.daemon.daemon import Daemon
 
 T = TypeVar("T")
 

@@ -20,8 +20,8 @@ from typing import Any
 from tests.fuzz.target import SCRATCH, scratch
 
 INSTALL = "fuzzing needs atheris, which is not installed here: pip install atheris (into an environment of its own)"
-INSTRUMENTED = ["bwvd.evidence", "bwvd.controls", "bwvd.capture.nal", "bwvd.config", "bwvd.settings", "tomllib", "json"]
-LATE = ["tomllib", "bwvd.settings.loader"]  # imported where they are used: too late to be instrumented
+INSTRUMENTED = ["bwvd.evidence", "bwvd.controls", "bwvd.media.nal", "bwvd.config", "tomllib", "json"]
+LATE = ["tomllib", "bwvd.config.toml"]  # imported where they are used: too late to be instrumented
 HANGS_S = 20  # of wall time: the fuzzer's own limit, behind that of Target.check
 RSS_MB = 1500
 

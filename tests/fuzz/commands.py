@@ -6,9 +6,8 @@ import json
 import random
 from collections.abc import Iterable
 
-from bwvd.capture.nal import NalForm, prefixed_room, write_prefixed
-from bwvd.config import ConfigError, load
-from bwvd.controls.requests import ORDERS, BadRequest, encode_reply, error_reply, parse_order, parse_request
+from bwvd.config.load import load
+from bwvd.config.schema import ConfigError
 from bwvd.controls.serial_protocol import (
     MAX_LINE_BYTES,
     ErrorLimit,
@@ -16,6 +15,8 @@ from bwvd.controls.serial_protocol import (
     NotUnderstood,
     parse_line,
 )
+from bwvd.controls.socket_protocol import ORDERS, BadRequest, encode_reply, error_reply, parse_order, parse_request
+from bwvd.media.nal import NalForm, prefixed_room, write_prefixed
 from tests.fuzz.target import Target, hold, one_line, scratch
 
 

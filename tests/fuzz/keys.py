@@ -20,15 +20,15 @@ from cryptography.hazmat.primitives.serialization import (
     SSHCertificateType,
 )
 
-from bwvd.evidence.chain import MANIFEST_NAMESPACE, SUMS_NAMESPACE
 from bwvd.evidence.errors import IdentityUnusable, KeyUnusable, RecipientsUnusable, SignatureBad, SignersUnusable
-from bwvd.evidence.public_key import Certificate, parse_key, parse_key_line
-from bwvd.evidence.receipt import RECEIPT_NAMESPACE, ReceiptBad, accept_receipt
-from bwvd.evidence.seal import load_identities, load_recipients, open_sealed
-from bwvd.evidence.sign import KeySigner, Signature, armour, unarmour
-from bwvd.evidence.signers import AllowedSigners
-from bwvd.evidence.sums import check_signature, is_whole, parse_sums
-from bwvd.evidence.wire import mpint, string
+from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, SUMS_NAMESPACE
+from bwvd.evidence.format.sums import check_signature, is_whole, parse_sums
+from bwvd.evidence.keys.age import load_identities, load_recipients, open_sealed
+from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.keys.ssh_keys import Certificate, parse_key, parse_key_line
+from bwvd.evidence.keys.ssh_wire import mpint, string
+from bwvd.evidence.keys.sshsig import KeySigner, Signature, armour, unarmour
+from bwvd.evidence.release.receipt import RECEIPT_NAMESPACE, ReceiptBad, accept_receipt
 from tests.evidence_keys import fixed_signer
 from tests.fuzz.target import Target, hold, one_line, scratch
 

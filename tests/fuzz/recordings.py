@@ -18,18 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from bwvd.clock import Reading
-from bwvd.evidence.chain import JOURNAL_NAMESPACE, MANIFEST_NAMESPACE
-from bwvd.evidence.ending import read_ending
 from bwvd.evidence.errors import EvidenceError
-from bwvd.evidence.journal import Draft, Journal
-from bwvd.evidence.manifest import Unknown, scan_tail
-from bwvd.evidence.outline import read_outline
-from bwvd.evidence.records import Record
-from bwvd.evidence.report import Report
-from bwvd.evidence.verify import verify_recording
-from bwvd.evidence.verify_storage import verify_storage
-from bwvd.evidence.volume import PosixVolume
-from bwvd.testing.storage import VirtualVolume
+from bwvd.evidence.export.media_index import read_outline
+from bwvd.evidence.flash.posix import PosixVolume
+from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, MANIFEST_NAMESPACE
+from bwvd.evidence.format.chain_reader import Unknown, scan_tail
+from bwvd.evidence.format.chain_tail import read_ending
+from bwvd.evidence.format.records import Record
+from bwvd.evidence.journal.journal import Draft, Journal
+from bwvd.evidence.verify.recording import verify_recording
+from bwvd.evidence.verify.report import Report
+from bwvd.evidence.verify.storage import verify_storage
+from bwvd.testing.flash.storage import VirtualVolume
 from tests.evidence_folder import make_recording, make_storage
 from tests.evidence_keys import fixed_signer
 from tests.fuzz.keys import key_blobs, signatures

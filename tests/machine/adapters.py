@@ -17,13 +17,13 @@ import gpiod
 import pytest
 import trio
 
-from bwvd.config import Gpio, Input
-from bwvd.controls.contacts import probe
-from bwvd.controls.control import Contact, ControlLost, Edge
+from bwvd.config.schema import Gpio, Input
+from bwvd.controls.contact_actor import probe
+from bwvd.controls.discovery import list_controls
 from bwvd.controls.gpio import QUEUE_EDGES, GpioContact
 from bwvd.controls.input import InputContact
-from bwvd.controls.listing import list_controls
-from bwvd.testing.conformance_contact import CHECKS, Subject
+from bwvd.controls.ports import Contact, ControlLost, Edge
+from bwvd.testing.conformance.contact import CHECKS, Subject
 from tests.controls_machine import GpioSim, UinputKey, gpio_sim, uinput_key
 
 pytestmark = pytest.mark.machine

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bwvd.evidence.serials import serial_of
+from bwvd.evidence.format.recording_id import serial_of
 from tests.machine.installed import LOOP_S, POST_ROLL_S, READY_S, SEGMENT_S, STORAGE, Installed
 from tests.machine.results import Results
 from tests.machine.watch import Said, Watch

@@ -42,7 +42,7 @@ MUTANTS = (
     Mutant(
         "overwrite nothing",
         2,
-        "messages.py",
+        "media/samples.py",
         "overwrite(memoryview(self.data))",
         "pass",
         ("test_recorder_loop.py",),
@@ -124,7 +124,7 @@ MUTANTS = (
     Mutant(
         "end three seconds after the end, whatever is still to come",
         4,
-        "recorder/ending.py",
+        "recorder/completion.py",
         "self._loop_ns + LAST_GOP_WAIT_NS",
         "3 * NS",
         ("test_recorder_end.py",),
@@ -132,7 +132,7 @@ MUTANTS = (
     Mutant(
         "no gap record for a full backlog",
         4,
-        "recorder/progress.py",
+        "recorder/in_progress.py",
         "if self._dropped:\n            self._inbox",
         "if False:\n            self._inbox",
         ("test_writer_faults.py",),
@@ -140,7 +140,7 @@ MUTANTS = (
     Mutant(
         "no gap record for a camera that was away",
         4,
-        "recorder/progress.py",
+        "recorder/in_progress.py",
         "elif gop.start_ns - self.handed_ns > NEIGHBOUR_NS and",
         "elif gop.start_ns < 0 and",
         ("test_daemon_devices.py",),
@@ -148,7 +148,7 @@ MUTANTS = (
     Mutant(
         "name a hole behind what follows it",
         4,
-        "recorder/progress.py",
+        "recorder/in_progress.py",
         "            self._name_hole(gop)\n"
         "        if not self._inbox.offer(gop):\n"
         "            self._dropped += gop.frames\n"
@@ -163,7 +163,7 @@ MUTANTS = (
     Mutant(
         "use a packet's decode time as its presentation time",
         4,
-        "evidence/mux.py",
+        "media/fragment.py",
         "packet.pts = ticks(sample.pts_ns - origin_ns, timescale)",
         "packet.pts = ticks(sample.dts_ns - origin_ns, timescale)",
         ("test_seam.py", "test_capture_copied.py"),
@@ -171,7 +171,7 @@ MUTANTS = (
     Mutant(
         "take a damaged packet for a whole one",
         4,
-        "capture/encoded.py",
+        "capture/video/transcode.py",
         "self._bad += self._picture is not None",
         "pass",
         ("test_capture_damaged.py",),
@@ -179,7 +179,7 @@ MUTANTS = (
     Mutant(
         "end without a word of a camera that is away",
         4,
-        "recorder/ending.py",
+        "recorder/completion.py",
         "return ends_ns if not self._assembler.has_camera or",
         "return ends_ns if",
         ("test_recorder_end.py",),
@@ -195,7 +195,7 @@ MUTANTS = (
     Mutant(
         "put what lies on either side of a gap into one segment",
         4,
-        "evidence/group.py",
+        "evidence/write/group.py",
         "note.from_ns < gop.start_ns for note",
         "note.from_ns < 0 for note",
         ("test_writer_gaps.py",),
@@ -203,7 +203,7 @@ MUTANTS = (
     Mutant(
         "write a gap before what it follows",
         4,
-        "evidence/group.py",
+        "evidence/write/group.py",
         "if self.gops and (self.behind or isinstance(note, GapSeen)):",
         "if self.gops and self.behind:",
         ("test_writer_gaps.py",),
@@ -220,7 +220,7 @@ MUTANTS = (
     Mutant(
         "let a press in the post-roll resume nothing",
         5,
-        "recorder/machine.py",
+        "recorder/state_machine.py",
         '                self.state = State.RECORDING\n                self.finishing = ""\n',
         '                self.finishing = ""\n',
         ("test_recorder_machine.py",),
@@ -228,7 +228,7 @@ MUTANTS = (
     Mutant(
         "let a press wake nobody",
         5,
-        "recorder/machine.py",
+        "recorder/state_machine.py",
         "woken = (Effect.WAKE,) if self.state is State.ASLEEP else ()",
         "woken: tuple[Effect, ...] = ()",
         ("test_recorder_machine.py", "test_daemon_devices.py"),
@@ -253,7 +253,7 @@ MUTANTS = (
     Mutant(
         "no sync of the segment",
         6,
-        "evidence/recording.py",
+        "evidence/write/recording_folder.py",
         "            file.write(data)\n            file.sync()\n",
         "            file.write(data)\n",
         ("test_crash_recording.py",),
@@ -261,7 +261,7 @@ MUTANTS = (
     Mutant(
         "no sync of the folder before the line",
         6,
-        "evidence/recording.py",
+        "evidence/write/recording_folder.py",
         "for note in notes)\n        self._volume.sync_dir(self._folder)\n        frames",
         "for note in notes)\n        frames",
         ("test_crash_recording.py",),
@@ -269,7 +269,7 @@ MUTANTS = (
     Mutant(
         "no sync of the manifest",
         6,
-        "evidence/recording.py",
+        "evidence/write/recording_folder.py",
         "self._manifest.sync()",
         "pass",
         ("test_crash_recording.py",),
@@ -277,7 +277,7 @@ MUTANTS = (
     Mutant(
         "build on a failed sync",
         6,
-        "evidence/mending.py",
+        "evidence/write/repair.py",
         "broken.settle(volume)",
         "pass",
         ("test_recording_broken.py", "test_writer_faults.py"),
@@ -285,7 +285,7 @@ MUTANTS = (
     Mutant(
         "take the line before its file",
         6,
-        "evidence/recording.py",
+        "evidence/write/recording_folder.py",
         "        self._write_file(name, stored)\n        lines +=",
         "        self._append(b'')\n        lines +=",
         ("test_crash_recording.py",),
@@ -294,7 +294,7 @@ MUTANTS = (
     Mutant(
         "sign a line by itself",
         7,
-        "evidence/chain.py",
+        "evidence/format/chain.py",
         "self._signer.sign(signed.digest(), self._namespace)",
         "self._signer.sign(hashlib.sha512(line).digest(), self._namespace)",
         ("test_evidence_manifest.py",),
@@ -302,7 +302,7 @@ MUTANTS = (
     Mutant(
         "skip a signature",
         7,
-        "evidence/manifest.py",
+        "evidence/format/chain_reader.py",
         "key = signature.verify(self._sha512.digest(), self._namespace)",
         "key = signature.key",
         ("test_evidence_manifest.py", "test_evidence_verify.py"),
@@ -310,7 +310,7 @@ MUTANTS = (
     Mutant(
         "believe any key",
         7,
-        "evidence/trust.py",
+        "evidence/verify/trust.py",
         "name = self._signers.check(key, self._namespace, self._principals, self._at_s)",
         'name = "anybody"',
         ("test_evidence_signers.py", "test_evidence_verify.py"),
@@ -318,7 +318,7 @@ MUTANTS = (
     Mutant(
         "compare sizes, not digests",
         7,
-        "evidence/contents.py",
+        "evidence/verify/files.py",
         "elif read.sha256 != named.sha256:",
         "elif read.size < 0:",
         ("test_evidence_verify.py",),
@@ -326,7 +326,7 @@ MUTANTS = (
     Mutant(
         "overlook a file that nobody named",
         7,
-        "evidence/contents.py",
+        "evidence/verify/files.py",
         'self._blame(name, "no record names this file" + self._owner(self._digest(name)))',
         "pass",
         ("test_evidence_verify.py",),
@@ -334,7 +334,7 @@ MUTANTS = (
     Mutant(
         "believe the totals of the end",
         7,
-        "evidence/verify.py",
+        "evidence/verify/recording.py",
         "if (record.segments, record.frames, record.bytes) != (report.segments, report.frames, report.bytes):",
         "if record.segments < 0:",
         ("test_evidence_verify.py",),
@@ -342,7 +342,7 @@ MUTANTS = (
     Mutant(
         "believe the number of gaps that the end counts",
         7,
-        "evidence/verify.py",
+        "evidence/verify/recording.py",
         "record.gaps != report.gaps",
         "record.gaps < 0",
         ("test_evidence_verify.py",),
@@ -350,7 +350,7 @@ MUTANTS = (
     Mutant(
         "name no torn piece of a line",
         7,
-        "evidence/recording.py",
+        "evidence/write/recording_folder.py",
         "if ending.torn is not None:",
         "if ending.size < 0:",
         ("test_recording_full.py",),
@@ -358,7 +358,7 @@ MUTANTS = (
     Mutant(
         "store in the clear what was to be sealed",
         7,
-        "evidence/recording.py",
+        "evidence/write/recording_folder.py",
         "stored = sealer.seal(plain) if sealer else plain",
         "stored = plain",
         ("test_evidence_verify.py",),
@@ -366,7 +366,7 @@ MUTANTS = (
     Mutant(
         "end another device's recording",
         7,
-        "evidence/recovery.py",
+        "evidence/startup/recovery.py",
         "if opening.signer != self._signer.public_key:",
         "if not opening.signer:",
         ("test_storage_owner.py",),
@@ -375,7 +375,7 @@ MUTANTS = (
     Mutant(
         "overwrite a file that is there",
         8,
-        "evidence/volume.py",
+        "evidence/flash/posix.py",
         "os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL",
         "os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC",
         ("test_storage_conformance.py",),
@@ -383,7 +383,7 @@ MUTANTS = (
     Mutant(
         "release on the receipt for another recording",
         8,
-        "evidence/release.py",
+        "evidence/release/release.py",
         "if _sha512(self._volume, path) != self._accepted.receipt.manifest_sha512:",
         "if not path:",
         ("test_release_recording.py",),
@@ -391,7 +391,7 @@ MUTANTS = (
     Mutant(
         "release on anybody's receipt",
         8,
-        "evidence/receipt.py",
+        "evidence/release/receipt.py",
         "allowed.check(key, RECEIPT_NAMESPACE, (receipt.by,), at_s)",
         "pass",
         ("test_release_receipt.py",),
@@ -399,7 +399,7 @@ MUTANTS = (
     Mutant(
         "release on a stranger's journal",
         8,
-        "evidence/journal.py",
+        "evidence/journal/journal.py",
         "_Contents, key=self._signer.public_key)",
         "_Contents)",
         ("test_security_journal.py",),
@@ -407,7 +407,7 @@ MUTANTS = (
     Mutant(
         "begin on a full flash",
         8,
-        "evidence/retention.py",
+        "evidence/flash/space_gauge.py",
         'self.refusal = "the flash is full"\n',
         'self.refusal = ""\n',
         ("test_retention_gauge.py", "test_daemon_room.py"),
@@ -415,7 +415,7 @@ MUTANTS = (
     Mutant(
         "give a number to two recordings",
         8,
-        "evidence/naming.py",
+        "evidence/write/numbering.py",
         "            self.next_serial += 1\n",
         "",
         ("test_seam.py", "test_daemon_devices.py", "test_daemon_room.py"),
@@ -423,7 +423,7 @@ MUTANTS = (
     Mutant(
         "use a number before those that are smaller",
         8,
-        "evidence/mending.py",
+        "evidence/write/repair.py",
         "for smaller, recording in self._numbers.before(serial):",
         "for smaller, recording in self._numbers.before(0):",
         ("test_writer_numbers.py",),
@@ -431,7 +431,7 @@ MUTANTS = (
     Mutant(
         "forget a number that was given back",
         8,
-        "evidence/naming.py",
+        "evidence/write/numbering.py",
         "            self._given_back.add(serial)\n",
         "            if serial == self.next_serial - 1:\n                self._given_back.add(serial)\n",
         ("test_writer_numbers.py",),
@@ -440,7 +440,7 @@ MUTANTS = (
     Mutant(
         "follow the wall clock with the sound",
         9,
-        "capture/timeline.py",
+        "capture/timestamps.py",
         "abs(ahead_ns - self._ahead_ns) > self.STEP_NS",
         "abs(ahead_ns - self._ahead_ns) > 1 << 62",
         ("test_capture_timeline.py",),
@@ -448,7 +448,7 @@ MUTANTS = (
     Mutant(
         "say nothing of a step of the clock",
         9,
-        "peripherals.py",
+        "daemon/peripherals.py",
         "daemon.recorder.annotate(step)",
         "pass",
         ("test_clock_step.py",),
@@ -457,7 +457,7 @@ MUTANTS = (
     Mutant(
         "write on the event loop's thread",
         10,
-        "evidence/volume.py",
+        "evidence/flash/posix.py",
         "return await trio.to_thread.run_sync(job, self.volume, abandon_on_cancel=False, limiter=self._one)",
         "async with self._one:\n            return job(self.volume)",
         ("test_storage_conformance.py", "test_storage_volume.py"),
@@ -465,7 +465,7 @@ MUTANTS = (
     Mutant(
         "a backlog without a bound",
         10,
-        "recorder/inbox.py",
+        "recorder/backlog.py",
         "return not self._gops or self._bytes + gop.size <= self.max_bytes",
         "return True",
         ("test_writer_faults.py",),
@@ -474,7 +474,7 @@ MUTANTS = (
     Mutant(
         "toggle instead of ensure",
         11,
-        "recorder/machine.py",
+        "recorder/state_machine.py",
         'return Decision((Effect.MARK,), "marker")\n            case State.POST_ROLL',
         "return self._begin_post_roll(now_ns)\n            case State.POST_ROLL",
         ("test_recorder_machine.py",),
@@ -482,7 +482,7 @@ MUTANTS = (
     Mutant(
         "end without asking",
         11,
-        "recorder/machine.py",
+        "recorder/state_machine.py",
         "                if confirmed:\n",
         "                if confirmed or at_ns:\n",
         ("test_recorder_machine.py",),
@@ -490,7 +490,7 @@ MUTANTS = (
     Mutant(
         "take the movement that asked for its own answer",
         11,
-        "recorder/machine.py",
+        "recorder/state_machine.py",
         "self._asked_ns + CONFIRM_GUARD_NS <= at_ns",
         "self._asked_ns <= at_ns",
         ("test_recorder_machine.py",),
@@ -498,7 +498,7 @@ MUTANTS = (
     Mutant(
         "let a question stand for ever",
         11,
-        "recorder/machine.py",
+        "recorder/state_machine.py",
         "and at_ns <= self.asked_until_ns",
         "and at_ns >= 0",
         ("test_recorder_machine.py",),
@@ -515,7 +515,7 @@ MUTANTS = (
     Mutant(
         "don't spend the reserve",
         12,
-        "evidence/mending.py",
+        "evidence/write/repair.py",
         "self.room.spend(volume)",
         "pass",
         ("test_daemon_room.py",),
@@ -523,7 +523,7 @@ MUTANTS = (
     Mutant(
         "name only the group that found no room",
         12,
-        "evidence/writer.py",
+        "evidence/write/writer.py",
         "                        unwritten.media(gop)\n",
         "",
         ("test_writer_full.py",),
@@ -531,7 +531,7 @@ MUTANTS = (
     Mutant(
         "append to a manifest whose sync failed",
         12,
-        "evidence/recording.py",
+        "evidence/write/recording_folder.py",
         "        if self._doubtful:\n            self.broken_off()",
         "        if self._durable < 0:\n            self.broken_off()",
         ("test_writer_full.py",),
@@ -539,7 +539,7 @@ MUTANTS = (
     Mutant(
         "don't set the reserve aside",
         12,
-        "evidence/retention.py",
+        "evidence/flash/reserve.py",
         "volume.reserve(RESERVE, self._size)",
         "pass",
         ("test_retention_gauge.py", "test_daemon_room.py"),
@@ -547,7 +547,7 @@ MUTANTS = (
     Mutant(
         "end without closing",
         12,
-        "evidence/writer.py",
+        "evidence/write/writer.py",
         "await self._storage.run(lambda _: folder.close(reason))",
         "await self._storage.run(lambda _: folder.let_go())",
         ("test_seam.py", "test_daemon_devices.py"),
@@ -555,7 +555,7 @@ MUTANTS = (
     Mutant(
         "leave a cut recording without an end",
         12,
-        "evidence/recovery.py",
+        "evidence/startup/recovery.py",
         "            self._end(names, ending, contents, reason, found)\n",
         "            pass\n",
         ("test_recovery_folder.py", "test_crash_recording.py"),
@@ -563,7 +563,7 @@ MUTANTS = (
     Mutant(
         "recover over a torn line as if it were not there",
         12,
-        "evidence/recovery.py",
+        "evidence/startup/recovery.py",
         "if ending.named is not None:",
         "if ending.size < 0:",
         ("test_recovery_folder.py", "test_crash_recording.py"),

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bwvd.evidence.verify_paths import verify_paths
+from bwvd.evidence.verify.paths import verify_paths
 from bwvd.log import configure
 from tests.soak.device import Device
 from tests.soak.plan import plan

@@ -14,12 +14,12 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bwvd.clock import NS
-from bwvd.evidence import records
-from bwvd.evidence.catalogue import signed_records
-from bwvd.evidence.receipt import RECEIPT_NAMESPACE
-from bwvd.evidence.serials import serial_of
-from bwvd.evidence.sign import KeySigner, armour
-from bwvd.evidence.verify import verify_recording
+from bwvd.evidence.export.catalogue import signed_records
+from bwvd.evidence.format import records
+from bwvd.evidence.format.recording_id import serial_of
+from bwvd.evidence.keys.sshsig import KeySigner, armour
+from bwvd.evidence.release.receipt import RECEIPT_NAMESPACE
+from bwvd.evidence.verify.recording import verify_recording
 from tests.process import DEVICE
 from tests.recorded import Frame, Gap, Hole, Recorded, has_begun, naming
 

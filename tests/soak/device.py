@@ -17,7 +17,7 @@ import pyrage
 
 from bwvd.clock import NS
 from bwvd.controls.client import Unreachable
-from bwvd.evidence.seal import load_identities
+from bwvd.evidence.keys.age import load_identities
 from bwvd.testing.clip import numbered_clip
 from tests.process import Process
 from tests.process_levers import Levers

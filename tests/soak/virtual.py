@@ -17,18 +17,18 @@ import trio
 import trio.testing
 
 from bwvd.clock import NS
-from bwvd.evidence import records
-from bwvd.evidence.manifest import ChainReader
-from bwvd.evidence.receipt import accept_receipt
-from bwvd.evidence.release import run_release
-from bwvd.evidence.signers import AllowedSigners
+from bwvd.daemon.reload import reload_configuration
+from bwvd.evidence.format import records
+from bwvd.evidence.format.chain_reader import ChainReader
+from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.release.receipt import accept_receipt
+from bwvd.evidence.release.release import run_release
 from bwvd.messages import Order
-from bwvd.reload import reload_configuration
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clip import numbered_video
 from bwvd.testing.clock import VirtualClock
-from bwvd.testing.medium import ROOT, FolderNode
-from bwvd.testing.storage import VirtualVolume
+from bwvd.testing.flash.medium import ROOT, FolderNode
+from bwvd.testing.flash.storage import VirtualVolume
 from tests.recorded import Recorded, has_begun
 from tests.rig import Rig, configuration
 from tests.soak.desk import ALLOWED, Desk, receipt_for

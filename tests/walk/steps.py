@@ -13,11 +13,11 @@ import trio
 from hypothesis import strategies as st
 
 from bwvd.evidence.errors import EvidenceError
-from bwvd.evidence.receipt import Accepted, Receipt
-from bwvd.evidence.release import run_release
+from bwvd.evidence.release.receipt import Accepted, Receipt
+from bwvd.evidence.release.release import run_release
 from bwvd.messages import Order
-from bwvd.testing.faults import CHANGING, LOOKING, PowerCut
-from bwvd.testing.storage import BLOCK
+from bwvd.testing.flash.faults import CHANGING, LOOKING, PowerCut
+from bwvd.testing.flash.storage import BLOCK
 from tests.walk.world import Broken, World
 
 KINDS = sorted(CHANGING | LOOKING)

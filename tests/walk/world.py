@@ -12,24 +12,24 @@ from unittest import mock
 import trio
 import trio.testing
 
-from bwvd import peripherals
 from bwvd.capture.source import AudioGate, MediaSource
 from bwvd.clock import NS
-from bwvd.config import Config, Gestures, Power
-from bwvd.controls.switch import gesture_reader
-from bwvd.daemon import Daemon, Parts
-from bwvd.main import flatten
+from bwvd.config.schema import Config, Gestures, Power
+from bwvd.controls.slide_switch import gesture_reader
+from bwvd.daemon import control_actors, peripherals
+from bwvd.daemon.daemon import Daemon, Parts
+from bwvd.daemon.process import flatten
 from bwvd.messages import Answer, Command, Event, Order
 from bwvd.service import power
-from bwvd.service.supply import PowerReading
+from bwvd.service.power_supply import PowerReading
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.contact import VirtualContact
-from bwvd.testing.crash import crash_states
+from bwvd.testing.flash.crash import crash_states
+from bwvd.testing.flash.storage import VirtualVolume
 from bwvd.testing.lamp import VirtualLamp
 from bwvd.testing.microphone import VirtualMicrophone
 from bwvd.testing.process import Checkpoints
-from bwvd.testing.storage import VirtualVolume
 from bwvd.testing.supply import VirtualSupply
 from tests.faults.economy import ThriftySigner
 from tests.faults.witness import Witness, WitnessedStorage
@@ -149,7 +149,7 @@ class Life:
 
     async def _button(self, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
         reader = gesture_reader(Gestures(), "button", 20 * MS)
-        await peripherals._contact(self.boot.contact, reader, (), daemon, task_status)
+        await control_actors.contact(self.boot.contact, reader, (), daemon, task_status)
 
 
 class World:

@@ -1,0 +1,105 @@
+"""Samples to batches: one reused buffer, copied out at the size it has, and wiped. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bwvd.media.samples import Batch, Sample, Track, overwrite
+
+FIRST_BYTES = 1 << 16
+LEEWAY_NS = 2_000_000  # time stamps of a container are rounded to milliseconds at worst
+
+Payload = bytes | bytearray | memoryview
+Copy = Callable[[memoryview], int]
+"""Writes a sample's bytes into the room given and returns how many it wrote."""
+
+
+class Assembler:
+    """The batch in the making.
+
+    **Synchronization:** one thread.
+    """
+
+    def __init__(self, first_bytes: int = FIRST_BYTES) -> None:
+        """first_bytes: room to begin with; it doubles where it is too small."""
+        self._buffer = bytearray(first_bytes)
+        self._view = memoryview(self._buffer)
+        self._used = 0
+        self._samples: list[Sample] = []  # each with the duration that it has if none follows
+
+    @property
+    def empty(self) -> bool:
+        return not self._samples
+
+    @property
+    def size(self) -> int:
+        """Bytes held."""
+        return self._used
+
+    @property
+    def start_ns(self) -> int:
+        """Decode time of the first sample held."""
+        return self._samples[0].dts_ns
+
+    def add(self, payload: Payload, pts_ns: int, dts_ns: int, duration_ns: int, key: bool) -> None:
+        """Append a sample; `duration_ns` holds until the next sample's decode time is known."""
+        view = memoryview(payload)
+
+        def copy(room: memoryview) -> int:
+            room[: len(view)] = view
+            return len(view)
+
+        self.write(copy, len(view), pts_ns, dts_ns, duration_ns, key)
+
+    def write(self, copy: Copy, most: int, pts_ns: int, dts_ns: int, duration_ns: int, key: bool) -> int:
+        """Append a sample of at most `most` bytes that `copy` writes straight into the buffer; returns its size."""
+        self._grow(self._used + most)
+        size = copy(self._view[self._used : self._used + most])
+        self._samples.append(Sample(self._used, size, pts_ns, dts_ns, duration_ns, key))
+        self._used += size
+        return size
+
+    def take(self, track: Track, next_dts_ns: int | None = None) -> Batch:
+        """Hand over what is held, in a buffer of its own, and begin anew. There must be a sample."""
+        last = self._samples[-1]
+        ends_ns = [sample.dts_ns for sample in self._samples[1:]]
+        ends_ns.append(last.dts_ns + last.duration_ns if next_dts_ns is None else next_dts_ns)
+        samples = tuple(
+            Sample(offset, size, pts_ns, dts_ns, end_ns - dts_ns, key)
+            for (offset, size, pts_ns, dts_ns, _, key), end_ns in zip(self._samples, ends_ns, strict=True)
+        )
+        batch = Batch(track, samples, bytearray(self._view[: self._used]))
+        self.wipe()
+        return batch
+
+    def cut_incomplete(self) -> None:
+        """Leave out what is shown after a frame that has not come yet: the end of a reordered group that was cut off.
+
+        A frame still to come is shown no earlier than it is decoded, and it would be decoded next.
+        """
+        if not self._samples:
+            return
+        next_ns = self._samples[-1].dts_ns + self._samples[-1].duration_ns + LEEWAY_NS
+        whole = next((n for n, sample in enumerate(self._samples) if sample.pts_ns > next_ns), len(self._samples))
+        if whole < len(self._samples):
+            used = self._samples[whole].offset
+            overwrite(self._view[used : self._used])
+            self._used = used
+            del self._samples[whole:]
+
+    def wipe(self) -> None:
+        """Forget what is held and overwrite it."""
+        overwrite(self._view[: self._used])
+        self._samples.clear()
+        self._used = 0
+
+    def _grow(self, needed: int) -> None:
+        if needed <= len(self._buffer):
+            return
+        # Not `extend`: it may move the samples and leave the old place unwiped.
+        buffer = bytearray(max(needed, 2 * len(self._buffer)))
+        view = memoryview(buffer)
+        view[: self._used] = self._view[: self._used]
+        overwrite(self._view[: self._used])
+        self._view.release()
+        self._buffer, self._view = buffer, view

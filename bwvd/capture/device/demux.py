@@ -1,0 +1,312 @@
+"""One opening of a source on its thread: packets are read, paced if need be, and handed to their track's path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from bwvd.capture.address import Address
+from bwvd.capture.audio.passthrough import CopiedSound, can_copy
+from bwvd.capture.audio.transcode import EncodedSound
+from bwvd.capture.device.device_thread import Line, Stopped
+from bwvd.capture.device.open_input import RTSP_READ_S, open_input
+from bwvd.capture.libav_errors import why
+from bwvd.capture.source import AudioGate, DeviceLost, SourceRefused
+from bwvd.capture.timestamps import (
+    FrameTimes,
+    KernelStamps,
+    Moment,
+    OwnClock,
+    Playback,
+    Stamps,
+    UnixStamps,
+    WithoutJumps,
+    to_ns,
+)
+from bwvd.capture.video.encoder_choice import Inside, Roster
+from bwvd.capture.video.encoder_failover import Serving
+from bwvd.capture.video.frame_loss import Losses
+from bwvd.capture.video.passthrough import CopiedVideo
+from bwvd.capture.video.transcode import EncodedVideo
+from bwvd.clock import NS, Clock
+from bwvd.config.schema import Config
+from bwvd.media.samples import Kind
+from bwvd.messages import MediaGap, SourceDown
+
+FETCH_NS = NS // 10  # of a played source that is copied: so much is fetched at a time
+LATE_NS = 2 * NS  # a played source that is behind by more skips ahead, as a camera would have
+FASTEST = 480  # frames per second that a camera may claim
+LIVE_NS = 5_000_000  # a read that had to wait for so long: there was no backlog any more
+BACKLOG_PACKETS = 1_000  # at most
+
+_NO_BASE = Fraction(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be read, and how."""
+
+    address: Address
+    config: Config
+    clock: Clock
+    gate: AudioGate
+    kinds: tuple[Kind, ...]  # of the tracks that are wanted
+    flush: Callable[[], bool]  # whether what is in the making is delivered when we are asked to stop
+    roster: Roster
+    inside: Inside
+
+
+class Reading:
+    """**Synchronization:** one thread, from `__init__` to the end of `run`."""
+
+    def __init__(self, job: Job, line: Line) -> None:
+        self._job = job
+        self._address = job.address
+        self._line = line
+        self._playback: Playback | None = None
+        self._stamps: Stamps = OwnClock()
+        self._sound_stamps: Stamps = self._stamps
+        self._reads_unix = job.address.scheme in ("v4l2", "alsa")
+        self._video: EncodedVideo | CopiedVideo | None = None
+        self._sound: EncodedSound | CopiedSound | None = None
+        self._bases: dict[int, Fraction] = {}  # time bases by stream; libav's are dear to ask for
+        self._asked_ns = job.clock.monotonic_ns()
+        self._first_ns: int | None = None
+        self._end_ns = 0  # of the video read so far (of the sound, where there is no video), in the stream's own time
+
+    def run(self) -> None:
+        """Read to the end, a stop, or an error.
+
+        A device that is lost takes nothing with it: what it gave until then is delivered. After a stop that is as
+        `Job.flush` says; what is not delivered is wiped.
+
+        Raises: DeviceLost, SourceRefused.
+        """
+        deliver, whole = True, False
+        try:
+            self._read()
+            whole = True
+        except Stopped:
+            deliver = self._job.flush()
+        finally:
+            if not self._line.taken_over:
+                try:
+                    if deliver:
+                        self._finish(whole)
+                finally:
+                    self._close()
+
+    def salvage(self) -> None:
+        """In the place of a thread that never came back from a read: what it left behind is put into the line, or
+        wiped, as after a stop. Asks no device and no encoder for anything.
+
+        **Synchronization:** any thread, after `Line.take_over`.
+        """
+        if self._video is not None:
+            self._video.salvage(self._line.put)
+        if self._sound is not None:
+            self._sound.finish(self._line.put)
+        self._close()
+
+    def wipe(self) -> None:
+        """The same, where nothing of it is wanted."""
+        self._close()
+
+    def _close(self) -> None:
+        for path in (self._video, self._sound):
+            if path is not None:
+                path.close()
+
+    def _finish(self, whole: bool) -> None:
+        if self._video is not None:
+            self._video.finish(self._line.put, whole)
+        if self._sound is not None:
+            self._sound.finish(self._line.put)
+        self._line.hop()
+
+    def _read(self) -> None:
+        while True:
+            with open_input(self._address, self._job.config) as container:
+                self._line.alive()
+                self._set_up(container)
+                self._read_container(container)
+            if not self._address.loop:
+                return
+            if self._first_ns is None or self._playback is None or self._end_ns <= self._first_ns:
+                raise SourceRefused(f"{self._address.key}: {self._address.text}: nothing in it that could be played")
+            self._playback.again(self._end_ns - self._first_ns)
+
+    def _streams(self, container: InputContainer) -> list[VideoStream | AudioStream]:
+        streams: list[VideoStream | AudioStream] = []
+        for kind in self._job.kinds:
+            found: tuple[VideoStream, ...] | tuple[AudioStream, ...] = (
+                container.streams.video if kind == "video" else container.streams.audio
+            )
+            if not found and kind == "audio" and self._job.roster.had_sound:
+                continue  # another camera was plugged in: pictures without sound are better than none
+            if not found:
+                # The camera's address is only to blame for the sound if that was asked of it.
+                key = "audio.source" if kind == "audio" else self._address.key
+                raise SourceRefused(f"{key}: {self._address.text} has no {kind}")
+            found[0].codec_context.thread_count = 1  # what it decodes at once, it decodes at the least cost
+            self._bases[found[0].index] = found[0].time_base or _NO_BASE
+            streams.append(found[0])
+        return streams
+
+    def _set_up(self, container: InputContainer) -> None:
+        """Make the paths; when a file begins again, they go on."""
+        streams = self._streams(container)
+        if self._video is not None or self._sound is not None:
+            return
+        if self._address.played:
+            self._stamps = self._playback = Playback(self._job.clock.monotonic_ns())
+        elif self._address.scheme == "v4l2":
+            self._stamps = KernelStamps()
+        elif self._address.scheme == "alsa":
+            self._stamps = UnixStamps()
+        self._sound_stamps = self._of_track()
+        if "audio" in self._job.kinds:
+            if any(isinstance(stream, AudioStream) for stream in streams):
+                self._job.roster.had_sound = True
+            else:
+                at_ns = self._job.clock.monotonic_ns()
+                self._line.put(SourceDown("microphone", at_ns, f"{self._address.text} has no audio"))
+        for stream in streams:
+            if isinstance(stream, VideoStream):
+                self._video = self._video_path(stream)
+            elif can_copy(stream):
+                self._sound = CopiedSound(stream, self._address.text, self._job.gate)
+            else:
+                self._sound = EncodedSound(self._job.config.audio, self._address.text, self._job.gate)
+
+    def _of_track(self) -> Stamps:
+        """How one track's stamps are understood."""
+        return WithoutJumps(self._stamps) if isinstance(self._stamps, OwnClock) else self._stamps
+
+    def _video_path(self, stream: VideoStream) -> EncodedVideo | CopiedVideo:
+        config = self._job.config
+        rate = nominal_rate(stream.average_rate, stream.base_rate, config.video.rate)
+        live = not self._address.played
+        times = FrameTimes(self._of_track(), int(NS / rate), live)
+        losses = Losses(int(NS / rate), live, queues=self._address.scheme == "v4l2")
+        # What a server kept from before we asked may have been delivered before the connection was lost.
+        not_before_ns = self._asked_ns if self._address.scheme == "rtsp" else 0
+        if config.video.encoder == "copy":
+            return CopiedVideo(stream, config, self._address, rate, times, losses, not_before_ns)
+        serving = Serving(config.video, self._address.text, rate, losses, self._job.roster, self._job.inside)
+        return EncodedVideo(config, self._job.clock, times, losses, serving, not_before_ns)
+
+    def _read_container(self, container: InputContainer) -> None:
+        packets = container.demux(*self._streams(container))
+        if isinstance(self._stamps, OwnClock):
+            for packet, arrival_ns in self._backlog(packets, self._stamps):
+                self._packet(packet, Moment(arrival_ns, 0))
+        while (fresh := self._next(packets)) is not None:
+            if fresh.size and self._playback is not None:
+                self._pace(self._playback, fresh)
+            self._packet(fresh, self._moment())
+            self._line.hop()
+        if not self._address.played:
+            raise DeviceLost(f"{self._address.text}: the stream has ended")
+
+    def _next(self, packets: Iterator[av.Packet[Any]]) -> av.Packet[Any] | None:
+        if self._line.stopping:
+            raise Stopped
+        self._line.away()
+        try:
+            return next(packets, None)
+        except av.ExitError as error:
+            raise DeviceLost(f"{self._address.text} delivered nothing for {RTSP_READ_S} s") from error
+        except av.FFmpegError as error:
+            raise DeviceLost(f"{self._address.text}: {why(error)}") from error
+        finally:
+            self._line.back()
+
+    def _backlog(self, packets: Iterator[av.Packet[Any]], own: OwnClock) -> list[tuple[av.Packet[Any], int]]:
+        """What is there at once when a stream opens: libav has looked at the first half second of it, and a server may
+        hand out the last key frame and all that followed. Placed by its arrival it would lie in the future.
+        """
+        found: list[tuple[av.Packet[Any], int]] = []
+        clock = self._job.clock
+        last_ns = clock.monotonic_ns()
+        while len(found) < BACKLOG_PACKETS and (packet := self._next(packets)) is not None:
+            now_ns = clock.monotonic_ns()
+            found.append((packet, now_ns))
+            stamp_ns = to_ns(packet.dts if packet.dts is not None else packet.pts, self._bases[packet.stream_index])
+            if stamp_ns is not None:
+                own.calibrate(stamp_ns, now_ns)
+            if now_ns - last_ns > LIVE_NS:
+                break
+            last_ns = now_ns
+        for index in self._bases:
+            stamp_first([packet for packet, _ in found if packet.stream_index == index and packet.size])
+        return found
+
+    def _packet(self, packet: av.Packet[Any], moment: Moment) -> None:
+        stream = packet.stream
+        base = self._bases[packet.stream_index]
+        if packet.size:
+            if self._address.loop:
+                self._note_end(stream, packet, base)
+            self._line.alive(moment.mono_ns)
+        if isinstance(stream, VideoStream):
+            if self._video is not None:
+                self._video.feed(packet, base, moment, self._line.put)
+        elif self._sound is not None:
+            self._sound.feed(packet, base, self._sound_stamps, moment, self._line.put)
+
+    def _moment(self) -> Moment:
+        if self._reads_unix:
+            reading = self._job.clock.read()
+            return Moment(reading.mono_ns, reading.utc_ns)
+        return Moment(self._job.clock.monotonic_ns(), 0)
+
+    def _note_end(self, stream: VideoStream | AudioStream, packet: av.Packet[Any], base: Fraction) -> None:
+        """For a file that begins again: how long it is."""
+        stamp_ns = to_ns(packet.dts if packet.dts is not None else packet.pts, base)
+        if self._playback is None or stamp_ns is None:
+            return
+        if self._first_ns is None:
+            self._first_ns = stamp_ns
+        if isinstance(stream, VideoStream) == ("video" in self._job.kinds):
+            self._end_ns = max(self._end_ns, stamp_ns + (to_ns(packet.duration, base) or 0))
+
+    def _pace(self, playback: Playback, packet: av.Packet[Any]) -> None:
+        """Wait for the time of a packet that is played; skip ahead when it is long gone."""
+        stamp_ns = to_ns(packet.dts if packet.dts is not None else packet.pts, self._bases[packet.stream_index])
+        if stamp_ns is None:
+            return
+        due_ns = playback.due(stamp_ns)
+        now_ns = self._job.clock.monotonic_ns()
+        if now_ns - due_ns > LATE_NS:
+            for kind in self._job.kinds:
+                self._line.put(MediaGap(kind, due_ns, now_ns, "encoder_slow", 0))
+            playback.late(now_ns - due_ns)
+        elif due_ns > now_ns:
+            # Where there is nothing to encode, waking up is what costs: a few packets are fetched at a time.
+            self._line.wait_until(due_ns if isinstance(self._video, EncodedVideo) else due_ns + FETCH_NS)
+
+
+def stamp_first(packets: list[av.Packet[Any]]) -> None:
+    """Stamp the first packets of a stream, which libav leaves without, at the pace of those that follow."""
+    stamped = [index for index, packet in enumerate(packets) if packet.dts is not None]
+    if len(stamped) < 2:
+        return
+    first, second = (packets[index].dts or 0 for index in stamped[:2])
+    for index in range(stamped[0]):
+        packets[index].pts = packets[index].dts = first - (stamped[0] - index) * (second - first)
+
+
+def nominal_rate(average: Fraction | None, base: Fraction | None, configured: float) -> Fraction:
+    """Frames per second: the stream's own where it makes sense (a clock rate of 90000 does not), else as configured."""
+    for rate in (average, base):
+        if rate is not None and 0 < rate <= FASTEST:
+            return rate
+    return Fraction(configured).limit_denominator(1001)

@@ -1,0 +1,320 @@
+"""Keeps a device delivering: opens it, and opens it again when it was lost.
+
+A driver may never come back from a read. The thread inside it is given up, and the device opened anew: most drivers
+take that. One that does not ("busy", or nothing comes) while the thread still hangs would fail for ever, because only
+the end of the process closes what the thread has open. So the device has `WEDGED_S` to deliver again; then, or when
+`MOST_HUNG` threads hang, the daemon ends in order, and the service manager starts it again. A microphone is not worth
+the end of a recording: for that, the end waits until none runs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import assert_never
+
+import trio
+
+from bwvd.capture.source import AudioGate, DeviceLost, DeviceWedged, MayHang, MediaSource, SourceEnded, SourceRefused
+from bwvd.clock import Clock
+from bwvd.media.samples import Batch
+from bwvd.messages import Device, FaultChanged, MediaEvent, MediaGap, SourceDown, SourceUp
+
+FIRST_DELAY_S = 0.2
+LONGEST_DELAY_S = 5.0
+WEDGED_S = 10.0  # for a device to deliver again while a thread that was given up still hangs in its driver
+MOST_HUNG = 3
+LOOK_S = 1.0  # how often it is looked whether that thread has come back, when nothing else can be done
+ASLEEP = "asleep"
+
+
+class CaptureSwitch:
+    """Whether the devices may be open, and what becomes of a group of pictures in the making when they are closed.
+
+    **Synchronization:** trio's thread.
+    """
+
+    def __init__(self, on: bool = True) -> None:
+        self._on = on
+        self._flush = False
+        self._changed = trio.Event()
+        self._open: dict[MediaSource, trio.CancelScope] = {}
+
+    @property
+    def is_on(self) -> bool:
+        return self._on
+
+    def on(self) -> None:
+        """Let the devices be opened: at once, whatever they were waiting for."""
+        self._set(True)
+
+    def off(self) -> None:
+        """Close the devices. SourceDown with the reason "asleep" says, for each, that it is closed and wiped."""
+        self._set(False)
+        for scope in self._open.values():
+            scope.cancel()
+
+    def flush(self, flush: bool) -> None:
+        """Whether what is in the making is delivered at the end (a recording runs) or wiped (standby)."""
+        self._flush = flush
+        for source in self._open:
+            source.flush_on_cancel(flush)
+
+    @property
+    def flushes(self) -> bool:
+        """Whether a recording runs, so that what is in the making is delivered at the end."""
+        return self._flush
+
+    async def wait_on(self) -> None:
+        """Return when the devices may be open."""
+        await self._wait(True)
+
+    async def wait_off(self) -> None:
+        """Return when the devices must be closed."""
+        await self._wait(False)
+
+    @contextmanager
+    def attached(self, source: MediaSource) -> Iterator[trio.CancelScope]:
+        """While in here, `off` cancels the scope and `flush` reaches the source."""
+        source.flush_on_cancel(self._flush)
+        with trio.CancelScope() as scope:
+            if not self._on:
+                scope.cancel()
+            self._open[source] = scope
+            try:
+                yield scope
+            finally:
+                del self._open[source]
+
+    def _set(self, on: bool) -> None:
+        if on != self._on:
+            self._on = on
+            changed, self._changed = self._changed, trio.Event()
+            changed.set()
+
+    async def _wait(self, on: bool) -> None:
+        await trio.lowlevel.checkpoint()
+        while self._on != on:
+            await self._changed.wait()
+
+
+async def run_source(
+    open_source: Callable[[], MediaSource],
+    send: Callable[[MediaEvent], None],
+    *,
+    clock: Clock,
+    device: Device,
+    switch: CaptureSwitch | None = None,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run a source, and a new one each time it is lost, until it ends for good or we are cancelled.
+
+    open_source: makes a fresh source. send: never blocks; gets the source's events, and SourceDown for every device
+    that went down with it (a source may be camera and microphone at once): once for a loss however often it is tried
+    again, and once for each new refusal. switch: without one the device is always on.
+
+    `task_status.started()` is called when the device is up, when it was found absent, or when it is switched off.
+
+    **Cancellation:** closes the device; what `switch.flush` asked for is delivered before.
+    Raises: SourceRefused at the first opening, before the first batch (later it counts as a loss: the camera has been
+    changed meanwhile).
+    """
+    keeper = _Keeper(open_source, send, clock, device, switch or CaptureSwitch(), task_status)
+    await keeper.run()
+
+
+class _Keeper:
+    def __init__(
+        self,
+        open_source: Callable[[], MediaSource],
+        send: Callable[[MediaEvent], None],
+        clock: Clock,
+        device: Device,
+        switch: CaptureSwitch,
+        task_status: trio.TaskStatus[None],
+    ) -> None:
+        self._open_source = open_source
+        self._send = send
+        self._clock = clock
+        self._device: Device = device
+        self._switch = switch
+        self._task_status = task_status
+        self._ready = False
+        self._up: set[Device] = set()
+        self._delay_s = FIRST_DELAY_S
+        self._told: set[str] = set()  # reasons told since the device was up last
+        self._refusals_are_final = True
+        self._hung: list[MayHang] = []  # earlier openings whose threads hang
+        self._wedged_s: float | None = None  # trio's time at which these have hung for too long
+        self._patience = trio.CancelScope()
+
+    async def run(self) -> None:
+        while True:
+            if not self._switch.is_on:
+                self._say_ready()
+                await self._switch.wait_on()
+                self._told.clear()
+                self._wedged_s = None  # closed, it need not deliver
+                self._delay_s = FIRST_DELAY_S
+            reason = await self._open()
+            if reason is None:
+                return
+            self._say_ready()
+            if reason == ASLEEP:
+                continue
+            await self._check_wedged(reason)
+            with trio.move_on_after(self._delay_s):
+                await self._switch.wait_off()
+            self._delay_s = min(2 * self._delay_s, LONGEST_DELAY_S)
+
+    async def _open(self) -> str | None:
+        """One opening, to its end; returns why it ended, None when there is nothing to be opened any more."""
+        source = self._open_source()
+        if self._wedged_s is None and self._hangs():
+            self._wedged_s = trio.current_time() + WEDGED_S
+        self._patience = trio.CancelScope()
+        self._patience.deadline = math.inf if self._wedged_s is None else self._wedged_s
+        try:
+            with self._switch.attached(source) as scope, self._patience:
+                await source.run(self._forward)
+        except SourceEnded as end:
+            self._down(str(end), final=True)
+            self._say_ready()
+            return None
+        except DeviceLost as lost:
+            reason = str(lost)
+        except SourceRefused as refused:
+            if self._refusals_are_final:
+                raise
+            reason = str(refused)
+            if reason not in self._told:
+                self._told.add(reason)
+                self._down(reason)
+                return reason
+        else:
+            reason = "it stopped delivering without a reason"
+            if scope.cancelled_caught:
+                reason = ASLEEP
+            elif self._patience.cancelled_caught:
+                reason = "it delivered nothing"
+        finally:
+            self._refusals_are_final = False
+            if isinstance(source, MayHang) and source.hangs():
+                self._hung.append(source)
+        # What an attempt says while the device is away ("no such file") is no news.
+        if self._up or not self._told:
+            self._told.add(reason)
+            self._down(reason)
+        return reason
+
+    def _hangs(self) -> int:
+        """How many threads hang in the device's driver."""
+        self._hung = [source for source in self._hung if source.hangs()]
+        return len(self._hung)
+
+    async def _check_wedged(self, reason: str) -> None:
+        """Return while the device may still be opened again. Raises: DeviceWedged."""
+        while (hung := self._hangs()) and (
+            hung >= MOST_HUNG or (self._wedged_s is not None and trio.current_time() >= self._wedged_s)
+        ):
+            if self._device == "camera" or not self._switch.flushes:
+                raise DeviceWedged(
+                    f"{self._device}: a thread hangs in its driver, and it can't be opened again: {reason}"
+                )
+            await trio.sleep(LOOK_S)
+        if not hung:
+            self._wedged_s = None
+
+    def _forward(self, event: MediaEvent) -> None:
+        match event:
+            case SourceUp():
+                self._up.add(event.device)
+                self._told.clear()
+                self._send(event)
+                self._say_ready()
+                return
+            case Batch():
+                self._delay_s = FIRST_DELAY_S
+                self._wedged_s, self._patience.deadline = None, math.inf
+                self._refusals_are_final = False  # the source was as configured: what changed is not the configuration
+            case MediaGap() | SourceDown() | FaultChanged():
+                pass
+            case _:
+                assert_never(event)
+        self._send(event)
+
+    def _down(self, reason: str, *, final: bool = False) -> None:
+        at_ns = self._clock.monotonic_ns()
+        devices = sorted(self._up or {self._device})
+        self._up.clear()
+        for device in devices:
+            self._send(SourceDown(device, at_ns, reason, final, asked=reason == ASLEEP))
+
+    def _say_ready(self) -> None:
+        if not self._ready:
+            self._ready = True
+            self._task_status.started()
+
+
+class Attendance:
+    """What the recorder may ask of the devices (`bwvd.recorder.ports.Devices`), and the tasks that run them.
+
+    Args:
+        open_camera: makes a source of video, and of sound too where it is one device with its microphone.
+        open_microphone: makes the microphone's source; None where there is none of its own.
+        gate: read by the sources' threads.
+        awake: whether the devices are opened at the start.
+
+    **Synchronization:** trio's thread.
+    """
+
+    def __init__(
+        self,
+        open_camera: Callable[[], MediaSource],
+        open_microphone: Callable[[], MediaSource] | None,
+        gate: AudioGate,
+        clock: Clock,
+        *,
+        awake: bool = True,
+    ) -> None:
+        self._open_camera = open_camera
+        self._open_microphone = open_microphone
+        self._gate = gate
+        self._clock = clock
+        self._switch = CaptureSwitch(awake)
+
+    def wake(self) -> None:
+        self._switch.on()
+
+    def sleep(self) -> None:
+        self._switch.flush(False)
+        self._switch.off()
+
+    def keep_partial(self, keep: bool) -> None:
+        self._switch.flush(keep)
+
+    def open_gate(self, from_ns: int) -> None:
+        self._gate.open(from_ns)
+
+    def close_gate(self) -> None:
+        self._gate.close()
+
+    async def run(
+        self,
+        send: Callable[[MediaEvent], None],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Keep the devices delivering until cancelled. `send` never blocks.
+
+        **Cancellation:** each device is closed; its GOP in the making is delivered if a recording runs, else wiped.
+        Raises: SourceRefused, when a source can't work as configured at its first opening.
+        """
+        async with trio.open_nursery() as nursery:
+            run = partial(run_source, send=send, clock=self._clock, switch=self._switch)
+            nursery.start_soon(partial(run, self._open_camera, device="camera"))
+            if self._open_microphone is not None:
+                nursery.start_soon(partial(run, self._open_microphone, device="microphone"))
+            task_status.started()

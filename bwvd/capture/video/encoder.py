@@ -1,0 +1,68 @@
+"""What an encoder of pictures is to those who feed it, and how it says that it has failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Protocol
+
+import av
+
+from bwvd.config.schema import Video
+from bwvd.media.samples import Batch, Track
+
+
+class EncoderFailed(Exception):
+    """The encoder took a picture and failed. The text is the reason, without the encoder's name."""
+
+
+class Encoder(Protocol):
+    """Pictures of one size in, closed groups of pictures out, in the order in which they went in.
+
+    **Synchronization:** one thread.
+    """
+
+    @property
+    def track(self) -> Track | None:
+        """What a decoder must know; None until the encoder has said it (with its first picture, at the latest)."""
+        ...
+
+    @property
+    def copies(self) -> bool:
+        """Whether the picture given to `encode` is nobody's business any more when that returns."""
+        ...
+
+    def begins_group(self, at_ns: int) -> bool:
+        """Whether a picture taken at `at_ns` would begin a group of pictures."""
+        ...
+
+    def encode(self, frame: av.VideoFrame, at_ns: int) -> list[Batch]:
+        """Take a picture; returns the groups of pictures that are complete by now. Raises: EncoderFailed."""
+        ...
+
+    def came_out(self) -> list[int]:
+        """The times of the pictures that have come out since this was last asked, as they were given to `encode`
+        (to 50 µs: a track counts in ticks)."""
+        ...
+
+    def finish(self, next_ns: int | None = None) -> list[Batch]:
+        """Take what the encoder still holds, and end the last group. No picture may follow. Raises: EncoderFailed.
+
+        next_ns: when the first picture of the next encoder was taken, if there will be one.
+        """
+        ...
+
+    def salvage(self) -> list[Batch]:
+        """After a failure: what had come out of it and was not handed over. Asks nothing of the encoder."""
+        ...
+
+    def close(self) -> None:
+        """Wipe what was not handed over and let go of the encoder."""
+        ...
+
+
+MakeEncoder = Callable[[str, Video, int, int, Fraction, str, int], Encoder]
+"""(name, settings, width, height, nominal frames per second, source, CLOCK_MONOTONIC of its first frame).
+
+Raises: SourceRefused, naming `video.encoder`, when there is no such encoder or it takes none of this.
+"""

@@ -1,0 +1,134 @@
+"""What a video track lost while it went on: found from its times, told once per group of pictures. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from statistics import median_low
+
+from bwvd.capture.timestamps import Placed
+from bwvd.clock import NS
+from bwvd.messages import MediaEvent, MediaGap
+
+Out = Callable[[MediaEvent], None]
+
+STALL_NS = NS  # no frame for so long is a stall, whatever the rate was
+TOLD_SINGLY = 8  # holes in one group of pictures; a worse one is told as a whole
+
+
+class Cadence:
+    """Finds holes in a camera's beat.
+
+    V4L2 counts frames, but libav does not hand the count on. A camera that goes slower in the dark is no loss: a long
+    interval counts as a hole only if the next one is not long as well.
+    """
+
+    REMEMBERED = 15  # intervals
+    LONG = 1.6  # times the usual one: jitter stays below, one lost frame lies above
+
+    def __init__(self, step_ns: int) -> None:
+        """step_ns: the nominal interval."""
+        self._nominal_ns = step_ns
+        self._usual: deque[int] = deque([step_ns] * 3, self.REMEMBERED)
+        self._last_ns: int | None = None
+        self._suspect: tuple[int, int, int] | None = None  # from, to, frames
+
+    @property
+    def step_ns(self) -> int:
+        """The usual interval of the last frames."""
+        return median_low(self._usual)
+
+    def interrupt(self) -> None:
+        """The next frame's distance from the last says nothing."""
+        self._last_ns = self._suspect = None
+
+    def note(self, at_ns: int, *, slow: bool = False) -> tuple[int, int, int] | None:
+        """Take the next frame's time; returns a hole that lies behind: its ends, and how many frames are missing.
+
+        slow: it is we who don't keep up. Then every long interval is a hole, however many there are in a row, and long
+        is what the nominal one is not: the driver has no room for what we have not taken yet.
+        """
+        last, self._last_ns = self._last_ns, at_ns
+        if last is None:
+            return None
+        interval, usual = at_ns - last, min(self.step_ns, self._nominal_ns) if slow else self.step_ns
+        suspect, self._suspect = self._suspect, None
+        if interval >= STALL_NS or (slow and interval > self.LONG * usual):
+            # Told at once; a suspicion before it can't be judged any more and lies within a step of it.
+            since = last if suspect is None else suspect[0]
+            return since + usual, at_ns, max(round((at_ns - since) / usual) - 1, 1)
+        if interval <= self.LONG * usual:
+            self._usual.append(interval)
+            return None if suspect is None else (suspect[0] + usual, suspect[1], suspect[2])
+        if suspect is not None and abs(interval - (suspect[1] - suspect[0])) <= interval // 4:
+            self._usual.clear()
+            self._usual.extend([interval] * 3)
+            return None
+        self._suspect = (last, at_ns, max(round(interval / usual) - 1, 1))
+        return None if suspect is None else (suspect[0] + usual, suspect[1], suspect[2])
+
+
+class Losses:
+    """Collects what was lost in the group of pictures in the making, and tells it before the group.
+
+    **Synchronization:** one thread.
+    """
+
+    LATE_STEPS = 3  # a frame that waited for so many others in the driver's queue: it is we who are slow
+
+    def __init__(self, step_ns: int, live: bool, *, queues: bool = False) -> None:
+        """live: a camera, whose beat is watched. A file may have holes of its own. queues: its driver has a queue of a
+        few frames, and drops what does not fit."""
+        self._cadence = Cadence(step_ns) if live else None
+        self._queues = queues
+        self._found: list[tuple[int, int, str, int]] = []  # from, to, cause, frames
+        self._end_ns: int | None = None
+
+    def frame(self, placed: Placed, arrival_ns: int, *, slow: bool = False) -> None:
+        """A frame is there. slow: what is done with each takes longer than the camera takes for the next."""
+        if placed.doubt and self._end_ns is not None:
+            self._add(self._end_ns, placed.dts_ns, "timestamps", 0)
+        self._end_ns = placed.dts_ns
+        if self._cadence is None:
+            return
+        if placed.doubt:
+            self._cadence.interrupt()
+            return
+        late = arrival_ns - placed.dts_ns > self.LATE_STEPS * self._cadence.step_ns
+        hole = self._cadence.note(placed.dts_ns, slow=slow and late and self._queues)
+        if hole is not None:
+            from_ns, to_ns, frames = hole
+            if to_ns - from_ns >= STALL_NS // 2:
+                cause = "stalled"
+            elif slow or late:
+                cause = "encoder_slow"
+            else:
+                cause = "dropped_by_device"
+            self._add(from_ns, to_ns, cause, frames)
+
+    def damaged(self, from_ns: int, to_ns: int, frames: int) -> None:
+        """Frames that were there, and no good."""
+        self._add(from_ns, to_ns, "corrupt", frames)
+
+    def lost(self, from_ns: int, to_ns: int, cause: str, frames: int) -> None:
+        """Frames that were there, and went no further than to us."""
+        self._add(from_ns, to_ns, cause, frames)
+
+    def tell(self, out: Out) -> None:
+        """Say what was found since the last time."""
+        found, self._found = self._found, []
+        for cause in dict.fromkeys(cause for _, _, cause, _ in found):
+            holes = [(a, b, frames) for a, b, named, frames in found if named == cause]
+            if len(holes) > TOLD_SINGLY:
+                whole = min(a for a, _, _ in holes), max(b for _, b, _ in holes), sum(n for _, _, n in holes)
+                holes = [whole]
+            for from_ns, to_ns, frames in holes:
+                out(MediaGap("video", from_ns, max(to_ns, from_ns), cause, frames))
+
+    def _add(self, from_ns: int, to_ns: int, cause: str, frames: int) -> None:
+        if self._found:
+            begin, end, named, before = self._found[-1]
+            if named == cause and from_ns <= end:
+                self._found[-1] = (begin, max(end, to_ns), cause, before + frames)
+                return
+        self._found.append((from_ns, to_ns, cause, frames))

@@ -1,0 +1,278 @@
+"""Pictures to H.264: which encoder, how it is set, and its output as batches."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.codec.context import Flags
+from av.video.frame import PictureType
+from av.video.stream import VideoStream
+
+from bwvd.capture.batch_builder import Assembler
+from bwvd.capture.libav_errors import refusing, why
+from bwvd.capture.source import SourceRefused
+from bwvd.capture.video.encoder import EncoderFailed
+from bwvd.capture.video.encoder_load import PRESETS
+from bwvd.capture.video.pixel_format import ENCODED_FORMAT
+from bwvd.clock import NS
+from bwvd.config.schema import Video
+from bwvd.media.init_segment import HEVC_TAG, VIDEO_TIMESCALE, InitSegment, init_of_annexb
+from bwvd.media.nal import NalForm, prefixed_room, write_prefixed
+from bwvd.media.samples import Batch, Track
+
+HARDWARE = "h264_v4l2m2m"
+SOFTWARE = "libx264"
+
+PRESET_ENCODERS = frozenset({SOFTWARE, "libx265"})
+DEFAULT_PRESET = PRESETS[0]
+
+MOST_SLICES = 4
+
+# These take a copy of each picture before they return (x264_encoder_encode, x265_encoder_encode); others may keep a
+# reference to the frame and read it later.
+COPYING = frozenset({SOFTWARE, "libx265"})
+
+_TICK_NS = Fraction(NS, VIDEO_TIMESCALE)
+_TRIAL_FRAMES = 8  # the first come out of a memory-to-memory encoder only when some are in
+_VBV_S = 1.5  # the encoder's buffer: how long it may spend more than the bit rate
+
+# By encoder: what makes it cheap on a small processor, without delay, and its groups of pictures closed and ours.
+_OPTIONS: dict[str, dict[str, str]] = {
+    "libx264": {
+        "tune": "zerolatency",
+        "forced-idr": "1",
+        "x264-params": "annexb=0:scenecut=0:open-gop=0",
+    },
+    "libx265": {
+        "tune": "zerolatency",
+        "forced-idr": "1",
+        "x265-params": "scenecut=0:open-gop=0:repeat-headers=0:log-level=none",
+    },
+    HARDWARE: {"num_output_buffers": "8", "num_capture_buffers": "8"},
+}
+
+
+class VideoEncoder:
+    """An `Encoder` of libav's, of one size, and the group of pictures that it is making.
+
+    **Synchronization:** one thread.
+    """
+
+    FLAGS = Flags.global_header | Flags.frame_duration  # parameter sets apart from the packets, as MP4 has them
+
+    def __init__(
+        self, name: str, config: Video, width: int, height: int, rate: Fraction, source: str, begin_ns: int
+    ) -> None:
+        """rate: nominal frames per second. source: for the track. begin_ns: CLOCK_MONOTONIC of the first frame.
+
+        Raises: SourceRefused, naming `video.encoder`, when there is no such encoder or it takes none of this.
+        """
+        self.track: Track | None = None
+        self._name = name
+        self._source = source
+        self._rate = rate
+        self._stamped = config.stamp
+        self._preset = preset_of(name, config)
+        self._begin_ns = begin_ns
+        self._keyframe_ns = int(config.keyframe_s * NS)
+        self._half_frame_ns = int(NS / rate / 2)
+        self._next_key_ns = begin_ns
+        self._assembler = Assembler()
+        self._ended: list[Batch] = []  # complete, and not handed over
+        self._out: list[int] = []  # the times of what came out, until they are asked for
+        self._segment = InitSegment()
+        try:
+            self._stream = self._open(config, width, height)
+        except (av.FFmpegError, ValueError, TypeError) as error:
+            self._segment.close()
+            raise SourceRefused(f"video.encoder: {name} at {width}x{height}: {why(error)}") from error
+        if self._preset and "preset" in self._stream.codec_context.options:  # what libav has not used
+            self._segment.close()
+            raise SourceRefused(f"video.preset: {name} has no preset")
+
+    def _open(self, config: Video, width: int, height: int) -> VideoStream:
+        options = dict(_OPTIONS.get(self._name, {}))
+        if self._preset:
+            options["preset"] = self._preset
+        options["maxrate"] = str(config.bitrate)
+        options["bufsize"] = str(int(config.bitrate * _VBV_S))
+        stream = self._segment.container.add_stream(self._name, rate=self._rate, options=options)
+        if not isinstance(stream, VideoStream):
+            raise ValueError("not a video encoder")  # noqa: TRY004 - it is the configured value that is wrong
+        context = stream.codec_context
+        stream.width, stream.height, stream.pix_fmt = width, height, ENCODED_FORMAT
+        stream.time_base = context.time_base = Fraction(1, VIDEO_TIMESCALE)
+        context.framerate = self._rate
+        context.bit_rate = config.bitrate
+        context.color_range = 1  # limited
+        # Key frames are forced by time, because cameras drop their rate in the dark; this is only the far end.
+        context.gop_size = max(int(self._rate * int(config.keyframe_s + 1) * 4), 1)
+        context.max_b_frames = 0
+        context.thread_count = encoder_threads()
+        context.flags = self.FLAGS
+        if context.codec.canonical_name == "hevc":
+            context.codec_tag = HEVC_TAG
+        init = self._segment.finish()
+        codec = context.codec.canonical_name
+        extradata = context.extradata or b""
+        self._form: NalForm | None = None
+        if codec in ("h264", "hevc"):
+            form = NalForm.of("h264" if codec == "h264" else "hevc", extradata)
+            self._form = None if form.length_bytes else form
+        # Hardware encoders give their parameter sets with the first key frame only.
+        if self._form is None or extradata:
+            self._found(codec, init, width, height)
+        return stream
+
+    def _found(self, codec: str, init: bytes, width: int, height: int) -> None:
+        self.track = Track(
+            kind="video",
+            codec=codec,
+            timescale=VIDEO_TIMESCALE,
+            init=init,
+            source=self._source,
+            encoder=self._name,
+            width=width,
+            height=height,
+            rate=float(self._rate),
+            stamped=self._stamped,
+            preset=self._preset,
+        )
+
+    @property
+    def copies(self) -> bool:
+        """Whether the frame given to `encode` is nobody's business any more when that returns."""
+        return self._name in COPYING
+
+    @property
+    def size(self) -> int:
+        """Bytes of the group of pictures in the making."""
+        return self._assembler.size
+
+    def begins_group(self, at_ns: int) -> bool:
+        # Half a frame early, so that jitter does not make groups of a frame more than asked.
+        return at_ns >= self._next_key_ns - self._half_frame_ns
+
+    def encode(self, frame: av.VideoFrame, at_ns: int) -> list[Batch]:
+        """Encode a frame taken at `at_ns`; returns the groups of pictures that this ended.
+
+        The frame must be in the encoder's size and format; its `pts`, `time_base` and `pict_type` are overwritten.
+        """
+        frame.pts = round((at_ns - self._begin_ns) / _TICK_NS)
+        frame.time_base = Fraction(1, VIDEO_TIMESCALE)
+        # Decoders leave their own picture type in the frame: an MJPEG camera would make every frame a key frame.
+        frame.pict_type = PictureType.NONE
+        if self.begins_group(at_ns):
+            frame.pict_type = PictureType.I
+            self._next_key_ns += self._keyframe_ns
+            if self._next_key_ns <= at_ns:
+                self._next_key_ns = at_ns + self._keyframe_ns
+        self._collect(self._stream.encode, frame)
+        return self._take_ended()
+
+    def came_out(self) -> list[int]:
+        out, self._out = self._out, []
+        return out
+
+    def finish(self, next_ns: int | None = None) -> list[Batch]:
+        self._collect(self._stream.encode, None)
+        return self.salvage(next_ns)
+
+    def salvage(self, next_ns: int | None = None) -> list[Batch]:
+        if not self._assembler.empty and self.track is not None:
+            self._ended.append(self._assembler.take(self.track, next_ns))
+        return self._take_ended()
+
+    def close(self) -> None:
+        """Wipe the group of pictures in the making and let go of the encoder."""
+        self._assembler.wipe()
+        for batch in self._take_ended():
+            batch.wipe()
+        with contextlib.suppress(av.FFmpegError):
+            self._segment.close()
+
+    def _take_ended(self) -> list[Batch]:
+        ended, self._ended = self._ended, []
+        return ended
+
+    def _collect(
+        self, encode: Callable[[av.VideoFrame | None], list[av.Packet[Any]]], frame: av.VideoFrame | None
+    ) -> None:
+        try:
+            for packet in encode(frame):
+                self._keep(packet)
+        except (av.FFmpegError, SourceRefused, ValueError) as error:
+            raise EncoderFailed(why(error)) from error
+
+    def _keep(self, packet: av.Packet[Any]) -> None:
+        if packet.pts is None or packet.dts is None or not packet.size:
+            return
+        pts_ns = self._begin_ns + round(packet.pts * _TICK_NS)
+        dts_ns = self._begin_ns + round(packet.dts * _TICK_NS)
+        if packet.is_keyframe and not self._assembler.empty and self.track is not None:
+            self._ended.append(self._assembler.take(self.track, dts_ns))
+        duration_ns = self._half_frame_ns * 2
+        if self._form is None:
+            self._assembler.add(memoryview(packet), pts_ns, dts_ns, duration_ns, packet.is_keyframe)
+            self._out.append(pts_ns)
+            return
+        data = bytearray(packet)
+        spans = self._form.units(data)
+        if self.track is None:
+            with refusing("video.encoder"):
+                init, width, height = init_of_annexb(self._form.codec, bytes(data))
+            self._found(self._form.codec, init, width, height)
+        self._assembler.write(
+            lambda room: write_prefixed(data, spans, room),
+            prefixed_room(len(data)),
+            pts_ns,
+            dts_ns,
+            duration_ns,
+            packet.is_keyframe,
+        )
+        self._out.append(pts_ns)
+        data[:] = bytes(len(data))
+
+
+def preset_of(name: str, config: Video) -> str:
+    """What an encoder is set to: as configured for it, else what is cheap on a small processor, or "" for its own."""
+    if name in PRESET_ENCODERS:
+        # What is configured may be meant for the encoder whose place this one has taken.
+        return config.preset if config.preset in PRESETS else DEFAULT_PRESET
+    return config.preset if name == config.encoder else ""
+
+
+def encoder_threads() -> int:
+    """How many threads an encoder gets: each takes a slice of the picture, so that no frame is held back.
+
+    Slices cost next to nothing more (within the noise of the measurement), but on one or two fast cores there is
+    nothing to be won. A board with four slow ones may not keep up on one of them.
+    """
+    cores = len(os.sched_getaffinity(0))
+    return MOST_SLICES if cores >= MOST_SLICES else 1
+
+
+def has_hardware(config: Video, width: int, height: int) -> bool:
+    """Whether the kernel's memory-to-memory H.264 encoder is there and takes frames of this size: it is tried."""
+    if not any(Path("/dev").glob("video*")):
+        return False
+    try:
+        trial = VideoEncoder(HARDWARE, config, width, height, Fraction(30), "trial", 0)
+    except SourceRefused:
+        return False
+    try:
+        for number in range(_TRIAL_FRAMES):
+            frame = av.VideoFrame(width, height, ENCODED_FORMAT)
+            trial.encode(frame, number * NS // 30)
+    except EncoderFailed:
+        return False
+    else:
+        return trial.size > 0 and trial.track is not None
+    finally:
+        trial.close()

@@ -1,0 +1,261 @@
+"""A camera that encodes by itself: its packets are kept as they come, and only their form is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.video.stream import VideoStream
+
+from bwvd.capture.address import Address
+from bwvd.capture.batch_builder import Assembler
+from bwvd.capture.libav_errors import refusing
+from bwvd.capture.source import DeviceLost, SourceRefused
+from bwvd.capture.timestamps import FrameTimes, Moment, Placed, to_ns
+from bwvd.capture.video.frame_loss import Losses
+from bwvd.clock import NS
+from bwvd.config.schema import Config
+from bwvd.media.init_segment import VIDEO_TIMESCALE, InitUnusable, decodes, init_of_annexb, init_of_stream
+from bwvd.media.nal import PREFIX_BYTES, START_CODE, Content, NalForm, Span, prefixed_room, write_prefixed
+from bwvd.media.samples import Track
+from bwvd.messages import MediaEvent, SourceUp
+
+Out = Callable[[MediaEvent], None]
+
+HOLE_NS = NS // 2  # between two frames: a stall, if the camera is not as slow as that anyway
+GOPS_PER_LOOP = 5  # at least so many: the pre-event part is kept in whole groups, and may be one too long
+WAITING_BYTES = 1 << 16  # of parameter sets that come in a packet of their own: more is nonsense
+DOUBTED_KEYS = 3  # key frames in a row whose new parameter sets are no good: what the decoder was told is wrong
+
+
+class CopiedVideo:
+    """H.264 or HEVC packets in, groups of pictures out. Begins at the first key frame.
+
+    **Synchronization:** the device's thread.
+    """
+
+    def __init__(
+        self,
+        stream: VideoStream,
+        config: Config,
+        address: Address,
+        rate: Fraction,
+        times: FrameTimes,
+        losses: Losses,
+        not_before_ns: int = 0,
+    ) -> None:
+        """not_before_ns: what was taken earlier is left out.
+
+        Raises: SourceRefused when the camera gives something else.
+        """
+        context = stream.codec_context
+        codec = context.codec.canonical_name
+        if codec not in ("h264", "hevc"):
+            raise SourceRefused(
+                f'video.encoder: "copy" takes h264 or hevc, and {address.text} gives {codec}: set it to "auto"'
+            )
+        self._form = NalForm.of("h264" if codec == "h264" else "hevc", context.extradata)
+        self._reordered = bool(context.has_b_frames)
+        self._loop_s = config.loop.seconds
+        self._limit_ns = int(config.loop.seconds / GOPS_PER_LOOP * NS)
+        self._most_bytes = config.loop.max_bytes
+        self._address = address
+        self._rate = rate
+        self._times = times
+        self._losses = losses
+        self._not_before_ns = not_before_ns
+        self._assembler = Assembler()
+        self._track: Track | None = None
+        self._told = False
+        self._sets: tuple[bytes, ...] = ()
+        self._last_ns = 0  # of the last packet
+        self._hole = False  # something is missing in the group: its length says nothing about the camera
+        self._skipping: list[int] | None = None  # from, to, frames: waiting for a key frame
+        self._cause = "corrupt"  # of skipping
+        self._proven = False  # the camera has shown that its groups of pictures are short enough
+        self._waiting = bytearray()  # parameter sets that came ahead of their picture, in the stream's form
+        self._doubted = 0  # key frames in a row
+        if context.extradata:
+            with refusing("video.encoder"):
+                init = init_of_stream(stream, VIDEO_TIMESCALE)
+            self._track = self._new_track(init, stream.width, stream.height)
+            self._sets = self._form.sets_in(bytes(context.extradata))
+
+    def feed(self, packet: av.Packet[Any], base: Fraction, moment: Moment, out: Out) -> None:
+        """Raises: SourceRefused when key frames are too far apart; DeviceLost when it must be opened again."""
+        if not packet.size and packet.dts is None:
+            return  # the end of the container
+        # One copy that is ours: the packet may be the driver's buffer. It is wiped below.
+        data = self._waiting + memoryview(packet)
+        try:
+            spans = self._form.units(data)
+        except ValueError:
+            spans = []
+        content = Content.BROKEN if packet.is_corrupt else self._form.content(data, spans)
+        if content is Content.NO_PICTURE:
+            sets = self._form.parameter_sets(data, spans)
+            self._waiting = data if sets and len(data) <= WAITING_BYTES else bytearray()
+            return
+        self._waiting = bytearray()
+        placed = self._times.place(to_ns(packet.pts, base), to_ns(packet.dts, base), *moment, reorder=True)
+        if placed.dts_ns >= self._not_before_ns:
+            self._losses.frame(placed, moment.mono_ns)
+            if content is Content.BROKEN:
+                self._damaged(placed)
+            else:
+                self._keep(data, spans, placed, out)
+        data[:] = bytes(len(data))
+
+    def finish(self, out: Out, whole: bool) -> None:
+        """Deliver the group of pictures in the making; whole: nothing of it is still to come."""
+        self._tell_skipped()
+        self._losses.tell(out)
+        if self._reordered and not whole:
+            self._assembler.cut_incomplete()
+        if not self._assembler.empty and self._track is not None:
+            out(self._assembler.take(self._track))
+
+    def salvage(self, out: Out) -> None:
+        """As `finish`, in the place of a thread that never came back from a read."""
+        self.finish(out, whole=False)
+
+    def close(self) -> None:
+        """Wipe what was not delivered."""
+        self._assembler.wipe()
+
+    def _damaged(self, placed: Placed, cause: str = "corrupt") -> None:
+        """What follows refers to what is missing: nothing is kept until the next key frame."""
+        if self._skipping is None:
+            self._skipping = [placed.dts_ns, placed.dts_ns, 0]
+            self._cause = cause
+        self._skipping[1] = placed.dts_ns + self._times.step_ns
+        self._skipping[2] += 1
+        self._hole = True
+
+    def _tell_skipped(self, next_ns: int = 0) -> None:
+        """A key frame, or the end, has come: so much was left out before it."""
+        if self._skipping is not None:
+            from_ns, to_ns, frames = self._skipping
+            self._losses.lost(from_ns, max(to_ns, next_ns), self._cause, frames)
+            self._skipping = None
+
+    def _keep(self, data: bytearray, spans: list[Span], placed: Placed, out: Out) -> None:
+        key = self._form.begins_gop(data, spans, self._reordered)
+        last_ns, self._last_ns = self._last_ns, placed.dts_ns
+        if placed.dts_ns - last_ns > max(HOLE_NS, 4 * self._times.step_ns):
+            self._hole = True
+        if key:
+            self._end_group(placed.dts_ns, out)
+        if not self._parameters_fit(data, spans, key):
+            self._damaged(placed)
+            return
+        if key:
+            self._tell_skipped(placed.dts_ns)
+            self._hole = False
+        elif self._skipping is not None:
+            self._damaged(placed)
+            return
+        elif self._assembler.empty:
+            return  # before the first key frame
+        if self._track is None:
+            return  # a key frame without parameter sets, and none before: nobody could decode it
+        if not self._told:
+            self._told = True
+            out(SourceUp("camera", self._track))
+        if not key and self._too_long(placed.dts_ns, False):
+            self._end_group(placed.dts_ns, out)
+            self._damaged(placed, "no_key_frame")
+            return
+        step_ns = self._times.step_ns
+        if self._form.length_bytes:
+            self._assembler.add(data, placed.pts_ns, placed.dts_ns, step_ns, key)
+        else:
+            room = prefixed_room(len(data))
+            self._assembler.write(
+                lambda target: write_prefixed(data, spans, target), room, placed.pts_ns, placed.dts_ns, step_ns, key
+            )
+
+    def _end_group(self, next_ns: int, out: Out) -> None:
+        if self._assembler.empty or self._track is None:
+            return
+        if not self._too_long(next_ns, True) and not self._hole:
+            self._proven = True
+        self._losses.tell(out)
+        out(self._assembler.take(self._track, next_ns))
+
+    def _too_long(self, now_ns: int, key: bool) -> bool:
+        """Whether the group in the making has to end without a key frame.
+
+        A camera that is set to long groups is refused, because the loop is kept in whole ones. One that has shown that
+        it is not may come to it in service: it goes slower in the dark, or a key frame is lost. Then a group may be as
+        long as the loop.
+        """
+        if self._assembler.empty:
+            return False
+        length_ns = now_ns - self._assembler.start_ns
+        if self._proven:
+            return length_ns > GOPS_PER_LOOP * self._limit_ns or self._assembler.size > self._most_bytes
+        if length_ns > self._limit_ns and not self._hole:
+            found = f"lie {length_ns / NS:.1f} s apart" if key else f"lie more than {length_ns / NS:.1f} s apart"
+            self._assembler.wipe()  # delivered, it would make the mistake look like a camera that has changed
+            raise SourceRefused(
+                f"video.source: {self._address.text}: its key frames {found}, and with loop.seconds = "
+                f"{self._loop_s:g} the limit is {self._limit_ns / NS:g} s: set the camera to a shorter GOP, or "
+                "video.encoder to encode anew"
+            )
+        if self._assembler.size > self._most_bytes:
+            raise SourceRefused(
+                f"video.source: {self._address.text}: one group of pictures of {length_ns / NS:.1f} s is larger than "
+                f"loop.max_bytes = {self._most_bytes}"
+            )
+        return False
+
+    def _parameters_fit(self, data: bytearray, spans: list[Span], key: bool) -> bool:
+        """Whether the parameter sets in an access unit are those that we know, or good new ones at a key frame.
+
+        A camera may change its size at any key frame: then another track begins. What is damaged looks the same, so
+        that new ones are believed only where the picture that came with them can be decoded.
+        """
+        sets = self._form.parameter_sets(data, spans)
+        if not sets or set(sets) <= set(self._sets):
+            self._doubted = 0 if key else self._doubted
+            return True
+        if not key:
+            return not self._sets
+        unit = b"".join(b"\0" + START_CODE + data[a:b] for a, b in spans)
+        fits = self._track is None or decodes(self._form.codec, unit)
+        if fits and self._sets and self._form.length_bytes not in (0, PREFIX_BYTES):
+            # Units keep the length of their prefix, and the new init segment would say four.
+            raise DeviceLost(f"{self._address.text} has changed its parameters")
+        self._doubted = 0 if fits else self._doubted + 1
+        if self._doubted >= DOUBTED_KEYS:
+            raise DeviceLost(f"{self._address.text} gives key frames that can't be decoded")
+        return fits and self._take_parameters(sets, unit)
+
+    def _take_parameters(self, sets: tuple[bytes, ...], unit: bytes) -> bool:
+        first, self._sets = not self._sets, sets
+        if first and self._form.length_bytes and self._track is not None:
+            return True  # repeated in the stream beside those of the container
+        try:
+            init, width, height = init_of_annexb(self._form.codec, unit)
+        except InitUnusable:
+            return False
+        if self._track is None or init != self._track.init:
+            self._track = self._new_track(init, width, height)
+            self._told = False
+        return True
+
+    def _new_track(self, init: bytes, width: int, height: int) -> Track:
+        return Track(
+            kind="video",
+            codec=self._form.codec,
+            timescale=VIDEO_TIMESCALE,
+            init=init,
+            source=self._address.text,
+            encoder="copy",
+            width=width,
+            height=height,
+            rate=float(self._rate),
+        )

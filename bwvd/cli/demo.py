@@ -1,0 +1,277 @@
+"""`bwvd demo`: the whole thing on a synthetic camera and microphone, without configuration, devices or root.
+
+It is the real daemon with a real storage; only the camera is drawn and the button is the space bar.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import termios
+import tty
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import trio
+from rich.console import Console
+from rich.live import Live
+
+from bwvd.cli.demo_view import picture
+from bwvd.config.load import load
+from bwvd.config.schema import Config
+from bwvd.controls.pending_answer import PendingAnswer
+from bwvd.daemon.board import build
+from bwvd.daemon.daemon import Daemon, Peripheral
+from bwvd.daemon.process import CONFIGURATION_ERRORS, flatten
+from bwvd.evidence.errors import EvidenceError
+from bwvd.evidence.export.mp4 import export_mp4
+from bwvd.evidence.format.layout import RECORDINGS
+from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.keys.sshsig import keygen
+from bwvd.evidence.verify.recording import verify_recording
+from bwvd.log import configure
+from bwvd.messages import Answer, Command, Order, Recorded, State
+
+DEVICE = "DEMO-0001"
+SYNTHETIC_CAMERA = "lavfi:testsrc2=size=1280x720:rate=30"
+SYNTHETIC_MICROPHONE = "lavfi:sine=frequency=440:beep_factor=4:sample_rate=48000"
+VIEW_PERIOD_S = 0.25
+CAMERA_WAIT_S = 10.0
+CLOSE_WAIT_S = 10.0
+
+KEYS = "space press · h ask to stop (space confirms) · m marker · s sleep/wake · q quit"  # fits 80 columns
+
+# What the state does not show by itself.
+ANSWERS = {"marker": "marker set", "resumed": "resumed"}
+
+CONFIGURATION = """\
+[device]
+id = "{device}"
+[video]
+source = {camera}
+[audio]
+source = {microphone}
+[loop]
+seconds = {loop_s}
+[recording]
+post_roll_s = {post_roll_s}
+[storage]
+path = {evidence}
+reserve_bytes = 1_048_576
+[keys]
+signing = {key}
+[socket]
+path = {socket}
+"""
+
+
+def run_demo(*, headless: bool, loop_s: float, record_s: float, source: str, folder: str) -> int:
+    """Run it and return the exit code: 0 when everything that was recorded verified."""
+    if not headless and not sys.stdin.isatty():
+        click.echo("bwvd: demo needs a keyboard; without one: bwvd demo --headless --loop 5 --record 5", err=True)
+        return 2
+    place = Path(folder) if folder else Path(tempfile.mkdtemp(prefix="bwvd-demo-"))
+    try:
+        config_path = _prepare(place, loop_s, source, post_roll_s=0.5 if headless else 3)
+        config = load(config_path)
+        play = _Script(record_s) if headless else _Keyboard(config_path)
+        with (place / "bwvd.log").open("a", encoding="utf-8") as log:
+            configure(stream=log)
+            trio.run(_run, config, config_path, play)
+    except BaseException as error:
+        causes = list(flatten(error))
+        if not all(isinstance(cause, (*CONFIGURATION_ERRORS, DemoFailed, OSError)) for cause in causes):
+            raise
+        for cause in causes:
+            click.echo(f"bwvd: {cause}", err=True)
+        return 2 if all(isinstance(cause, CONFIGURATION_ERRORS) for cause in causes) else 1
+    return _conclude(place, config)
+
+
+class DemoFailed(Exception):
+    """Something that the demo waits for did not come. One line."""
+
+
+def _prepare(place: Path, loop_s: float, source: str, post_roll_s: float) -> Path:
+    (place / "evidence").mkdir(parents=True, exist_ok=True)
+    if not (place / "keys" / "device_key").exists():
+        keygen(place / "keys", DEVICE)
+
+    def quoted(text: object) -> str:
+        return '"' + str(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+    config_path = place / "bwvd.toml"
+    config_path.write_text(
+        CONFIGURATION.format(
+            device=DEVICE,
+            camera=quoted(source or SYNTHETIC_CAMERA),
+            microphone=quoted("" if source else SYNTHETIC_MICROPHONE),
+            loop_s=loop_s,
+            post_roll_s=post_roll_s,
+            evidence=quoted((place / "evidence").resolve()),
+            key=quoted((place / "keys" / "device_key").resolve()),
+            socket=quoted((place / "control.sock").resolve()),
+        ),
+        encoding="utf-8",
+    )
+    return config_path
+
+
+async def _run(config: Config, config_path: Path, play: Peripheral) -> None:
+    async with build(config, config_path, extra=[play]) as parts:
+        await Daemon(config, parts).run()
+
+
+# --- after it --------------------------------------------------------------------------------------------------------
+
+
+def _conclude(place: Path, config: Config) -> int:
+    """Say where the recordings are, check them, export them, and how to play them."""
+    evidence = Path(config.storage.path)
+    signers = AllowedSigners.load(place / "keys" / "allowed_signers")
+    reports = [verify_recording(evidence / RECORDINGS / name, signers) for name in _recordings(evidence)]
+    if not reports:
+        click.echo(f"Nothing was recorded, and so nothing of what the camera saw was written. ({place})")
+        return 0
+    good = True
+    for report in reports:
+        folder = evidence / RECORDINGS / report.id
+        click.echo(f"Recording   {folder}")
+        click.echo(
+            f"Verified    {report.verdict}: {report.segments} segments, {report.frames} frames, "
+            f"{report.duration_s:.1f} s, {report.pre_event_s:.1f} s of it before the press"
+        )
+        for finding in report.findings:
+            click.echo(f"            {finding.where}: {finding.what}")
+        good = good and report.verdict == "authentic"
+        output = place / f"{report.id}.mp4"
+        try:
+            export_mp4(folder, output)
+        except EvidenceError as error:
+            click.echo(f"bwvd: {error}", err=True)
+            good = False
+            continue
+        click.echo(f"Exported    {output}")
+    click.echo(f"Play it     ffplay {output}")
+    click.echo(f"or as it is ffplay {folder / 'index.m3u8'}")
+    return 0 if good else 1
+
+
+def _recordings(evidence: Path) -> list[str]:
+    folder = evidence / RECORDINGS
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+# --- who presses -----------------------------------------------------------------------------------------------------
+
+
+def _camera(daemon: Daemon) -> str:
+    track = daemon.recorder.video
+    return f"{track.width}x{track.height} at {track.rate:g}/s from {track.source} by {track.encoder}" if track else "-"
+
+
+class _Script:
+    """Without a keyboard: the loop fills, a press, some seconds, a stop."""
+
+    def __init__(self, record_s: float) -> None:
+        self._record_s = record_s
+
+    async def __call__(self, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+        with trio.move_on_after(CAMERA_WAIT_S) as waiting:
+            await daemon.camera_up.wait()
+            # It delivers; the recorder hears of it, and of what it is, when its turn comes.
+            while daemon.recorder.video is None:  # noqa: ASYNC110  see above
+                await trio.sleep(VIEW_PERIOD_S)
+        if waiting.cancelled_caught:
+            raise DemoFailed(f"the camera delivered nothing within {CAMERA_WAIT_S:g} s")
+        click.echo(f"Camera      {_camera(daemon)}")
+        loop_ns = daemon.recorder.loop.seconds_ns
+        with trio.move_on_after(loop_ns / 1e9 + CAMERA_WAIT_S) as waiting:
+            # The loop has no event for being full: it is looked at as a person would look at the bar.
+            while daemon.recorder.loop.held_ns < loop_ns:  # noqa: ASYNC110  see above
+                await trio.sleep(VIEW_PERIOD_S)
+        if waiting.cancelled_caught:
+            raise DemoFailed("the loop did not fill")
+        click.echo(f"Loop        {daemon.recorder.loop.held_ns / 1e9:.1f} s in RAM, nothing written")
+        answer = await _order(daemon, Order.PRESS)
+        click.echo(f"Press       {answer.text}: {answer.recording}")
+        await trio.sleep(self._record_s)
+        events = daemon.hub.listen("demo")
+        answer = await _order(daemon, Order.STOP, confirmed=True)
+        click.echo(f"Stop        {answer.text}")
+        with trio.move_on_after(CLOSE_WAIT_S):
+            async for event in events:
+                if isinstance(event, Recorded) and event.closed:
+                    break
+        daemon.shut_down("demo over")
+        await trio.sleep_forever()
+
+
+class _Keyboard:
+    """The space bar is the button; a live view says what the daemon does."""
+
+    def __init__(self, config_path: Path) -> None:
+        self._config_path = config_path
+        self._said = ""  # to the last key, where the state does not say it
+
+    async def __call__(self, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
+        console = Console()
+        console.print(KEYS, style="bold")
+        console.print(f"From another terminal: bwvd status --watch -c {self._config_path}", style="dim")
+        with _cbreak(), Live(console=console, auto_refresh=False, transient=False) as live:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._keys, daemon)
+                task_status.started()
+                while True:
+                    live.update(picture(daemon.status(), self._said), refresh=True)
+                    await trio.sleep(VIEW_PERIOD_S)
+
+    async def _keys(self, daemon: Daemon) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(sys.stdin.fileno())
+            typed = os.read(sys.stdin.fileno(), 64)
+            if not typed:
+                daemon.shut_down("keyboard closed")
+                return
+            for key in typed.decode("ascii", "replace"):
+                await self._key(daemon, key)
+
+    async def _key(self, daemon: Daemon, key: str) -> None:
+        match key:
+            case " ":
+                await self._order(daemon, Order.PRESS)
+            case "h":
+                await self._order(daemon, Order.STOP)
+            case "m":
+                await self._order(daemon, Order.MARK, text="demo")
+            case "s":
+                asleep = daemon.recorder.machine.state is State.ASLEEP
+                await self._order(daemon, Order.WAKE if asleep else Order.SLEEP)
+            case "q" | "\x03" | "\x04":
+                daemon.shut_down("quit")
+
+    async def _order(self, daemon: Daemon, order: Order, *, text: str = "") -> None:
+        answer = await _order(daemon, order, text=text)
+        self._said = ANSWERS.get(answer.text, "") if answer.ok else f"refused: {answer.text}"
+
+
+async def _order(daemon: Daemon, order: Order, *, confirmed: bool = False, text: str = "") -> Answer:
+    pending = PendingAnswer()
+    daemon.post(Command(order, "demo:keyboard", daemon.clock.monotonic_ns(), text, confirmed, pending.give))
+    return await pending.wait()
+
+
+@contextlib.contextmanager
+def _cbreak() -> Iterator[None]:
+    """Keys one by one and unseen; the terminal as it was on every way out."""
+    fd = sys.stdin.fileno()
+    before = termios.tcgetattr(fd)
+    try:
+        tty.setcbreak(fd)
+        yield
+    finally:
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)

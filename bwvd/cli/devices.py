@@ -1,0 +1,36 @@
+"""Cameras, microphones and controls that are plugged in: `bwvd devices`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from bwvd.text import clean
+
+
+def found_devices() -> list[dict[str, Any]]:
+    """`bwvd devices --json`: what is plugged in, each with what to write in the configuration."""
+    from bwvd.capture.device.discovery import cameras, microphones
+    from bwvd.controls.discovery import list_controls
+
+    found: list[dict[str, Any]] = []
+    for camera in cameras():
+        found.append({"kind": "camera", "where": camera.path, "what": camera.name, "problem": camera.note})
+        found[-1]["toml"] = f'[video]\nsource = "{camera.source}"'
+    for microphone in microphones():
+        found.append({"kind": "microphone", "where": microphone.path, "what": microphone.name})
+        found[-1] |= {"problem": microphone.note, "toml": f'[audio]\nsource = "{microphone.source}"'}
+    return [*found, *(control.as_dict() for control in list_controls())]
+
+
+def print_devices(found: Sequence[Mapping[str, Any]]) -> None:
+    """`bwvd devices`: the same for a person."""
+    if not found:
+        click.echo("no camera, microphone, GPIO chip, input device or serial port was found")
+    for one in found:
+        problem = f"  ({one['problem']})" if one["problem"] else ""
+        click.echo(f"{one['kind']:10} {clean(str(one['where']))}  {clean(str(one['what']))}{clean(problem)}")
+        for line in str(one["toml"]).splitlines():
+            click.echo(f"           {clean(line)}")

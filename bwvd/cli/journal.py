@@ -1,0 +1,53 @@
+"""`bwvd journal`: every entry of the device's log, oldest first."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bwvd.cli.options import config_option, json_option, load_config, print_json
+from bwvd.cli.printing import print_journal, warn
+from bwvd.evidence.flash.regular_file import open_regular
+from bwvd.evidence.format import records
+from bwvd.evidence.format.chain import JOURNAL_NAMESPACE
+from bwvd.evidence.format.chain_reader import ChainReader
+
+
+@click.command()
+@config_option
+@json_option
+def journal(config_path: str, as_json: bool) -> None:
+    """Print the device's journal."""
+    sys.exit(show_journal(Path(load_config(config_path).storage.path), as_json=as_json))
+
+
+def show_journal(storage: Path, *, as_json: bool) -> int:
+    """Every entry, oldest first; returns the exit code (1 where a line does not hold)."""
+    files = [*sorted(storage.glob("journal-*.jsonl")), storage / "journal.jsonl"]
+    entries: list[dict[str, Any]] = []
+    good = True
+    for path in files:
+        try:
+            file = io.BufferedReader(open_regular(path))
+        except OSError as error:
+            warn(f"{path}: {error.strerror}")
+            return 1
+        with file:
+            reader = ChainReader(file, path.name, JOURNAL_NAMESPACE)
+            for signed in reader:
+                if isinstance(signed.record, records.Entry):
+                    stamp = signed.record.stamp
+                    entry = {"event": signed.record.event, "utc": stamp.utc, "mono_ns": stamp.mono_ns}
+                    entries.append(entry | {"quality": stamp.quality, "detail": signed.record.detail})
+        for problem in reader.problems:
+            good = False
+            warn(f"{problem.where}: {problem.what}")
+    if as_json:
+        print_json(entries)
+    else:
+        print_journal(entries)
+    return 0 if good else 1

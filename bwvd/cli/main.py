@@ -1,0 +1,242 @@
+"""The command line: one short function a command. What is heavy is imported where it is used, because `bwvd status`
+must answer at once on a small board.
+
+Exit codes: 0 good · 1 the answer is no · 2 usage or configuration, one line naming the key or the file · 3 the daemon
+can't be reached.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bwvd import __version__
+from bwvd.cli.options import Failure, ask, config_option, json_option, load_config, print_json, request
+from bwvd.text import clean
+
+# Commands on evidence, each in a module of its own that is imported when it is asked for.
+EVIDENCE = {
+    "list": ("evidence", "list_"),
+    "show": ("evidence", "show"),
+    "verify": ("verify", "verify"),
+    "export": ("export", "export"),
+    "journal": ("journal", "journal"),
+    "release": ("evidence", "release"),
+    "keygen": ("evidence", "keygen"),
+}
+
+
+class Commands(click.Group):
+    """The commands of this module, and those of EVIDENCE."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *EVIDENCE])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in EVIDENCE:
+            return super().get_command(ctx, cmd_name)
+        module, name = EVIDENCE[cmd_name]
+        command: click.Command = getattr(importlib.import_module(f"bwvd.cli.{module}"), name)
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="bwvd")
+def main() -> None:
+    """Body-worn video: a rolling loop in RAM, and recordings on flash that hold up."""
+
+
+# --- the daemon ------------------------------------------------------------------------------------------------------
+
+
+@main.command()
+@config_option
+def run(config_path: str) -> None:
+    """Run the daemon."""
+    gc.disable()  # what is imported stays: looking through it again and again while it grows finds nothing
+    from bwvd.daemon.process import run_forever
+
+    sys.exit(run_forever(load_config(config_path), Path(config_path)))
+
+
+@main.command()
+@click.option("--headless", is_flag=True, help="No keyboard: loop, press, recording, stop, verification, one MP4.")
+@click.option("--loop", "loop_s", default=30.0, show_default=True, help="Length of the loop in seconds.")
+@click.option("--record", "record_s", default=5.0, show_default=True, help="With --headless: seconds to record.")
+@click.option("--source", default="", help="A video source instead of the synthetic camera, e.g. v4l2:/dev/video0.")
+@click.option(
+    "--keep", "folder", default="", metavar="DIR", help="Where the evidence goes; default: a temporary folder."
+)
+def demo(headless: bool, loop_s: float, record_s: float, source: str, folder: str) -> None:
+    """Try it: a synthetic camera and microphone, no configuration, no root."""
+    from bwvd.cli.demo import run_demo
+
+    sys.exit(run_demo(headless=headless, loop_s=loop_s, record_s=record_s, source=source, folder=folder))
+
+
+@main.command()
+@config_option
+@json_option
+def check(config_path: str, as_json: bool) -> None:
+    """Validate configuration, devices, keys and storage."""
+    from bwvd.cli.check import check_all, print_findings
+
+    findings = check_all(load_config(config_path))
+    if as_json:
+        print_json([finding.as_dict() for finding in findings])
+    else:
+        print_findings(findings)
+    sys.exit(0 if all(finding.ok for finding in findings) else 2)
+
+
+# --- orders to the daemon --------------------------------------------------------------------------------------------
+
+
+@main.command()
+@config_option
+@json_option
+@click.option("--watch", is_flag=True, help="A live view; with --json a document a line.")
+def status(config_path: str, as_json: bool, watch: bool) -> None:
+    """What the daemon does now."""
+    if watch:
+        _watch(load_config(config_path).socket.path, as_json=as_json)
+        return
+    answer = ask(config_path, {"cmd": "status"})["status"]
+    if as_json:
+        print_json(answer)
+    else:
+        from bwvd.cli.printing import print_status
+
+        print_status(answer)
+
+
+def _watch(path: str, *, as_json: bool) -> None:
+    """A live view for a terminal; into a pipe the same lines as without it, or one JSON document a line."""
+    from bwvd.controls.client import Unreachable, watch
+
+    try:
+        statuses = (reply["status"] for reply in watch(path))
+        if as_json:
+            for status in statuses:
+                print_json(status, indent=None)
+        elif sys.stdout.isatty():
+            from bwvd.cli.watch import show
+
+            show(statuses)
+        else:
+            from bwvd.cli.printing import print_status
+
+            for status in statuses:
+                print_status(status)
+                click.echo()
+    except Unreachable as error:
+        raise Failure(str(error), 3) from None
+    except KeyboardInterrupt:
+        return
+
+
+def _order(config_path: str, as_json: bool, payload: dict[str, Any]) -> None:
+    if as_json:
+        answer = request(config_path, payload)
+        print_json(answer)
+        sys.exit(0 if answer["ok"] else 1)
+    answer = ask(config_path, payload)
+    click.echo(clean(str(answer.get("recording") or answer.get("text", ""))))
+
+
+@main.command()
+@config_option
+@json_option
+def record(config_path: str, as_json: bool) -> None:
+    """Ensure that a recording runs; prints its id."""
+    _order(config_path, as_json, {"cmd": "record"})
+
+
+@main.command()
+@config_option
+@json_option
+def stop(config_path: str, as_json: bool) -> None:
+    """Ask to stop and confirm in one; the post-roll follows. Prints the recording's id."""
+    _order(config_path, as_json, {"cmd": "stop"})
+
+
+@main.command()
+@config_option
+@json_option
+@click.argument("label", default="")
+def mark(config_path: str, as_json: bool, label: str) -> None:
+    """Set a marker in the recording in progress; prints its id."""
+    _order(config_path, as_json, {"cmd": "mark", "label": label})
+
+
+@main.command()
+@config_option
+@json_option
+def sleep(config_path: str, as_json: bool) -> None:
+    """Close camera and microphone and wipe the loop."""
+    _order(config_path, as_json, {"cmd": "sleep"})
+
+
+@main.command()
+@config_option
+@json_option
+def wake(config_path: str, as_json: bool) -> None:
+    """Open camera and microphone: the loop turns again."""
+    _order(config_path, as_json, {"cmd": "wake"})
+
+
+@main.command()
+@config_option
+@json_option
+@click.option("--off", is_flag=True, help="Sound on again.")
+def mute(config_path: str, as_json: bool, off: bool) -> None:
+    """Switch the sound off (or on) until the next such order."""
+    _order(config_path, as_json, {"cmd": "unmute" if off else "mute"})
+
+
+@main.command()
+@config_option
+@json_option
+@click.option("--none", "clear", is_flag=True, help="Nobody wears the device.")
+@click.argument("officer", default="")
+def assign(config_path: str, as_json: bool, clear: bool, officer: str) -> None:
+    """Say who wears the device; kept over restarts, and in recordings only where it is encrypted or nothing is."""
+    if clear == bool(officer):
+        raise click.UsageError("give an id, or --none")
+    _order(config_path, as_json, {"cmd": "assign", "officer": officer})
+
+
+# --- devices, installation ------------------------------------------------------------------------------------------
+
+
+@main.command()
+@json_option
+def devices(as_json: bool) -> None:
+    """List cameras, microphones, GPIO lines, keys and serial ports, each with what to write in the configuration."""
+    from bwvd.cli.devices import found_devices, print_devices
+
+    found = found_devices()
+    if as_json:
+        print_json(found)
+    else:
+        print_devices(found)
+
+
+@main.command()
+@click.option("--root", default="/", show_default=True, metavar="DIR", help="Where the file system begins.")
+@click.option("--drop-in", "drop_ins", multiple=True, metavar="NAME", help="hardware-encoder, network-camera.")
+def install(root: str, drop_ins: tuple[str, ...]) -> None:
+    """Put units, rules, users and a commented configuration in place."""
+    from bwvd.cli.install import InstallError
+    from bwvd.cli.install import install as put
+
+    try:
+        for line in put(Path(root), drop_ins=drop_ins):
+            click.echo(line)
+    except (InstallError, OSError) as error:
+        raise Failure(str(error), 2) from None

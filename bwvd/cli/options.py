@@ -1,0 +1,118 @@
+"""What every command does around its work: its options, its configuration, one line when it fails, an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from bwvd.config.load import load
+from bwvd.config.schema import Config, ConfigError
+from bwvd.text import clean
+
+DEFAULT_CONFIG = "/etc/bwvd/bwvd.toml"
+
+_MESSAGE_CHARACTERS = 2000
+_CONTROL = re.compile("[\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Failure(click.ClickException):
+    """One line on stderr and an exit code."""
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
+        self.exit_code = code  # type: ignore[misc]  # click reads it from the instance
+
+    def show(self, file: Any = None) -> None:
+        # Names and answers come from outside; a terminal obeys control characters.
+        click.echo(f"bwvd: {clean(self.message, _MESSAGE_CHARACTERS)}", err=True, file=file)
+
+
+def config_option(command: Command) -> Command:
+    return click.option(
+        "-c",
+        "--config",
+        "config_path",
+        default=DEFAULT_CONFIG,
+        show_default=True,
+        help="Configuration file.",
+        metavar="FILE",
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout and nothing else.")(
+        command
+    )
+
+
+def load_config(path: str) -> Config:
+    try:
+        return load(Path(path))
+    except ConfigError as error:
+        raise Failure(str(error), 2) from None
+
+
+def request(config_path: str, payload: dict[str, Any], timeout_s: float = 15.0) -> dict[str, Any]:
+    """One request to the daemon and its reply, whatever it says; an unreachable daemon is exit 3."""
+    from bwvd.controls.client import Unreachable
+    from bwvd.controls.client import request as send
+
+    config = load_config(config_path)
+    try:
+        return send(config.socket.path, payload, timeout_s)
+    except Unreachable as error:
+        raise Failure(str(error), 3) from None
+
+
+def ask(config_path: str, payload: dict[str, Any], timeout_s: float = 15.0) -> dict[str, Any]:
+    """The same; a refusal is exit 1."""
+    answer = request(config_path, payload, timeout_s)
+    if not answer["ok"]:
+        raise Failure(str(answer.get("error") or answer.get("text") or "refused"), 1)
+    return answer
+
+
+def print_json(document: Any, indent: int | None = 2) -> None:
+    """One document on stdout. A terminal obeys more control characters than JSON has to escape."""
+    text = json.dumps(document, indent=indent, ensure_ascii=False)
+    click.echo(_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+
+
+def load_config_or_default(config_path: str) -> Config:
+    """For commands on files, which work without a configuration: on an agency's desk there is none."""
+    if config_path == DEFAULT_CONFIG and not Path(config_path).exists():
+        return Config()
+    return load_config(config_path)
+
+
+def find_recording(config: Config, name: str) -> Path:
+    from bwvd.evidence.errors import EvidenceError
+    from bwvd.evidence.export.catalogue import NoSuchRecording, find
+
+    try:
+        return find(Path(config.storage.path), name)
+    except NoSuchRecording as error:
+        raise Failure(str(error), 1) from None
+    except EvidenceError as error:
+        raise Failure(str(error), 2) from None
+
+
+def tell_device(config_path: str, what: str, path: Path, outcome: str) -> None:
+    """Let the device's journal say that its evidence was read; nothing to tell where no daemon holds that storage."""
+    from bwvd.controls.client import Unreachable, request
+
+    if not Path(config_path).exists():
+        return
+    config = load_config(config_path)
+    if Path(config.storage.path).resolve() not in (path.resolve(), *path.resolve().parents):
+        return
+    with contextlib.suppress(Unreachable):
+        request(config.socket.path, {"cmd": "did", "what": what, "where": path.name, "outcome": outcome}, 5)

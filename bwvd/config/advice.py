@@ -1,0 +1,53 @@
+"""What is allowed but probably not meant: one line each, for `bwvd check`. Pure; the configuration has been checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from bwvd.config.keys import sections
+from bwvd.config.schema import Config, Gestures
+
+
+def advice(config: Config) -> list[str]:
+    """The warnings, each beginning with the key that it is about."""
+    return [*_loop(config), *_secrecy(config), *_controls(config), *_sound(config)]
+
+
+def loop_bytes(config: Config) -> int:
+    """What the loop holds at most when camera and encoder keep to their nominal bitrates."""
+    bits = config.video.bitrate + (config.audio.bitrate if config.audio.pre_event else 0)
+    return int((config.loop.seconds + config.video.keyframe_s) * bits / 8)
+
+
+def _loop(config: Config) -> Iterator[str]:
+    needed = loop_bytes(config)
+    if needed > config.loop.max_bytes:
+        fits_s = config.loop.seconds * config.loop.max_bytes / needed
+        yield (
+            f"loop.max_bytes: {config.loop.max_bytes} bytes hold about {fits_s:.0f} s of the {config.loop.seconds:g} s "
+            f"asked at video.bitrate = {config.video.bitrate}; all of it takes {needed}"
+        )
+
+
+def _secrecy(config: Config) -> Iterator[str]:
+    if not config.keys.recipients:
+        yield "keys.recipients: empty; whoever holds the storage can watch the recordings"
+    storage = PurePosixPath(config.storage.path)
+    if PurePosixPath(config.keys.signing).is_relative_to(storage):
+        yield f"keys.signing: lies in storage.path ({storage}); whoever takes the storage can sign in the device's name"
+
+
+def _controls(config: Config) -> Iterator[str]:
+    if not (config.gpio or config.input or config.serial):
+        yield "gpio, input, serial: none; only the socket and signals can start a recording"
+    for name, section in sections(config):
+        if isinstance(section, Gestures) and not (
+            section.press or section.hold or section.double or section.press_hold
+        ):
+            yield f"{name}: every gesture is empty; the control does nothing"
+
+
+def _sound(config: Config) -> Iterator[str]:
+    if not config.audio.source:
+        yield "audio.source: empty; recordings have no sound"

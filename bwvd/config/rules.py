@@ -1,0 +1,198 @@
+"""What must hold of several values together, and of controls and indicators: each has one target, no two the same.
+
+Pure. Each message names every key that takes part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from bwvd.config import syntax
+from bwvd.config.keys import numbered, sections
+from bwvd.config.problem import Problem, shown
+from bwvd.config.schema import Config, Gestures, Haptic, Led, Section, Tone
+
+GROUPS_IN_LOOP = 5  # groups of pictures; with fewer, the loop would be off by more than a fifth of its length
+
+_TARGETS: dict[type[Section], tuple[str, ...]] = {
+    Led: ("name", "device", "chip"),
+    Haptic: ("device", "chip"),
+    Tone: ("device", "pwm", "chip"),
+}
+_KINDS = ("gpio", "input", "serial", "led", "haptic", "tone")
+
+
+def problems(config: Config, document: dict[str, Any]) -> Iterator[Problem]:
+    """What is wrong. `document` is what was written, for rules about what was said and not left to its default."""
+    yield from _groups(config)
+    yield from _encoder(config, document)
+    yield from _sound(config)
+    yield from _memory(config)
+    yield from _power(config)
+    yield from _unheard(document)
+    yield from _gestures(config)
+    yield from _targets(config, document)
+    yield from _shared(config)
+    yield from _grabbed(config)
+
+
+def _groups(config: Config) -> Iterator[Problem]:
+    video, loop, recording = config.video, config.loop, config.recording
+    if video.encoder == "copy":
+        return  # the camera decides; who copies measures, and refuses a camera that breaks the first rule
+    if video.keyframe_s * GROUPS_IN_LOOP > loop.seconds:
+        yield Problem(
+            f"video.keyframe_s = {video.keyframe_s:g}, loop.seconds = {loop.seconds:g}",
+            f"key frames are too far apart: a loop begins at one, so keyframe_s may be at most "
+            f"{loop.seconds / GROUPS_IN_LOOP:g}, a fifth of the loop",
+        )
+    if video.keyframe_s * video.rate < 1:
+        yield Problem(
+            f"video.keyframe_s = {video.keyframe_s:g}, video.rate = {video.rate:g}",
+            "key frames would be less than one frame apart",
+        )
+    if recording.segment_s < video.keyframe_s:
+        yield Problem(
+            f"recording.segment_s = {recording.segment_s:g}, video.keyframe_s = {video.keyframe_s:g}",
+            "a segment holds whole groups of pictures, so it can't be shorter than the time between key frames",
+        )
+
+
+def _encoder(config: Config, document: dict[str, Any]) -> Iterator[Problem]:
+    video = config.video
+    if video.preset:
+        wrong = syntax.preset(video.preset, video.encoder)
+        if wrong:
+            yield Problem(f"video.preset = {shown(video.preset)}", wrong)
+    if video.pixel_format and not video.source.startswith("v4l2:"):
+        yield Problem("video.pixel_format", f"is asked of v4l2 cameras only; video.source is {shown(video.source)}")
+    if video.encoder != "copy":
+        return
+    if video.source.startswith("lavfi:"):
+        yield Problem('video.encoder = "copy"', "a filter graph (video.source) makes pictures, not coded video")
+    if document.get("video", {}).get("stamp") is True:
+        yield Problem('video.encoder = "copy", video.stamp = true', "pictures that are copied can't be stamped")
+    if video.preset:
+        yield Problem('video.encoder = "copy", video.preset', "what is copied is not encoded: there is no preset")
+
+
+def _sound(config: Config) -> Iterator[Problem]:
+    audio, video = config.audio, config.video
+    if audio.source == "video" and video.source.startswith("v4l2:"):
+        yield Problem('audio.source = "video"', 'a v4l2 camera carries no sound; use "alsa:DEVICE"')
+    if audio.pre_event and not audio.source:
+        yield Problem("audio.pre_event = true", 'there is no sound to keep: audio.source is ""')
+
+
+def _memory(config: Config) -> Iterator[Problem]:
+    video, loop, storage = config.video, config.loop, config.storage
+    two_groups = int(2 * video.keyframe_s * video.bitrate / 8)
+    if loop.max_bytes < two_groups:
+        yield Problem(
+            f"loop.max_bytes = {loop.max_bytes}",
+            f"is less than two groups of pictures, {two_groups} bytes at video.bitrate = {video.bitrate} and "
+            f"video.keyframe_s = {video.keyframe_s:g}",
+        )
+    if storage.backlog_bytes < loop.max_bytes:
+        yield Problem(
+            f"storage.backlog_bytes = {storage.backlog_bytes}, loop.max_bytes = {loop.max_bytes}",
+            "the backlog must hold what a press hands over at once, the whole loop",
+        )
+
+
+def _power(config: Config) -> Iterator[Problem]:
+    warn, critical = config.power.warn_percent, config.power.critical_percent
+    if critical > warn or critical == warn > 0:
+        yield Problem(
+            f"power.critical_percent = {critical}, power.warn_percent = {warn}",
+            "the critical level must be below the warning level",
+        )
+
+
+# --- controls and indicators ---
+
+
+def _unheard(document: dict[str, Any]) -> Iterator[Problem]:
+    """Gestures that were written for something that has no button would be ignored: say so."""
+    for kind in ("gpio", "input", "serial"):
+        tables = document.get(kind, [])
+        for index, table in enumerate(tables):
+            name = numbered(kind, index, len(tables))
+            if "gestures" not in table:
+                continue
+            if table.get("mode") == "switch":
+                yield Problem(f'{name}.gestures, {name}.mode = "switch"', "a switch has two positions and no gestures")
+            if kind == "serial" and not table.get("button"):
+                yield Problem(f"{name}.gestures", f'there is no button: {name}.button is ""')
+
+
+def _gestures(config: Config) -> Iterator[Problem]:
+    for name, section in sections(config):
+        if isinstance(section, Gestures) and section.double_ms >= section.hold_s * 1000:
+            yield Problem(
+                f"{name}.double_ms = {section.double_ms}, {name}.hold_s = {section.hold_s:g}",
+                "a hold must take longer than the wait for a second press",
+            )
+
+
+def _targets(config: Config, document: dict[str, Any]) -> Iterator[Problem]:
+    for kind in ("led", "haptic", "tone"):
+        entries: list[Section] = getattr(config, kind)
+        for index, entry in enumerate(entries):
+            name = numbered(kind, index, len(entries))
+            keys = _TARGETS[type(entry)]
+            given = [key for key in keys if getattr(entry, key)]
+            if not given:
+                yield Problem(name, f"drives nothing: set one of {', '.join(keys)}")
+            elif len(given) > 1:
+                yield Problem(
+                    f"{name}.{given[0]}, {name}.{given[1]}", f"drives two things: set one of {', '.join(keys)}"
+                )
+            elif given != ["chip"] and "line" in document.get(kind, [])[index]:
+                yield Problem(f"{name}.line", f"a line belongs to a chip, and {name} drives {name}.{given[0]}")
+            elif given == ["chip"] and "line" not in document.get(kind, [])[index]:
+                yield Problem(f"{name}.chip", f"which line of it? set {name}.line")
+
+
+def _shared(config: Config) -> Iterator[Problem]:
+    """Two tables on one line, port or key: one of them would never be heard or seen."""
+    seen: dict[str, str] = {}
+    for kind in _KINDS:
+        entries: list[Section] = getattr(config, kind)
+        for index, entry in enumerate(entries):
+            name = numbered(kind, index, len(entries))
+            target = _target(kind, entry)
+            first = seen.setdefault(target, name)
+            if target and first != name:
+                yield Problem(f"{first}, {name}", f"both are on {target}")
+
+
+def _grabbed(config: Config) -> Iterator[Problem]:
+    """Who grabs an input device has it alone: a second table on it would fail to open, or hear nothing."""
+    for index, entry in enumerate(config.input):
+        for later, other in enumerate(config.input[index + 1 :], index + 1):
+            if entry.device == other.device and (entry.grab or other.grab):
+                names = [numbered("input", number, len(config.input)) for number in (index, later)]
+                yield Problem(
+                    f"{names[0]}.grab, {names[1]}.grab", f"both are on {shown(entry.device)}: set both to false"
+                )
+
+
+def _target(kind: str, entry: Any) -> str:
+    """What the table is about, in words; the same words for the same thing."""
+    if getattr(entry, "chip", ""):
+        return f"line {shown(entry.line)} of {shown(entry.chip)}"
+    match kind:
+        case "input":
+            return f"{entry.key} of {shown(entry.device)}"
+        case "serial":
+            return shown(entry.port)
+        case "led" if entry.device:
+            return f"{entry.led} of {shown(entry.device)}"
+        case "led":
+            return f"the LED {shown(entry.name)}"
+        case "tone" if entry.pwm:
+            return f"the PWM channel {entry.pwm.replace('/pwm', '/')}"
+        case _:
+            return f"the {kind} of {shown(entry.device)}"

@@ -1,0 +1,208 @@
+"""The small languages inside strings: sources, sizes, paths, recipients. Each function says what is wrong, or "".
+
+Whether a device, a file or a codec is there is asked later, by `bwvd check` and by those who open it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+from bwvd.config.nearest import did_you_mean, nearest
+from bwvd.config.problem import shown
+
+DEVICE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,31}", re.ASCII)
+SIZE = re.compile(r"(?P<width>[1-9][0-9]{0,4})x(?P<height>[1-9][0-9]{0,4})", re.ASCII)
+CODEC_WORD = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}", re.ASCII)  # libav's names of encoders, presets, pixel formats
+FILE_NAME = re.compile(r"(?!\.{1,2}$)[^/\x00]{1,255}")  # one component of a path
+SOCKET_PATH_BYTES = 107  # sun_path holds 108 with its final NUL
+
+X264_PRESETS = (
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo",
+)  # fmt: skip
+
+_RTSP = re.compile(
+    r"rtsp://(?:[^/@\s]*@)?(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?:/\S*)?", re.ASCII
+)
+_ALSA = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_:,.=/-]*", re.ASCII)
+_CHIP = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.:,@+-]{0,63}", re.ASCII)
+_PWM = re.compile(r"pwmchip[0-9]+/(?:pwm)?[0-9]+", re.ASCII)
+_KEY_NAME = re.compile(r"(KEY|BTN|SW)_[A-Z0-9_]+", re.ASCII)
+
+_VIDEO_SCHEMES = ("v4l2", "rtsp", "file", "lavfi")
+_AUDIO_SCHEMES = ("alsa", "lavfi")
+
+
+def device_id(text: str) -> str:
+    """A device's id becomes part of a folder's name, so it is one."""
+    if DEVICE_ID.fullmatch(text):
+        return ""
+    return "must be 1 to 32 of the characters A-Z a-z 0-9 . _ -, and begin with none of . and -"
+
+
+def size(text: str) -> str:
+    match = SIZE.fullmatch(text)
+    if match is None:
+        return 'must be WIDTHxHEIGHT, as in "1280x720"'
+    width, height = int(match["width"]), int(match["height"])
+    if width % 2 or height % 2:
+        return "width and height must be even: the colour planes are half as wide and half as high"
+    if not (32 <= width <= 8192 and 32 <= height <= 8192):
+        return "width and height must be from 32 to 8192"
+    return ""
+
+
+def absolute(text: str) -> str:
+    """An absolute path: a daemon's working directory is nobody's choice."""
+    if not text:
+        return "must not be empty"
+    if not text.startswith("/"):
+        return "must be an absolute path, one that begins with /"
+    return ""
+
+
+def gpio_chip(text: str) -> str:
+    if text.startswith("/") or _CHIP.fullmatch(text):
+        return ""
+    return 'must be the path of a chip, as in "/dev/gpiochip0", or its label, as in "pinctrl-bcm2711"'
+
+
+def socket_path(text: str) -> str:
+    wrong = absolute(text)
+    if not wrong and len(text.encode("utf-8", "surrogatepass")) > SOCKET_PATH_BYTES:
+        return f"is longer than the {SOCKET_PATH_BYTES} bytes that the kernel allows for a socket"
+    return wrong
+
+
+def video_source(text: str) -> str:
+    scheme, colon, rest = text.partition(":")
+    match scheme if colon else "":
+        case "v4l2":
+            return _device_path("v4l2", rest)
+        case "rtsp":
+            match = _RTSP.fullmatch(text)
+            if match is None or int(match["port"] or 554) not in range(1, 65536):
+                return "must be rtsp://HOST[:PORT][/PATH]"
+            return ""
+        case "file":
+            path, question, query = rest.partition("?")
+            if absolute(path):
+                return "must be file:PATH with an absolute path"
+            if question and query not in ("loop=0", "loop=1"):
+                return 'after the path there may be "?loop=1" and nothing else'
+            return ""
+        case "lavfi":
+            return "" if rest.strip() else "must be lavfi:GRAPH with a filter graph"
+    return _no_scheme(text, _VIDEO_SCHEMES, "v4l2:PATH, rtsp://…, file:PATH or lavfi:GRAPH")
+
+
+def audio_source(text: str) -> str:
+    if text in ("", "video"):
+        return ""
+    scheme, colon, rest = text.partition(":")
+    match scheme if colon else "":
+        case "alsa":
+            return "" if _ALSA.fullmatch(rest) else 'must be alsa:DEVICE, as in "alsa:default" or "alsa:hw:1,0"'
+        case "lavfi":
+            return "" if rest.strip() else "must be lavfi:GRAPH with a filter graph"
+    return _no_scheme(text, (*_AUDIO_SCHEMES, "video"), '"" (no sound), "video", alsa:DEVICE or lavfi:GRAPH')
+
+
+def codec_word(text: str) -> str:
+    if CODEC_WORD.fullmatch(text):
+        return ""
+    return "must be a name of libav's: small letters, digits, _ and -"
+
+
+def preset(text: str, encoder: str) -> str:
+    if encoder not in ("auto", "libx264", "libx265"):
+        return codec_word(text)  # other encoders have presets of their own
+    if text in X264_PRESETS:
+        return ""
+    hint = did_you_mean(text, X264_PRESETS)
+    return hint or f"must be one of {', '.join(X264_PRESETS)}"
+
+
+def key_name(text: str) -> str:
+    if _KEY_NAME.fullmatch(text):
+        return ""
+    return 'must be a name of the kernel\'s, as in "KEY_RECORD", "BTN_0" or "SW_CAMERA_LENS_COVER"'
+
+
+def pwm_channel(text: str) -> str:
+    return "" if _PWM.fullmatch(text) else 'must be a channel under /sys/class/pwm, as in "pwmchip0/1"'
+
+
+def order(text: str) -> str:
+    """An order that a gesture or a list of allowed orders may name."""
+    from bwvd.messages import Order  # here: it costs 30 ms, and only files with controls need it
+
+    orders = [known.value for known in Order]
+    if text in orders:
+        return ""
+    hint = did_you_mean(text, orders)
+    return f"{shown(text)} is not an order; {hint or 'orders are ' + ', '.join(orders)}"
+
+
+def recipient(text: str) -> str:
+    """An age or SSH public key, or an absolute path of a file of them. Never shows the text: it may be a secret."""
+    if text.upper().startswith("AGE-SECRET-KEY-") or "PRIVATE KEY" in text:
+        return "is a secret key, which opens recordings: the device must hold recipients (age1…) only"
+    if text.startswith("age1"):
+        if _bech32(text):
+            return ""
+        return "is not a whole age recipient: its checksum does not fit (a letter is wrong, missing or doubled)"
+    if text.startswith("ssh-"):
+        return "" if _ssh_key(text) else "is not a public key of the kinds ssh-ed25519 or ssh-rsa"
+    if text.startswith("/"):
+        return ""
+    return "must be an age1… or ssh-… public key, or the absolute path of a file of them"
+
+
+def _device_path(scheme: str, path: str) -> str:
+    return f"must be {scheme}:PATH with an absolute path, as in {scheme}:/dev/video0" if absolute(path) else ""
+
+
+def _no_scheme(text: str, schemes: tuple[str, ...], expected: str) -> str:
+    scheme, _, rest = text.partition(":")
+    if text.startswith("/dev/video"):
+        return f"did you mean {shown('v4l2:' + text)}?"
+    near = nearest(scheme, schemes)
+    if near and near[0] == "video":
+        return 'did you mean "video"?'
+    if near:
+        return f"did you mean {shown(near[0] + ':' + rest)}?"
+    return f"must be {expected}"
+
+
+_BECH32 = {letter: value for value, letter in enumerate("qpzry9x8gf2tvdw0s3jn54khce6mua7l")}
+_BECH32_GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
+
+
+def _bech32(text: str) -> bool:
+    """Whether the checksum of BIP 173, which age's recipients carry, fits."""
+    prefix, _, data = text.rpartition("1")
+    if len(data) < 6 + 1 or any(letter not in _BECH32 for letter in data):
+        return False
+    values = [ord(c) >> 5 for c in prefix] + [0] + [ord(c) & 31 for c in prefix] + [_BECH32[c] for c in data]
+    check = 1
+    for value in values:
+        top = check >> 25
+        check = (check & 0x1FFFFFF) << 5 ^ value
+        for bit, factor in enumerate(_BECH32_GENERATOR):
+            if top >> bit & 1:
+                check ^= factor
+    return check == 1
+
+
+def _ssh_key(text: str) -> bool:
+    kind, _, rest = text.partition(" ")
+    if kind not in ("ssh-ed25519", "ssh-rsa"):
+        return False
+    try:
+        blob = base64.b64decode(rest.split(" ")[0], validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    name = kind.encode()
+    return blob.startswith(len(name).to_bytes(4, "big") + name) and len(blob) > 4 + len(name) + 4

@@ -1,0 +1,69 @@
+"""What is on the board: the real adapters that a configuration names, as parts for a daemon."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from bwvd.capture.device.libav_source import open_camera, open_microphone
+from bwvd.capture.source import AudioGate, MediaSource, SourceRefused
+from bwvd.capture.video.encoder_choice import Roster
+from bwvd.clock import Clock, SystemClock
+from bwvd.config.load import digest
+from bwvd.config.schema import Config
+from bwvd.daemon.daemon import Parts, Peripheral
+from bwvd.daemon.peripherals import all_peripherals
+from bwvd.evidence.flash.posix import PosixStorage
+from bwvd.evidence.keys.age import load_recipients
+from bwvd.evidence.keys.sshsig import KeySigner
+from bwvd.evidence.startup.admission import open_storage
+
+
+@asynccontextmanager
+async def build(config: Config, config_path: Path, extra: Sequence[Peripheral] = ()) -> AsyncIterator[Parts]:
+    """The parts that `config` names; the storage is locked for as long as the block lasts.
+
+    Nothing but the storage is opened here: devices and controls are opened, and reopened, by their actors.
+
+    Raises: what a person has to put right, each in one line: KeyUnusable, RecipientsUnusable, StorageRefused,
+    SourceRefused, ControlRefused.
+    """
+    clock = SystemClock()
+    config_sha256 = digest(await trio.Path(config_path).read_text(encoding="utf-8"))
+    signer = KeySigner.load(config.keys.signing)
+    sealer = load_recipients(config.keys.recipients)
+    has_microphone = config.audio.source not in ("", "video")
+    volume = open_storage(config.storage.path, device=config.device.id)
+    try:
+        yield Parts(
+            clock=clock,
+            boot=boot_id(),
+            storage=PosixStorage(volume),
+            signer=signer,
+            sealer=sealer,
+            camera=partial(open_camera, config, clock, roster=Roster()),
+            microphone=partial(_microphone, config, clock) if has_microphone else None,
+            config_sha256=config_sha256,
+            peripherals=[*all_peripherals(config, config_path), *extra],
+        )
+    finally:
+        volume.close()
+
+
+def _microphone(config: Config, clock: Clock, gate: AudioGate) -> MediaSource:
+    source = open_microphone(config, clock, gate)
+    if source is None:
+        raise SourceRefused(f"audio.source: {config.audio.source!r} is no microphone of its own")
+    return source
+
+
+def boot_id(path: Path = Path("/proc/sys/kernel/random/boot_id")) -> str:
+    """The kernel's id of this boot; empty where there is none."""
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

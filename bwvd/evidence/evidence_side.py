@@ -1,0 +1,326 @@
+"""The evidence side, from the first look at the flash on: recovery, the journal, serial numbers, the reserve, the room.
+
+Everything that a power cut left is named and signed before anything new is written.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import trio
+
+from bwvd import __version__
+from bwvd.clock import Clock
+from bwvd.evidence.flash.reserve import Reserve
+from bwvd.evidence.flash.space_gauge import StorageGauge
+from bwvd.evidence.flash.volume import Storage, Volume
+from bwvd.evidence.format.chain import Signer
+from bwvd.evidence.format.file_names import harmless
+from bwvd.evidence.format.layout import ALLOWED_SIGNERS, RECORDINGS
+from bwvd.evidence.format.recording_id import device_of
+from bwvd.evidence.format.records import JournalHead
+from bwvd.evidence.journal.actor import JournalActor
+from bwvd.evidence.journal.events import draft_of
+from bwvd.evidence.journal.journal import Detail, Draft, Journal
+from bwvd.evidence.keys.allowed_signers import FILE_BYTES
+from bwvd.evidence.release.receipt import Accepted
+from bwvd.evidence.release.release import Release, finish_releases
+from bwvd.evidence.startup.officer import load_wearer, save_wearer
+from bwvd.evidence.startup.recovery import drafts_of, recover
+from bwvd.evidence.startup.serials import next_serial, unrecorded
+from bwvd.messages import Assigned, Event, LowStorage
+
+GAUGE_PERIOD_S = 10.0  # between two looks at the free room; a minute of room is told long before it is gone
+
+
+class Told(Protocol):
+    """Who hears of events and faults: `bwvd.daemon.event_bus.Hub`."""
+
+    def publish(self, event: Event) -> None: ...
+
+    def fault(self, name: str, detail: str) -> None: ...
+
+    def clear(self, name: str) -> None: ...
+
+    def sink(self, take: Callable[[Event], None]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What of the configuration concerns the evidence side."""
+
+    device: str
+    private: bool  # there are recipients: who wears the device is not written in the clear
+    reserve_bytes: int
+    journal_bytes: int
+    bits_per_s: int  # as configured, of video and sound
+    loop_s: float
+    config_sha256: str  # of the configuration file, for the journal
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the first job found and did."""
+
+    volume: Volume
+    journal: Journal
+    next_serial: int
+    officer: str
+    drafts: list[Draft]
+    free_bytes: int
+    total_bytes: int
+
+
+class EvidenceSide:
+    """The journal, the reserve and the gauge of a storage that has been put in order.
+
+    **Synchronization:** trio's thread.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        terms: Terms,
+        signer: Signer,
+        clock: Clock,
+        boot: str,
+        told: Told,
+        found: _Found,
+        room: Reserve,
+    ) -> None:
+        self.next_serial = found.next_serial
+        self.officer = found.officer  # who wore the device when it was last switched off
+        self.room = room
+        self.gauge = StorageGauge(bits_per_s=terms.bits_per_s, loop_s=terms.loop_s)
+        self._storage = storage
+        self._terms = terms
+        self._clock = clock
+        self._told = told
+        self._signer = signer
+        self._boot = boot
+        self._journal = found.journal
+        self._volume = found.volume
+        self._mended: list[Draft] = []
+        self._unmended: dict[str, str] = {}  # why, by recording
+        self._total_bytes = found.total_bytes
+        self._full = False
+        self._actor = JournalActor(storage, found.journal, clock, self._journal_fault)
+        self._ended = trio.Event()
+        self._wearer_changed = trio.Event()
+        for draft in found.drafts:
+            self._actor.put(draft)
+        told.sink(self._journalled)
+        self._level(found.free_bytes)
+
+    def refuse(self) -> str:
+        """Why no recording may begin now; "" if one may."""
+        return self.gauge.refusal
+
+    def journal_head(self) -> JournalHead | None:
+        """How far the journal is durable, for a recording's `open` record."""
+        return self._journal.head()
+
+    def release(self, accepted: Accepted, in_progress: Callable[[], str]) -> Release:
+        """A release that can be run (`bwvd.evidence.release.release.run_release`) for a receipt that was accepted."""
+        return Release(
+            self._volume,
+            self._journal,
+            accepted,
+            device=self._terms.device,
+            clock=self._clock,
+            in_progress=in_progress,
+        )
+
+    def mend(self, volume: Volume, broken: Collection[str]) -> dict[str, str]:
+        """Bring recordings to their end that an I/O error broke off; returns why some are not. In a storage's job."""
+        others = frozenset(name.rstrip("/") for name in volume.names(RECORDINGS)) - frozenset(broken)
+        results = recover(volume, self._signer, self._clock, self._boot, reserve=self.room, leave=others)
+        failed = {result.recording: result.error for result in results if result.error}
+        # An attempt that fails as the last one did is no news for the journal.
+        news = [one for one in results if not one.error or one.error != self._unmended.get(one.recording)]
+        self._mended += drafts_of(news, self._clock.read())
+        self._unmended = {**{name: why for name, why in self._unmended.items() if name not in broken}, **failed}
+        return failed
+
+    def mended(self) -> None:
+        """Enter into the journal what `mend` did."""
+        drafts, self._mended = self._mended, []
+        for draft in drafts:
+            self._actor.put(draft)
+
+    def was_full(self) -> None:
+        """A commit found no room: the fault stays until a look at the flash finds some."""
+        self._full = True
+
+    def measured(self, size: int, media_ns: int) -> None:
+        """A commit of so many bytes held so much media."""
+        self.gauge.measured(size, media_ns)
+
+    def storage_status(self) -> dict[str, Any]:
+        """The storage's part of `status --json`."""
+        return {
+            "free_bytes": self.gauge.free_bytes,
+            "total_bytes": self._total_bytes,
+            "minutes_left": self.gauge.minutes_left,
+            "reserved": self.room.held,
+            "refuses": self.gauge.refusal,
+            "journal_waiting": self._actor.waiting,
+            "journal_lost": self._actor.lost,
+        }
+
+    def enter(self, event: str, **detail: str | int | float | bool | None) -> None:
+        """One entry for the journal. Never waits."""
+        self._actor.put(Draft(event, dict(detail), self._clock.read()))
+
+    # --- the actors --------------------------------------------------------------------------------------------------
+
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Write the journal and watch the room until `finish`."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch_room)
+            nursery.start_soon(self._keep_wearer)
+            await self._actor.run(task_status=task_status)
+            nursery.cancel_scope.cancel()
+        self._ended.set()
+
+    async def finish(self, reason: str) -> None:
+        """Enter the end, and wait until the journal is durable or a dead flash was tried often enough."""
+        self.enter("shutdown", reason=reason)
+        self._actor.close()
+        await self._ended.wait()
+        with suppress(OSError):
+            await self._storage.run(lambda _: self._journal.close())
+
+    async def _keep_wearer(self) -> None:
+        """Write down who wears the device whenever that changes; a flash that does not take it is tried again."""
+        while True:
+            await self._wearer_changed.wait()
+            self._wearer_changed = trio.Event()
+            officer = self.officer
+            try:
+                await self._storage.run(partial(save_wearer, signer=self._signer, officer=officer))
+            except OSError as error:
+                self._told.fault("wearer", f"the wearer's id is not kept over a restart: {error}")
+                await trio.sleep(GAUGE_PERIOD_S)
+                self._wearer_changed.set()
+            else:
+                self._told.clear("wearer")
+
+    async def _watch_room(self) -> None:
+        while True:
+            await trio.sleep(GAUGE_PERIOD_S)
+            with suppress(OSError):  # a storage that does not answer is the writer's fault to raise
+                self._level(await self._storage.run(self._look))
+
+    def _look(self, volume: Volume) -> int:
+        """In the storage's job: the free bytes, with the reserve set aside if it can be."""
+        if not self.room.held:
+            self.room.restore(volume)
+        return volume.free_bytes()
+
+    def _level(self, free_bytes: int) -> None:
+        level = self.gauge.update(free_bytes, reserved=self.room.held)
+        if level is not None:
+            self._told.publish(LowStorage(level, self._clock.monotonic_ns()))
+        if self.gauge.refusal:
+            self._full = True
+            self._told.fault("storage", self.gauge.refusal)
+        elif self._full:
+            self._full = False
+            self._told.clear("storage")
+        quality = self._clock.read().quality
+        if quality == "not_set":
+            self._told.fault("clock", "the clock was never set")
+        else:
+            self._told.clear("clock")
+
+    # --- the journal -------------------------------------------------------------------------------------------------
+
+    def _journalled(self, event: Event) -> None:
+        if isinstance(event, Assigned):
+            self.officer = event.officer
+            self._wearer_changed.set()
+        draft = draft_of(event, self._clock.read(), private=self._terms.private)
+        if draft is not None:
+            self._actor.put(draft)
+
+    def _journal_fault(self, active: bool, detail: str) -> None:
+        if active:
+            self._told.fault("journal", detail)
+        else:
+            self._told.clear("journal")
+
+
+async def start_evidence(
+    storage: Storage, terms: Terms, signer: Signer, clock: Clock, boot: str, told: Told
+) -> EvidenceSide:
+    """Put the storage in order and begin its journal. Raises OSError where the storage can't be read."""
+    room = Reserve(terms.reserve_bytes)
+    found = await storage.run(lambda volume: _put_in_order(volume, terms, signer, clock, boot, room))
+    return EvidenceSide(storage, terms, signer, clock, boot, told, found, room)
+
+
+def _put_in_order(volume: Volume, terms: Terms, signer: Signer, clock: Clock, boot: str, room: Reserve) -> _Found:
+    reading = clock.read()
+    with suppress(FileExistsError):
+        volume.make_dir(RECORDINGS)
+        volume.sync_dir("")
+    vouch(volume, signer.allowed_signers(terms.device))
+    journal = Journal.open(volume, signer, device=terms.device, limit_bytes=terms.journal_bytes)
+    drafts = [
+        Draft("boot", {"boot": boot, "software": f"bwvd {__version__}", "device": terms.device}, reading),
+        Draft("config", {"sha256": terms.config_sha256}, reading),
+    ]
+    if (aside := journal.set_aside) is not None:
+        detail: Detail = {"file": aside.where, "what": aside.what, "offset": aside.offset, "bytes": aside.bytes}
+        drafts.append(Draft("journal_set_aside", detail, reading))
+    complaints = finish_releases(volume, journal)
+    drafts += [Draft("release_unfinished", {"reason": complaint}, reading) for complaint in complaints]
+    # Before anything new is recorded, and before the journal says what there is: whatever has no end gets one.
+    folders = volume.names(RECORDINGS)
+    others = {name.rstrip("/") for name in folders if device_of(name) != terms.device}
+    recovered = recover(volume, signer, clock, boot, reserve=room, leave=frozenset(journal.released) | others)
+    drafts += drafts_of(recovered, reading)
+    drafts += [
+        Draft("opened", {"recording": harmless(recording), "serial": serial, "found": "at_start"}, reading)
+        for serial, recording in unrecorded(folders, journal.last_serial)
+    ]
+    room.restore(volume)
+    return _Found(
+        volume=volume,
+        journal=journal,
+        next_serial=next_serial(folders, journal.last_serial),
+        officer=load_wearer(volume, signer),
+        drafts=drafts,
+        free_bytes=volume.free_bytes(),
+        total_bytes=volume.total_bytes(),
+    )
+
+
+def vouch(volume: Volume, line: str) -> None:
+    """See to it that the storage's allowed_signers holds `line`; older lines stay, for older recordings."""
+    try:
+        data = volume.read(ALLOWED_SIGNERS, 0, FILE_BYTES + 1)
+    except FileNotFoundError:
+        data = b""
+    if len(data) > FILE_BYTES:
+        raise OSError(errno.EFBIG, f"larger than {FILE_BYTES} bytes: no list of signers", ALLOWED_SIGNERS)
+    known = data.decode("utf-8", "replace")
+    if line in known.splitlines(keepends=True):
+        return
+    new = ALLOWED_SIGNERS + ".new"
+    with suppress(FileNotFoundError):
+        volume.remove(new)
+    file = volume.create(new)
+    try:
+        file.write((known + ("" if known.endswith("\n") or not known else "\n") + line).encode())
+        file.sync()
+    finally:
+        file.close()
+    volume.rename(new, ALLOWED_SIGNERS)
+    volume.sync_dir("")

@@ -1,0 +1,141 @@
+"""What recordings lie in a storage, at a glance: for `bwvd list` and `bwvd show`. Reads; judges nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bwvd.clock import NS
+from bwvd.evidence.errors import EvidenceError
+from bwvd.evidence.flash.regular_file import open_regular
+from bwvd.evidence.format import records
+from bwvd.evidence.format.chain_reader import MAX_LINE, SIGNATURE_BEGIN, decode, signature_of
+from bwvd.evidence.format.layout import MANIFEST, RECORDINGS
+from bwvd.evidence.format.line_reader import LineReader, lines_before
+
+_HEAD_BYTES = 262_144  # the `open` record with its init segment and padding lies in here
+_TAIL_BYTES = 65_536  # and the last records in here
+
+
+class NoSuchRecording(EvidenceError):
+    """There is no such recording, or its name says too little. One line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of `bwvd list`."""
+
+    id: str
+    serial: int | None
+    device: str
+    started: str  # UTC of the first frame
+    seconds: float
+    pre_event_s: float
+    segments: int
+    bytes: int
+    end: str  # "open" (not closed, or in progress) | "recovered" | the reason of the `close` record | "unreadable"
+    encrypted: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        return {field: getattr(self, field) for field in self.__slots__}
+
+
+def catalogue(storage: Path) -> list[Entry]:
+    """All recordings of a storage, oldest first.
+
+    Raises: EvidenceError when the folder can't be read.
+    """
+    folder = storage / RECORDINGS
+    try:
+        names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise EvidenceError(f"{folder}: {error.strerror}") from None
+    return sorted((_entry(folder / name) for name in names), key=lambda entry: (entry.serial or 0, entry.id))
+
+
+def find(storage: Path, name: str) -> Path:
+    """The folder of a recording: a path, an id, a serial number, or "last".
+
+    Raises: NoSuchRecording.
+    """
+    if "/" in name or name in (".", ".."):
+        path = Path(name)
+        if path.is_dir():
+            return path
+        raise NoSuchRecording(f"{name}: no such folder")
+    entries = catalogue(storage)
+    if name == "last" and entries:
+        return storage / RECORDINGS / entries[-1].id
+    number = int(name) if re.fullmatch("[0-9]{1,18}", name) else None
+    wanted = [entry for entry in entries if entry.id == name or (number is not None and entry.serial == number)]
+    if len(wanted) == 1:
+        return storage / RECORDINGS / wanted[0].id
+    if wanted:
+        raise NoSuchRecording(f"{name}: {len(wanted)} recordings carry this serial number; give the whole id")
+    raise NoSuchRecording(f"{name}: no such recording in {storage}")
+
+
+def signed_records(folder: Path) -> Iterator[records.ManifestRecord]:
+    """The records of a manifest that have a signature's line behind them, unverified.
+
+    Raises: EvidenceError when there is no readable manifest.
+    """
+    with open_regular(folder / MANIFEST) as file:
+        for unsigned, signature in lines_before(LineReader(file, MAX_LINE), SIGNATURE_BEGIN):
+            if signature_of(signature) is not None:
+                record = decode(unsigned)
+                if isinstance(record, records.ManifestRecord):
+                    yield record
+
+
+def _entry(folder: Path) -> Entry:
+    opening: records.Open | None = None
+    last: records.ManifestRecord | None = None
+    segment: records.Segment | None = None
+    total = 0
+    with contextlib.suppress(EvidenceError, OSError):
+        with open_regular(folder / MANIFEST) as file:
+            head = file.read(_HEAD_BYTES)
+            size = file.seek(0, 2)
+            file.seek(max(0, size - _TAIL_BYTES))
+            tail = file.read(_TAIL_BYTES)
+        for record in _decoded(head):
+            if isinstance(record, records.Open):
+                opening = record
+                break
+        for record in _decoded(tail):
+            last = record
+            if isinstance(record, records.Segment):
+                segment = record
+        if not isinstance(last, records.Close | records.Recovered):
+            total = sum(path.stat().st_size for path in folder.glob("*.m4s*"))
+    if opening is None:
+        return Entry(folder.name, None, "", "", 0.0, 0.0, 0, 0, "unreadable", False)
+    ended = last if isinstance(last, records.Close | records.Recovered) else None
+    duration_ns = ended.duration_ns if ended else segment.pts_ns + segment.duration_ns if segment else 0
+    return Entry(
+        id=folder.name,
+        serial=opening.serial,
+        device=opening.device,
+        started=opening.origin_utc,
+        seconds=round(duration_ns / NS, 3),
+        pre_event_s=round(opening.pre_event.got_s, 3),
+        segments=ended.segments if ended else segment.segment if segment else 0,
+        bytes=ended.bytes if ended else total,
+        end=ended.reason if isinstance(ended, records.Close) else "recovered" if ended else "open",
+        encrypted=bool(opening.recipients),
+    )
+
+
+def _decoded(data: bytes) -> Iterator[records.ManifestRecord]:
+    for line in data.split(b"\n"):
+        if line.startswith(b'{"type"'):
+            record = decode(line)
+            if isinstance(record, records.ManifestRecord):
+                yield record

@@ -1,0 +1,155 @@
+"""The media of a verified recording: which segments there are, in which epoch, and their plain bytes."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bwvd.clock import NS
+from bwvd.evidence.errors import EvidenceError, IdentityUnusable
+from bwvd.evidence.format import records
+from bwvd.evidence.format.chain_reader import ChainReader, Unknown, decode
+from bwvd.evidence.format.layout import MANIFEST
+from bwvd.evidence.format.utc import parse_utc
+from bwvd.evidence.keys.age import open_sealed
+from bwvd.evidence.verify.files import SEGMENT_BYTES, segment_label
+from bwvd.evidence.verify.folder import CHUNK, DirectoryFolder, Folder, HashedFile, read_file
+from bwvd.text import printable
+
+
+class SegmentUnusable(EvidenceError):
+    """A segment can't be read, is not what was recorded, or can't be decrypted. One line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One segment on the time line. Times are media time, in nanoseconds."""
+
+    record: records.Segment
+
+    @property
+    def begin_ns(self) -> int:
+        return self.record.pts_ns
+
+    @property
+    def end_ns(self) -> int:
+        return self.record.pts_ns + self.record.duration_ns
+
+    def utc_at(self, pts_ns: int) -> str:
+        """UTC at a moment of this segment, by the stamp of its first frame; "" if the stamp is no time."""
+        begin = parse_utc(self.record.stamp.utc)
+        if begin is None:
+            return ""
+        try:
+            moment = begin + datetime.timedelta(microseconds=(pts_ns - self.begin_ns) // 1000)
+        except OverflowError:
+            return ""
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(slots=True)
+class Outline:
+    """What a manifest says of the media."""
+
+    folder: Folder
+    open: records.Open
+    spans: list[Span] = field(default_factory=list)
+    inits: list[bytes] = field(default_factory=list)  # by epoch, from 1
+    tracks: list[list[records.TrackInfo]] = field(default_factory=list)  # likewise
+    gaps: list[records.Gap] = field(default_factory=list)
+    marks: list[records.Mark] = field(default_factory=list)
+    manifest_sha512: str = ""
+
+    @property
+    def first_ns(self) -> int:
+        """Media time of the first frame: 0 for a person who plays the recording."""
+        return self.spans[0].begin_ns if self.spans else 0
+
+    @property
+    def length_s(self) -> float:
+        return (self.spans[-1].end_ns - self.first_ns) / NS if self.spans else 0.0
+
+    def stamped(self, span: Span) -> bool:
+        """Whether time and device are drawn into the pictures of a segment."""
+        return any(track.stamped for track in self.tracks[span.record.epoch - 1])
+
+    def plain(self, span: Span, identities: Sequence[Any], *, check: bool = True) -> bytes:
+        """The media segment, decrypted if it is sealed.
+
+        Raises: SegmentUnusable; with `check` also when the stored bytes are not those that were signed.
+        """
+        record = span.record
+        label = printable(segment_label(record))
+        try:
+            data = read_file(self.folder, record.file, SEGMENT_BYTES)
+            if check and hashlib.sha256(data).hexdigest() != record.sha256:
+                raise SegmentUnusable(f"{label} is not what was recorded")
+            return open_sealed(data, identities) if self.open.recipients else data
+        except OSError as error:
+            raise SegmentUnusable(f"{label}: {error.strerror}") from None
+        except IdentityUnusable as error:
+            raise SegmentUnusable(f"{label} {error}") from None
+
+
+@contextmanager
+def read_outline(path: str | Path, *, signed_only: bool = True) -> Iterator[Outline]:
+    """The outline of the recording in a folder, open as long as the context is.
+
+    With `signed_only` false, lines whose signature does not hold are believed as well.
+
+    Raises: SegmentUnusable if there is no manifest to read, or none that opens a recording.
+    """
+    try:
+        folder = DirectoryFolder(path)
+    except OSError as error:
+        raise SegmentUnusable(f"{path}: {error.strerror}") from None
+    with folder:
+        try:
+            with folder.open(MANIFEST) as file:
+                sha512 = HashedFile(file, hashlib.sha512())
+                outline = _outline(folder, io.BufferedReader(sha512, CHUNK), signed_only=signed_only)
+        except OSError as error:
+            raise SegmentUnusable(f"{path}/{MANIFEST}: {error.strerror}") from None
+        outline.manifest_sha512 = sha512.hash.hexdigest()
+        yield outline
+
+
+def _outline(folder: Folder, file: io.BufferedReader, *, signed_only: bool) -> Outline:
+    outline: Outline | None = None
+    for record in _signed(file) if signed_only else _unsigned(file):
+        if isinstance(record, records.Open) and outline is None:
+            outline = Outline(folder, record, inits=[base64.b64decode(record.init)], tracks=[record.tracks])
+        elif outline is None:
+            continue
+        elif isinstance(record, records.Init):
+            outline.inits.append(base64.b64decode(record.init))
+            outline.tracks.append(record.tracks)
+        elif isinstance(record, records.Segment) and 1 <= record.epoch <= len(outline.inits):
+            outline.spans.append(Span(record))
+        elif isinstance(record, records.Gap):
+            outline.gaps.append(record)
+        elif isinstance(record, records.Mark):
+            outline.marks.append(record)
+    if outline is None:
+        raise SegmentUnusable(f"{folder.path}: the manifest opens no recording")
+    return outline
+
+
+def _signed(file: io.BufferedReader) -> Iterator[records.Record | Unknown]:
+    yield from (signed.record for signed in ChainReader(file, MANIFEST))
+    while file.read(CHUNK):  # to the end, for the digest
+        pass
+
+
+def _unsigned(file: io.BufferedReader) -> Iterator[records.Record | Unknown]:
+    while line := file.readline(CHUNK * 4):
+        record = decode(line)
+        if not isinstance(record, str):
+            yield record

@@ -1,0 +1,127 @@
+"""A recording with all that proves it in one ZIP: for people who have none of our software.
+
+The folder is in it byte for byte, as `recordings/ID/`; beside it the list of keys, a summary for people, and a README
+with the commands of stock tools that check everything.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bwvd.evidence.errors import ExportRefused
+from bwvd.evidence.export.mp4 import admit
+from bwvd.evidence.export.proof_facts import Facts
+from bwvd.evidence.export.proof_text import chain_text, readme_text
+from bwvd.evidence.flash.new_file import claimed, settle
+from bwvd.evidence.flash.regular_file import read_regular
+from bwvd.evidence.format.file_names import harmless
+from bwvd.evidence.format.layout import RECORDINGS
+from bwvd.evidence.keys.allowed_signers import FILE_BYTES, AllowedSigners
+from bwvd.evidence.keys.sshsig import allowed_signers_line
+from bwvd.evidence.verify.files import Progress
+from bwvd.evidence.verify.folder import CHUNK, DirectoryFolder
+from bwvd.evidence.verify.recording import ALLOWED_SIGNERS, signers_beside, verify_recording
+from bwvd.evidence.verify.report import Report
+from bwvd.text import printable
+
+README = "README.txt"
+CHAIN = "CHAIN.txt"
+PUBLIC_KEY = "device_key.pub"
+
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file in the archive: the same recording gives the same bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What was written, and of what."""
+
+    path: str
+    files: int
+    bytes: int
+    report: Report
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "id": self.report.id,
+            "verdict": self.report.verdict,
+            "path": self.path,
+            "files": self.files,
+            "bytes": self.bytes,
+        }
+
+
+def export_proof(
+    folder: str | Path,
+    out: str | Path,
+    *,
+    signers: AllowedSigners | None = None,
+    signers_file: str | Path | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Proof:
+    """Verify the recording in `folder`, then write it to `out` as a ZIP. Blocking. No identity is needed.
+
+    Args:
+        signers_file: the allowed_signers file to put into it; by default the one of the storage that the recording lies
+            in, or else a line made from the key that the recording itself names.
+        force: pack also what does not verify.
+
+    Raises: ExportRefused, naming why; then no file is left behind and none has been changed.
+    """
+    report = verify_recording(folder, signers, progress=progress)
+    admit(report, force=force)
+    if not _PLAIN.fullmatch(report.id):
+        # It becomes a part of paths and of commands that people run.
+        raise ExportRefused(f"{printable(report.id)} is no recording's id: letters, digits, dots and hyphens only")
+    out = Path(out)
+    try:
+        source = DirectoryFolder(folder)
+    except OSError as error:
+        raise ExportRefused(f"{folder}: {error.strerror}") from None
+    with source, claimed([out]) as temporary:
+        facts = Facts.read(source, report)
+        allowed = _signers(Path(folder), signers_file, facts)
+        facts.dated = facts.certified or b"valid-" in allowed
+        root = {
+            README: readme_text(facts).encode(),
+            CHAIN: chain_text(facts).encode(),
+            ALLOWED_SIGNERS: allowed,
+            PUBLIC_KEY: f"{facts.public_key} {printable(facts.principal)}\n".encode(),
+        }
+        with zipfile.ZipFile(temporary, "x", zipfile.ZIP_STORED, allowZip64=True) as archive:
+            for name, data in root.items():
+                archive.writestr(_member(name, len(data)), data)
+            names = sorted(name for name, odd in source.names().items() if not odd)
+            for name in names:
+                _add(archive, source, name, f"{RECORDINGS}/{report.id}/{harmless(name)}")
+        temporary.chmod(0o640)
+        size = temporary.stat().st_size
+        settle(temporary, out)
+    return Proof(str(out), len(names) + len(root), size, report)
+
+
+def _signers(folder: Path, given: str | Path | None, facts: Facts) -> bytes:
+    if given is None:
+        found, _ = signers_beside(folder)
+        given = found.name if found is not None else None
+    if given is None:
+        return allowed_signers_line(facts.principal, facts.vouching_key, authority=facts.certified).encode()
+    return read_regular(given, FILE_BYTES, follow=True)
+
+
+def _add(archive: zipfile.ZipFile, source: DirectoryFolder, name: str, member: str) -> None:
+    with source.open(name) as file, archive.open(_member(member, source.size(name)), "w") as target:
+        while data := file.read(CHUNK):
+            target.write(data)
+
+
+def _member(name: str, size: int) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, _EPOCH)
+    info.external_attr = 0o100644 << 16
+    info.file_size = size
+    return info

@@ -1,0 +1,120 @@
+"""What the texts of a proof need to know of a recording, and every record of it in a line for people."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+
+from bwvd.clock import NS
+from bwvd.evidence.errors import ExportRefused
+from bwvd.evidence.format import records
+from bwvd.evidence.format.chain_reader import ChainReader, Signed, Unknown
+from bwvd.evidence.format.layout import MANIFEST
+from bwvd.evidence.keys.ssh_keys import Certificate
+from bwvd.evidence.verify.folder import CHUNK, Folder
+from bwvd.evidence.verify.report import Report
+
+
+@dataclass(slots=True)
+class Facts:
+    """What both texts need to know of a recording."""
+
+    report: Report
+    names: frozenset[str]
+    open: records.Open | None = None
+    end: records.Close | records.Recovered | None = None
+    signed: list[tuple[Signed, str]] = field(default_factory=list)  # every record, with what it says in a line
+    epochs: list[list[int]] = field(default_factory=list)  # numbers of the segments of each epoch
+    signature_at: int = 0  # offset of the last signature's line
+    public_key: str = ""  # "ssh-ed25519 AAAA…"
+    fingerprint: str = ""
+    vouching_key: str = ""  # the same, or the authority's that certified it
+    certified: bool = False
+    dated: bool = False  # the list of keys has periods, so stock tools must be told the recording's time
+    principal: str = "bwvd"
+    signed_at_utc: str = ""
+
+    @classmethod
+    def read(cls, folder: Folder, report: Report) -> Facts:
+        """Raises: OSError; ExportRefused if the manifest has no record whose signature holds."""
+        facts = cls(report, frozenset(folder.names()))
+        with io.BufferedReader(folder.open(MANIFEST), CHUNK) as file:
+            for signed in ChainReader(file, MANIFEST):
+                facts._take(signed)
+        if not facts.signed:
+            raise ExportRefused(f"{report.id}: no line of its manifest holds; there is nothing to prove")
+        return facts
+
+    @property
+    def encrypted(self) -> bool:
+        return self.report.encrypted
+
+    def _take(self, signed: Signed) -> None:
+        record = signed.record
+        if not self.signed:
+            plain = signed.key.key if isinstance(signed.key, Certificate) else signed.key
+            vouching = signed.key.authority if isinstance(signed.key, Certificate) else signed.key
+            self.public_key, self.fingerprint = plain.line, plain.fingerprint
+            self.vouching_key, self.certified = vouching.line, isinstance(signed.key, Certificate)
+        if isinstance(record, records.Open):
+            self.open = record
+            self.principal = self.report.signer.name or record.device if self.report.signer else record.device
+            self.signed_at_utc = record.press.stamp.utc if record.press.stamp.quality != "not_set" else ""
+            self.epochs.append([])
+        elif isinstance(record, records.Init):
+            self.epochs.append([])
+        elif isinstance(record, records.Segment) and 1 <= record.epoch <= len(self.epochs):
+            self.epochs[record.epoch - 1].append(record.segment)
+        elif isinstance(record, records.Close | records.Recovered):
+            self.end = record
+        self.signed.append((signed, describe(record)))
+        self.signature_at = signed.offset + signed.size
+
+
+def describe(record: records.Record | Unknown) -> str:
+    """A record in one line."""
+    match record:
+        case records.Open():
+            return (
+                f"serial number {record.serial} of {record.device}, by {record.software}, {len(record.tracks)} tracks"
+            )
+        case records.Init():
+            return f"other parameters ({record.reason}): epoch {record.epoch}"
+        case records.Segment():
+            at, seconds = record.pts_ns / NS, record.duration_ns / NS
+            return f"{record.file}: {at:.3f} s, {seconds:.3f} s long, {record.frames} frames, {record.stamp.utc}"
+        case records.Mark():
+            return f"{_at(record.at_ns)} marker by {record.source}: {record.label or _sealed(record.sealed)}"
+        case records.Officer():
+            return f"{_at(record.at_ns)} worn by {record.officer or _sealed(record.sealed)}"
+        case records.Gap():
+            return f"{_at(record.from_ns)} to {record.to_ns / NS:.3f} s: no {record.track} ({record.cause})"
+        case records.Fault():
+            return f"{_at(record.at_ns)} {record.name}: {'fault' if record.active else 'well again'} {record.detail}"
+        case records.Audio():
+            return f"{_at(record.at_ns)} sound {'on' if record.on else 'off'} ({record.reason})"
+        case records.ClockStep():
+            return f"{_at(record.at_ns)} the wall clock stepped by {record.step_ns / NS:.3f} s to {record.stamp.utc}"
+        case records.Power():
+            return f"{_at(record.at_ns)} {record.supply} {'' if record.percent is None else f'{record.percent} %'}"
+        case records.State():
+            return f"{_at(record.at_ns)} {record.state} {record.source}"
+        case records.Close():
+            return f"ended ({record.reason}): {record.segments} segments, {record.frames} frames, {record.gaps} gaps"
+        case records.Recovered():
+            found = ", ".join(f"{thing.what} {thing.where}" for thing in record.found) or "nothing out of order"
+            return f"ended at the next start ({record.reason}): {record.segments} segments; found: {found}"
+        case records.TornTail():
+            return f"{record.found.bytes} bytes of an unfinished line at byte {record.found.offset}"
+        case Unknown():
+            return "a record of a later version"
+        case _:
+            return ""
+
+
+def _at(ns: int) -> str:
+    return f"{ns / NS:.3f} s:"
+
+
+def _sealed(sealed: records.Sealed | None) -> str:
+    return f"sealed in {sealed.file}" if sealed is not None else "-"

@@ -1,0 +1,51 @@
+"""How long the flash will last, when that has to be said, and the room that is kept for closing in order.
+
+Nothing is ever deleted to make room (invariant 8): a flash without room refuses to begin a recording. One that is in
+progress goes on until the flash is full, and is closed and signed on the reserve (invariant 12).
+"""
+
+from __future__ import annotations
+
+import errno
+from contextlib import suppress
+
+from bwvd.evidence.flash.volume import Volume
+from bwvd.evidence.format.layout import RESERVE
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Reserve:
+    """Bytes of the flash that nothing else can take: a file with allocated blocks, removed when they are needed.
+
+    **Synchronization:** inside jobs of the volume's `Storage`; `held` may be read anywhere.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self.held = False
+
+    def restore(self, volume: Volume) -> bool:
+        """Set the bytes aside if they are not; False if there is no room. Blocking; raises OSError."""
+        try:
+            volume.reserve(RESERVE, self._size)
+            volume.sync_dir("")
+        except OSError as error:
+            self.held = False
+            if error.errno not in _NO_ROOM:
+                raise
+            # A smaller one of an earlier configuration stays: it is better than nothing when something must be closed.
+            with suppress(FileNotFoundError):
+                if not volume.size(RESERVE):
+                    volume.remove(RESERVE)
+            return False
+        self.held = True
+        return True
+
+    def spend(self, volume: Volume) -> None:
+        """Free the bytes. Blocking; raises OSError."""
+        self.held = False
+        with suppress(FileNotFoundError):
+            volume.remove(RESERVE)
+        # f2fs gives freed blocks out again after a checkpoint, ext4 after a commit: this is one.
+        volume.sync_dir("")

@@ -1,0 +1,337 @@
+"""Read signed lines (a manifest, a journal) strictly, in bounded memory, and say where they stop being what was signed.
+
+Pure: the caller opens the file and decides whose keys to trust. What the lines must look like is FORMAT.md's;
+`bwvd.evidence.format.chain` writes them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import msgspec
+
+from bwvd.evidence.errors import SignatureBad
+from bwvd.evidence.format.chain import MANIFEST_NAMESPACE
+from bwvd.evidence.format.line_reader import LineReader
+from bwvd.evidence.format.records import (
+    FORMAT,
+    Audio,
+    ClockStep,
+    Close,
+    Entry,
+    Fault,
+    Found,
+    Gap,
+    Init,
+    Journal,
+    Mark,
+    Officer,
+    Open,
+    Power,
+    Record,
+    Recovered,
+    Segment,
+    State,
+    TornTail,
+)
+from bwvd.evidence.keys.ssh_keys import Certificate, PublicKey
+from bwvd.evidence.keys.sshsig import Signature
+from bwvd.text import one_line
+
+MAX_LINE = 1_048_576  # bytes, newline included; a longer line is no line of ours
+MAX_PROBLEMS = 1000  # more say nothing new
+
+SIGNATURE_BEGIN = b'{"sig":"'
+_SIG_END = b'"}\n'
+CLAIMANTS = (b'{"type":"recovered"', b'{"type":"torn"')  # the records that may follow an unfinished append
+
+_DECODER = msgspec.json.Decoder(
+    Open
+    | Init
+    | Segment
+    | Mark
+    | Officer
+    | Gap
+    | Fault
+    | Audio
+    | ClockStep
+    | Power
+    | State
+    | Close
+    | Recovered
+    | TornTail
+    | Journal
+    | Entry
+)
+_KNOWN = frozenset(
+    str(kind.__struct_config__.tag)
+    for kind in (
+        *(Open, Init, Segment, Mark, Officer, Gap, Fault, Audio, ClockStep, Power, State, Close, Recovered, TornTail),
+        *(Journal, Entry),
+    )
+)
+
+
+class Unknown(msgspec.Struct, frozen=True, kw_only=True):
+    """A record of a type that this version does not know: signed like any other, and skipped."""
+
+    n: int
+    type: str
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is not as it was signed."""
+
+    where: str  # "manifest.jsonl line 7 (byte 1234)", "000003.m4s (segment 3, 2.0 s to 3.0 s)"
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """One record whose signature holds, over every byte of the file before the signature's line."""
+
+    record: Record | Unknown
+    line: int  # the record's line number, from 1
+    offset: int  # of its first byte
+    size: int  # bytes of its line, newline included
+    end: int  # offset behind its signature line
+    key: PublicKey | Certificate  # whose signature; whether that one is to be trusted is the caller's question
+    sha512: bytes  # of all bytes before `end`
+
+
+@dataclass(slots=True)
+class _Region:
+    """Lines that no signature has claimed yet."""
+
+    line: int
+    offset: int
+    reason: str
+    size: int = 0
+    sha256: Any = field(default_factory=hashlib.sha256)
+    has_signature: bool = False  # a whole, well-formed signature line is among them
+    has_nul: bool = False
+
+    def take(self, data: bytes) -> None:
+        """A line, or a block of lines none of which is a signature's."""
+        self.size += len(data)
+        self.sha256.update(data)
+        self.has_nul = self.has_nul or b"\0" in data
+        self.has_signature = self.has_signature or signature_of(data) is not None
+
+    @property
+    def stops(self) -> tuple[bytes, ...]:
+        """How lines begin that must be looked at one by one."""
+        return CLAIMANTS if self.has_signature else (*CLAIMANTS, SIGNATURE_BEGIN)
+
+
+class ChainReader:
+    """Walks a file of signed lines once; iterate over it, then ask it what was wrong.
+
+    Bytes that a later `recovered` or `torn` record names by offset, length and SHA-256 are accounted for: they are what
+    a power cut left of an unfinished append. All else that is not a record followed by its signature is a problem.
+
+    Memory: a few lines of MAX_LINE at most.
+    """
+
+    def __init__(self, file: BinaryIO, name: str, namespace: str = MANIFEST_NAMESPACE) -> None:
+        """`file` is an open binary file (or io.BytesIO) at its start; `name` is for the places that are reported."""
+        self._lines = LineReader(file, MAX_LINE)
+        self._namespace = namespace
+        self._sha512 = hashlib.sha512()
+        self._whole = True  # what was read last ended in a newline
+        self.name = name
+        self.problems: list[Problem] = []
+        self.size = 0  # bytes read
+        self.end = 0  # offset behind the last record whose signature holds, its newline included
+        self.records = 0  # how many hold; the next one's `n`
+        self.torn: Found | None = None  # what stands behind `end`, as the next record has to name it
+
+    def __iter__(self) -> Iterator[Signed]:
+        number, offset = 1, 0
+        region: _Region | None = None
+        line = self._next()
+        while line:
+            if region is not None and not line.startswith(CLAIMANTS):
+                passed = line + self._skip(region, line)
+                number, offset = number + passed.count(b"\n"), offset + len(passed)
+                line = self._next()
+                continue
+            following = self._next()
+            # Cut one byte before its end, the last signature still holds; whoever goes on writes that newline first.
+            closing = following if self._whole or len(following) >= MAX_LINE else following + b"\n"
+            self._sha512.update(line)
+            found = self._pair(line, closing)
+            if isinstance(found, str):  # why it is not a signed record
+                if region is None:
+                    region = _Region(number, offset, found)
+                region.take(line)
+                number, offset = number + line.endswith(b"\n"), offset + len(line)
+                line = following
+                continue
+            record, key = found
+            self._sha512.update(closing)
+            end = offset + len(line) + len(closing)
+            if region is not None:
+                self._account(region, record)
+                region = None
+            self.end, self.records = end, self.records + 1
+            yield Signed(record, number, offset, len(line), end, key, self._sha512.digest())
+            number, offset = number + 2, end
+            line = self._next()
+        if region is not None:
+            self._finish(region)
+
+    @property
+    def newline_missing(self) -> bool:
+        """The file does not end in a newline, though `end` and `torn` count one: whoever goes on writes it first."""
+        return not self._whole
+
+    def where(self, line: int, offset: int) -> str:
+        return f"{self.name} line {line} (byte {offset})"
+
+    def _skip(self, region: _Region, line: bytes) -> bytes:
+        """Add `line` to the region, and the lines behind it that are not worth a look; returns these."""
+        self._sha512.update(line)
+        region.take(line)
+        block = self._lines.skip(*region.stops) if self._whole else b""
+        self.size += len(block)
+        self._sha512.update(block)
+        region.take(block)
+        return block
+
+    def _next(self) -> bytes:
+        """The next line, or a piece of MAX_LINE bytes of one that is too long; b"" at the end."""
+        line = self._lines.next()
+        self.size += len(line)
+        if line:
+            self._whole = line.endswith(b"\n")
+        return line
+
+    def _pair(self, line: bytes, following: bytes) -> tuple[Record | Unknown, PublicKey | Certificate] | str:
+        """The record in `line`, signed by `following`; or why it is none. The hash stands behind `line`."""
+        if not line.endswith(b"\n"):
+            return f"longer than {MAX_LINE} bytes" if len(line) >= MAX_LINE else "cut short"
+        record = decode(line)
+        if isinstance(record, str):
+            return record
+        blob = signature_of(following)
+        if blob is None:
+            return "no signature follows it"
+        try:
+            signature = Signature.parse(blob)
+            key = signature.verify(self._sha512.digest(), self._namespace)
+        except SignatureBad as error:
+            moved = "" if record.n == self.records else f" (it is record {record.n} where {self.records} is expected)"
+            return f"the signature after it does not hold: {error}{moved}"
+        if record.n != self.records:
+            return f"record {record.n} where {self.records} is expected"
+        return record, key
+
+    def _account(self, region: _Region, record: Record | Unknown) -> None:
+        """`record` is the first that holds after `region`: does it name those bytes?"""
+        named: list[Found] = []
+        if isinstance(record, Recovered):
+            named = record.found
+        elif isinstance(record, TornTail):
+            named = [record.found]
+        digest = region.sha256.hexdigest()
+        if not any(f.offset == region.offset and f.bytes == region.size and f.sha256 == digest for f in named):
+            self._problem(region.line, region.offset, f"{region.size} bytes that no record names: {region.reason}")
+
+    def _finish(self, region: _Region) -> None:
+        """The file ends without a signature over `region`: an unfinished append, or an alteration?
+
+        An append that a power cut ended has no whole signature, unless a block of it never reached the medium (NULs).
+        """
+        altered = region.has_signature and not region.has_nul
+        if altered:
+            self._problem(region.line, region.offset, f"{region.reason}; nothing from here on is vouched for")
+        if self.newline_missing:
+            region.take(b"\n")
+        self.torn = Found(
+            what="unsigned_lines" if altered else "torn_line",
+            where=self.name,
+            offset=region.offset,
+            bytes=region.size,
+            sha256=region.sha256.hexdigest(),
+        )
+
+    def _problem(self, line: int, offset: int, what: str) -> None:
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(Problem(self.where(line, offset), what))
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """Where a file of signed lines ends, for whoever has to go on with it."""
+
+    end: int  # offset behind the last record whose signature holds
+    records: list[Record | Unknown]  # all that hold, in order; the next one's `n` is their number
+    torn: Found | None  # the bytes behind `end`, to be named by the next record, once the newline is there
+    newline_missing: bool  # append b"\n" first; `end` and `torn` count it already
+    problems: list[Problem]  # what no power cut explains
+
+
+def scan_tail(file: BinaryIO, name: str, namespace: str = MANIFEST_NAMESPACE) -> Tail:
+    """Read all of a file that is to be continued: what holds, and what an unfinished append left behind it.
+
+    Checks every signature: about 150 µs a record.
+    """
+    reader = ChainReader(file, name, namespace)
+    records = [signed.record for signed in reader]
+    return Tail(reader.end, records, reader.torn, reader.newline_missing, reader.problems)
+
+
+def decode(line: bytes) -> Record | Unknown | str:
+    """The record in a line; or why there is none."""
+    try:
+        record: Record = _DECODER.decode(line)
+    except msgspec.ValidationError as error:
+        reason = one_line(error)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        return f"not a record: {one_line(error)}"
+    else:
+        if isinstance(record, Open | Init) and not _is_base64(record.init):
+            return "a malformed record: its init segment is not base64"
+        return record
+    try:
+        fields = msgspec.json.decode(line)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        return f"not a record: {one_line(error)}"
+    if not isinstance(fields, dict):
+        return "not a record: not a JSON object"
+    kind, n = fields.get("type"), fields.get("n")
+    if not isinstance(kind, str) or type(n) is not int:
+        return "not a record: it has no type or no number"
+    if kind in ("open", "journal") and fields.get("format") != FORMAT:
+        return Unknown(n=n, type=kind, fields=fields)  # another format is not malformed, but not ours to read
+    if kind in _KNOWN:
+        return f"a malformed record ({kind}): {reason}"
+    return Unknown(n=n, type=kind, fields=fields)
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        base64.b64decode(text, validate=True)
+    except ValueError:  # also binascii.Error, which is one
+        return False
+    return True
+
+
+def signature_of(line: bytes) -> bytes | None:
+    """The binary signature in a signature line, if it is one in its one canonical form."""
+    if not (line.startswith(SIGNATURE_BEGIN) and line.endswith(_SIG_END)):
+        return None
+    text = line[len(SIGNATURE_BEGIN) : -len(_SIG_END)]
+    try:
+        blob = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return blob if base64.b64encode(blob) == text else None

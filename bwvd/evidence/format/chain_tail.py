@@ -1,0 +1,253 @@
+"""Where a file of signed lines ends, for whoever has to go on with it: recovery and the journal, at start-up.
+
+The last signature covers every byte before it, the earlier signatures included, so a file that is well-formed and whose
+last signature holds is as its device wrote it. Checking that one alone takes a recording of twelve hours from six
+seconds to a fraction of one; at the first oddity the strict reader judges every line.
+
+That a signature holds says that the file is as somebody wrote it. Whoever is to act on its words names the key whose
+words they must be: the lines of other keys are read, counted and told of, and reach nobody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from bwvd.evidence.errors import SignatureBad
+from bwvd.evidence.flash.volume import Volume
+from bwvd.evidence.format.chain import Chain
+from bwvd.evidence.format.chain_reader import (
+    CLAIMANTS,
+    MAX_LINE,
+    SIGNATURE_BEGIN,
+    ChainReader,
+    Problem,
+    Unknown,
+    decode,
+    signature_of,
+)
+from bwvd.evidence.format.line_reader import LineReader
+from bwvd.evidence.format.records import Found, Record, Recovered, TornTail
+from bwvd.evidence.keys.ssh_keys import Certificate, PublicKey
+from bwvd.evidence.keys.sshsig import Signature
+
+_CHUNK = 262_144  # bytes read at once
+
+
+class Fold(Protocol):
+    """Whatever somebody wants to know of a file's records."""
+
+    def take(self, record: Record | Unknown) -> None:
+        """The next record that holds, in order."""
+        ...
+
+
+F = TypeVar("F", bound=Fold)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """See `bwvd.evidence.format.chain_reader.Tail`, whose fields these are; `records` is how many hold."""
+
+    size: int  # bytes of the file
+    end: int
+    records: int
+    torn: Found | None
+    newline_missing: bool
+    problems: list[Problem]
+    foreign_at: int | None = None  # offset of the first line that another key than the one asked for has signed
+
+    @property
+    def named(self) -> Found | None:
+        """The bytes behind `end` as the next record has to name them.
+
+        What no power cut explains is named without its digest: no reader then takes it for accounted for, and the file
+        stays altered, as it is.
+        """
+        if self.torn is not None and self.problems:
+            return msgspec.structs.replace(self.torn, sha256="")
+        return self.torn
+
+
+def read_ending(
+    volume: Volume, path: str, name: str, namespace: str, fold: Callable[[], F], *, key: str = ""
+) -> tuple[Ending, F]:
+    """Read the signed lines of the file at `path`; `name` is for the places that are reported.
+
+    Args:
+        fold: called for a fresh fold, once or twice.
+        key: a public key's line; records that another one has signed do not reach the fold. "" = whoever has.
+
+    Blocking. Raises OSError.
+    """
+    with _open(volume, path) as file:
+        folded = fold()
+        ending = _quickly(file, name, namespace, folded, key)
+    if ending is None:
+        with _open(volume, path) as file:
+            folded = fold()
+            ending = _strictly(file, name, namespace, folded, key)
+    return ending, folded
+
+
+def _strictly(file: io.BufferedReader, name: str, namespace: str, fold: Fold, key: str) -> Ending:
+    reader = ChainReader(file, name, namespace)
+    foreign_at = None
+    for signed in reader:
+        if _is_by(signed.key, key):
+            fold.take(signed.record)
+        elif foreign_at is None:
+            foreign_at = signed.offset
+    return Ending(
+        reader.size,
+        reader.end,
+        reader.records,
+        reader.torn,
+        reader.newline_missing,
+        reader.problems,
+        foreign_at,
+    )
+
+
+def absorb(chain: Chain, volume: Volume, path: str, ending: Ending) -> None:
+    """Let `chain` stand behind `ending`, torn bytes and the newline that is still to be written included."""
+    offset = 0
+    while offset < ending.size:
+        data = volume.read(path, offset, min(_CHUNK, ending.size - offset))
+        chain.absorb(data)
+        offset += len(data)
+    chain.absorb(b"\n" if ending.newline_missing else b"", ending.records)
+
+
+@dataclass(slots=True)
+class _Region:
+    offset: int
+    size: int
+    sha256: Any  # hashlib's object has no public type
+
+    def take(self, data: bytes) -> None:
+        self.size += len(data)
+        self.sha256.update(data)
+
+    def found(self, name: str) -> Found:
+        digest = self.sha256.hexdigest()
+        return Found(what="torn_line", where=name, offset=self.offset, bytes=self.size, sha256=digest)
+
+
+def _quickly(file: io.BufferedReader, name: str, namespace: str, fold: Fold, key: str) -> Ending | None:
+    """What ChainReader would find in a file without problems, with one signature checked; None: it has to look.
+
+    One signature vouches for what the same key has signed before it, and for nobody else's.
+    """
+    sha512 = hashlib.sha512()
+    to_check: tuple[bytes, bytes] | None = None  # the newest digest and the signature over it
+    region: _Region | None = None
+    size = end = records = 0
+    whole = True
+    lines = LineReader(file, MAX_LINE)
+    line = lines.next()
+    while line:
+        if region is not None and signature_of(line) is None and not line.startswith(CLAIMANTS):
+            whole = line.endswith(b"\n")
+            passed = line + (lines.skip(*CLAIMANTS, SIGNATURE_BEGIN) if whole else b"")
+            sha512.update(passed)
+            region.take(passed)
+            size += len(passed)
+            line = lines.next()
+            continue
+        following = lines.next()
+        whole = (following or line).endswith(b"\n")
+        closing = following if whole or len(following) >= MAX_LINE else following + b"\n"
+        sha512.update(line)
+        record, blob = _pair(line, closing, records)
+        if record is None or blob is None:
+            if signature_of(line) is not None:
+                return None  # a whole signature that signs nothing: no power cut leaves that
+            region = region or _Region(size, 0, hashlib.sha256())
+            region.take(line)
+            size += len(line)
+            line = following
+            continue
+        if region is not None:
+            if not (_holds((sha512.digest(), blob), namespace) and _names(record, region.found(name))):
+                return None
+            region = None
+        if key and not _names_key(blob, key):
+            return None
+        to_check = (sha512.digest(), blob)
+        sha512.update(closing)
+        size += len(line) + len(following)
+        end, records = size + len(closing) - len(following), records + 1
+        fold.take(record)
+        line = lines.next()
+    if to_check is not None and not _holds(to_check, namespace):
+        return None
+    torn = None
+    if region is not None:
+        if not whole:
+            region.take(b"\n")
+        torn = region.found(name)
+    return Ending(size, end, records, torn, not whole, [])
+
+
+def _pair(line: bytes, closing: bytes, n: int) -> tuple[Record | Unknown | None, bytes | None]:
+    if not line.endswith(b"\n"):
+        return None, None
+    record = decode(line)
+    if isinstance(record, str) or record.n != n:
+        return None, None
+    return record, signature_of(closing)
+
+
+def _holds(signed: tuple[bytes, bytes], namespace: str) -> bool:
+    digest, blob = signed
+    try:
+        Signature.parse(blob).verify(digest, namespace)
+    except SignatureBad:
+        return False
+    return True
+
+
+def _names_key(blob: bytes, key: str) -> bool:
+    """Whether the signature says that it is by `key`; whether it is, is another question."""
+    try:
+        return _is_by(Signature.parse(blob).key, key)
+    except SignatureBad:
+        return False
+
+
+def _is_by(signer: PublicKey | Certificate, key: str) -> bool:
+    plain = signer.key if isinstance(signer, Certificate) else signer
+    return not key or plain.line == key
+
+
+def _names(record: Record | Unknown, torn: Found) -> bool:
+    named = record.found if isinstance(record, Recovered) else [record.found] if isinstance(record, TornTail) else []
+    return any((f.offset, f.bytes, f.sha256) == (torn.offset, torn.bytes, torn.sha256) for f in named)
+
+
+def _open(volume: Volume, path: str) -> io.BufferedReader:
+    return io.BufferedReader(_Raw(volume, path), _CHUNK)
+
+
+class _Raw(io.RawIOBase):
+    """A file of a volume, as io wants one."""
+
+    def __init__(self, volume: Volume, path: str) -> None:
+        self._volume = volume
+        self._path = path
+        self._offset = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # the type of a writable buffer has a name only from Python 3.12 on
+        data = self._volume.read(self._path, self._offset, len(buffer))
+        buffer[: len(data)] = data
+        self._offset += len(data)
+        return len(data)

@@ -1,0 +1,50 @@
+"""Every name on the flash: folders and files of a storage and of a recording. FORMAT.md describes what is in them."""
+
+from __future__ import annotations
+
+import re
+
+# In the storage's root
+RECORDINGS = "recordings"
+JOURNAL = "journal.jsonl"
+ALLOWED_SIGNERS = "allowed_signers"
+ARCHIVE = re.compile(r"journal-([0-9]{6,})\.jsonl")  # a journal file that is full; the number in it
+RESERVE = ".reserve"
+LOCK = ".lock"
+PROBE = ".probe"
+OFFICER = ".wearer"
+NEW = ".new"  # behind the name of a file that is being replaced whole
+NEW_JOURNAL = JOURNAL + NEW  # the next journal file, until the one before has its archive's name
+
+FOLDERS = frozenset({RECORDINGS, "lost+found"})
+FILES = re.compile(
+    r"journal\.jsonl(\.new)?|journal-\d{6,}\.jsonl|allowed_signers(\.new)?|\.(reserve|lock|probe|wearer|wearer\.new)"
+)
+
+# In a recording's folder
+MANIFEST = "manifest.jsonl"
+PLAYLIST = "index.m3u8"
+SUMS = "SHA256SUMS"
+SUMS_SIGNATURE = "SHA256SUMS.sig"
+ENCRYPTED = ".age"  # behind the name of a segment or a text that is one whole age file
+CONVENIENCES = (PLAYLIST, SUMS, SUMS_SIGNATURE)  # and init.mp4, init-2.mp4 …
+
+
+def init_name(epoch: int) -> str:
+    """The init segment of an epoch: `init.mp4`, `init-2.mp4`, …"""
+    return "init.mp4" if epoch == 1 else f"init-{epoch}.mp4"
+
+
+def segment_name(segment: int, *, encrypted: bool) -> str:
+    """The file of a segment, counted from 1: `000001.m4s`, and `.age` behind it where it is encrypted."""
+    return f"{segment:06d}.m4s" + (ENCRYPTED if encrypted else "")
+
+
+def sealed_name(sealed: int) -> str:
+    """The file of a recording's n-th sealed text (a marker's label, the officer's id), counted from 1."""
+    return f"sealed-{sealed:06d}.json{ENCRYPTED}"
+
+
+def archive_name(number: int) -> str:
+    """What the n-th journal file is called once a newer one has taken its place; see ARCHIVE."""
+    return f"journal-{number:06d}.jsonl"

@@ -1,0 +1,40 @@
+"""Ids of recordings: the time, the device and the serial number that a folder's name holds. Pure.
+
+Whoever has the card in hand can name a folder as he likes. A number that is far ahead of all others does not count: it
+would make a hole that no recording fills, and the one after the largest that an id can hold would be none.
+"""
+
+from __future__ import annotations
+
+import re
+
+# The id that bwvd.evidence.write.numbering gives: time, device, number. A device's id may hold hyphens.
+_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-(?P<device>.+)-(?P<serial>[0-9]{6,12})")
+
+
+AHEAD = 10_000_000  # a recording a minute for nineteen years: no number is used so far ahead of the one before it
+
+
+LARGEST = 899_999_999_999  # that counts; behind it there is room to count on in numbers that _ID knows
+
+
+def serial_of(recording: str) -> int | None:
+    """The serial number in a recording's id (or its folder's name); None if it is no such id."""
+    found = _ID.fullmatch(recording.rstrip("/"))
+    return int(found["serial"]) if found else None
+
+
+def device_of(recording: str) -> str:
+    """The device's id in a recording's (or in its folder's name); "" if it is no such id."""
+    found = _ID.fullmatch(recording.rstrip("/"))
+    return found["device"] if found else ""
+
+
+def counted(last: int, serial: int) -> int:
+    """The largest number that is used, after `last` was, when somebody says that `serial` is."""
+    return max(last, serial) if serial <= min(last + AHEAD, LARGEST) else last
+
+
+def known(last: int) -> int:
+    """What the beginning of a journal says of the largest number before it; 0 if no number is so large."""
+    return last if 0 <= last <= LARGEST else 0

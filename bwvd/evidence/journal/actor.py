@@ -1,0 +1,153 @@
+"""Who writes the journal: an actor that groups entries into one append and one sync, and outlives a sick flash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import trio
+
+from bwvd.clock import Clock
+from bwvd.evidence.flash.volume import Storage
+from bwvd.evidence.journal.journal import Draft, Journal
+from bwvd.log import get_logger
+
+# Entries that wait. A hand, a clock and a few devices make one a second, so this is a quarter of an hour without a
+# flash, and half a megabyte. The oldest are kept: they say how it began. How many were lost is entered.
+QUEUE_BOUND = 1024
+GROUP_BOUND = 256  # entries to one append
+RETRY_S = (0.5, 2.0, 5.0)  # after an error; the last one repeats
+ATTEMPTS_AT_THE_END = 3
+
+_log = get_logger("journal")
+
+
+class JournalActor:
+    """The journal's queue and its writer.
+
+    Args:
+        fault: told that the flash does not take the journal (True and why), and that it does again (False, "").
+
+    **Synchronization:** trio's thread.
+    """
+
+    def __init__(self, storage: Storage, journal: Journal, clock: Clock, fault: Callable[[bool, str], None]) -> None:
+        self._storage = storage
+        self._journal = journal
+        self._clock = clock
+        self._fault = fault
+        self._send, self._receive = trio.open_memory_channel[Draft](QUEUE_BOUND)
+        self._group: list[Draft] = []  # taken from the queue, not yet durable
+        self._accepted = 0
+        self._settled = 0  # of the accepted ones: durable, or given up at the end
+        self._progress = trio.Event()
+        self._failing = False
+        self._unsaid = 0  # lost entries that no entry tells of yet
+        self.lost = 0  # entries for which there was no room, since the start
+        self.written = 0
+
+    @property
+    def waiting(self) -> int:
+        """Entries that are not durable yet."""
+        return self._accepted - self._settled
+
+    def put(self, draft: Draft) -> None:
+        """Enter `draft` soon. Never blocks; what finds no room is counted, and so is what comes after `close`."""
+        try:
+            self._send.send_nowait(draft)
+        except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
+            self.lost += 1
+            self._unsaid += 1
+        else:
+            self._accepted += 1
+
+    async def flush(self) -> None:
+        """Wait until all that was put so far is durable, or was given up at the end."""
+        target = self._accepted
+        while self._settled < target:
+            await self._progress.wait()
+
+    def close(self) -> None:
+        """No more entries: `run` returns when those that wait are durable, or a dead flash was tried often enough."""
+        self._send.close()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Write entries until `close`.
+
+        **Cancellation:** what waits is still written, in one attempt.
+        """
+        task_status.started()
+        with self._receive:
+            try:
+                while await self._take():
+                    await self._write()
+            finally:
+                if self._group or self._receive.statistics().current_buffer_used:
+                    with trio.CancelScope(shield=True):
+                        await self._write_at_the_end()
+
+    async def _take(self) -> bool:
+        """Wait for an entry, and take what else is there; False when the queue has ended."""
+        try:
+            self._group.append(await self._receive.receive())
+        except trio.EndOfChannel:
+            return False
+        self._top_up()
+        return True
+
+    def _top_up(self, bound: int = GROUP_BOUND) -> None:
+        with suppress(trio.WouldBlock, trio.EndOfChannel):
+            while len(self._group) < bound:
+                self._group.append(self._receive.receive_nowait())
+
+    async def _write(self) -> None:
+        """Make the group durable, however many attempts that takes; at the end only a few."""
+        attempt = 0
+        while not await self._attempt():
+            if self._ending and attempt + 1 >= ATTEMPTS_AT_THE_END:
+                self._give_up()
+                return
+            await trio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
+            attempt += 1
+            self._top_up()
+
+    async def _write_at_the_end(self) -> None:
+        self._top_up(QUEUE_BOUND + GROUP_BOUND)
+        if not await self._attempt():
+            self._give_up()
+
+    @property
+    def _ending(self) -> bool:
+        return self._receive.statistics().open_send_channels == 0
+
+    async def _attempt(self) -> bool:
+        group, unsaid = list(self._group), self._unsaid
+        if unsaid:
+            group.append(Draft("lost", {"entries": unsaid}, self._clock.read()))
+        try:
+            await self._storage.run(lambda _: self._journal.append(group))
+        except OSError as error:
+            if not self._failing:
+                self._failing = True
+                _log.error("journal_not_written", error=str(error))
+                self._fault(True, str(error))
+            return False
+        self._unsaid -= unsaid
+        self.written += len(group)
+        if self._failing:
+            self._failing = False
+            _log.info("journal_written_again")
+            self._fault(False, "")
+        self._settle()
+        return True
+
+    def _give_up(self) -> None:
+        _log.error("journal_entries_given_up", entries=len(self._group))
+        self.lost += len(self._group)
+        self._settle()
+
+    def _settle(self) -> None:
+        self._settled += len(self._group)
+        self._group.clear()
+        progress, self._progress = self._progress, trio.Event()
+        progress.set()

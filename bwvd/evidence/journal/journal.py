@@ -1,0 +1,382 @@
+"""The device's log: what happened to it, signed line by line, in files that are chained to each other.
+
+`journal.jsonl` is the one in force. When it has grown to its limit it is archived as `journal-000001.jsonl` and so on,
+and the next one names its size and digest. A file always begins with a whole, synced `journal` record, because it is
+made as `journal.jsonl.new` and renamed. After a power cut one of these is found, and each has one way on:
+
+    journal.jsonl                                      go on behind the last whole record; name what is torn
+    journal.jsonl, journal.jsonl.new                   the rotation had not begun: the new file is removed
+    journal-N.jsonl, journal.jsonl.new                 it had: the new file is renamed
+    journal.jsonl.new, or nothing                      the very first start: begin anew unless the file is whole
+
+After an error nothing is assumed: the next `append` looks at the flash as the next start would. After a failed sync
+what the file holds is not known, so it is archived with the digest of what was durable, and a new one is begun.
+
+Whoever has held the card can have put any journal there, signed with a key of his own. So what this device's key has
+not signed has no consequence: it releases nothing and counts no number. A file with such lines is archived as it is,
+and the next one names them. It is no reason to stay off: the key may have been replaced, and if it was not, the
+recordings on the card are still to be brought to their end, and the next ones to be made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import msgspec
+
+from bwvd.clock import Reading
+from bwvd.evidence.flash.volume import File, Volume
+from bwvd.evidence.format import records
+from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, Chain, Signer
+from bwvd.evidence.format.chain_reader import Problem, Unknown
+from bwvd.evidence.format.chain_tail import Ending, absorb, read_ending
+from bwvd.evidence.format.layout import ARCHIVE, JOURNAL, NEW_JOURNAL, RECORDINGS, archive_name
+from bwvd.evidence.format.recording_id import counted, known
+from bwvd.evidence.format.records import JournalHead
+from bwvd.log import get_logger
+
+FIRST_BYTES = 8192  # of the first record: f2fs does not flush a file that is small enough to lie in its inode
+
+Detail = dict[str, str | int | float | bool | None]
+
+_MOST_FILES = 899_999_999  # a larger number is not ours: behind it there is room to count on in names of nine digits
+_WITH_SERIAL = frozenset({"opened", "recovered", "released"})  # entries whose `serial` is a number that is used
+_ROTATE_AGAIN_BYTES = 65_536  # growth after which a rotation that failed is tried again
+_CHUNK = 262_144
+
+
+_log = get_logger("journal")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One thing that happened, before it has a place in the journal."""
+
+    event: str
+    detail: Detail
+    reading: Reading  # of the clock, when it happened or was heard of
+
+
+@dataclass(slots=True)
+class _Contents:
+    """What has to be known of the journal's entries (a fold)."""
+
+    opening: records.Journal | None = None
+    last_serial: int = 0
+    released: dict[str, records.Entry] = field(default_factory=dict)  # by recording
+
+    def take(self, record: records.Record | Unknown) -> None:
+        match record:
+            case records.Journal():
+                self.opening = self.opening or record
+                self.last_serial = max(self.last_serial, known(record.last_serial))
+            case records.Entry(event=event, detail={"serial": int(serial)}) if event in _WITH_SERIAL:
+                self.last_serial = counted(self.last_serial, serial)
+                recording = record.detail.get("recording")
+                if event == "released" and isinstance(recording, str):
+                    self.released[recording] = record
+
+    def join(self, other: _Contents) -> None:
+        self.last_serial = max(self.last_serial, other.last_serial)
+        self.released.update(other.released)
+
+
+class Journal:
+    """The journal on a volume.
+
+    Args:
+        limit_bytes: a file is archived when it has this size.
+
+    **Synchronization:** blocking; only inside jobs of the `Storage` that the volume belongs to.
+    """
+
+    def __init__(self, volume: Volume, signer: Signer, *, device: str, limit_bytes: int) -> None:
+        self._volume = volume
+        self._signer = signer
+        self._device = device
+        self._limit_bytes = limit_bytes
+        self._rotate_at = limit_bytes
+        self._file: File | None = None  # None: nothing is known of the flash, look first
+        self._chain = Chain(signer, JOURNAL_NAMESPACE)
+        self._number = 0  # of the file in force
+        self._durable: JournalHead | None = None
+        self._doubtful: JournalHead | None = None  # a sync failed; this much was durable before
+        self._known = _Contents()
+        self.problems: list[Problem] = []  # what no power cut explains
+        self.set_aside: records.Found | None = None  # what was wrong with a file that could not be gone on with
+
+    @classmethod
+    def open(cls, volume: Volume, signer: Signer, *, device: str, limit_bytes: int) -> Journal:
+        """The journal after a start: put in order, its torn end named, ready to go on.
+
+        Where the flash takes no writes (full, read-only) that is done with the first `append` that succeeds.
+        Raises OSError if it can't be read.
+        """
+        journal = cls(volume, signer, device=device, limit_bytes=limit_bytes)
+        try:
+            journal._resume()
+        except OSError:
+            journal._learn()
+        return journal
+
+    @property
+    def last_serial(self) -> int:
+        """The largest serial number of a recording that an entry names; 0 if none does."""
+        return self._known.last_serial
+
+    @property
+    def released(self) -> dict[str, Detail]:
+        """The recordings whose release is entered, with the entry's detail.
+
+        Old entries go with the files that are archived, but never before the recording's folder is gone.
+        """
+        return {recording: entry.detail for recording, entry in self._known.released.items()}
+
+    def head(self) -> JournalHead | None:
+        """How far the journal is durable; None as long as nothing of it is known to be."""
+        return self._durable
+
+    def append(self, drafts: Sequence[Draft]) -> None:
+        """Make entries of `drafts`, durable when this returns. One write and one sync for all.
+
+        Raises OSError; then none of them is acknowledged, and `append` may be called again with them. An entry may
+        then stand in the files twice, never not at all.
+        """
+        if self._file is None:
+            self._resume()
+        if self._chain.size >= self._rotate_at:
+            self._try_rotation()
+        chain = self._chain
+        entries, lines = [], b""
+        try:
+            for draft in drafts:
+                entry = records.Entry(n=chain.n, event=draft.event, stamp=_stamp(draft.reading), detail=draft.detail)
+                entries.append(entry)
+                lines += chain.line(entry)
+        except BaseException:
+            self.close()  # the chain is ahead of the file: the next `append` looks at the file first
+            raise
+        self._write(lines)
+        for entry in entries:
+            self._known.take(entry)
+
+    def close(self) -> None:
+        """Let go of the file; everything that was appended is durable."""
+        if self._file is not None:
+            file, self._file = self._file, None
+            file.close()
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    def _write(self, lines: bytes) -> None:
+        """Append to the file in force; the chain stands behind `lines` already."""
+        file = self._file
+        assert file is not None  # noqa: S101  every caller has resumed
+        try:
+            file.write(lines)
+        except OSError:
+            self.close()
+            raise
+        try:
+            file.sync()
+        except OSError:
+            self._doubtful = self._durable
+            self.close()
+            raise
+        self._durable = self._chain.head(JOURNAL)
+
+    def _try_rotation(self) -> None:
+        """Rotate; where that fails go on with whatever is in force, which may grow beyond its limit."""
+        self.close()
+        try:
+            self._rotate(self._chain.head(JOURNAL))
+        except OSError:
+            self._resume()
+            self._rotate_at = max(self._rotate_at, self._chain.size + _ROTATE_AGAIN_BYTES)
+
+    def _rotate(self, previous: JournalHead, torn: records.Found | None = None) -> str:
+        """Archive the file in force and begin the next; returns the archive's name.
+
+        `previous` names what of the old file is vouched for.
+        """
+        archives = self._archives()
+        number = self._number
+        while number in archives:  # a journal that was copied here from elsewhere
+            number += 1
+        archive = archive_name(number)
+        found = msgspec.structs.replace(torn, where=archive) if torn else None
+        self._begin(number + 1, msgspec.structs.replace(previous, file=archive), found)
+        self._volume.rename(JOURNAL, archive)
+        self._doubtful = None  # it is archived with the digest of what was durable
+        # ext4 and f2fs keep two renames in order; nothing says that they must.
+        self._volume.sync_dir("")
+        self._put_in_force(number + 1)
+        return archive
+
+    def _begin(self, number: int, previous: JournalHead | None, torn: records.Found | None = None) -> None:
+        """Write `journal.jsonl.new`, whole and durable."""
+        with suppress(FileNotFoundError):
+            self._volume.remove(NEW_JOURNAL)
+        chain = self._chain = Chain(self._signer, JOURNAL_NAMESPACE)
+        record = records.Journal(
+            n=0,
+            format=records.FORMAT,
+            device=self._device,
+            signer=self._signer.public_key,
+            file_number=number,
+            last_serial=self.last_serial,
+            previous=previous,
+        )
+        bare = len(msgspec.json.encode(record))
+        lines = chain.line(msgspec.structs.replace(record, pad=" " * max(0, FIRST_BYTES - bare)))
+        if torn is not None:
+            lines += chain.line(records.TornTail(n=chain.n, found=torn))
+        folders = {name.rstrip("/") for name in self._volume.names(RECORDINGS)} if self._known.released else set()
+        self._known.released = {name: entry for name, entry in self._known.released.items() if name in folders}
+        for entry in self._known.released.values():
+            lines += chain.line(msgspec.structs.replace(entry, n=chain.n))
+        file = self._volume.create(NEW_JOURNAL)
+        try:
+            file.write(lines)
+            file.sync()
+        finally:
+            file.close()
+        self._volume.sync_dir("")
+
+    def _put_in_force(self, number: int) -> None:
+        self._volume.rename(NEW_JOURNAL, JOURNAL)
+        self._volume.sync_dir("")
+        self._file = self._volume.append(JOURNAL)
+        self._number = number
+        self._rotate_at = self._limit_bytes
+        self._durable = self._chain.head(JOURNAL)
+
+    # --- finding out -------------------------------------------------------------------------------------------------
+
+    def _resume(self) -> None:
+        """Look at the flash, after a start or an error, and stand behind the last whole record. All or nothing."""
+        try:
+            self._put_in_order()
+        except BaseException:
+            self.close()
+            raise
+
+    def _put_in_order(self) -> None:
+        names = self._volume.names("")
+        if NEW_JOURNAL in names and JOURNAL not in names:
+            ending, contents = self._read(NEW_JOURNAL)
+            if contents.opening is not None or ending.foreign_at is not None:
+                self._volume.rename(NEW_JOURNAL, JOURNAL)
+                self._volume.sync_dir("")
+                names.append(JOURNAL)
+        elif NEW_JOURNAL in names:
+            self._volume.remove(NEW_JOURNAL)
+        if JOURNAL not in names:
+            self._start_anew()
+        elif self._doubtful is not None:
+            self._rotate(self._doubtful, self._rest(self._doubtful.bytes, "unsynced"))
+        else:
+            self._stand()
+
+    def _start_anew(self) -> None:
+        archives = self._archives()
+        if not archives:
+            self._begin(1, None)
+        else:
+            newest = archives[max(archives)]
+            self._learn_archives()
+            self._begin(max(archives) + 1, self._head_of(newest, self._volume.size(newest)))
+        self._put_in_force(max(archives, default=0) + 1)
+
+    def _set_aside(self, offset: int, what: str) -> None:
+        """Archive the file in force, whole as it is, and name in the next one what lies in it behind `offset`."""
+        self._learn_archives()
+        self._number = max(self._archives(), default=0) + 1
+        whole = self._head_of(JOURNAL, self._volume.size(JOURNAL))
+        found = self._rest(offset, what)
+        archive = self._rotate(whole, found)
+        if found is not None:
+            self.set_aside = msgspec.structs.replace(found, where=archive)
+            _log.error("journal_set_aside", file=archive, what=what, offset=offset, size=found.bytes)
+
+    def _stand(self) -> None:
+        ending, contents = self._read(JOURNAL)
+        self._known.join(contents)
+        self.problems = ending.problems
+        if ending.foreign_at is not None:
+            self._set_aside(ending.foreign_at, "other_key")
+            return
+        if contents.opening is None:
+            # Not even its first record holds: no power cut does that. It is kept, and named.
+            self._set_aside(0, "unreadable")
+            return
+        number = contents.opening.file_number
+        self._number = number if 1 <= number <= _MOST_FILES else max(self._archives(), default=0) + 1
+        self._rotate_at = self._limit_bytes
+        self._chain = Chain(self._signer, JOURNAL_NAMESPACE)
+        absorb(self._chain, self._volume, JOURNAL, ending)
+        lines = b"\n" if ending.newline_missing else b""
+        if ending.named is not None:
+            lines += self._chain.line(records.TornTail(n=self._chain.n, found=ending.named))
+        self._durable = self._doubtful = None
+        self._file = self._volume.append(JOURNAL)
+        # Synced even if nothing is added: what a killed process has written is read, but not yet durable.
+        self._durable = self._head_of(JOURNAL, min(ending.end, ending.size))
+        try:
+            self._write(lines)
+        except OSError:
+            self._durable = None
+            raise
+        self._volume.sync_dir("")
+
+    def _learn(self) -> None:
+        """Read what can be read where nothing can be written."""
+        names = self._volume.names("")
+        found = [self._read(name)[1] for name in (JOURNAL, NEW_JOURNAL) if name in names]
+        for contents in found:
+            self._known.join(contents)
+        if all(contents.opening is None for contents in found):
+            self._learn_archives()
+
+    def _learn_archives(self) -> None:
+        """What the newest archive knows that is ours: it repeats all that counts of those before it."""
+        for _, name in sorted(self._archives().items(), reverse=True):
+            contents = self._read(name)[1]
+            self._known.join(contents)
+            if contents.opening is not None:
+                return
+
+    def _read(self, name: str) -> tuple[Ending, _Contents]:
+        return read_ending(self._volume, name, name, JOURNAL_NAMESPACE, _Contents, key=self._signer.public_key)
+
+    def _archives(self) -> dict[int, str]:
+        found = ((ARCHIVE.fullmatch(name), name) for name in self._volume.names(""))
+        return {number: name for match, name in found if match and (number := int(match[1])) <= _MOST_FILES}
+
+    def _head_of(self, name: str, size: int) -> JournalHead:
+        sha512 = hashlib.sha512()
+        for offset in range(0, size, _CHUNK):
+            sha512.update(self._volume.read(name, offset, min(_CHUNK, size - offset)))
+        return JournalHead(file=name, bytes=size, sha512=sha512.hexdigest())
+
+    def _rest(self, offset: int, what: str) -> records.Found | None:
+        """What lies in the file in force behind `offset`; None if nothing does."""
+        size = self._volume.size(JOURNAL)
+        if size <= offset:
+            return None
+        sha256 = hashlib.sha256()
+        for at in range(offset, size, _CHUNK):
+            sha256.update(self._volume.read(JOURNAL, at, min(_CHUNK, size - at)))
+        return records.Found(what=what, where=JOURNAL, offset=offset, bytes=size - offset, sha256=sha256.hexdigest())
+
+
+def _stamp(reading: Reading) -> records.Stamp:
+    return records.Stamp(
+        mono_ns=reading.mono_ns,
+        utc=reading.utc,
+        quality=reading.quality,
+        uncertainty_us=reading.uncertainty_us,
+    )

@@ -1,0 +1,115 @@
+"""A receipt: whoever took a recording over says so, signed. The only thing that lets the device let go of one.
+
+One JSON object, and a signature that stock ssh-keygen makes:
+
+    {"type": "receipt", "format": 1, "recording": "20261122T071503Z-BWV-0001-000042", "device": "BWV-0001",
+     "manifest_sha512": "…", "received_utc": "2026-11-22T19:02:11Z", "by": "evidence-server"}
+
+    ssh-keygen -Y sign -n bwvd-receipt -f KEY receipt.json
+
+`manifest_sha512` is `sha512sum manifest.jsonl`. The signature lies beside the text (`receipt.json.sig`), or is appended
+to it, or is the last line, `{"sig":"…"}`, over all bytes before it, as in our own files. `by` is the name under which a
+file of `keys.release`, an allowed_signers file, lists the key; its namespaces must allow `bwvd-receipt`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from bwvd.evidence.errors import EvidenceError, SignatureBad
+from bwvd.evidence.format.chain_reader import signature_of
+from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.keys.ssh_keys import Certificate
+from bwvd.evidence.keys.sshsig import Signature, unarmour
+from bwvd.text import one_line
+
+RECEIPT_NAMESPACE = "bwvd-receipt"
+RECEIPT_BYTES = 65_536  # more is no receipt
+
+_ARMOUR = b"-----BEGIN SSH SIGNATURE-----"
+
+
+class ReceiptBad(EvidenceError):
+    """The receipt is none, or nobody who may has signed it. One line."""
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="receipt"):
+    """What a receipt says. Fields that are not known are ignored: they are signed all the same."""
+
+    format: Literal[1]
+    recording: str
+    device: str
+    manifest_sha512: str
+    received_utc: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A receipt whose signature holds, by a key that may sign receipts."""
+
+    receipt: Receipt
+    sha256: str  # of the signed bytes, for the journal
+    fingerprint: str  # of the key, or of the authority that certified it
+
+
+def accept_receipt(data: bytes, signature: bytes | None, signers: Sequence[AllowedSigners], at_s: float) -> Accepted:
+    """Judge a receipt.
+
+    Args:
+        data: the receipt's file.
+        signature: the file beside it; None if there is none.
+        signers: of `keys.release`; empty = nobody may sign.
+        at_s: now, Unix seconds: the keys must be valid.
+
+    Pure. Raises: ReceiptBad.
+    """
+    if not signers:
+        raise ReceiptBad("keys.release: no key may sign receipts, so nothing can be released")
+    if max(len(data), len(signature or b"")) > RECEIPT_BYTES:
+        raise ReceiptBad(f"the receipt is larger than {RECEIPT_BYTES} bytes")
+    message, blob = _parted(data, signature)
+    try:
+        receipt = msgspec.json.decode(message, type=Receipt)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ReceiptBad(f"not a receipt: {one_line(error)}") from None
+    try:
+        key = Signature.parse(blob).verify(hashlib.sha512(message).digest(), RECEIPT_NAMESPACE)
+    except SignatureBad as error:
+        raise ReceiptBad(f"the receipt's signature does not hold: {error}") from None
+    vouching = key.authority if isinstance(key, Certificate) else key
+    reasons = []
+    for allowed in signers:
+        try:
+            allowed.check(key, RECEIPT_NAMESPACE, (receipt.by,), at_s)
+        except SignatureBad as error:
+            reasons.append(str(error))
+        else:
+            return Accepted(receipt, hashlib.sha256(message).hexdigest(), vouching.fingerprint)
+    raise ReceiptBad(f"the receipt's signer may not sign receipts: {one_line('; '.join(reasons))}")
+
+
+def _parted(data: bytes, signature: bytes | None) -> tuple[bytes, bytes]:
+    """The signed bytes and the binary signature, from whichever of the three forms it is."""
+    if signature is not None:
+        return data, _unarmoured(signature)
+    at = data.find(_ARMOUR)
+    if at >= 0:
+        return data[:at], _unarmoured(data[at:])
+    start = data.rfind(b"\n", 0, len(data) - 1) + 1
+    blob = signature_of(data[start:])
+    if blob is None:
+        raise ReceiptBad("the receipt is not signed")
+    return data[:start], blob
+
+
+def _unarmoured(text: bytes) -> bytes:
+    try:
+        return unarmour(text.decode("ascii", "replace"))
+    except SignatureBad as error:
+        raise ReceiptBad(f"the receipt's signature: {error}") from None

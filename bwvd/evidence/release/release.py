@@ -1,0 +1,282 @@
+"""Let go of a recording for which a receipt is held: the only code that deletes evidence (invariant 8).
+
+The order: the receipt is judged; the recording must be ended, and be to the byte what its manifest says, and its
+manifest what the receipt says; then the journal's `released` entry, durable; then the files, the manifest last. From
+the entry on a power cut does not bring the recording back: the next start finishes what the journal says. Only files
+that the manifest names are ever removed, and only beside the very manifest that was released.
+
+A recording may be hours long and another one may be running, so the work is cut into short steps: between two of them
+the writer has the storage.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+
+from bwvd.clock import Clock
+from bwvd.evidence.errors import EvidenceError, SignatureBad
+from bwvd.evidence.flash.volume import Storage, Volume
+from bwvd.evidence.format import records
+from bwvd.evidence.format.chain import MANIFEST_NAMESPACE
+from bwvd.evidence.format.chain_reader import Unknown
+from bwvd.evidence.format.chain_tail import read_ending
+from bwvd.evidence.format.file_names import harmless
+from bwvd.evidence.format.layout import CONVENIENCES, MANIFEST, RECORDINGS, SUMS, SUMS_SIGNATURE
+from bwvd.evidence.format.recording_id import serial_of
+from bwvd.evidence.format.sums import SUMS_BYTES, check_signature, parse_sums
+from bwvd.evidence.journal.journal import Detail, Draft, Journal
+from bwvd.evidence.release.receipt import Accepted
+
+STEP_BYTES = 4_194_304  # read in one step: 50 ms of a card that gives 80 MB/s
+STEP_FILES = 64  # read or removed in one step
+_CHUNK = 1_048_576
+_INIT = re.compile(r"init(-\d+)?\.mp4")
+
+
+class ReleaseRefused(EvidenceError):
+    """The recording stays. One line that says why."""
+
+
+@dataclass(slots=True)
+class _Contents:
+    """What a manifest names (a fold)."""
+
+    open: records.Open | None = None
+    ended: bool = False
+    files: dict[str, str] = field(default_factory=dict)  # name -> sha256
+    found: dict[str, records.Found] = field(default_factory=dict)  # by file
+
+    def take(self, record: records.Record | Unknown) -> None:
+        match record:
+            case records.Open():
+                self.open = self.open or record
+            case records.Segment():
+                self.files[record.file] = record.sha256
+            case records.Mark(sealed=records.Sealed() as sealed) | records.Officer(sealed=records.Sealed() as sealed):
+                self.files[sealed.file] = sealed.sha256
+            case records.Close():
+                self.ended = True
+            case records.Recovered():
+                self.ended = True
+                self.found = {found.where: found for found in record.found if found.where != MANIFEST}
+
+    def names(self, name: str) -> bool:
+        """Whether a file of this name belongs to the recording."""
+        named = name in self.files or name in CONVENIENCES or _INIT.fullmatch(name) is not None or name == MANIFEST
+        found = self.found_as(name)
+        return named or (found is not None and found.what == "file_without_line")
+
+    def found_as(self, name: str) -> records.Found | None:
+        """What recovery has said about a file of this name."""
+        return self.found.get(harmless(name))
+
+
+class Release:
+    """One release, step by step.
+
+    Args:
+        accepted: the receipt, judged by `bwvd.evidence.release.receipt.accept_receipt`.
+        device: the configured device id.
+        in_progress: the id of the recording that is being written, "" if none is; asked in every step.
+
+    **Synchronization:** inside jobs of the volume's `Storage`, which are the journal's as well.
+    """
+
+    def __init__(
+        self,
+        volume: Volume,
+        journal: Journal,
+        accepted: Accepted,
+        *,
+        device: str,
+        clock: Clock,
+        in_progress: Callable[[], str] = lambda: "",
+    ) -> None:
+        self._volume = volume
+        self._journal = journal
+        self._accepted = accepted
+        self._device = device
+        self._clock = clock
+        self._in_progress = in_progress
+        self._recording = accepted.receipt.recording
+        self._folder = f"{RECORDINGS}/{self._recording}"
+        self._steps = self._run()
+        self.entered = False  # the journal's entry is durable: from here on there is no way back
+
+    def step(self) -> bool:
+        """Do a little; False when all is done. Blocking.
+
+        Raises: ReleaseRefused; OSError, after which the next start goes on if `entered`, and nothing has happened if
+        not.
+        """
+        return next(self._steps, None) is not None
+
+    def _run(self) -> Generator[bool, None, None]:
+        serial = self._known()
+        contents = yield from self._check_manifest()
+        yield from self._check_files(contents)
+        yield from self._check_manifest()
+        receipt = self._accepted.receipt
+        detail: Detail = {
+            "recording": self._recording,
+            "serial": serial,
+            "manifest_sha512": receipt.manifest_sha512,
+            "receipt_sha256": self._accepted.sha256,
+            "received_utc": receipt.received_utc[:64],
+            "by": receipt.by[:64],
+            "key": self._accepted.fingerprint,
+        }
+        self._journal.append([Draft("released", detail, self._clock.read())])
+        self.entered = True
+        yield True
+        yield from _removal(self._volume, self._recording, receipt.manifest_sha512)
+
+    def _known(self) -> int:
+        """The serial number, if the receipt is for a recording that lies here."""
+        receipt = self._accepted.receipt
+        serial = serial_of(self._recording)
+        if serial is None or "/" in self._recording:
+            raise ReleaseRefused(f"the receipt is for {self._recording[:80]!r}, which is no recording's id")
+        if receipt.device != self._device:
+            raise ReleaseRefused(f"the receipt is for device {receipt.device[:80]!r}, this is {self._device}")
+        if f"{self._recording}/" not in self._volume.names(RECORDINGS):
+            released = " any more: it has been released" if self._recording in self._journal.released else ""
+            raise ReleaseRefused(f"{self._recording} is not here{released}")
+        return serial
+
+    def _check_manifest(self) -> Generator[bool, None, _Contents]:
+        """The recording is ended, and its manifest is whole and the one that the receipt names."""
+        if self._in_progress() == self._recording:
+            raise ReleaseRefused(f"{self._recording} is in progress")
+        if MANIFEST not in self._volume.names(self._folder):
+            raise ReleaseRefused(f"{self._recording} has no manifest")
+        path = f"{self._folder}/{MANIFEST}"
+        ending, contents = read_ending(self._volume, path, MANIFEST, MANIFEST_NAMESPACE, _Contents)
+        yield True
+        if not contents.ended:
+            raise ReleaseRefused(f"{self._recording} has no end: it is in progress, or not recovered yet")
+        if ending.problems or ending.torn is not None:
+            raise ReleaseRefused(f"{self._recording} has been altered: its manifest does not verify; it stays")
+        if contents.open is not None and contents.open.recording != self._recording:
+            raise ReleaseRefused(f"{self._recording} holds the manifest of {contents.open.recording[:80]!r}; it stays")
+        if _sha512(self._volume, path) != self._accepted.receipt.manifest_sha512:
+            raise ReleaseRefused(f"the receipt is for another manifest than the one {self._recording} has")
+        return contents
+
+    def _check_files(self, contents: _Contents) -> Generator[bool, None, None]:
+        """Every file is what the manifest says, and there is no other."""
+        there = self._volume.names(self._folder)
+        for name in sorted(contents.files.keys() - set(there)):
+            found = contents.found_as(name)
+            if found is None or found.what != "line_without_file":
+                raise ReleaseRefused(f"{self._recording} has been altered: {harmless(name)} is missing; it stays")
+        listed = self._listed(there)
+        read = 0
+        for number, name in enumerate(there, start=1):
+            if number % STEP_FILES == 0:
+                yield True
+            if not contents.names(name):
+                what = f"no record names {harmless(name)}"
+                raise ReleaseRefused(f"{self._recording} has been altered: {what}; it stays")
+            if name in (MANIFEST, SUMS, SUMS_SIGNATURE):
+                continue
+            sha256 = hashlib.sha256()
+            for piece in _pieces(self._volume, f"{self._folder}/{name}"):
+                sha256.update(piece)
+                read += len(piece)
+                if read >= STEP_BYTES:
+                    read = 0
+                    yield True
+            digest = sha256.hexdigest()
+            expected = contents.files.get(name) or listed.get(name)
+            found = contents.found_as(name)
+            if digest != expected and (found is None or found.sha256 != digest):
+                what = f"{harmless(name)} is not what was recorded"
+                raise ReleaseRefused(f"{self._recording} has been altered: {what}; it stays")
+
+    def _listed(self, there: list[str]) -> dict[str, str]:
+        """What SHA256SUMS says; it vouches for the playlist and the init segments."""
+        if SUMS not in there or SUMS_SIGNATURE not in there:
+            raise ReleaseRefused(f"{self._recording} has no {SUMS} or no signature of it; the next start makes them")
+        sums = self._volume.read(f"{self._folder}/{SUMS}", 0, SUMS_BYTES)
+        try:
+            check_signature(sums, self._volume.read(f"{self._folder}/{SUMS_SIGNATURE}", 0, 65_536))
+            return parse_sums(sums)
+        except (SignatureBad, ValueError) as error:
+            raise ReleaseRefused(f"{self._recording} has been altered: {SUMS}: {error}; it stays") from None
+
+
+async def run_release(storage: Storage, release: Release) -> None:
+    """Do all steps of a release, each a job of its own.
+
+    Raises: as `Release.step`. **Cancellation:** between two steps; what has been entered in the journal is finished at
+    the next start.
+    """
+    while await storage.run(lambda _: release.step()):
+        pass
+
+
+def finish_releases(volume: Volume, journal: Journal) -> list[str]:
+    """At start-up, before recovery: remove what the journal says is released and a power cut has kept here.
+
+    Returns a line for each that could not be: it stays as it is, and the next start tries again. Blocking. Raises
+    OSError if `recordings/` can't be read.
+    """
+    complaints = []
+    there = {name.rstrip("/") for name in volume.names(RECORDINGS) if name.endswith("/")}
+    for recording, detail in journal.released.items():
+        if recording not in there or serial_of(recording) is None:
+            continue
+        try:
+            for _ in _removal(volume, recording, str(detail.get("manifest_sha512"))):
+                pass
+        except (ReleaseRefused, OSError) as error:
+            complaints.append(f"{recording} is released, but not removed: {error}")
+    return complaints
+
+
+def _removal(volume: Volume, recording: str, manifest_sha512: str) -> Iterator[bool]:
+    """Remove the files that the manifest names, then the manifest, then the folder; in steps."""
+    folder = f"{RECORDINGS}/{recording}"
+    path = f"{folder}/{MANIFEST}"
+    names = volume.names(folder)
+    if MANIFEST in names:
+        if _sha512(volume, path) != manifest_sha512:
+            raise ReleaseRefused(f"{recording} holds another manifest than the one that was released; it stays")
+        _, contents = read_ending(volume, path, MANIFEST, MANIFEST_NAMESPACE, _Contents)
+        if strangers := [name for name in names if not contents.names(name)]:
+            raise ReleaseRefused(
+                f"{recording} holds {harmless(strangers[0])}, which its manifest does not name; it stays"
+            )
+        yield True
+        for number, name in enumerate(names, start=1):
+            if name != MANIFEST:
+                volume.remove(f"{folder}/{name}")
+            if number % STEP_FILES == 0:
+                yield True
+        # The manifest is what tells, after a power cut, that the rest may go: it must be the last.
+        volume.sync_dir(folder)
+        volume.remove(path)
+        volume.sync_dir(folder)
+    elif names:
+        raise ReleaseRefused(f"{recording} holds {harmless(names[0])}, but no manifest; it stays")
+    volume.remove(folder)
+    volume.sync_dir(RECORDINGS)
+    yield True
+
+
+def _sha512(volume: Volume, path: str) -> str:
+    sha512 = hashlib.sha512()
+    for piece in _pieces(volume, path):
+        sha512.update(piece)
+    return sha512.hexdigest()
+
+
+def _pieces(volume: Volume, path: str) -> Iterator[bytes]:
+    offset = 0
+    while piece := volume.read(path, offset, _CHUNK):
+        offset += len(piece)
+        yield piece

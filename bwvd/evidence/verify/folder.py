@@ -1,0 +1,204 @@
+"""A recording's files, read where they lie: in a folder, or inside a proof's ZIP. Nothing is ever written.
+
+Names come from evidence that may be hostile: nothing but regular files of this one folder is opened.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import stat
+import threading
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from bwvd.evidence.flash.regular_file import kind_of, open_regular, read_bounded
+from bwvd.evidence.format.file_names import original
+from bwvd.text import one_line
+
+CHUNK = 262_144  # bytes read at once: fits the processor's cache
+
+_threads = threading.local()
+
+
+class Folder(Protocol):
+    """**Synchronization:** any thread."""
+
+    path: str  # as a person would name it
+
+    def names(self) -> dict[str, str]:
+        """Everything in the folder; the value is what it is instead of a regular file ("a symbolic link"), or ""."""
+        ...
+
+    def size(self, name: str) -> int:
+        """Bytes of a regular file. Raises: OSError."""
+        ...
+
+    def open(self, name: str) -> io.RawIOBase:
+        """A regular file for reading, unbuffered. Raises: OSError that says what is wrong with `name`."""
+        ...
+
+
+class DirectoryFolder:
+    """A folder of a file system, held by a descriptor: what is verified is one folder, whatever is renamed meanwhile.
+
+    Raises: OSError if `path` is no folder.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = str(path)
+        self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+
+    def __enter__(self) -> DirectoryFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def names(self) -> dict[str, str]:
+        with os.scandir(self._fd) as entries:
+            return {entry.name: _kind(entry) for entry in entries}
+
+    def size(self, name: str) -> int:
+        status = os.stat(plain_name(name), dir_fd=self._fd, follow_symlinks=False)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EPERM, f"{kind_of(status.st_mode)}, not a regular file", name)
+        return status.st_size
+
+    def open(self, name: str) -> io.RawIOBase:
+        return open_regular(plain_name(name), folder=self._fd)
+
+
+class ZipFolder:
+    """A folder inside an open ZIP.
+
+    Args:
+        prefix: the folder's name in the archive, with its `/`.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile, prefix: str, path: str) -> None:
+        self.path = path
+        self._archive = archive
+        self._files: dict[str, list[zipfile.ZipInfo]] = {}
+        for info in archive.infolist():
+            if info.filename.startswith(prefix) and info.filename != prefix:
+                # A ZIP takes no name that is no text: a proof has it as records write it.
+                self._files.setdefault(original(info.filename[len(prefix) :]), []).append(info)
+
+    def names(self) -> dict[str, str]:
+        return {name: self._odd(name, infos) for name, infos in self._files.items()}
+
+    def size(self, name: str) -> int:
+        return self._info(name).file_size
+
+    def open(self, name: str) -> io.RawIOBase:
+        info = self._info(name)
+        try:
+            return _Member(self._archive.open(info))
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+            raise OSError(errno.EIO, f"can't be read from the archive: {one_line(error)}", name) from None
+
+    def _info(self, name: str) -> zipfile.ZipInfo:
+        infos = self._files.get(name)
+        if not infos:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+        if odd := self._odd(name, infos):
+            raise OSError(errno.EPERM, f"{odd}, not a regular file", name)
+        return infos[0]
+
+    @staticmethod
+    def _odd(name: str, infos: list[zipfile.ZipInfo]) -> str:
+        if len(infos) > 1:
+            return "two files of one name"
+        if "/" in name:
+            return "a folder"
+        return kind_of(infos[0].external_attr >> 16)
+
+
+class _Member(io.RawIOBase):
+    """A file in an archive, whose damage is an OSError as a damaged medium's would be."""
+
+    def __init__(self, member: IO[bytes]) -> None:
+        self._member = member
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer)
+        try:
+            data = self._member.read(len(view))
+        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+            raise OSError(errno.EIO, f"damaged in the archive: {one_line(error)}") from None
+        view[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._member.close()
+        super().close()
+
+
+class HashedFile(io.RawIOBase):
+    """Passes an open file through, and into `hash`."""
+
+    def __init__(self, file: io.RawIOBase, hash_: hashlib._Hash) -> None:
+        self._file = file
+        self.hash = hash_
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # the type of a writable buffer has a name only from Python 3.12 on
+        count = self._file.readinto(buffer) or 0
+        self.hash.update(memoryview(buffer)[:count])
+        return count
+
+
+def digest(folder: Folder, name: str) -> tuple[int, str]:
+    """Size and SHA-256 (hex) of a file, in pieces during which other threads run. Raises: OSError."""
+    buffer = memoryview(_buffer())
+    sha256 = hashlib.sha256()
+    size = 0
+    with folder.open(name) as file:
+        while count := file.readinto(buffer):
+            sha256.update(buffer[:count])
+            size += count
+    return size, sha256.hexdigest()
+
+
+def read_file(folder: Folder, name: str, limit: int) -> bytes:
+    """The whole of a file of at most `limit` bytes. Raises: OSError; EFBIG if it is larger."""
+    with folder.open(name) as file:
+        return read_bounded(file, limit, name)
+
+
+def plain_name(name: str) -> str:
+    """`name`, if it names something in this folder and nowhere else. Raises: OSError."""
+    if not name or "/" in name or "\0" in name or name in (".", ".."):
+        raise OSError(errno.EINVAL, "not a file's plain name", name)
+    return name
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    if entry.is_file(follow_symlinks=False):
+        return ""
+    if entry.is_dir(follow_symlinks=False):
+        return "a folder"
+    return kind_of(entry.stat(follow_symlinks=False).st_mode) or "not a regular file"
+
+
+def _buffer() -> bytearray:
+    """This thread's own, kept: fresh pages for each file would cost a fifth of the time."""
+    buffer: bytearray | None = getattr(_threads, "buffer", None)
+    if buffer is None:
+        buffer = _threads.buffer = bytearray(CHUNK)
+    return buffer

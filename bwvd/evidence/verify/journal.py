@@ -1,0 +1,219 @@
+"""Verify a device's journal: every file of it, from the newest back, each vouched for by the next one.
+
+A file that is not the newest counts as far as the next file's first record says, by length and digest. What lies behind
+that (an append whose sync failed) must be named by a `torn` record of the next file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass, field
+from typing import Any
+
+from bwvd.evidence.format import records
+from bwvd.evidence.format.chain import JOURNAL_NAMESPACE
+from bwvd.evidence.format.chain_reader import ChainReader, Signed, Unknown
+from bwvd.evidence.format.layout import ARCHIVE, JOURNAL, NEW
+from bwvd.evidence.format.utc import unix_s
+from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.verify.folder import CHUNK, Folder, HashedFile
+from bwvd.evidence.verify.report import Report
+from bwvd.evidence.verify.trust import Trust
+from bwvd.text import printable
+
+Head = tuple[int, str]  # bytes and SHA-512 of the journal's beginning, as an `open` record names them
+
+
+@dataclass(slots=True)
+class JournalFacts:
+    """What the journal says about recordings."""
+
+    wanted: frozenset[Head] = frozenset()  # heads that recordings name
+    seen: set[Head] = field(default_factory=set)  # those of them that are in some file
+    files: int = 0
+    entries: int = 0
+    device: str = ""
+    serials: dict[int, str] = field(default_factory=dict)  # used numbers, each with its recording
+    known_from: int = 1  # entries about smaller serial numbers are in files that are not here
+    closed: dict[str, tuple[str, int]] = field(default_factory=dict)  # recording -> how it ended, segments
+    recovered: set[str] = field(default_factory=set)
+    released: dict[str, str] = field(default_factory=dict)  # recording -> when
+
+    def take(self, entry: records.Entry) -> None:
+        self.entries += 1
+        detail = entry.detail
+        recording, serial, segments = detail.get("recording"), detail.get("serial"), detail.get("segments")
+        if not isinstance(recording, str) or not isinstance(serial, int):
+            return
+        if entry.event in ("opened", "closed", "recovered", "released"):
+            self.serials[serial] = recording
+        if entry.event == "closed" and isinstance(segments, int):
+            self.closed[recording] = (str(detail.get("reason", "")), segments)
+        elif entry.event == "recovered":
+            self.recovered.add(recording)
+        elif entry.event == "released":
+            self.released[recording] = entry.stamp.utc
+
+
+def check_journal(
+    folder: Folder,
+    report: Report,
+    signers: AllowedSigners | None,
+    beside: AllowedSigners | None,
+    wanted: frozenset[Head] = frozenset(),
+) -> JournalFacts:
+    """Verify the journal in a storage; findings go to `report`. Blocking."""
+    facts = JournalFacts(wanted)
+    names = folder.names()
+    left = {name for name in names if ARCHIVE.fullmatch(name)}
+    name = JOURNAL
+    if JOURNAL not in names:
+        if NEW in names:
+            name = NEW
+            report.note(JOURNAL, "is missing: the power went while the journal was begun anew")
+        elif left:
+            report.altered(JOURNAL, "is missing")
+            name = max(left)
+        else:
+            return facts
+    following: _File | None = None
+    while name:
+        left.discard(name)
+        this = _check_file(folder, name, following, report, facts, signers, beside)
+        facts.known_from = (this.last_serial or 0) + 1
+        before = this.previous.file if this.previous is not None else ""
+        if before in left:
+            following, name = this, before
+            continue
+        if before:
+            report.altered(before, f"is missing: {name} names it as the file before")
+        following, name = None, max(left, default="")
+        if name:
+            report.altered(name, "no later file of the journal names it")
+    return facts
+
+
+@dataclass(slots=True)
+class _File:
+    """What one journal file says about the one before it."""
+
+    name: str
+    previous: records.JournalHead | None = None
+    torn: list[records.Found] = field(default_factory=list)
+    last_serial: int | None = None
+
+
+def _check_file(
+    folder: Folder,
+    name: str,
+    following: _File | None,
+    report: Report,
+    facts: JournalFacts,
+    signers: AllowedSigners | None,
+    beside: AllowedSigners | None,
+) -> _File:
+    """One file; `following` is the newer one, which vouches for it."""
+    this = _File(name)
+    head = following.previous if following is not None else None
+    try:
+        with folder.open(name) as raw:
+            part = _Part(raw, head.bytes if head is not None else None)
+            hashed = HashedFile(part, hashlib.sha512())
+            buffered = io.BufferedReader(hashed, CHUNK)
+            reader = ChainReader(buffered, name, JOURNAL_NAMESPACE)
+            trust = Trust(signers, beside, JOURNAL_NAMESPACE)
+            _read(reader, this, trust, report, facts)
+            while buffered.read(CHUNK):  # to the end, for the digest, where the reader stopped before
+                pass
+            rest, sha256 = part.rest()
+    except OSError as error:
+        report.unreadable(name, error.strerror or str(error))
+        return this
+    facts.files += 1
+    for problem in reader.problems:
+        report.altered(problem.where, problem.what)
+    signatory = trust.judge(report)
+    report.signer = report.signer or signatory
+    if head is None:
+        if reader.torn is not None or reader.newline_missing:
+            report.note(f"{name} byte {reader.end}", "an unfinished line: the power went while it was written")
+        return this
+    assert following is not None  # noqa: S101  it is where the head came from
+    if hashed.hash.hexdigest() != head.sha512 or part.taken != head.bytes:
+        report.altered(name, f"is not what {following.name} says that it was")
+    elif rest and not any(
+        (f.where, f.offset, f.bytes, f.sha256) == (name, head.bytes, rest, sha256) for f in following.torn
+    ):
+        report.altered(f"{name} byte {head.bytes}", f"{rest} bytes that {following.name} does not name")
+    return this
+
+
+def _read(reader: ChainReader, this: _File, trust: Trust, report: Report, facts: JournalFacts) -> None:
+    dated = False
+    for signed in reader:
+        where = reader.where(signed.line, signed.offset)
+        record = signed.record
+        if this.last_serial is None and not _begin(signed, where, this, trust, report, facts):
+            return
+        trust.saw(signed, where)
+        if (head := (signed.end, signed.sha512.hex())) in facts.wanted:
+            facts.seen.add(head)
+        match record:
+            case records.Entry():
+                if not dated and record.stamp.quality != "not_set":
+                    dated = True
+                    trust.at(unix_s(record.stamp.utc))
+                facts.take(record)
+            case records.TornTail():
+                this.torn.append(record.found)
+                report.note(where, f"{record.found.what.replace('_', ' ')}: {record.found.bytes} bytes, named here")
+
+
+def _begin(signed: Signed, where: str, this: _File, trust: Trust, report: Report, facts: JournalFacts) -> bool:
+    """The first record says whose journal this is, in which format, and which file came before."""
+    record = signed.record
+    if isinstance(record, Unknown) and record.type == "journal":
+        version: object = record.fields.get("format")
+    elif isinstance(record, records.Journal):
+        version = record.format
+    else:
+        report.altered(where, "the first record does not begin a journal")
+        return False
+    if version != records.FORMAT or not isinstance(record, records.Journal):
+        report.unreadable(where, f"format {version}; this version of bwvd knows {records.FORMAT}")
+        return False
+    trust.claimed(record.device, record.signer, None)
+    if facts.device not in ("", record.device):
+        report.altered(where, f"the journal of {printable(record.device)}, among those of {printable(facts.device)}")
+    facts.device = facts.device or record.device
+    this.previous, this.last_serial = record.previous, record.last_serial
+    return True
+
+
+class _Part(io.RawIOBase):
+    """The first `limit` bytes of a file, or all of it; `rest` reads on behind them."""
+
+    def __init__(self, file: io.RawIOBase, limit: int | None) -> None:
+        self._file = file
+        self._limit = limit
+        self.taken = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # the type of a writable buffer has a name only from Python 3.12 on
+        view = memoryview(buffer)
+        if self._limit is not None:
+            view = view[: max(0, self._limit - self.taken)]
+        count = self._file.readinto(view) or 0 if len(view) else 0
+        self.taken += count
+        return count
+
+    def rest(self) -> tuple[int, str]:
+        """Size and SHA-256 of what is behind the limit."""
+        sha256, size = hashlib.sha256(), 0
+        while data := self._file.read(CHUNK):
+            sha256.update(data)
+            size += len(data)
+        return size, sha256.hexdigest()

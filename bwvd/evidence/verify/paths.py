@@ -1,0 +1,72 @@
+"""Verify whatever a person points at: storages, recordings, single segments, proofs."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from bwvd.evidence.format.layout import MANIFEST, RECORDINGS
+from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.verify.files import Progress
+from bwvd.evidence.verify.proof import verify_proof
+from bwvd.evidence.verify.recording import verify_recording
+from bwvd.evidence.verify.report import Report
+from bwvd.evidence.verify.storage import verify_storage
+
+
+def verify_paths(
+    paths: Iterable[str | Path],
+    signers: AllowedSigners | None = None,
+    identities: Sequence[Any] = (),
+    *,
+    decode: bool = False,
+    progress: Progress | None = None,
+) -> list[Report]:
+    """Reports on everything at `paths`, in their order. Blocking.
+
+    A folder is a storage (it holds `recordings/`), a folder of recordings, or one recording. A file is a segment, which
+    is verified against the manifest beside it; any other file of a recording stands for the recording; a `.zip` is a
+    proof.
+    """
+    reports: list[Report] = []
+    for path in map(Path, paths):
+        reports += _verify_path(path, signers, identities, decode=decode, progress=progress)
+    return reports
+
+
+def _verify_path(
+    path: Path,
+    signers: AllowedSigners | None,
+    identities: Sequence[Any],
+    *,
+    decode: bool,
+    progress: Progress | None,
+) -> list[Report]:
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        return [_unreadable(path, error.strerror or str(error))]
+    if stat.S_ISDIR(mode):
+        if (path / RECORDINGS).is_dir():
+            return verify_storage(path, signers, identities, decode=decode, progress=progress)
+        folders = [path]
+        if not os.path.lexists(path / MANIFEST) and path.resolve().name == RECORDINGS:
+            folders = sorted(entry for entry in path.iterdir() if entry.is_dir())
+        return [verify_recording(folder, signers, identities, decode=decode, progress=progress) for folder in folders]
+    if not stat.S_ISREG(mode):
+        return [_unreadable(path, "neither a folder nor a regular file")]
+    if path.suffix == ".zip":
+        return verify_proof(path, signers, identities, decode=decode, progress=progress)
+    if not os.path.lexists(path.parent / MANIFEST):
+        return [_unreadable(path, "no recording: there is no manifest.jsonl beside it")]
+    only = path.name if path.name.endswith((".m4s", ".m4s.age")) else None
+    return [verify_recording(path.parent, signers, identities, decode=decode, only=only, progress=progress)]
+
+
+def _unreadable(path: Path, what: str) -> Report:
+    report = Report(str(path), id=path.name)
+    report.unreadable(str(path), what)
+    return report

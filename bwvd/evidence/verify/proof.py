@@ -1,0 +1,68 @@
+"""Verification of a proof: a zip file with an untouched recording and what proves it."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bwvd.evidence.format.layout import ALLOWED_SIGNERS, RECORDINGS
+from bwvd.evidence.keys.allowed_signers import FILE_BYTES, AllowedSigners
+from bwvd.evidence.verify.files import Progress
+from bwvd.evidence.verify.folder import ZipFolder
+from bwvd.evidence.verify.recording import Verification
+from bwvd.evidence.verify.report import Report
+from bwvd.evidence.verify.trust import Trust
+from bwvd.text import one_line
+
+
+def verify_proof(
+    path: str | Path,
+    signers: AllowedSigners | None = None,
+    identities: Sequence[Any] = (),
+    *,
+    decode: bool = False,
+    progress: Progress | None = None,
+) -> list[Report]:
+    """Verify the recordings inside a proof, without unpacking it. Blocking.
+
+    Without `signers` the list in the archive counts, which is as good as the archive.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            folders = sorted(
+                {"/".join(name.split("/")[:2]) + "/" for name in names if name.startswith(f"{RECORDINGS}/")}
+            )
+            if not folders:
+                return [_unreadable(path, "not a proof: there is no recording in it")]
+            beside = None if signers is not None else _signers_inside(archive)
+            reports = []
+            for folder in folders:
+                check = Verification(
+                    ZipFolder(archive, folder, f"{path}/{folder.rstrip('/')}"),
+                    Trust(signers, beside),
+                    identities=identities,
+                    decode=decode,
+                    name=folder.split("/")[1],
+                    progress=progress,
+                )
+                reports.append(check.run())
+            return reports
+    except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        return [_unreadable(path, f"not a readable ZIP: {one_line(error)}")]
+
+
+def _signers_inside(archive: zipfile.ZipFile) -> AllowedSigners | None:
+    try:
+        with archive.open(ALLOWED_SIGNERS) as file:
+            return AllowedSigners.parse(file.read(FILE_BYTES), ALLOWED_SIGNERS)
+    except KeyError:
+        return None
+
+
+def _unreadable(path: str | Path, what: str) -> Report:
+    report = Report(str(path), id=Path(path).name)
+    report.unreadable(str(path), what)
+    return report

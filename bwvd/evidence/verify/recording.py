@@ -1,0 +1,333 @@
+"""Verify one recording: every line, every byte of every file, and what must not be there (invariant 7).
+
+No decryption key is needed. With an identity the plain bytes are checked as well, and every frame is decoded.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bwvd.clock import NS
+from bwvd.evidence.errors import SignersUnusable
+from bwvd.evidence.format import records
+from bwvd.evidence.format.chain_reader import ChainReader, Signed, Unknown
+from bwvd.evidence.format.layout import MANIFEST, RECORDINGS
+from bwvd.evidence.format.utc import unix_s
+from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.verify.files import (
+    Contents,
+    Named,
+    Progress,
+    conveniences_of,
+    segment_label,
+    unfinished_names,
+)
+from bwvd.evidence.verify.folder import CHUNK, DirectoryFolder, Folder, HashedFile
+from bwvd.evidence.verify.report import Report, Severity
+from bwvd.evidence.verify.trust import Trust
+
+ALLOWED_SIGNERS = "allowed_signers"
+
+_ID = re.compile(r"\d{8}T\d{6}Z-(.+)-\d{6,}")
+
+
+class Verification:
+    """One run over one folder.
+
+    Args:
+        trust: whose signatures count.
+        identities: to open sealed files with; () = check what is stored, which is all that is signed.
+        decode: decode every frame, as far as it can be read without an identity.
+        only: check this one segment, and the manifest that vouches for it.
+        name: the folder's, which is the recording's id; by default the last part of its path.
+
+    **Synchronization:** blocking; one thread.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        trust: Trust,
+        *,
+        identities: Sequence[Any] = (),
+        decode: bool = False,
+        only: str | None = None,
+        name: str = "",
+        progress: Progress | None = None,
+    ) -> None:
+        self.report = Report(folder.path, "recording" if only is None else "segment", name or Path(folder.path).name)
+        self.open: records.Open | None = None  # for whoever compares recordings with each other
+        self.end: records.Close | records.Recovered | None = None
+        self._folder = folder
+        self._trust = trust
+        self._identities = identities
+        self._decode = decode or bool(identities)
+        self._only = only
+        self._progress = progress
+        self._inits: list[bytes] = []
+        self._segment = 0  # the number of the last one
+        self._sealed = 0
+        self._found: dict[str, list[records.Found]] = {}  # what recovery named, by file
+
+    def run(self) -> Report:
+        """Never raises for what is wrong with the evidence: that is what the report is for."""
+        report = self.report
+        try:
+            # Listed first: a recording may be growing, and what was there before the manifest was read has its line.
+            names = self._folder.names()
+        except OSError as error:
+            report.unreadable(self._folder.path, f"can't be listed: {error.strerror}")
+            return report
+        if MANIFEST not in names:
+            report.unreadable(MANIFEST, "is missing")
+            return report
+        only = {} if self._only is not None else names
+        with Contents(
+            self._folder,
+            only,
+            report,
+            identities=self._identities,
+            decode=self._decode,
+            progress=self._progress,
+        ) as contents:
+            try:
+                with self._folder.open(MANIFEST) as file:
+                    manifest = HashedFile(file, hashlib.sha256())
+                    reader = ChainReader(io.BufferedReader(manifest, CHUNK), MANIFEST)
+                    self._walk(reader, contents)
+            except OSError as error:
+                report.unreadable(MANIFEST, f"can't be read: {error.strerror}")
+                return report
+            contents.settle()
+            contents.manifest_is(manifest.hash.hexdigest())
+            self._judge(reader, contents)
+        return report
+
+    # --- the manifest ------------------------------------------------------------------------------------------------
+
+    def _walk(self, reader: ChainReader, contents: Contents) -> None:
+        for signed in reader:
+            where = reader.where(signed.line, signed.offset)
+            if self.open is None and self.end is None and not self._begins(signed, where):
+                return
+            if self.end is not None:
+                self.report.altered(where, "a record after the recording's end")
+            self._trust.saw(signed, where)
+            self._take(signed.record, where, contents)
+        for problem in reader.problems:
+            self.report.altered(problem.where, problem.what)
+
+    def _begins(self, signed: Signed, where: str) -> bool:
+        """Whether to read on: the first record must open a recording in a format that we know."""
+        record = signed.record
+        if isinstance(record, records.Recovered):
+            # The power went before the first record was whole; recovery has said so, and nothing was acknowledged.
+            self.report.note(
+                where, "the recording was never opened: the power went as it was begun, or it got no picture"
+            )
+            self._trust.claimed(_device_of(self.report.id), "", _time_of(record.stamp))
+            return True
+        if isinstance(record, Unknown) and record.type == "open":
+            version: object = record.fields.get("format")
+        elif isinstance(record, records.Open):
+            version = record.format
+        else:
+            self.report.altered(where, "the first record does not open a recording")
+            return False
+        if version != records.FORMAT:
+            self.report.unreadable(where, f"format {version}; this version of bwvd knows {records.FORMAT}")
+            return False
+        return True
+
+    def _take(self, record: records.Record | Unknown, where: str, contents: Contents) -> None:
+        report = self.report
+        match record:
+            case records.Open() if self.open is None:
+                self._opened(record)
+            case records.Open():
+                report.altered(where, "a second record that opens a recording")
+            case records.Init():
+                self._inits.append(base64.b64decode(record.init))
+                if record.epoch != len(self._inits):
+                    report.altered(where, f"epoch {record.epoch} where {len(self._inits)} is expected")
+            case records.Segment():
+                self._take_segment(record, where, contents)
+            case records.Mark(sealed=records.Sealed() as sealed) | records.Officer(sealed=records.Sealed() as sealed):
+                self._sealed += 1
+                label = f"{sealed.file} (sealed text)"
+                named = Named(sealed.file, label, sealed.bytes, sealed.sha256, sealed.plain_sha256)
+                contents.expect(named, where, check=self._only is None)
+            case records.Gap():
+                report.gaps += 1
+            case records.TornTail():
+                report.note(where, _found_text(record.found))
+            case records.Close():
+                self.end = record
+                report.end = record.reason
+                self._check_totals(record, where)
+            case records.Recovered():
+                self.end = record
+                report.end = f"recovered: {record.reason}"
+                report.recovered = True
+                for found in record.found:
+                    self._found.setdefault(found.where, []).append(found)
+                    report.note(found.where, _found_text(found))
+                self._check_totals(record, where)
+
+    def _opened(self, record: records.Open) -> None:
+        report = self.report
+        self.open = record
+        report.id, report.device, report.serial = record.recording, record.device, record.serial
+        report.software = record.software
+        report.started_utc, report.press_utc = record.origin_utc, record.press.stamp.utc
+        report.pre_event_s = record.pre_event.got_s
+        report.encrypted = bool(record.recipients)
+        report.decoded = self._decode and (not report.encrypted or bool(self._identities))
+        self._inits.append(base64.b64decode(record.init))
+        self._trust.claimed(record.device, record.signer, _time_of(record.press.stamp))
+
+    def _take_segment(self, record: records.Segment, where: str, contents: Contents) -> None:
+        report = self.report
+        if record.segment != self._segment + 1:
+            report.altered(where, f"segment {record.segment} where {self._segment + 1} is expected")
+        self._segment = record.segment
+        report.segments += 1
+        report.frames += record.frames
+        report.audio_frames += record.audio_frames
+        report.bytes += record.bytes
+        report.duration_s = max(report.duration_s, (record.pts_ns + record.duration_ns) / NS)
+        if not 1 <= record.epoch <= len(self._inits):
+            report.altered(where, f"epoch {record.epoch} has no init segment")
+            return
+        if not report.encrypted and record.plain_sha256 != record.sha256:
+            report.altered(where, "stored in the clear, but the plain bytes have another SHA-256")
+        named = Named(
+            record.file,
+            segment_label(record),
+            record.bytes,
+            record.sha256,
+            record.plain_sha256,
+            record,
+            self._inits[record.epoch - 1],
+        )
+        contents.expect(named, where, check=self._only in (None, record.file))
+
+    def _check_totals(self, record: records.Close | records.Recovered, where: str) -> None:
+        report = self.report
+        if (record.segments, record.frames, record.bytes) != (report.segments, report.frames, report.bytes):
+            report.altered(where, "the totals are not those of the segments before it")
+        if isinstance(record, records.Close) and record.gaps != report.gaps:
+            report.altered(where, f"it counts {record.gaps} gap records where {report.gaps} stand before it")
+
+    # --- the verdict -------------------------------------------------------------------------------------------------
+
+    def _judge(self, reader: ChainReader, contents: Contents) -> None:
+        report = self.report
+        if any(finding.severity == Severity.UNREADABLE and self.open is None for finding in report.findings):
+            return  # another format: nothing of it is understood
+        report.signer = self._trust.judge(report)
+        contents.explain(self._found)
+        self._check_end(reader)
+        if self._only is not None:
+            if not contents.expects(self._only):
+                report.altered(self._only, "no record of the manifest names this file")
+            return
+        ended = self.end is not None
+        sums = contents.check_sums(self._trust, ended=ended)
+        inits = [] if report.encrypted else self._inits
+        contents.check_inits(inits, finished=sums is not None)
+        contents.check_strangers(
+            ended=ended,
+            conveniences=conveniences_of(len(inits)),
+            sums=sums,
+            found=self._found,
+            unfinished=unfinished_names(self._segment + 1, self._sealed, encrypted=report.encrypted)
+            if not ended
+            else set(),
+        )
+
+    def _check_end(self, reader: ChainReader) -> None:
+        report = self.report
+        where = f"{MANIFEST} byte {reader.end}"
+        if self.open is None and self.end is None:
+            if not report.findings:
+                report.unfinished(where, "no whole record: the power went while the recording was being opened")
+        elif self.end is None:
+            if not reader.problems:
+                if reader.torn is not None:
+                    report.unfinished(where, "an unfinished line: the power went while it was written")
+                report.unfinished(where, "no end: the recording is running, or was cut off and not recovered yet")
+        elif reader.torn is not None or reader.newline_missing:
+            report.unfinished(where, "the manifest goes on after the recording's end, without a signature")
+
+
+def verify_recording(
+    path: str | Path,
+    signers: AllowedSigners | None = None,
+    identities: Sequence[Any] = (),
+    *,
+    decode: bool = False,
+    only: str | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Verify the recording in the folder `path`; whatever is wrong is in the report.
+
+    Without `signers` the allowed_signers of the storage that the folder lies in counts, or else the key that the
+    recording itself names; `Report.signer` says which. Blocking; about as fast as two cores hash.
+    """
+    try:
+        folder = DirectoryFolder(path)
+    except OSError as error:
+        report = Report(path=str(path), id=Path(path).name)
+        report.unreadable(str(path), error.strerror or str(error))
+        return report
+    with folder:
+        beside, complaint = (None, "") if signers is not None else signers_beside(Path(path))
+        check = Verification(
+            folder,
+            Trust(signers, beside),
+            identities=identities,
+            decode=decode,
+            only=only,
+            name=Path(path).resolve().name,
+            progress=progress,
+        )
+        report = check.run()
+        if complaint:
+            report.note(ALLOWED_SIGNERS, complaint)
+        return report
+
+
+def signers_beside(recording: Path) -> tuple[AllowedSigners | None, str]:
+    """The list in the storage that a recording lies in, if it lies in one; and what is wrong with it."""
+    parent = recording.resolve().parent
+    path = parent.parent / ALLOWED_SIGNERS
+    if parent.name != RECORDINGS or not os.path.lexists(path):
+        return None, ""
+    try:
+        return AllowedSigners.load(path), ""
+    except SignersUnusable as error:
+        return None, str(error)
+
+
+def _device_of(recording: str) -> str:
+    """The device's id in a recording's; "" if it is none."""
+    found = _ID.fullmatch(recording)
+    return found[1] if found else ""
+
+
+def _found_text(found: records.Found) -> str:
+    place = f" at byte {found.offset}" if found.what in ("torn_line", "unsigned_lines") else ""
+    return f"{found.what.replace('_', ' ')}{place}: {found.bytes} bytes, named by a later record"
+
+
+def _time_of(stamp: records.Stamp) -> float | None:
+    """When that was, in Unix seconds, if the device's clock knew; None if it had never been set."""
+    return None if stamp.quality == "not_set" else unix_s(stamp.utc)

@@ -1,0 +1,138 @@
+"""Verify a whole storage: its journal, every recording, and whether they tell the same story."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bwvd.evidence.errors import SignersUnusable
+from bwvd.evidence.format import records
+from bwvd.evidence.format.file_names import harmless
+from bwvd.evidence.format.layout import JOURNAL, MANIFEST, RECORDINGS
+from bwvd.evidence.format.recording_id import counted, serial_of
+from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.verify.files import Progress
+from bwvd.evidence.verify.folder import DirectoryFolder
+from bwvd.evidence.verify.journal import JournalFacts, check_journal
+from bwvd.evidence.verify.recording import ALLOWED_SIGNERS, Verification
+from bwvd.evidence.verify.report import Report
+from bwvd.evidence.verify.trust import Trust
+
+
+def verify_storage(
+    path: str | Path,
+    signers: AllowedSigners | None = None,
+    identities: Sequence[Any] = (),
+    *,
+    decode: bool = False,
+    progress: Progress | None = None,
+) -> list[Report]:
+    """A report on the storage at `path`, and one on each recording in it, in order. Blocking.
+
+    Without `signers` the storage's own allowed_signers counts. What the recordings and the journal say of each other is
+    compared: gaps in the serial numbers, how each recording ended, and the journal's state that each one names, which
+    must be in the journal as it is now: that is how a journal that was cut is found.
+    """
+    report = Report(str(path), "storage", Path(path).resolve().name)
+    beside = None
+    if signers is None and os.path.lexists(Path(path) / ALLOWED_SIGNERS):
+        try:
+            beside = AllowedSigners.load(Path(path) / ALLOWED_SIGNERS)
+        except SignersUnusable as error:
+            report.altered(ALLOWED_SIGNERS, str(error))
+    found: dict[str, Verification] = {}
+    try:
+        with DirectoryFolder(Path(path) / RECORDINGS) as folder:
+            entries = folder.names()
+        for name, odd in sorted(entries.items()):
+            if odd != "a folder":
+                report.altered(f"{RECORDINGS}/{name}", f"{odd or 'a file'}, not a recording's folder")
+                continue
+            with DirectoryFolder(Path(path) / RECORDINGS / name) as folder:
+                trust = Trust(signers, beside)
+                found[name] = Verification(
+                    folder, trust, identities=identities, decode=decode, name=name, progress=progress
+                )
+                found[name].run()
+        heads = [check.open.journal for check in found.values() if check.open is not None and check.open.journal]
+        wanted = frozenset((head.bytes, head.sha512) for head in heads)
+        with DirectoryFolder(path) as folder:
+            facts = check_journal(folder, report, signers, beside, wanted)
+    except OSError as error:
+        report.unreadable(str(error.filename or path), error.strerror or str(error))
+        return [report, *(check.report for check in found.values())]
+    report.device = facts.device
+    for name, check in found.items():
+        _compare(harmless(name), check, facts)
+        report.segments += check.report.segments
+        report.frames += check.report.frames
+        report.audio_frames += check.report.audio_frames
+        report.bytes += check.report.bytes
+        report.duration_s += check.report.duration_s
+    _count(found, facts, report)
+    return [report, *(check.report for check in found.values())]
+
+
+def _compare(name: str, check: Verification, facts: JournalFacts) -> None:
+    """One recording against its folder's name and against the journal."""
+    report = check.report
+    if name in facts.released and not report.good:
+        # The journal has the receipt before the first file goes, and the power may go in between.
+        report.findings.clear()
+        report.unfinished(name, f"was released on {facts.released[name]}; its removal was not finished")
+        return
+    if (opening := check.open) is not None:
+        _compare_opening(name, opening, report, facts)
+    if report.verdict in ("altered", "unreadable"):
+        return
+    reason, segments = facts.closed.get(name, ("", report.segments))
+    if name in facts.closed and not isinstance(check.end, records.Close):
+        report.altered(
+            name, f"the journal says that it was closed ({reason}) with {segments} segments: its end is gone"
+        )
+    elif segments != report.segments:
+        report.altered(name, f"the journal says that it was closed ({reason}) with {segments} segments")
+    elif name in facts.recovered and check.end is None:
+        report.altered(name, "the journal says that it was recovered: its end is gone")
+
+
+def _compare_opening(name: str, opening: records.Open, report: Report, facts: JournalFacts) -> None:
+    where = f"{MANIFEST} line 1 (byte 0)"
+    if opening.recording != name:
+        report.altered(where, f"the recording {opening.recording} in the folder {name}")
+    if facts.device and opening.device != facts.device:
+        report.altered(where, f"a recording of {opening.device} in the storage of {facts.device}")
+    if (head := opening.journal) is not None and (head.bytes, head.sha512) not in facts.seen:
+        what = f"a journal of {head.bytes} bytes that is not there: the journal was cut or exchanged"
+        report.altered(where, f"names {what}")
+
+
+def _count(found: dict[str, Verification], facts: JournalFacts, report: Report) -> None:
+    """Serial numbers have no gap: what is missing was released, or somebody took it away."""
+    there: dict[int, str] = {}
+    for name, check in found.items():
+        serial = check.open.serial if check.open is not None else serial_of(name)
+        if serial is None:
+            continue
+        if serial in there:
+            report.altered(f"{RECORDINGS}/{name}", f"has the serial number {serial}, as {there[serial]} has")
+        there[serial] = name
+    if not facts.files and there:
+        report.altered(JOURNAL, "is missing")
+    for serial, name in sorted(facts.serials.items()):
+        if serial not in there and name not in facts.released:
+            report.altered(f"{RECORDINGS}/{name}", "is missing: the journal knows of no release")
+    before = facts.known_from - 1
+    for serial in sorted({*there, *facts.serials}):
+        if serial <= before:
+            continue
+        if counted(before, serial) != serial:
+            name = there.get(serial) or facts.serials[serial]
+            report.altered(f"{RECORDINGS}/{name}", "has a serial number that this device can't have reached")
+            continue
+        if serial > before + 1:
+            which = f"{before + 1}" if serial == before + 2 else f"{before + 1} to {serial - 1}"
+            report.altered(f"{RECORDINGS}/", f"serial number {which} is missing, and the journal does not know it")
+        before = serial

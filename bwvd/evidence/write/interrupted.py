@@ -1,0 +1,55 @@
+"""A recording that an I/O error left without an end, and how it is made fit for recovery in this boot."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+
+from bwvd.evidence.flash.volume import Volume
+from bwvd.evidence.format.layout import MANIFEST, RECORDINGS
+
+COPY_BYTES = 1_048_576
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenOff:
+    """A recording that an I/O error left without an end."""
+
+    recording: str
+    uncommitted: tuple[str, ...]  # files whose commit did not return: their media goes on in the next recording
+    durable: int  # bytes of the manifest that a sync has confirmed
+    closed: bool = False  # it has its end; only what is made from the manifest is missing
+
+    def settle(self, volume: Volume) -> None:
+        """Leave nothing doubtful, so that recovery can go on from here in this boot. Blocking; may raise OSError.
+
+        After a failed sync the page cache shows what the medium may not have, and a second sync would succeed without
+        writing it. So what was not committed is removed, and the manifest is written anew as far as it was durable:
+        nothing behind that was acknowledged.
+        """
+        if self.closed:
+            return
+        folder = f"{RECORDINGS}/{self.recording}"
+        names = volume.names(folder)
+        for name in self.uncommitted:
+            if name in names:
+                volume.remove(f"{folder}/{name}")
+        if MANIFEST not in names:
+            return
+        new = f"{folder}/{MANIFEST}.new"
+        if f"{MANIFEST}.new" in names:
+            volume.remove(new)
+        file = volume.create(new)
+        try:
+            offset = 0
+            while offset < self.durable:
+                data = volume.read(f"{folder}/{MANIFEST}", offset, min(COPY_BYTES, self.durable - offset))
+                if not data:
+                    raise OSError(errno.EIO, "shorter than it was when it was synced", f"{folder}/{MANIFEST}")
+                file.write(data)
+                offset += len(data)
+            file.sync()
+        finally:
+            file.close()
+        volume.rename(new, f"{folder}/{MANIFEST}")
+        volume.sync_dir(folder)

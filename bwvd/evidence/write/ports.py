@@ -1,0 +1,61 @@
+"""What the writer asks of others, as Protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Protocol
+
+import trio
+
+from bwvd.evidence.flash.volume import Volume
+from bwvd.media.samples import Gop
+from bwvd.messages import WriterMessage
+
+
+class Backlog(Protocol):
+    """The receiving side of the recorder's inbox."""
+
+    receive: trio.MemoryReceiveChannel[WriterMessage]
+
+    def done(self, gop: Gop) -> None: ...
+
+
+class Numbers(Protocol):
+    """Who numbers recordings: `bwvd.evidence.write.numbering.Naming`."""
+
+    @property
+    def holds(self) -> bool: ...
+
+    def take(self, press_ns: int) -> tuple[int, str]: ...
+
+    def before(self, serial: int) -> list[tuple[int, str]]: ...
+
+    def hold(self, serial: int) -> None: ...
+
+    def begun(self, serial: int) -> None: ...
+
+    def deserted(self) -> list[str]: ...
+
+
+class Room(Protocol):
+    """The bytes that are set aside for closing in order."""
+
+    def spend(self, volume: Volume) -> None:
+        """Free them. Blocking."""
+        ...
+
+    def restore(self, volume: Volume) -> bool:
+        """Set them aside again if there is room; False if there is not. Blocking."""
+        ...
+
+
+class Mender(Protocol):
+    """Who brings recordings to their end that an I/O error broke off."""
+
+    def mend(self, volume: Volume, broken: Collection[str]) -> dict[str, str]:
+        """Why some of them have no end still. Blocking; may raise OSError."""
+        ...
+
+    def mended(self) -> None:
+        """Tell of it; on trio's thread."""
+        ...

@@ -1,0 +1,436 @@
+"""The writer: from the recorder's backlog to segments on flash, in order, several GOPs to a flush when many wait.
+
+One job in the storage's thread muxes, hashes, seals, writes and signs a whole segment; nothing of that runs on trio's
+thread. What the storage acknowledges is released, what it does not is kept and tried again:
+
+- ENOSPC: room that was reserved for it is freed, the recording is closed and signed with a gap that names all that was
+  handed on and did not reach the flash, and the fault raised (invariant 12).
+- any other OSError: the state of the open files is unknown (a failed fsync is never retried as a success), so the
+  recording is left as it is, and what was not acknowledged goes on in a new one that names it. Until the storage takes
+  that, the backlog grows; when it is full the recorder drops whole GOPs and says so.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+from collections.abc import Callable
+from contextlib import suppress
+
+import trio
+
+from bwvd.clock import NS, Clock
+from bwvd.evidence.flash.volume import Storage, Volume
+from bwvd.evidence.format.layout import RECORDINGS
+from bwvd.evidence.format.records import JournalHead
+from bwvd.evidence.write.finalize import finish_recording
+from bwvd.evidence.write.group import Group
+from bwvd.evidence.write.interrupted import BrokenOff
+from bwvd.evidence.write.lost_media import Unwritten
+from bwvd.evidence.write.ports import Backlog, Mender, Numbers, Room
+from bwvd.evidence.write.recording_folder import Committed, Device, RecordingFolder, continuation
+from bwvd.evidence.write.repair import FullEnd, Mending, Unused
+from bwvd.evidence.write.statistics import WriterStatistics
+from bwvd.log import get_logger
+from bwvd.media.samples import Gop
+from bwvd.messages import CloseRecording, Event, FaultChanged, OpenRecording, Recorded, WriterMessage
+from bwvd.service.pulse import Pulse
+
+# Group commit: so much to a segment at most (to seal it holds the interpreter's lock for 5 ms); less to the first one.
+GROUP_BYTES = 2 * 1024 * 1024
+FIRST_GROUP_BYTES = 512 * 1024
+LONGEST_WAIT = 1.25  # segments, for what makes none by itself: a GOP as long as a segment comes within that
+RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # after a storage error; the last one repeats
+ATTEMPTS_AT_THE_END = 3  # at shutdown a dead storage is given up after so many
+STUCK_S = 120.0  # the backlog of two minutes is full by then: only a restart can help
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+_log = get_logger("writer")
+
+
+class Writer:
+    """The actor.
+
+    Args:
+        backlog: where the recorder leaves GOPs and notes; its end ends the writer.
+        journal_head: where the journal stands, for the `open` record.
+        on_full: told when the flash is full; the recorder then hands on its last and closes the recording.
+        measured: told of every commit's bytes and nanoseconds of media.
+
+    **Synchronization:** `run` once, on trio's thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        storage: Storage,
+        device: Device,
+        backlog: Backlog,
+        naming: Numbers,
+        room: Room,
+        clock: Clock,
+        publish: Callable[[Event], None],
+        journal_head: Callable[[], JournalHead | None],
+        on_full: Callable[[], None],
+        measured: Callable[[int, int], None],
+        mender: Mender,
+    ) -> None:
+        self.statistics = WriterStatistics()
+        self.pulse = Pulse("writer")
+        self._storage = storage
+        self._device = device
+        self._backlog = backlog
+        self._naming = naming
+        self._room = room
+        self._clock = clock
+        self._publish = publish
+        self._on_full = on_full
+        self._measured = measured
+        self._mending = Mending(storage, mender, clock, self._new_folder, naming, journal_head, self._closed, publish)
+        self._folder: RecordingFolder | None = None
+        self._opening: OpenRecording | None = None  # asked for, not yet on flash
+        self._continues = ""
+        self._group = Group()
+        self._segment_ns = round(device.segment_s * NS)
+        self._failing = False
+        self._idle = True
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is being written, and nothing waits to be: what was handed over is on flash or was given up."""
+        return self._idle and self._folder is None and not self._backlog.receive.statistics().current_buffer_used
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Write until the backlog is closed and drained, then close what is open.
+
+        **Cancellation:** between jobs only; a job that has begun is finished first.
+        """
+        task_status.started()
+        receive = self._backlog.receive
+        async with receive:
+            while True:
+                message: WriterMessage | None = None
+                with trio.move_on_after(self._wait_s()):
+                    try:
+                        message = await receive.receive()
+                    except trio.EndOfChannel:
+                        break
+                if message is None:
+                    await self._commit_if_due()
+                    await self._mend()
+                    continue
+                self._idle = False
+                while True:
+                    await self._take(message)
+                    try:
+                        message = receive.receive_nowait()
+                    except (trio.WouldBlock, trio.EndOfChannel):
+                        break
+                await self._commit_if_due()
+                self._idle = True
+        await self._close("shutdown")
+        await self._mend(at_once=True)
+
+    # --- from the queue ----------------------------------------------------------------------------------------------
+
+    async def _take(self, message: WriterMessage) -> None:
+        match message:
+            case OpenRecording():
+                await self._close("crash")  # the recorder closes before it opens; if not, nothing must be mixed
+                self._opening = message
+                self._continues = ""
+                self.statistics.began = message.recording
+            case Gop():
+                await self._add(message)
+            case CloseRecording():
+                await self._close(message.reason, message.at_ns)
+            case _:
+                self._group.note(message, self._clock.monotonic_ns())
+
+    async def _add(self, gop: Gop) -> None:
+        if self._folder is None and self._opening is None:
+            # It belongs to nothing that can be written.
+            self.statistics.lost_frames += gop.frames
+            self._backlog.done(gop)
+            return
+        if self._group.gops and (self._group.ends_before(gop) or not self._belongs(gop)):
+            self._group.next = gop  # in the group's care: where the commit gives up, that goes with it
+            await self._commit()
+        else:
+            self._group.add(gop, self._clock.monotonic_ns())
+        first = self._folder is None
+        if self._group.bytes >= (FIRST_GROUP_BYTES if first else GROUP_BYTES):
+            await self._commit()
+
+    def _belongs(self, gop: Gop) -> bool:
+        """Whether a GOP may share a segment with those that wait: the same tracks, as far as they are known."""
+        for mine in self._group.gops:
+            for a, b in ((mine.video, gop.video), (mine.audio, gop.audio)):
+                if a and b and not b.track.continues(a.track):
+                    return False
+        # Sound that comes to a recording without an audio track begins an epoch, and so a segment.
+        return self._folder is None or self._folder.fits(gop) == self._folder.fits(self._group.gops[0])
+
+    async def _commit_if_due(self) -> None:
+        """The queue is empty: commit what makes a whole segment, and what has waited for long enough to become one."""
+        group = self._group
+        whole = False
+        if group.gops:
+            mean_ns = group.span_ns // len(group.gops)
+            whole = self._folder is None or group.span_ns + mean_ns // 2 >= self._segment_ns
+        if whole or self._waits_ns() <= 0:
+            await self._commit()
+
+    def _waits_ns(self) -> float:
+        """For how long the group may still wait for more; for ever if there is nothing to commit."""
+        group = self._group
+        if group.since_ns is None or not (group.gops or self._folder):
+            return math.inf
+        return group.since_ns + self._segment_ns * LONGEST_WAIT - self._clock.monotonic_ns()
+
+    def _wait_s(self) -> float:
+        """For how long nothing has to be done unless a message comes."""
+        return min(max(0, self._waits_ns() / NS), self._mending.wait_s())
+
+    # --- to the storage ----------------------------------------------------------------------------------------------
+
+    async def _commit(self, *, ended_ns: int | None = None) -> None:
+        """Make the group durable, however many attempts that takes; then let its GOPs go.
+
+        Notes alone open no recording but at its end: media time begins with the first GOP.
+
+        ended_ns: when the recording was ended, if nothing more of it is to come.
+        """
+        attempt = 0
+        last = ended_ns is not None
+        while self._group.gops or (self._group.notes and (self._folder or (last and self._opening))):
+            begun_ns = self._clock.monotonic_ns()
+            try:
+                with self.pulse.working(STUCK_S):
+                    committed = await self._storage.run(self._commit_job)
+            except OSError as error:
+                if error.errno in NO_ROOM:
+                    await self._end_full(error, ended_ns=ended_ns)
+                    return
+                attempt += 1
+                await self._break_off(error, attempt)
+                ending = self._backlog.receive.statistics().open_send_channels == 0  # whatever still waits
+                if ending and attempt >= ATTEMPTS_AT_THE_END:
+                    self._give_up("storage_error", ended_ns)
+                    return
+                continue
+            self._committed(committed, begun_ns)
+            if not self._group.gops:
+                await self._mend()
+            return
+
+    def _commit_job(self, volume: Volume) -> Committed | None:
+        """In the storage's thread: open the recording if it is not, then one segment, or the notes alone."""
+        group = self._group
+        if self._folder is None:
+            opening = self._opening
+            if opening is None:
+                return None
+            folder = self._new_folder(volume, opening)
+            try:
+                self._mending.make(volume, folder, group.gops[0] if group.gops else None, self._continues)
+            except OSError:
+                broken = folder.broken_off()
+                if folder.created:
+                    self._mending.add(broken)
+                    self._use_up(opening)
+                raise
+            self._folder = folder
+        if group.gops:
+            return self._folder.commit(group.gops, group.notes)
+        self._folder.write_notes(group.notes)
+        return None
+
+    def _use_up(self, opening: OpenRecording) -> None:
+        """A folder of this number exists, half-made; the recording goes on under the next one."""
+        serial, recording = self._naming.take(opening.press_ns)
+        self._continues = opening.recording
+        self._opening = continuation(opening, serial, recording)
+
+    def _new_folder(self, volume: Volume, opening: OpenRecording) -> RecordingFolder:
+        return RecordingFolder(volume, self._device, opening, self._clock)
+
+    def _committed(self, committed: Committed | None, begun_ns: int) -> None:
+        folder = self._folder
+        if folder is None:
+            return
+        statistics = self.statistics
+        now_ns = self._clock.monotonic_ns()
+        if self._opening is not None:
+            opening, self._opening = self._opening, None
+            if not self._continues:
+                statistics.press_to_commit_ms.append((now_ns - opening.handled_ns) / 1e6)
+            self._publish(Recorded(opening.recording, opening.serial, now_ns, closed=False))
+            self._continues = ""
+        if self._failing:
+            self._failing = False
+            self._publish(FaultChanged("storage", active=False, at_ns=now_ns))
+        rest = self._group.rest(now_ns)
+        self._group.next = None
+        self._let_go_of_group(rest)
+        statistics.recording = folder.recording
+        statistics.segments = folder.segments
+        statistics.committed_s = folder.duration_ns / NS
+        if committed is not None:
+            statistics.commits += 1
+            statistics.bytes += committed.bytes
+            self._measured(committed.bytes, committed.media_ns)
+            statistics.frames += committed.frames
+            statistics.commit_ms.append((now_ns - begun_ns) / 1e6)
+
+    async def _close(self, reason: str, ended_ns: int = 0) -> None:
+        """Commit what waits, write the end, and the conveniences."""
+        continues = bool(self._continues and self._group.notes)
+        if self._opening is not None and not self._group.gops and self._folder is None and not continues:
+            # Opened and closed without a frame that could be written: say so on flash all the same.
+            self._mending.add(Unused(self._opening, "storage_error"))
+            self._opening = None
+        await self._commit(ended_ns=ended_ns)
+        if self._group.notes:  # behind the last pictures
+            await self._commit(ended_ns=ended_ns)
+        folder = self._folder
+        if folder is None:
+            self._group = Group()
+            return
+        try:
+            await self._storage.run(lambda _: folder.close(reason))
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                await self._end_full(error, reason, ended_ns=ended_ns)
+            else:
+                # The segments are safe; recovery writes the end, now or at the next start.
+                self.statistics.errors += 1
+                self._fault(str(error))
+                self._folder = None
+                self._mending.add(folder.broken_off())
+                self._leave()
+                await self._mend()
+            return
+        await self._conclude(folder, reason)
+
+    async def _conclude(self, folder: RecordingFolder, reason: str) -> None:
+        """The `close` record is on flash: publish that, and write the conveniences."""
+        self._folder = None
+        self._closed(folder, reason)
+        self._leave()
+        path = f"{RECORDINGS}/{folder.recording}"
+        signer = self._device.signer
+        try:
+            await self._storage.run(lambda volume: finish_recording(volume, path, signer))
+            await self._storage.run(self._room.restore)
+        except OSError as error:
+            # The recording is complete without them; they are made when the storage takes again, or at the next start.
+            self._mending.add(BrokenOff(folder.recording, (), 0, closed=True), later=True)
+            _log.warning("conveniences_not_written", recording=folder.recording, error=str(error))
+
+    def _closed(self, folder: RecordingFolder, reason: str) -> None:
+        serial, now_ns = folder.opening.serial, self._clock.monotonic_ns()
+        self._publish(Recorded(folder.recording, serial, now_ns, True, reason, folder.segments))
+
+    def _leave(self) -> None:
+        """No recording is in progress."""
+        self.statistics.began = ""
+        self._begin_counting(None)
+
+    def _begin_counting(self, recording: str | None) -> None:
+        self.statistics.recording, self.statistics.segments, self.statistics.committed_s = recording, 0, 0.0
+
+    # --- when the storage says no ------------------------------------------------------------------------------------
+
+    async def _end_full(self, error: OSError, reason: str = "storage_full", *, ended_ns: int | None = None) -> None:
+        """Close on the room that was reserved, and tell the recorder to stop.
+
+        ended_ns: when the recording was ended, if it was: what waits in the backlog is then the next one's.
+        """
+        self.statistics.errors += 1
+        folder = self._folder
+        self._fault(f"full: {error.strerror}")
+        self._on_full()
+        unwritten = self._give_up(reason, ended_ns)
+        # Whether there is room again is for the gauge to say, which clears the fault.
+        self._failing = False
+        if folder is not None:
+            await self._end_on_reserve(folder, reason, unwritten)
+        await self._mend()
+
+    async def _end_on_reserve(self, folder: RecordingFolder, reason: str, unwritten: Unwritten) -> None:
+        end = FullEnd(folder, reason, unwritten, self._room)
+        try:
+            # One job: between making room and taking it nobody else may.
+            await self._storage.run(end.settle)
+        except OSError as error:
+            _log.error("recording_not_closed", recording=folder.recording, error=str(error))
+            self._folder = None
+            self._mending.add(end, later=True)
+            self._leave()
+        else:
+            await self._conclude(folder, reason)
+
+    def _take_rest(self, unwritten: Unwritten) -> None:
+        """Take from the backlog what is still there of the recording that ends, its `CloseRecording` included."""
+        with suppress(trio.WouldBlock, trio.EndOfChannel):
+            while True:
+                match self._backlog.receive.receive_nowait():
+                    case Gop() as gop:
+                        unwritten.media(gop)
+                        self._backlog.done(gop)
+                    case CloseRecording(at_ns=at_ns):
+                        unwritten.until(at_ns)
+                        return
+                    case OpenRecording() as message:
+                        raise AssertionError(f"{message.recording} is opened before the one before it is closed")
+                    case note:
+                        unwritten.note(note)
+
+    def _give_up(self, reason: str, ended_ns: int | None) -> Unwritten:
+        """Let go of all that waits of the recording; one that has no folder yet will tell of it in an empty one.
+
+        ended_ns: when the recording was ended, if that was taken from the backlog already.
+        """
+        unwritten = Unwritten(self._group)
+        self._let_go_of_group()
+        if ended_ns is None:
+            self._take_rest(unwritten)
+        else:
+            unwritten.until(ended_ns)
+        self.statistics.lost_frames += unwritten.frames
+        _log.error("media_given_up", frames=unwritten.frames, reason=reason)
+        if self._opening is not None and self._folder is None:
+            self._mending.add(Unused(self._opening, reason, self._continues, unwritten.ending(reason), self._room))
+        self._opening = None
+        return unwritten
+
+    def _let_go_of_group(self, rest: Group | None = None) -> None:
+        group, self._group = self._group, rest or Group()
+        for gop in [*group.gops, *([group.next] if group.next else [])]:
+            self._backlog.done(gop)
+
+    async def _break_off(self, error: OSError, attempt: int) -> None:
+        """Leave the open recording as it lies and prepare the one that continues it, after a pause."""
+        self.statistics.errors += 1
+        self._fault(str(error))
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            self._mending.add(folder.broken_off())
+            serial, recording = self._naming.take(self._clock.monotonic_ns())
+            self._opening = continuation(folder.opening, serial, recording)
+            self._continues = folder.recording
+            self._begin_counting(recording)  # what was acknowledged of the other stays so; of this one nothing is yet
+        await trio.sleep(RETRY_S[min(attempt, len(RETRY_S)) - 1])
+
+    async def _mend(self, *, at_once: bool = False) -> None:
+        """Bring what was broken off to its end; where that works the storage takes again."""
+        if await self._mending.mend(at_once=at_once) and self._failing:
+            self._failing = False
+            self._publish(FaultChanged("storage", active=False, at_ns=self._clock.monotonic_ns()))
+
+    def _fault(self, detail: str) -> None:
+        if not self._failing:
+            _log.error("storage_error", error=detail)
+        self._failing = True
+        self._publish(FaultChanged("storage", active=True, at_ns=self._clock.monotonic_ns(), detail=detail))

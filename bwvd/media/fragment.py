@@ -1,0 +1,150 @@
+"""GOPs to fragmented MP4: one short-lived muxer per GOP.
+
+A muxer that lives as long as its recording holds back what we must have on flash now; one that lives for one GOP gives
+one fragment (moof + mdat), whole, when it is closed. What it writes before the first `moof` is the init segment again.
+"""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from typing import Any, cast
+
+import av
+import av.container
+
+from bwvd.clock import NS
+from bwvd.media.samples import Batch, Gop, Track
+
+# An init segment without media; default_base_moof makes fragments that may be moved about, frag_discont keeps their
+# timestamps as given, and frag_custom cuts only where we say.
+MUXER_OPTIONS = {
+    "movflags": "empty_moov+default_base_moof+frag_discont+skip_trailer+frag_custom",
+    "use_editlist": "0",
+    "avoid_negative_ts": "disabled",
+}
+
+BOX_HEADER = 8  # bytes: size and type
+
+
+class _Sink:
+    """A file that can't be sought: the muxer then writes everything once, in order."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def write(self, data: bytes) -> int:
+        self.data += data
+        return len(data)
+
+    def writable(self) -> bool:
+        return True
+
+
+class Epoch:
+    """The tracks of a stretch of a recording, and what muxes their samples.
+
+    Args:
+        video: the camera's track.
+        audio: the microphone's, or None.
+
+    **Synchronization:** blocking; one thread at a time.
+    """
+
+    def __init__(self, video: Track, audio: Track | None) -> None:
+        self.video = video
+        self.audio = audio
+        self.tracks = (video,) if audio is None else (video, audio)
+        singles = [_open_init(track.init) for track in self.tracks]
+        try:
+            self.init = _write_init([container.streams[0] for container in singles])
+        finally:
+            for container in singles:
+                container.close()
+        self._templates = _open_init(self.init)
+
+    def fits(self, gop: Gop) -> bool:
+        """Whether the GOP's samples belong to these tracks."""
+        return (gop.video is None or gop.video.track.continues(self.video)) and (
+            gop.audio is None or (self.audio is not None and gop.audio.track.continues(self.audio))
+        )
+
+    def fragment(self, gop: Gop, number: int, origin_ns: int) -> bytes:
+        """One GOP as moof + mdat.
+
+        Args:
+            number: the fragment's sequence number in the recording, from 1.
+            origin_ns: the CLOCK_MONOTONIC that is media time 0. Samples from before it are left out.
+
+        Raises: RuntimeError where the muxer did not write what it was given: what is signed must be what was filmed.
+        """
+        sink = _Sink()
+        options = {**MUXER_OPTIONS, "fragment_index": str(number)}
+        with av.open(sink, "w", format="mp4", options=options) as container:
+            streams = [_add_like(container, template) for template in self._templates.streams]
+            container.start_encoding()
+            for batch in gop.batches:
+                index = 0 if batch.track.kind == "video" else 1
+                _mux(container, streams[index], batch, self.tracks[index].timescale, origin_ns)
+        # Fixed boxes in a known order: the first `moof` ends the init part, which is the same each time.
+        if not sink.data.startswith(self.init) or sink.data[len(self.init) + 4 : len(self.init) + 8] != b"moof":
+            raise RuntimeError("the muxer wrote another init segment than the recording's")
+        fragment = bytes(memoryview(sink.data)[len(self.init) :])
+        kept = sum(s.size for batch in gop.batches for s in batch.samples if s.dts_ns >= origin_ns)
+        moof, mdat = _size(fragment, 0), _size(fragment, _size(fragment, 0))
+        if mdat != BOX_HEADER + kept or moof + mdat != len(fragment):
+            # libav passes over some of what goes wrong in a write: memory that runs out, for one.
+            raise RuntimeError(f"the muxer wrote {mdat - BOX_HEADER} bytes of samples of {kept}")
+        return fragment
+
+    def close(self) -> None:
+        self._templates.close()
+
+
+def _size(data: bytes, offset: int) -> int:
+    """Of the box there, header included; ISO/IEC 14496-12, 4.2."""
+    return int.from_bytes(data[offset : offset + 4], "big")
+
+
+def _mux(container: Any, stream: Any, batch: Batch, timescale: int, origin_ns: int) -> None:
+    view = memoryview(batch.data)
+    time_base = Fraction(1, timescale)
+    for sample in batch.samples:
+        if sample.dts_ns < origin_ns:
+            continue
+        # A fresh packet each time: mux_one rebases its timestamps in place.
+        # Any buffer will do, though PyAV's stubs say bytes.
+        packet = av.Packet(cast("bytes", view[sample.offset : sample.offset + sample.size]))
+        packet.time_base = time_base
+        packet.pts = ticks(sample.pts_ns - origin_ns, timescale)
+        packet.dts = ticks(sample.dts_ns - origin_ns, timescale)
+        packet.duration = ticks(sample.dts_ns - origin_ns + sample.duration_ns, timescale) - packet.dts
+        packet.is_keyframe = sample.key
+        packet.stream = stream
+        container.mux_one(packet)
+
+
+def ticks(ns: int, timescale: int) -> int:
+    """Nanoseconds in ticks of 1/timescale s, rounded to the nearest."""
+    return (ns * timescale + NS // 2) // NS
+
+
+def _open_init(init: bytes) -> av.container.InputContainer:
+    return av.open(io.BytesIO(init), "r", format="mp4")
+
+
+def _add_like(container: av.container.OutputContainer, template: Any) -> Any:
+    """A stream of the same parameters; also the name of its sample entry, which libav would choose anew."""
+    stream = container.add_stream_from_template(template)
+    stream.time_base = template.time_base
+    stream.codec_context.codec_tag = template.codec_context.codec_tag
+    return stream
+
+
+def _write_init(templates: list[Any]) -> bytes:
+    sink = _Sink()
+    with av.open(sink, "w", format="mp4", options=MUXER_OPTIONS) as container:
+        for template in templates:
+            _add_like(container, template)
+        container.start_encoding()
+        return bytes(sink.data)
