@@ -13,8 +13,8 @@ from pathlib import Path
 from tests.bench.pairing import FILLED, Plan
 from tests.bench.sources import Clip
 from tests.bench.subjects import Bwvd, configuration
-from tests.process import write_configuration
-from tests.source_tree import ROOT
+from tests.support.process import write_configuration
+from tests.support.source_tree import ROOT
 
 LINES = 12
 START_S = 120  # at most, under the profiler and on a busy machine

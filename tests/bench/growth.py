@@ -19,7 +19,7 @@ from tests.bench.figures import Findings, Row, Spread, at_most, paired_ratio
 from tests.bench.pairing import FILLED, Plan, watch
 from tests.bench.sources import BITRATE, Clips
 from tests.bench.subjects import COPYING, NOWHERE, Bwvd, Ffmpeg, configuration, playing
-from tests.source_tree import ROOT
+from tests.support.source_tree import ROOT
 
 FLAT = 1.15  # what counts as flat: the noise of a shared machine is left in
 

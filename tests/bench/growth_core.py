@@ -22,7 +22,7 @@ from bwvd.testing.clip import numbered_video
 from bwvd.testing.clock import VirtualClock
 from tests.bench import accounting
 from tests.bench.sources import RATE
-from tests.rig import Rig, configuration
+from tests.support.rig import Rig, configuration
 
 MEASURED_S = 200  # of virtual time, with a full loop
 

@@ -10,7 +10,7 @@ from tests.bench.figures import Findings, Row, Spread, at_most, times_ffmpeg
 from tests.bench.pairing import Plan, watch
 from tests.bench.sources import Clip
 from tests.bench.subjects import NOWHERE, Bwvd, Ffmpeg, configuration, decoding, encoding, shown
-from tests.process import DEVICE
+from tests.support.process import DEVICE
 
 
 def drawtext(ffmpeg: str, device: str) -> str:

@@ -14,7 +14,7 @@ import av
 from bwvd.capture.video.libav_encoder import encoder_threads
 from tests.bench.pairing import Plan
 from tests.bench.sources import BITRATE, RATE, Clip
-from tests.process import Process
+from tests.support.process import Process
 
 END_S = 20  # what a process gets to end in
 

@@ -19,7 +19,7 @@ from bwvd.evidence.keys.sshsig import KeySigner, Signature
 from bwvd.evidence.write import recording_folder as recording
 from bwvd.media.fragment import Epoch
 from bwvd.media.samples import Gop, Track
-from tests.rig import KEY
+from tests.support.rig import KEY
 
 KEPT: Final = 40_000  # results of each kind; then it begins anew
 

@@ -32,7 +32,7 @@ from bwvd.testing.microphone import VirtualMicrophone
 from bwvd.testing.process import without_dice
 from tests.faults.economy import ThriftySigner
 from tests.faults.witness import Witness, WitnessedStorage
-from tests.rig import configuration
+from tests.support.rig import configuration
 
 START_NS: Final = 1_000 * NS  # CLOCK_MONOTONIC when the world begins
 RATE: Final = 4  # frames per second

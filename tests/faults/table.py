@@ -8,7 +8,7 @@ from tests.faults.campaign import KINDS
 from tests.faults.kind import Kind
 from tests.faults.outcomes import MEANING
 from tests.faults.shift import Phase
-from tests.source_tree import ROOT
+from tests.support.source_tree import ROOT
 
 README = ROOT / "tests" / "README.md"
 BEGIN, END = "<!-- faults -->\n", "<!-- /faults -->\n"

@@ -29,8 +29,8 @@ from bwvd.evidence.keys.ssh_keys import Certificate, parse_key, parse_key_line
 from bwvd.evidence.keys.ssh_wire import mpint, string
 from bwvd.evidence.keys.sshsig import KeySigner, Signature, armour, unarmour
 from bwvd.evidence.release.receipt import RECEIPT_NAMESPACE, ReceiptBad, accept_receipt
-from tests.evidence_keys import fixed_signer
 from tests.fuzz.target import Target, hold, one_line, scratch
+from tests.support.evidence_keys import fixed_signer
 
 SIGNER = fixed_signer()
 DIGEST = hashlib.sha512(b"message").digest()

@@ -30,10 +30,10 @@ from bwvd.evidence.verify.recording import verify_recording
 from bwvd.evidence.verify.report import Report
 from bwvd.evidence.verify.storage import verify_storage
 from bwvd.testing.flash.storage import VirtualVolume
-from tests.evidence_folder import make_recording, make_storage
-from tests.evidence_keys import fixed_signer
 from tests.fuzz.keys import key_blobs, signatures
 from tests.fuzz.target import Target, hold, one_line, scratch
+from tests.support.evidence_folder import make_recording, make_storage
+from tests.support.evidence_keys import fixed_signer
 
 SIGNER, STRANGER = fixed_signer(), fixed_signer(9)
 MANIFEST, JOURNAL = "manifest.jsonl", "journal.jsonl"

@@ -24,7 +24,7 @@ from bwvd.controls.gpio import QUEUE_EDGES, GpioContact
 from bwvd.controls.input import InputContact
 from bwvd.controls.ports import Contact, ControlLost, Edge
 from bwvd.testing.conformance.contact import CHECKS, Subject
-from tests.controls_machine import GpioSim, UinputKey, gpio_sim, uinput_key
+from tests.support.controls_machine import GpioSim, UinputKey, gpio_sim, uinput_key
 
 pytestmark = pytest.mark.machine
 

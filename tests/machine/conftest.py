@@ -16,7 +16,7 @@ from tests.machine.image import built, cache, why_not
 from tests.machine.installed import Installed
 from tests.machine.machine import Machine
 from tests.machine.results import Results
-from tests.source_tree import ROOT
+from tests.support.source_tree import ROOT
 
 # The card comes last: one that was pulled and put back sits in another place, where no frozen machine expects it.
 ORDER = ("install", "short", "controls", "devices", "clock", "watchdog", "adapters", "standby", "cuts", "card")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.source_tree import ROOT
+from tests.support.source_tree import ROOT
 
 
 def block(heading: str, language: str, number: int = 0) -> str:

@@ -6,7 +6,7 @@ import re
 
 from tests.machine.installed import Installed
 from tests.machine.results import Results
-from tests.source_tree import ROOT
+from tests.support.source_tree import ROOT
 
 WHERE = "/run/source"  # in RAM
 PYTHON = f"cd {WHERE} && PYTHONPATH=/opt/bwvd/venv/lib/python3.11/site-packages:{WHERE} /opt/bed/bin/python"

@@ -12,7 +12,7 @@ MUTANTS = (
         "service/privacy.py",
         "libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 or libc.prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0",
         "libc.prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) < 0",
-        ("test_service_privacy.py",),
+        ("service/test_privacy.py",),
     ),
     Mutant(
         "keep the sound from before the press",
@@ -20,7 +20,7 @@ MUTANTS = (
         "recorder/recorder.py",
         "gop if self._pre_event_audio else gop.without_audio()",
         "gop",
-        ("test_daemon_devices.py",),
+        ("whole/test_devices.py",),
     ),
     Mutant(
         "print buffers into the log",
@@ -28,7 +28,7 @@ MUTANTS = (
         "log/clean.py",
         'return f"<{memoryview(value).nbytes} bytes>"',
         "return repr(value)",
-        ("test_log_clean.py",),
+        ("log/test_clean.py",),
     ),
     # --- 2: nothing older than the loop is held; what leaves is overwritten ------------------------------------------
     Mutant(
@@ -37,7 +37,7 @@ MUTANTS = (
         "recorder/loop.py",
         "return end_ns + self.seconds_ns",
         "return end_ns + self.seconds_ns + 2_000_000_000",
-        ("test_recorder_loop.py",),
+        ("recorder/test_loop.py",),
     ),
     Mutant(
         "overwrite nothing",
@@ -45,7 +45,7 @@ MUTANTS = (
         "media/samples.py",
         "overwrite(memoryview(self.data))",
         "pass",
-        ("test_recorder_loop.py",),
+        ("recorder/test_loop.py",),
     ),
     Mutant(
         "keep the loop in sleep",
@@ -53,7 +53,7 @@ MUTANTS = (
         "recorder/recorder.py",
         'self.loop.clear("asleep")',
         "pass",
-        ("test_daemon_devices.py",),
+        ("whole/test_devices.py",),
     ),
     Mutant(
         "evict only when a frame comes",
@@ -61,7 +61,7 @@ MUTANTS = (
         "recorder/loop.py",
         "return self._leaves_ns() if self._gops else None",
         "return None",
-        ("test_recorder_loop.py", "test_daemon_devices.py"),
+        ("recorder/test_loop.py", "whole/test_devices.py"),
     ),
     Mutant(
         "begin a recording with the sound that was on its way when the last one ended",
@@ -69,7 +69,7 @@ MUTANTS = (
         "recorder/recorder.py",
         "elif self.current or self._pre_event_audio:",
         "elif event.samples:",
-        ("test_daemon_devices.py",),
+        ("whole/test_devices.py",),
     ),
     # --- 3: a recording starts at a key frame, as long ago as was asked, or says why not -----------------------------
     Mutant(
@@ -78,7 +78,7 @@ MUTANTS = (
         "recorder/loop.py",
         "return end_ns + self.seconds_ns",
         "return end_ns + self.seconds_ns - 1_000_000_000",
-        ("test_recorder_loop.py",),
+        ("recorder/test_loop.py",),
     ),
     Mutant(
         "begin a group of pictures late",
@@ -86,7 +86,7 @@ MUTANTS = (
         "recorder/loop.py",
         "            first = index\n",
         "            first = index + 1\n",
-        ("test_recorder_loop.py",),
+        ("recorder/test_loop.py",),
     ),
     Mutant(
         "don't say why the pre-event part is short",
@@ -94,7 +94,7 @@ MUTANTS = (
         "recorder/loop.py",
         'self._why_short(gops) if short else ""',
         '""',
-        ("test_recorder_loop.py",),
+        ("recorder/test_loop.py",),
     ),
     Mutant(
         "call every short loop a fresh start",
@@ -102,7 +102,7 @@ MUTANTS = (
         "recorder/loop.py",
         'self.short_because = "memory"',
         "pass",
-        ("test_recorder_loop.py",),
+        ("recorder/test_loop.py",),
     ),
     # --- 4: nothing missing, doubled or reordered, unless a gap names it ---------------------------------------------
     Mutant(
@@ -111,7 +111,7 @@ MUTANTS = (
         "recorder/recorder.py",
         "for gop in self.loop.before(command.at_ns).gops:",
         "for gop in self.loop.before(command.at_ns).gops[1:]:",
-        ("test_seam.py",),
+        ("whole/test_seam.py",),
     ),
     Mutant(
         "hand a group of pictures on twice",
@@ -119,7 +119,7 @@ MUTANTS = (
         "recorder/recorder.py",
         "                    self._hand_on(self.current, gop)\n",
         "                    self._hand_on(self.current, gop)\n                    self._hand_on(self.current, gop)\n",
-        ("test_seam.py",),
+        ("whole/test_seam.py",),
     ),
     Mutant(
         "end three seconds after the end, whatever is still to come",
@@ -127,7 +127,7 @@ MUTANTS = (
         "recorder/completion.py",
         "self._loop_ns + LAST_GOP_WAIT_NS",
         "3 * NS",
-        ("test_recorder_end.py",),
+        ("recorder/test_end.py",),
     ),
     Mutant(
         "no gap record for a full backlog",
@@ -135,7 +135,7 @@ MUTANTS = (
         "recorder/in_progress.py",
         "if self._dropped:\n            self._inbox",
         "if False:\n            self._inbox",
-        ("test_writer_faults.py",),
+        ("evidence/write/test_faults.py",),
     ),
     Mutant(
         "no gap record for a camera that was away",
@@ -143,7 +143,7 @@ MUTANTS = (
         "recorder/in_progress.py",
         "elif gop.start_ns - self.handed_ns > NEIGHBOUR_NS and",
         "elif gop.start_ns < 0 and",
-        ("test_daemon_devices.py",),
+        ("whole/test_devices.py",),
     ),
     Mutant(
         "name a hole behind what follows it",
@@ -158,7 +158,7 @@ MUTANTS = (
         "            self._dropped += gop.frames\n"
         "            return gop.frames\n"
         "        self._name_hole(gop)\n",
-        ("test_writer_continuation.py",),
+        ("evidence/write/test_continuation.py",),
     ),
     Mutant(
         "use a packet's decode time as its presentation time",
@@ -166,7 +166,7 @@ MUTANTS = (
         "media/fragment.py",
         "packet.pts = ticks(sample.pts_ns - origin_ns, timescale)",
         "packet.pts = ticks(sample.dts_ns - origin_ns, timescale)",
-        ("test_seam.py", "test_capture_copied.py"),
+        ("whole/test_seam.py", "capture/video/test_passthrough.py"),
     ),
     Mutant(
         "take a damaged packet for a whole one",
@@ -174,7 +174,7 @@ MUTANTS = (
         "capture/video/transcode.py",
         "self._bad += self._picture is not None",
         "pass",
-        ("test_capture_damaged.py",),
+        ("capture/video/test_damaged.py",),
     ),
     Mutant(
         "end without a word of a camera that is away",
@@ -182,7 +182,7 @@ MUTANTS = (
         "recorder/completion.py",
         "return ends_ns if not self._assembler.has_camera or",
         "return ends_ns if",
-        ("test_recorder_end.py",),
+        ("recorder/test_end.py",),
     ),
     Mutant(
         "drop the last sound of a recording without a camera",
@@ -190,7 +190,7 @@ MUTANTS = (
         "recorder/recorder.py",
         "self._flush(now_ns)  # sound",
         "self._assembler.drop_sound()  # sound",
-        ("test_recorder_end.py",),
+        ("recorder/test_end.py",),
     ),
     Mutant(
         "put what lies on either side of a gap into one segment",
@@ -198,7 +198,7 @@ MUTANTS = (
         "evidence/write/group.py",
         "note.from_ns < gop.start_ns for note",
         "note.from_ns < 0 for note",
-        ("test_writer_gaps.py",),
+        ("evidence/write/test_gaps.py",),
     ),
     Mutant(
         "write a gap before what it follows",
@@ -206,7 +206,7 @@ MUTANTS = (
         "evidence/write/group.py",
         "if self.gops and (self.behind or isinstance(note, GapSeen)):",
         "if self.gops and self.behind:",
-        ("test_writer_gaps.py",),
+        ("evidence/write/test_gaps.py",),
     ),
     # --- 5: a press ends in recording, or in a reason ----------------------------------------------------------------
     Mutant(
@@ -215,7 +215,7 @@ MUTANTS = (
         "recorder/recorder.py",
         "Answer(not decision.refused,",
         "Answer(True,",
-        ("test_daemon_room.py",),
+        ("whole/test_room.py",),
     ),
     Mutant(
         "let a press in the post-roll resume nothing",
@@ -223,7 +223,7 @@ MUTANTS = (
         "recorder/state_machine.py",
         '                self.state = State.RECORDING\n                self.finishing = ""\n',
         '                self.finishing = ""\n',
-        ("test_recorder_machine.py",),
+        ("recorder/test_state_machine.py",),
     ),
     Mutant(
         "let a press wake nobody",
@@ -231,7 +231,7 @@ MUTANTS = (
         "recorder/state_machine.py",
         "woken = (Effect.WAKE,) if self.state is State.ASLEEP else ()",
         "woken: tuple[Effect, ...] = ()",
-        ("test_recorder_machine.py", "test_daemon_devices.py"),
+        ("recorder/test_state_machine.py", "whole/test_devices.py"),
     ),
     Mutant(
         "forget a press that nobody saw",
@@ -239,7 +239,7 @@ MUTANTS = (
         "controls/gesture.py",
         "if down and not was_down:\n            self._unseen(at_ns, events)",
         "if down and not was_down:\n            pass",
-        ("test_controls_gesture.py",),
+        ("controls/test_gesture.py",),
     ),
     Mutant(
         "leave refused presses out of the journal",
@@ -247,7 +247,7 @@ MUTANTS = (
         "recorder/recorder.py",
         "        self._publish(\n            Pressed(",
         "        _ = decision.refused or self._publish(\n            Pressed(",
-        ("test_daemon_room.py",),
+        ("whole/test_room.py",),
     ),
     # --- 6: what a commit has acknowledged survives a power cut ------------------------------------------------------
     Mutant(
@@ -256,7 +256,7 @@ MUTANTS = (
         "evidence/write/recording_folder.py",
         "            file.write(data)\n            file.sync()\n",
         "            file.write(data)\n",
-        ("test_crash_recording.py",),
+        ("evidence/test_crash_states.py",),
     ),
     Mutant(
         "no sync of the folder before the line",
@@ -264,7 +264,7 @@ MUTANTS = (
         "evidence/write/recording_folder.py",
         "for note in notes)\n        self._volume.sync_dir(self._folder)\n        frames",
         "for note in notes)\n        frames",
-        ("test_crash_recording.py",),
+        ("evidence/test_crash_states.py",),
     ),
     Mutant(
         "no sync of the manifest",
@@ -272,7 +272,7 @@ MUTANTS = (
         "evidence/write/recording_folder.py",
         "self._manifest.sync()",
         "pass",
-        ("test_crash_recording.py",),
+        ("evidence/test_crash_states.py",),
     ),
     Mutant(
         "build on a failed sync",
@@ -280,7 +280,7 @@ MUTANTS = (
         "evidence/write/repair.py",
         "broken.settle(volume)",
         "pass",
-        ("test_recording_broken.py", "test_writer_faults.py"),
+        ("evidence/write/test_failed_sync.py", "evidence/write/test_faults.py"),
     ),
     Mutant(
         "take the line before its file",
@@ -288,7 +288,7 @@ MUTANTS = (
         "evidence/write/recording_folder.py",
         "        self._write_file(name, stored)\n        lines +=",
         "        self._append(b'')\n        lines +=",
-        ("test_crash_recording.py",),
+        ("evidence/test_crash_states.py",),
     ),
     # --- 7: every change is found and located ------------------------------------------------------------------------
     Mutant(
@@ -297,7 +297,7 @@ MUTANTS = (
         "evidence/format/chain.py",
         "self._signer.sign(signed.digest(), self._namespace)",
         "self._signer.sign(hashlib.sha512(line).digest(), self._namespace)",
-        ("test_evidence_manifest.py",),
+        ("evidence/format/test_chain_reader.py",),
     ),
     Mutant(
         "skip a signature",
@@ -305,7 +305,7 @@ MUTANTS = (
         "evidence/format/chain_reader.py",
         "key = signature.verify(self._sha512.digest(), self._namespace)",
         "key = signature.key",
-        ("test_evidence_manifest.py", "test_evidence_verify.py"),
+        ("evidence/format/test_chain_reader.py", "evidence/verify/test_recording.py"),
     ),
     Mutant(
         "believe any key",
@@ -313,7 +313,7 @@ MUTANTS = (
         "evidence/verify/trust.py",
         "name = self._signers.check(key, self._namespace, self._principals, self._at_s)",
         'name = "anybody"',
-        ("test_evidence_signers.py", "test_evidence_verify.py"),
+        ("evidence/keys/test_allowed_signers.py", "evidence/verify/test_recording.py"),
     ),
     Mutant(
         "compare sizes, not digests",
@@ -321,7 +321,7 @@ MUTANTS = (
         "evidence/verify/files.py",
         "elif read.sha256 != named.sha256:",
         "elif read.size < 0:",
-        ("test_evidence_verify.py",),
+        ("evidence/verify/test_recording.py",),
     ),
     Mutant(
         "overlook a file that nobody named",
@@ -329,7 +329,7 @@ MUTANTS = (
         "evidence/verify/files.py",
         'self._blame(name, "no record names this file" + self._owner(self._digest(name)))',
         "pass",
-        ("test_evidence_verify.py",),
+        ("evidence/verify/test_recording.py",),
     ),
     Mutant(
         "believe the totals of the end",
@@ -337,7 +337,7 @@ MUTANTS = (
         "evidence/verify/recording.py",
         "if (record.segments, record.frames, record.bytes) != (report.segments, report.frames, report.bytes):",
         "if record.segments < 0:",
-        ("test_evidence_verify.py",),
+        ("evidence/verify/test_recording.py",),
     ),
     Mutant(
         "believe the number of gaps that the end counts",
@@ -345,7 +345,7 @@ MUTANTS = (
         "evidence/verify/recording.py",
         "record.gaps != report.gaps",
         "record.gaps < 0",
-        ("test_evidence_verify.py",),
+        ("evidence/verify/test_recording.py",),
     ),
     Mutant(
         "name no torn piece of a line",
@@ -353,7 +353,7 @@ MUTANTS = (
         "evidence/write/recording_folder.py",
         "if ending.torn is not None:",
         "if ending.size < 0:",
-        ("test_recording_full.py",),
+        ("evidence/write/test_full_line.py",),
     ),
     Mutant(
         "store in the clear what was to be sealed",
@@ -361,7 +361,7 @@ MUTANTS = (
         "evidence/write/recording_folder.py",
         "stored = sealer.seal(plain) if sealer else plain",
         "stored = plain",
-        ("test_evidence_verify.py",),
+        ("evidence/verify/test_recording.py",),
     ),
     Mutant(
         "end another device's recording",
@@ -369,7 +369,7 @@ MUTANTS = (
         "evidence/startup/recovery.py",
         "if opening.signer != self._signer.public_key:",
         "if not opening.signer:",
-        ("test_storage_owner.py",),
+        ("evidence/startup/test_owner.py",),
     ),
     # --- 8: nothing is deleted or overwritten without a receipt ------------------------------------------------------
     Mutant(
@@ -378,7 +378,7 @@ MUTANTS = (
         "evidence/flash/posix.py",
         "os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL",
         "os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC",
-        ("test_storage_conformance.py",),
+        ("evidence/flash/test_conformance.py",),
     ),
     Mutant(
         "release on the receipt for another recording",
@@ -386,7 +386,7 @@ MUTANTS = (
         "evidence/release/release.py",
         "if _sha512(self._volume, path) != self._accepted.receipt.manifest_sha512:",
         "if not path:",
-        ("test_release_recording.py",),
+        ("evidence/release/test_release.py",),
     ),
     Mutant(
         "release on anybody's receipt",
@@ -394,7 +394,7 @@ MUTANTS = (
         "evidence/release/receipt.py",
         "allowed.check(key, RECEIPT_NAMESPACE, (receipt.by,), at_s)",
         "pass",
-        ("test_release_receipt.py",),
+        ("evidence/release/test_receipt.py",),
     ),
     Mutant(
         "release on a stranger's journal",
@@ -402,7 +402,7 @@ MUTANTS = (
         "evidence/journal/journal.py",
         "_Contents, key=self._signer.public_key)",
         "_Contents)",
-        ("test_security_journal.py",),
+        ("security/test_journal.py",),
     ),
     Mutant(
         "begin on a full flash",
@@ -410,7 +410,7 @@ MUTANTS = (
         "evidence/flash/space_gauge.py",
         'self.refusal = "the flash is full"\n',
         'self.refusal = ""\n',
-        ("test_retention_gauge.py", "test_daemon_room.py"),
+        ("evidence/flash/test_space_gauge.py", "whole/test_room.py"),
     ),
     Mutant(
         "give a number to two recordings",
@@ -418,7 +418,7 @@ MUTANTS = (
         "evidence/write/numbering.py",
         "            self.next_serial += 1\n",
         "",
-        ("test_seam.py", "test_daemon_devices.py", "test_daemon_room.py"),
+        ("whole/test_seam.py", "whole/test_devices.py", "whole/test_room.py"),
     ),
     Mutant(
         "use a number before those that are smaller",
@@ -426,7 +426,7 @@ MUTANTS = (
         "evidence/write/repair.py",
         "for smaller, recording in self._numbers.before(serial):",
         "for smaller, recording in self._numbers.before(0):",
-        ("test_writer_numbers.py",),
+        ("evidence/write/test_numbering.py",),
     ),
     Mutant(
         "forget a number that was given back",
@@ -434,7 +434,7 @@ MUTANTS = (
         "evidence/write/numbering.py",
         "            self._given_back.add(serial)\n",
         "            if serial == self.next_serial - 1:\n                self._given_back.add(serial)\n",
-        ("test_writer_numbers.py",),
+        ("evidence/write/test_numbering.py",),
     ),
     # --- 9: media time is CLOCK_MONOTONIC only -----------------------------------------------------------------------
     Mutant(
@@ -443,7 +443,7 @@ MUTANTS = (
         "capture/timestamps.py",
         "abs(ahead_ns - self._ahead_ns) > self.STEP_NS",
         "abs(ahead_ns - self._ahead_ns) > 1 << 62",
-        ("test_capture_timeline.py",),
+        ("capture/test_timestamps.py",),
     ),
     Mutant(
         "say nothing of a step of the clock",
@@ -451,7 +451,7 @@ MUTANTS = (
         "daemon/peripherals.py",
         "daemon.recorder.annotate(step)",
         "pass",
-        ("test_clock_step.py",),
+        ("whole/test_clock_step.py",),
     ),
     # --- 10: the camera never waits for the storage ------------------------------------------------------------------
     Mutant(
@@ -460,7 +460,7 @@ MUTANTS = (
         "evidence/flash/posix.py",
         "return await trio.to_thread.run_sync(job, self.volume, abandon_on_cancel=False, limiter=self._one)",
         "async with self._one:\n            return job(self.volume)",
-        ("test_storage_conformance.py", "test_storage_volume.py"),
+        ("evidence/flash/test_conformance.py", "evidence/flash/test_posix.py"),
     ),
     Mutant(
         "a backlog without a bound",
@@ -468,7 +468,7 @@ MUTANTS = (
         "recorder/backlog.py",
         "return not self._gops or self._bytes + gop.size <= self.max_bytes",
         "return True",
-        ("test_writer_faults.py",),
+        ("evidence/write/test_faults.py",),
     ),
     # --- 11: nothing but a confirmed stop ends a recording -----------------------------------------------------------
     Mutant(
@@ -477,7 +477,7 @@ MUTANTS = (
         "recorder/state_machine.py",
         'return Decision((Effect.MARK,), "marker")\n            case State.POST_ROLL',
         "return self._begin_post_roll(now_ns)\n            case State.POST_ROLL",
-        ("test_recorder_machine.py",),
+        ("recorder/test_state_machine.py",),
     ),
     Mutant(
         "end without asking",
@@ -485,7 +485,7 @@ MUTANTS = (
         "recorder/state_machine.py",
         "                if confirmed:\n",
         "                if confirmed or at_ns:\n",
-        ("test_recorder_machine.py",),
+        ("recorder/test_state_machine.py",),
     ),
     Mutant(
         "take the movement that asked for its own answer",
@@ -493,7 +493,7 @@ MUTANTS = (
         "recorder/state_machine.py",
         "self._asked_ns + CONFIRM_GUARD_NS <= at_ns",
         "self._asked_ns <= at_ns",
-        ("test_recorder_machine.py",),
+        ("recorder/test_state_machine.py",),
     ),
     Mutant(
         "let a question stand for ever",
@@ -501,7 +501,7 @@ MUTANTS = (
         "recorder/state_machine.py",
         "and at_ns <= self.asked_until_ns",
         "and at_ns >= 0",
-        ("test_recorder_machine.py",),
+        ("recorder/test_state_machine.py",),
     ),
     Mutant(
         "let a storm of bounces press",
@@ -509,7 +509,7 @@ MUTANTS = (
         "controls/gesture.py",
         "if self._edges.note(at_ns, 1 + edge.lost) and not self._storm:",
         "if self._edges.note(at_ns, 1 + edge.lost) and at_ns < 0:",
-        ("test_controls_gesture.py",),
+        ("controls/test_gesture.py",),
     ),
     # --- 12: closing in order always works ---------------------------------------------------------------------------
     Mutant(
@@ -518,7 +518,7 @@ MUTANTS = (
         "evidence/write/repair.py",
         "self.room.spend(volume)",
         "pass",
-        ("test_daemon_room.py",),
+        ("whole/test_room.py",),
     ),
     Mutant(
         "name only the group that found no room",
@@ -526,7 +526,7 @@ MUTANTS = (
         "evidence/write/writer.py",
         "                        unwritten.media(gop)\n",
         "",
-        ("test_writer_full.py",),
+        ("evidence/write/test_full.py",),
     ),
     Mutant(
         "append to a manifest whose sync failed",
@@ -534,7 +534,7 @@ MUTANTS = (
         "evidence/write/recording_folder.py",
         "        if self._doubtful:\n            self.broken_off()",
         "        if self._durable < 0:\n            self.broken_off()",
-        ("test_writer_full.py",),
+        ("evidence/write/test_full.py",),
     ),
     Mutant(
         "don't set the reserve aside",
@@ -542,7 +542,7 @@ MUTANTS = (
         "evidence/flash/reserve.py",
         "volume.reserve(RESERVE, self._size)",
         "pass",
-        ("test_retention_gauge.py", "test_daemon_room.py"),
+        ("evidence/flash/test_space_gauge.py", "whole/test_room.py"),
     ),
     Mutant(
         "end without closing",
@@ -550,7 +550,7 @@ MUTANTS = (
         "evidence/write/writer.py",
         "await self._storage.run(lambda _: folder.close(reason))",
         "await self._storage.run(lambda _: folder.let_go())",
-        ("test_seam.py", "test_daemon_devices.py"),
+        ("whole/test_seam.py", "whole/test_devices.py"),
     ),
     Mutant(
         "leave a cut recording without an end",
@@ -558,7 +558,7 @@ MUTANTS = (
         "evidence/startup/recovery.py",
         "            self._end(names, ending, contents, reason, found)\n",
         "            pass\n",
-        ("test_recovery_folder.py", "test_crash_recording.py"),
+        ("evidence/startup/test_recovery.py", "evidence/test_crash_states.py"),
     ),
     Mutant(
         "recover over a torn line as if it were not there",
@@ -566,6 +566,6 @@ MUTANTS = (
         "evidence/startup/recovery.py",
         "if ending.named is not None:",
         "if ending.size < 0:",
-        ("test_recovery_folder.py", "test_crash_recording.py"),
+        ("evidence/startup/test_recovery.py", "evidence/test_crash_states.py"),
     ),
 )

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from tests.mutants.mutant import Mutant
-from tests.source_tree import ROOT
+from tests.support.source_tree import ROOT
 
 PARTS = ("bwvd", "tests", "systemd", "udev", "pyproject.toml", "README.md")
 LONGEST_S = 300.0  # a mutant that hangs has been noticed by whoever waits for the tests

@@ -20,8 +20,8 @@ from bwvd.evidence.format.recording_id import serial_of
 from bwvd.evidence.keys.sshsig import KeySigner, armour
 from bwvd.evidence.release.receipt import RECEIPT_NAMESPACE
 from bwvd.evidence.verify.recording import verify_recording
-from tests.process import DEVICE
-from tests.recorded import Frame, Gap, Hole, Recorded, has_begun, naming
+from tests.support.process import DEVICE
+from tests.support.recorded import Frame, Gap, Hole, Recorded, has_begun, naming
 
 SERVER = KeySigner(Ed25519PrivateKey.from_private_bytes(b"the evidence server's, for tests"))
 SERVER_NAME = "evidence-server"

@@ -19,10 +19,10 @@ from bwvd.clock import NS
 from bwvd.controls.client import Unreachable
 from bwvd.evidence.keys.age import load_identities
 from bwvd.testing.clip import numbered_clip
-from tests.process import Process
-from tests.process_levers import Levers
 from tests.soak.desk import ALLOWED, Desk
 from tests.soak.plan import Deed
+from tests.support.process import Process
+from tests.support.process_levers import Levers
 
 RATE = 15
 CLIP_S = 20
@@ -104,7 +104,7 @@ class Device:
         self._numbers = itertools.count(1)
 
     def begin(self) -> None:
-        self.process = Process(self.folder, self._text, ("tests.process_levers", str(self.folder / "levers")))
+        self.process = Process(self.folder, self._text, ("tests.support.process_levers", str(self.folder / "levers")))
         self.process.wait_until(lambda status: status["video"]["frames"] > 0)
 
     def end(self) -> int:

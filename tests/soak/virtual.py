@@ -29,13 +29,13 @@ from bwvd.testing.clip import numbered_video
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.flash.medium import ROOT, FolderNode
 from bwvd.testing.flash.storage import VirtualVolume
-from tests.recorded import Recorded, has_begun
-from tests.rig import Rig, configuration
 from tests.soak.desk import ALLOWED, Desk, receipt_for
 from tests.soak.plan import Deed, plan
 from tests.soak.sample import anonymous
 from tests.soak.trend import FEWEST, Trend, trend
 from tests.soak.verdict import LIMIT_MB_H, warm_up_s
+from tests.support.recorded import Recorded, has_begun
+from tests.support.rig import Rig, configuration
 
 RATE = 1  # frames a second, in long groups: what is done at each press, fault and commit counts, not the pictures
 GOP_FRAMES = 4

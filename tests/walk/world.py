@@ -33,7 +33,7 @@ from bwvd.testing.process import Checkpoints
 from bwvd.testing.supply import VirtualSupply
 from tests.faults.economy import ThriftySigner
 from tests.faults.witness import Witness, WitnessedStorage
-from tests.rig import configuration
+from tests.support.rig import configuration
 
 RATE: Final = 4  # frames per second
 GOP_FRAMES: Final = 4

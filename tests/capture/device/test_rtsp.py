@@ -1,0 +1,129 @@
+"""An RTSP camera on a real socket: copied, encoded anew, silent, hung up, absent."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from itertools import pairwise
+
+import pytest
+import trio
+
+from bwvd.capture.address import VIDEO_SCHEMES, parse_address
+from bwvd.capture.device.libav_source import LibavSource
+from bwvd.capture.device.supervisor import run_source
+from bwvd.capture.source import AudioGate, DeviceLost
+from bwvd.clock import NS, SystemClock
+from bwvd.config.schema import Config, Loop, Video
+from bwvd.messages import SourceDown
+from tests.support.capture_listen import Listener, numbers
+from tests.support.rtsp_camera import RtspCamera
+
+RATE = 50
+
+
+def source(url: str, encoder: str = "copy", silence_s: float = 3) -> LibavSource:
+    config = Config(video=Video(source=url, encoder=encoder, keyframe_s=0.2, stamp=False), loop=Loop(seconds=5))
+    address = parse_address(url, "video.source", VIDEO_SCHEMES)
+    return LibavSource(address, config, SystemClock(), AudioGate(), kinds=("video",), silence_s=silence_s)
+
+
+@pytest.mark.parametrize("encoder", ["copy", "libx264"])
+async def test_every_frame_of_a_network_camera_arrives_once_and_in_its_time(encoder: str) -> None:
+    """Invariant 4, over RTP: from the first key frame on no number is missing, and every time is CLOCK_MONOTONIC's."""
+    camera, listener = RtspCamera(rate=RATE, gop_frames=10), Listener()
+    async with trio.open_nursery() as nursery:
+        url = await nursery.start(camera.run)
+        began_ns = time.monotonic_ns()
+        await listener.run(source(url, encoder), 8)
+        ended_ns = time.monotonic_ns()
+        nursery.cancel_scope.cancel()
+    batches = listener.batches()
+    found = numbers(batches)
+    assert found == list(range(found[0], found[0] + len(found)))
+    assert len(found) >= 70
+    samples = [sample for batch in batches for sample in batch.samples]
+    for before, after in pairwise(samples):
+        assert after.dts_ns - before.dts_ns == pytest.approx(NS / RATE, rel=0.15)
+    assert began_ns <= samples[0].pts_ns <= samples[-1].pts_ns <= ended_ns
+    assert listener.gaps() == []
+    assert (batches[0].track.width, batches[0].track.encoder) == (64, encoder)
+
+
+async def test_what_a_server_hands_out_at_once_is_placed_where_it_was_taken() -> None:
+    camera, listener = RtspCamera(rate=RATE, gop_frames=10, burst=40), Listener()
+    async with trio.open_nursery() as nursery:
+        url = await nursery.start(camera.run)
+        asked_ns = time.monotonic_ns()
+        await listener.run(source(url), 8)
+        nursery.cancel_scope.cancel()
+    found = numbers(listener.batches())
+    assert found == list(range(found[0], found[0] + len(found)))
+    times = [sample.dts_ns for batch in listener.batches() for sample in batch.samples]
+    # A busy machine delays packets, which moves what follows by up to a tenth of the time that passes.
+    for before, after in pairwise(times):
+        assert after - before == pytest.approx(NS / RATE, rel=0.5)
+    assert times[-1] - times[0] == pytest.approx((len(times) - 1) * NS / RATE, abs=NS / 4)
+    # What it kept from before we asked is left out: it may be what was delivered before a connection was lost.
+    assert 30 <= found[0] <= 50
+    assert asked_ns <= times[0] < asked_ns + NS
+
+
+async def test_a_camera_that_hangs_up_is_lost_and_found_again() -> None:
+    camera, listener = RtspCamera(rate=RATE, gop_frames=10), Listener()
+    async with trio.open_nursery() as nursery:
+        url = await nursery.start(camera.run)
+        run = partial(run_source, partial(source, url), listener.send, clock=SystemClock(), device="camera")
+        await nursery.start(run)
+        with trio.fail_after(30):
+            await listener.wait_batches(2)
+            camera.hang_up()
+            while len(listener.ups()) < 2:
+                await listener.wait_batches(len(listener.batches()) + 1)
+        nursery.cancel_scope.cancel()
+    downs = [event for event in listener.events if isinstance(event, SourceDown)]
+    assert len(downs) == 1
+    assert downs[0].reason.startswith(url)
+    assert camera.clients == 2
+
+
+async def test_a_camera_that_goes_silent_is_lost() -> None:
+    camera, listener = RtspCamera(rate=RATE, gop_frames=10), Listener()
+    async with trio.open_nursery() as nursery:
+        url = await nursery.start(camera.run)
+
+        async def hang_later() -> None:
+            await listener.wait_batches(2)
+            camera.hang = True
+
+        nursery.start_soon(hang_later)
+        with trio.fail_after(20), pytest.raises(DeviceLost, match=r"delivered nothing for 0\.5 s$"):
+            await source(url, silence_s=0.5).run(listener.send)
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_read_of_a_silent_camera_comes_back() -> None:
+    """libav asks us during a network read whether to go on: no thread is given up for a camera that says nothing."""
+    camera, listener = RtspCamera(rate=RATE, gop_frames=10), Listener()
+    async with trio.open_nursery() as nursery:
+        url = await nursery.start(camera.run)
+
+        async def hang_later() -> None:
+            await listener.wait_batches(2)
+            camera.hang = True
+
+        nursery.start_soon(hang_later)
+        silent = source(url)
+        with trio.fail_after(30), pytest.raises(DeviceLost, match=r"delivered nothing for 3 s$"):
+            await silent.run(listener.send)
+        assert not silent.hangs()
+        nursery.cancel_scope.cancel()
+    found = numbers(listener.batches())
+    assert found == list(range(found[0], found[-1] + 1))
+    assert camera.number - found[-1] <= 2, "what it gave before is there, to the one that was on its way"
+
+
+async def test_an_absent_camera_is_lost_with_its_address_and_the_reason() -> None:
+    with pytest.raises(DeviceLost) as lost:
+        await source("rtsp://user:secret@127.0.0.1:1/live").run(lambda _: None)
+    assert str(lost.value) == "rtsp://user:***@127.0.0.1:1/live: Connection refused"

@@ -1,0 +1,170 @@
+"""The units, users and rules, judged by systemd's own tools."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bwvd.cli.install import DROP_INS, install
+from tests.support.stock import need
+
+MOST_EXPOSURE = 15  # tenths: 1.5
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+
+
+def installed(root: Path, *drop_ins: str) -> Path:
+    """The unit as it is installed, with a command that is there."""
+    install(root, command=need("true"), drop_ins=drop_ins)
+    return root / "etc/systemd/system/bwvd.service"
+
+
+@pytest.mark.parametrize("drop_ins", [(), *((one,) for one in DROP_INS), DROP_INS])
+def test_the_unit_verifies(tmp_path: Path, drop_ins: tuple[str, ...]) -> None:
+    done = run(need("systemd-analyze"), "verify", str(installed(tmp_path, *drop_ins)))
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_verifying_would_find_a_misspelt_line(tmp_path: Path) -> None:
+    unit = installed(tmp_path)
+    unit.write_text(unit.read_text().replace("MemorySwapMax=", "MemorySwapMaximum="))
+    assert "MemorySwapMaximum" in run(need("systemd-analyze"), "verify", str(unit)).stderr
+
+
+@pytest.mark.parametrize("drop_ins", [(), ("hardware-encoder",)])
+def test_the_sandbox_is_tight(tmp_path: Path, drop_ins: tuple[str, ...]) -> None:
+    analyze, unit = need("systemd-analyze"), str(installed(tmp_path, *drop_ins))
+    done = run(analyze, "security", "--offline=true", "--no-pager", f"--threshold={MOST_EXPOSURE}", unit)
+    assert done.returncode == 0, done.stdout.splitlines()[-1]
+
+
+def test_a_network_camera_opens_no_more_than_the_network(tmp_path: Path) -> None:
+    analyze = need("systemd-analyze")
+    open_now = []
+    for name, drop_ins in (("without", ()), ("with", ("network-camera",))):
+        unit = str(installed(tmp_path / name, *drop_ins))
+        text = run(analyze, "security", "--offline=true", "--no-pager", unit).stdout
+        open_now.append({line.split()[1] for line in text.splitlines() if line.startswith("✗")})
+    without, with_network = open_now
+    assert {name.split("=")[0] for name in with_network - without} == {
+        "PrivateNetwork",
+        "RestrictAddressFamilies",
+        "IPAddressDeny",
+    }
+
+
+def test_users_and_groups_are_made(tmp_path: Path) -> None:
+    installed(tmp_path)
+    tool = need("systemd-sysusers")
+    for name in ("passwd", "group"):
+        (tmp_path / "etc" / name).touch()
+    done = run(tool, f"--root={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    groups = {line.split(":")[0]: line.split(":")[3] for line in (tmp_path / "etc/group").read_text().splitlines()}
+    for group in ("video", "audio", "input", "dialout", "gpio"):
+        assert groups[group] == "bwvd"
+    (entry,) = (line for line in (tmp_path / "etc/passwd").read_text().splitlines() if line.startswith("bwvd:"))
+    assert entry.split(":")[5] == "/var/lib/bwvd"
+    assert entry.endswith("nologin")
+
+
+def test_folders_are_made(tmp_path: Path) -> None:
+    installed(tmp_path)
+    tool = need("systemd-tmpfiles")
+    if run("id", "-u").stdout.strip() != "0":
+        pytest.skip("needs root, to give folders to others")
+    run(need("systemd-sysusers"), f"--root={tmp_path}")
+    done = run(tool, f"--root={tmp_path}", "--create", "bwvd.conf")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "etc/bwvd").stat().st_mode & 0o7777 == 0o750
+    evidence = (tmp_path / "var/lib/bwvd").stat()
+    assert evidence.st_mode & 0o7777 == 0o750
+    users = dict(line.split(":")[:3:2] for line in (tmp_path / "etc/passwd").read_text().splitlines())
+    assert evidence.st_uid == int(users["bwvd"])
+
+
+# --- udev ------------------------------------------------------------------------------------------------------------
+
+RULES = (Path(__file__).parents[2] / "udev/70-bwvd.rules").read_text()
+
+# udev(7): which keys there are, and which operators each takes.
+MATCH = {"==", "!="}
+ASSIGN = {"=", "+=", "-=", ":="}
+KEYS = {
+    **dict.fromkeys(("ACTION", "SUBSYSTEM", "SUBSYSTEMS", "KERNEL", "KERNELS", "DRIVERS"), MATCH),
+    **dict.fromkeys(("ATTR", "ATTRS"), MATCH),
+    **dict.fromkeys(("GROUP", "MODE"), ASSIGN - {"-="}),
+    **dict.fromkeys(("SYMLINK", "TAG"), ASSIGN | MATCH),
+    "OPTIONS": {"=", "+="},
+    "RUN": {"=", "+=", ":="},
+    "ENV": MATCH | {"=", "+="},
+}
+TOKEN = re.compile(r'([A-Z_]+)(?:\{([^}]+)\})?(==|!=|\+=|-=|:=|=)"([^"]*)"')
+
+
+def rules() -> list[list[tuple[str, str, str, str]]]:
+    found = []
+    for line in RULES.splitlines():
+        if line and not line.startswith("#"):
+            tokens, end = [], 0
+            for token in TOKEN.finditer(line):
+                assert line[end : token.start()] in {"", ", "}, line[end:]
+                tokens.append((token[1], token[2] or "", token[3], token[4]))
+                end = token.end()
+            assert end == len(line), line[end:]
+            found.append(tokens)
+    return found
+
+
+def test_rules_are_written_as_udev_reads_them() -> None:
+    assert len(rules()) >= 5
+    for tokens in rules():
+        for key, attribute, operator, value in tokens:
+            assert operator in KEYS[key], key
+            assert bool(attribute) == (key in {"ATTR", "ATTRS", "ENV"}), key
+            assert value
+            if key == "MODE":
+                assert re.fullmatch("0[0-7]{3}", value)
+                assert not int(value, 8) & 0o007  # nothing for everybody
+        kinds = [operator in MATCH for _, _, operator, _ in tokens]
+        assert kinds == sorted(kinds, reverse=True)  # matches first, then what they lead to
+        assert any(key == "SUBSYSTEM" for key, *_ in tokens)
+
+
+def test_groups_of_the_rules_exist() -> None:
+    users = (Path(__file__).parents[2] / "systemd/sysusers.d/bwvd.conf").read_text()
+    groups = set(re.findall(r"(?m)^(?:[gu]|m bwvd) (\w+)", users))
+    named = {value for tokens in rules() for key, _, _, value in tokens if key == "GROUP"}
+    named |= set(re.findall(r"chgrp (\w+)", RULES))
+    assert named
+    assert named <= groups
+
+
+def test_a_card_that_is_put_in_starts_the_daemon() -> None:
+    """By the label that the README gives it; not when its file system is made or checked, for that is done while it is
+    stopped on purpose."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (label,) = set(re.findall(r"mkfs\.ext4 -L (\w+)", readme))
+    (card,) = [tokens for tokens in rules() if any(attribute == "ID_FS_LABEL" for _, attribute, *_ in tokens)]
+    assert set(card) == {
+        ("ACTION", "", "==", "add"),
+        ("SUBSYSTEM", "", "==", "block"),
+        ("ENV", "ID_FS_LABEL", "==", label),
+        ("TAG", "", "+=", "systemd"),
+        ("ENV", "SYSTEMD_WANTS", "+=", "bwvd.service"),
+    }
+
+
+def test_udev_itself_agrees_where_it_can_be_asked(tmp_path: Path) -> None:
+    udevadm = need("udevadm")
+    if int(run(udevadm, "--version").stdout) < 254:
+        pytest.skip("udevadm verify is there from 254 on")
+    path = tmp_path / "70-bwvd.rules"
+    path.write_text(RULES)
+    done = run(udevadm, "verify", str(path))
+    assert done.returncode == 0, done.stdout + done.stderr
