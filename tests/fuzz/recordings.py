@@ -22,8 +22,9 @@ from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.export.media_index import read_outline
 from bwvd.evidence.flash.posix import PosixVolume
 from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, MANIFEST_NAMESPACE
-from bwvd.evidence.format.chain_reader import Unknown, scan_tail
+from bwvd.evidence.format.chain_reader import scan_tail
 from bwvd.evidence.format.chain_tail import read_ending
+from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.records import Record
 from bwvd.evidence.journal.journal import Draft, Journal
 from bwvd.evidence.verify.recording import verify_recording

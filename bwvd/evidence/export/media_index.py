@@ -15,7 +15,8 @@ from typing import Any
 from bwvd.clock import NS
 from bwvd.evidence.errors import EvidenceError, IdentityUnusable
 from bwvd.evidence.format import records
-from bwvd.evidence.format.chain_reader import ChainReader, Unknown, decode
+from bwvd.evidence.format.chain_reader import ChainReader
+from bwvd.evidence.format.decode import Unknown, decode
 from bwvd.evidence.format.layout import MANIFEST
 from bwvd.evidence.format.utc import parse_utc
 from bwvd.evidence.keys.age import open_sealed

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from bwvd.clock import NS
 from bwvd.evidence.errors import ExportRefused
 from bwvd.evidence.format import records
-from bwvd.evidence.format.chain_reader import ChainReader, Signed, Unknown
+from bwvd.evidence.format.chain_reader import ChainReader, Signed
+from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.layout import MANIFEST
 from bwvd.evidence.keys.ssh_keys import Certificate
 from bwvd.evidence.verify.folder import CHUNK, Folder

@@ -21,16 +21,8 @@ import msgspec
 from bwvd.evidence.errors import SignatureBad
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format.chain import Chain
-from bwvd.evidence.format.chain_reader import (
-    CLAIMANTS,
-    MAX_LINE,
-    SIGNATURE_BEGIN,
-    ChainReader,
-    Problem,
-    Unknown,
-    decode,
-    signature_of,
-)
+from bwvd.evidence.format.chain_reader import ChainReader, Problem
+from bwvd.evidence.format.decode import CLAIMANTS, MAX_LINE, SIGNATURE_BEGIN, Unknown, decode, signature_of
 from bwvd.evidence.format.line_reader import LineReader
 from bwvd.evidence.format.records import Found, Record, Recovered, TornTail
 from bwvd.evidence.keys.ssh_keys import Certificate, PublicKey

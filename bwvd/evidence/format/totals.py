@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bwvd.evidence.format import records
-from bwvd.evidence.format.chain_reader import Unknown
+from bwvd.evidence.format.decode import Unknown
 
 NOTES = (
     records.Mark,

@@ -31,8 +31,9 @@ from bwvd.clock import Reading
 from bwvd.evidence.flash.volume import File, Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, Chain, Signer
-from bwvd.evidence.format.chain_reader import Problem, Unknown
+from bwvd.evidence.format.chain_reader import Problem
 from bwvd.evidence.format.chain_tail import Ending, absorb, read_ending
+from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.layout import ARCHIVE, JOURNAL, NEW_JOURNAL, RECORDINGS, archive_name
 from bwvd.evidence.format.recording_id import counted, known
 from bwvd.evidence.format.records import JournalHead

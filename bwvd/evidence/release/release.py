@@ -21,8 +21,8 @@ from bwvd.evidence.errors import EvidenceError, SignatureBad
 from bwvd.evidence.flash.volume import Storage, Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE
-from bwvd.evidence.format.chain_reader import Unknown
 from bwvd.evidence.format.chain_tail import read_ending
+from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.file_names import harmless
 from bwvd.evidence.format.layout import CONVENIENCES, MANIFEST, RECORDINGS, SUMS, SUMS_SIGNATURE
 from bwvd.evidence.format.recording_id import serial_of

@@ -40,8 +40,8 @@ from bwvd.evidence.flash.reserve import Reserve
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, Chain, Signer
-from bwvd.evidence.format.chain_reader import MAX_LINE, Unknown
 from bwvd.evidence.format.chain_tail import Ending, absorb, read_ending
+from bwvd.evidence.format.decode import MAX_LINE, Unknown
 from bwvd.evidence.format.file_names import harmless
 from bwvd.evidence.format.layout import CONVENIENCES, MANIFEST, RECORDINGS, SUMS, SUMS_SIGNATURE
 from bwvd.evidence.format.recording_id import device_of, serial_of

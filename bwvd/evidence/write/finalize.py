@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, SUMS_NAMESPACE, Signer
-from bwvd.evidence.format.chain_reader import Unknown
 from bwvd.evidence.format.chain_tail import read_ending
+from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.file_names import harmless
 from bwvd.evidence.format.layout import CONVENIENCES, PLAYLIST, SUMS, SUMS_SIGNATURE, init_name
 from bwvd.evidence.format.layout import MANIFEST as MANIFEST

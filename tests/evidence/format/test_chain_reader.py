@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, MANIFEST_NAMESPACE, Chain
-from bwvd.evidence.format.chain_reader import MAX_LINE, ChainReader, Signed, Tail, Unknown, scan_tail
+from bwvd.evidence.format.chain_reader import ChainReader, Signed, Tail, scan_tail
+from bwvd.evidence.format.decode import MAX_LINE, Unknown
 from bwvd.evidence.format.records import Found, Record, Recovered, Stamp, State, TornTail
 from bwvd.evidence.keys.sshsig import armour
 from tests.support.evidence_keys import fixed_signer

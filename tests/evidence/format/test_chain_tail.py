@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from bwvd.evidence.format import chain_tail as module
 from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, Chain
-from bwvd.evidence.format.chain_reader import Unknown, scan_tail
+from bwvd.evidence.format.chain_reader import scan_tail
 from bwvd.evidence.format.chain_tail import Ending, absorb, read_ending
+from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.records import Entry, Found, Record, Recovered, Segment, Stamp, TornTail
 from bwvd.testing.flash.storage import VirtualVolume
 from tests.support.evidence_keys import fixed_signer
