@@ -16,6 +16,7 @@ import trio
 
 from bwvd import __version__
 from bwvd.clock import Clock
+from bwvd.evidence.flash.new_file import replace_file
 from bwvd.evidence.flash.reserve import Reserve
 from bwvd.evidence.flash.space_gauge import StorageGauge
 from bwvd.evidence.flash.volume import Storage, Volume
@@ -313,14 +314,5 @@ def vouch(volume: Volume, line: str) -> None:
     known = data.decode("utf-8", "replace")
     if line in known.splitlines(keepends=True):
         return
-    new = ALLOWED_SIGNERS + ".new"
-    with suppress(FileNotFoundError):
-        volume.remove(new)
-    file = volume.create(new)
-    try:
-        file.write((known + ("" if known.endswith("\n") or not known else "\n") + line).encode())
-        file.sync()
-    finally:
-        file.close()
-    volume.rename(new, ALLOWED_SIGNERS)
-    volume.sync_dir("")
+    end = "" if known.endswith("\n") or not known else "\n"
+    replace_file(volume, ALLOWED_SIGNERS, [(known + end + line).encode()])

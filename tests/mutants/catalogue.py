@@ -253,9 +253,9 @@ MUTANTS = (
     Mutant(
         "no sync of the segment",
         6,
-        "evidence/write/recording_folder.py",
-        "            file.write(data)\n            file.sync()\n",
-        "            file.write(data)\n",
+        "evidence/flash/new_file.py",
+        "        yield file\n        file.sync()\n",
+        "        yield file\n",
         ("evidence/test_crash_states.py",),
     ),
     Mutant(

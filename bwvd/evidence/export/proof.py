@@ -16,8 +16,8 @@ from bwvd.evidence.errors import ExportRefused
 from bwvd.evidence.export.mp4 import admit
 from bwvd.evidence.export.proof_facts import Facts
 from bwvd.evidence.export.proof_text import chain_text, readme_text
-from bwvd.evidence.flash.new_file import claimed, settle
 from bwvd.evidence.flash.regular_file import read_regular
+from bwvd.evidence.flash.whole_file import claimed, settle
 from bwvd.evidence.format.file_names import harmless
 from bwvd.evidence.format.layout import RECORDINGS
 from bwvd.evidence.keys.allowed_signers import FILE_BYTES, AllowedSigners

@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from bwvd.clock import Reading
+from bwvd.evidence.flash.new_file import new_file
 from bwvd.evidence.flash.volume import File, Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, Chain, Signer
@@ -239,12 +240,7 @@ class Journal:
         self._known.released = {name: entry for name, entry in self._known.released.items() if name in folders}
         for entry in self._known.released.values():
             lines += chain.line(msgspec.structs.replace(entry, n=chain.n))
-        file = self._volume.create(NEW_JOURNAL)
-        try:
-            file.write(lines)
-            file.sync()
-        finally:
-            file.close()
+        new_file(self._volume, NEW_JOURNAL, [lines])
         self._volume.sync_dir("")
 
     def _put_in_force(self, number: int) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from bwvd.evidence.flash.new_file import new_file
 from bwvd.evidence.flash.posix import PosixVolume
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format.layout import FILES, FOLDERS, LOCK, PROBE, RECORDINGS
@@ -141,12 +142,7 @@ def _prove_writing(volume: Volume) -> None:
     try:
         if f"{RECORDINGS}/" not in volume.names(""):
             volume.make_dir(RECORDINGS)
-        probe = volume.create(PROBE)
-        try:
-            probe.write(b"bwvd")
-            probe.sync()
-        finally:
-            probe.close()
+        new_file(volume, PROBE, [b"bwvd"])
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

@@ -36,6 +36,7 @@ import msgspec
 
 from bwvd.clock import Clock, Reading
 from bwvd.evidence.errors import EvidenceError, SignatureBad
+from bwvd.evidence.flash.new_file import synced
 from bwvd.evidence.flash.reserve import Reserve
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format import records
@@ -268,11 +269,8 @@ class _Case:
 
     def _without_line(self, name: str) -> records.Found:
         """A file that no record names: made durable, then hashed."""
-        file = self._volume.append(f"{self._folder}/{name}")
-        try:
-            file.sync()
-        finally:
-            file.close()
+        with synced(self._volume.append(f"{self._folder}/{name}")):
+            pass
         return self._named("file_without_line", name)
 
     def _named(self, what: str, name: str) -> records.Found:
@@ -325,12 +323,8 @@ class _Case:
         self._append(lines)
 
     def _append(self, lines: bytes) -> None:
-        file = self._volume.append(f"{self._folder}/{MANIFEST}")
-        try:
+        with synced(self._volume.append(f"{self._folder}/{MANIFEST}")) as file:
             file.write(lines)
-            file.sync()
-        finally:
-            file.close()
 
 
 def _fitting(found: list[records.Found]) -> list[records.Found]:

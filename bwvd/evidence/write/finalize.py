@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from bwvd.evidence.flash.new_file import new_file
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, SUMS_NAMESPACE, Signer
@@ -88,12 +89,7 @@ def finish_recording(volume: Volume, folder: str, signer: Signer) -> None:
     blob = signer.sign(hashlib.sha512(text).digest(), SUMS_NAMESPACE)
     made += [(SUMS, text), (SUMS_SIGNATURE, armour(blob).encode())]
     for name, data in made:
-        file = volume.create(f"{folder}/{name}")
-        try:
-            file.write(data)
-            file.sync()
-        finally:
-            file.close()
+        new_file(volume, f"{folder}/{name}", [data])
     volume.sync_dir(folder)
 
 

@@ -19,6 +19,7 @@ import msgspec
 
 from bwvd import __version__
 from bwvd.clock import NS, Clock
+from bwvd.evidence.flash.new_file import synced
 from bwvd.evidence.flash.volume import File, Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, Chain, Signer
@@ -332,13 +333,9 @@ class RecordingFolder:
         return line
 
     def _write_file(self, name: str, data: bytes) -> None:
-        file = self._volume.create(f"{self._folder}/{name}")
-        self._uncommitted.append(name)
-        try:
+        with synced(self._volume.create(f"{self._folder}/{name}")) as file:
+            self._uncommitted.append(name)
             file.write(data)
-            file.sync()
-        finally:
-            file.close()
 
     def _change_epoch(self, gop: Gop) -> bytes:
         """The `init` record that makes room for a GOP of other parameters."""
