@@ -249,6 +249,7 @@ class Recorded:
     closed: bool
     reason: str = ""  # of closing: "stop", "shutdown", "max_s", "storage_full", "camera_lost", ...
     segments: int = 0
+    manifest_sha512: str = ""  # of a closed one: hex, of the whole manifest
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from bwvd.evidence.keys.allowed_signers import FILE_BYTES
 from bwvd.evidence.release.receipt import Accepted
 from bwvd.evidence.release.release import Release, finish_releases
 from bwvd.evidence.startup.officer import load_wearer, save_wearer
-from bwvd.evidence.startup.recovery import drafts_of, recover
+from bwvd.evidence.startup.recovery import drafts_of, evidence_missing, recover
 from bwvd.evidence.startup.serials import next_serial, unrecorded
 from bwvd.messages import Assigned, Event, LowStorage
 
@@ -73,6 +73,7 @@ class _Found:
     next_serial: int
     officer: str
     drafts: list[Draft]
+    missing: list[str]  # acknowledged evidence that is gone, a line each
     free_bytes: int
     total_bytes: int
 
@@ -116,6 +117,9 @@ class EvidenceSide:
         for draft in found.drafts:
             self._actor.put(draft)
         told.sink(self._journalled)
+        if found.missing:
+            more = f" (and {len(found.missing) - 1} more recordings)" if len(found.missing) > 1 else ""
+            told.fault("evidence_missing", found.missing[0] + more)
         self._level(found.free_bytes)
 
     def refuse(self) -> str:
@@ -140,7 +144,9 @@ class EvidenceSide:
     def mend(self, volume: Volume, broken: Collection[str]) -> dict[str, str]:
         """Bring recordings to their end that an I/O error broke off; returns why some are not. In a storage's job."""
         others = frozenset(name.rstrip("/") for name in volume.names(RECORDINGS)) - frozenset(broken)
-        results = recover(volume, self._signer, self._clock, self._boot, reserve=self.room, leave=others)
+        results = recover(
+            volume, self._signer, self._clock, self._boot, reserve=self.room, said=self._journal.said, leave=others
+        )
         failed = {result.recording: result.error for result in results if result.error}
         # An attempt that fails as the last one did is no news for the journal.
         news = [one for one in results if not one.error or one.error != self._unmended.get(one.recording)]
@@ -285,7 +291,8 @@ def _put_in_order(volume: Volume, terms: Terms, signer: Signer, clock: Clock, bo
     # Before anything new is recorded, and before the journal says what there is: whatever has no end gets one.
     folders = volume.names(RECORDINGS)
     others = {name.rstrip("/") for name in folders if device_of(name) != terms.device}
-    recovered = recover(volume, signer, clock, boot, reserve=room, leave=frozenset(journal.released) | others)
+    leave = frozenset(journal.released) | others
+    recovered = recover(volume, signer, clock, boot, reserve=room, said=journal.said, leave=leave)
     drafts += drafts_of(recovered, reading)
     drafts += [
         Draft("opened", {"recording": harmless(recording), "serial": serial, "found": "at_start"}, reading)
@@ -298,6 +305,7 @@ def _put_in_order(volume: Volume, terms: Terms, signer: Signer, clock: Clock, bo
         next_serial=next_serial(folders, journal.last_serial),
         officer=load_wearer(volume, signer),
         drafts=drafts,
+        missing=[f"{harmless(one.recording)}: {text}" for one in recovered if (text := evidence_missing(one))],
         free_bytes=volume.free_bytes(),
         total_bytes=volume.total_bytes(),
     )

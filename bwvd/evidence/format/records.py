@@ -212,6 +212,26 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str = ""  # of those bytes, so that they are covered by this record's signature
 
 
+class Missing(msgspec.Struct, frozen=True, kw_only=True):
+    """Acknowledged media whose files were gone or cut short at a start.
+
+    A line is only written behind its whole, durable file, so no power cut does that.
+    """
+
+    segments: Int64
+    from_ns: Int64  # media time: from the first of them to the end of the last
+    to_ns: Int64
+    texts: Int64 = 0  # sealed texts
+
+
+class Removed(msgspec.Struct, frozen=True, kw_only=True):
+    """What the device's journal says of a manifest that did not hold it any more at a start."""
+
+    event: str  # "opened" | "closed" | "recovered"
+    segments: Int64  # that it had, where the journal says so
+    manifest_sha512: str = ""  # of the whole manifest then
+
+
 class Recovered(Record, frozen=True, kw_only=True, tag="recovered"):
     """Written at start-up into a recording that has no end: what is there, and what was out of order."""
 
@@ -224,6 +244,8 @@ class Recovered(Record, frozen=True, kw_only=True, tag="recovered"):
     duration_ns: Int64
     found: list[Found]
     stamp: Stamp
+    missing: Missing | None = None
+    end_removed: Removed | None = None
     pad: str = ""  # spaces, where this is the first record: see `Open.pad`
 
 

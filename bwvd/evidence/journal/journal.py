@@ -69,21 +69,36 @@ class _Contents:
     opening: records.Journal | None = None
     last_serial: int = 0
     released: dict[str, records.Entry] = field(default_factory=dict)  # by recording
+    said: dict[str, records.Removed] = field(default_factory=dict)  # by recording: what its manifest must hold
 
     def take(self, record: records.Record | Unknown) -> None:
         match record:
             case records.Journal():
                 self.opening = self.opening or record
                 self.last_serial = max(self.last_serial, known(record.last_serial))
-            case records.Entry(event=event, detail={"serial": int(serial)}) if event in _WITH_SERIAL:
-                self.last_serial = counted(self.last_serial, serial)
-                recording = record.detail.get("recording")
-                if event == "released" and isinstance(recording, str):
-                    self.released[recording] = record
+            case records.Entry(event=event, detail={"serial": int(serial)}):
+                if event in _WITH_SERIAL:
+                    self.last_serial = counted(self.last_serial, serial)
+                if isinstance(recording := record.detail.get("recording"), str):
+                    self._of_recording(event, recording, record)
+
+    def _of_recording(self, event: str, recording: str, record: records.Entry) -> None:
+        detail = record.detail
+        if event == "released":
+            self.released[recording] = record
+        elif event in ("closed", "recovered") or (event == "opened" and "found" not in detail):
+            # An entry says so after the manifest's line was durable; one that was found at a start says nothing of it.
+            segments, sha512 = detail.get("segments", 0), detail.get("manifest_sha512", "")
+            self.said[recording] = records.Removed(
+                event=event,
+                segments=segments if isinstance(segments, int) else 0,
+                manifest_sha512=sha512 if isinstance(sha512, str) else "",
+            )
 
     def join(self, other: _Contents) -> None:
         self.last_serial = max(self.last_serial, other.last_serial)
         self.released.update(other.released)
+        self.said.update(other.said)
 
 
 class Journal:
@@ -107,6 +122,7 @@ class Journal:
         self._durable: JournalHead | None = None
         self._doubtful: JournalHead | None = None  # a sync failed; this much was durable before
         self._known = _Contents()
+        self._serials_before = 0  # the largest that was used before the file in force was begun
         self.problems: list[Problem] = []  # what no power cut explains
         self.set_aside: records.Found | None = None  # what was wrong with a file that could not be gone on with
 
@@ -136,6 +152,23 @@ class Journal:
         Old entries go with the files that are archived, but never before the recording's folder is gone.
         """
         return {recording: entry.detail for recording, entry in self._known.released.items()}
+
+    def said(self, recording: str, serial: int) -> records.Removed | None:
+        """What the manifest of a recording must hold by an entry of this device: its beginning or its end.
+
+        None where there is no such entry. Reads archives only as far back as the recording can have been opened in.
+        Raises OSError.
+        """
+        found = self._known.said.get(recording)
+        if found is not None or self._serials_before < serial:
+            return found
+        for _, name in sorted(self._archives().items(), reverse=True):
+            contents = self._read(name)[1]
+            if (found := contents.said.get(recording)) is not None:
+                return found
+            if contents.opening is not None and contents.opening.last_serial < serial:
+                return None
+        return None
 
     def head(self) -> JournalHead | None:
         """How far the journal is durable; None as long as nothing of it is known to be."""
@@ -250,6 +283,8 @@ class Journal:
         self._number = number
         self._rotate_at = self._limit_bytes
         self._durable = self._chain.head(JOURNAL)
+        self._known.said.clear()  # the archives know
+        self._serials_before = self.last_serial
 
     # --- finding out -------------------------------------------------------------------------------------------------
 
@@ -302,6 +337,7 @@ class Journal:
     def _stand(self) -> None:
         ending, contents = self._read(JOURNAL)
         self._known.join(contents)
+        self._serials_before = contents.opening.last_serial if contents.opening is not None else self.last_serial
         self.problems = ending.problems
         if ending.foreign_at is not None:
             self._set_aside(ending.foreign_at, "other_key")

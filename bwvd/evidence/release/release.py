@@ -170,9 +170,7 @@ class Release:
         """Every file is what the manifest says, and there is no other."""
         there = self._volume.names(self._folder)
         for name in sorted(contents.files.keys() - set(there)):
-            found = contents.found_as(name)
-            if found is None or found.what != "line_without_file":
-                raise ReleaseRefused(f"{self._recording} has been altered: {harmless(name)} is missing; it stays")
+            raise ReleaseRefused(f"{self._recording} has been altered: {harmless(name)} is missing; it stays")
         listed = self._listed(there)
         read = 0
         for number, name in enumerate(there, start=1):
@@ -192,7 +190,7 @@ class Release:
                     yield True
             digest = sha256.hexdigest()
             expected = contents.files.get(name) or listed.get(name)
-            found = contents.found_as(name)
+            found = None if name in contents.files else contents.found_as(name)
             if digest != expected and (found is None or found.sha256 != digest):
                 what = f"{harmless(name)} is not what was recorded"
                 raise ReleaseRefused(f"{self._recording} has been altered: {what}; it stays")

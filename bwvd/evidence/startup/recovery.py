@@ -8,10 +8,14 @@ What a power cut or a kill leaves, and what is written about it into `recovered.
                        reader takes them for accounted for: the recording was altered, and stays so
     file_without_line  a file whose commit was not finished: never acknowledged, kept all the same
     line_without_file  a committed file that is gone, and
-    short_file         one that is shorter than its record says: no power cut does that, a failing flash may
+    short_file         one that is shorter than its record says: no power cut does that. They are named, and counted in
+                       `recovered.missing`; the recording is altered, and stays so
     not_a_file         a folder, link or device in the place of a file
     not_named          how many more there are: a line has room for a few thousand. SHA256SUMS lists their files
     no_manifest        the power went before the first record: see below
+
+Where the journal says that a recording came to an end, or was opened, and its manifest knows nothing of it, somebody
+has taken it away: `recovered.end_removed` repeats what the journal says, and the recording is altered.
 
 A recording that was cut while it was being made has no `open` record. Its manifest then begins with the `recovered`
 record, as record 0 (behind the torn bytes, if there are any): no file is renamed, and its number stays counted. A
@@ -34,7 +38,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from bwvd.clock import Clock, Reading
+from bwvd.clock import NS, Clock, Reading
 from bwvd.evidence.errors import EvidenceError, SignatureBad
 from bwvd.evidence.flash.new_file import synced
 from bwvd.evidence.flash.reserve import Reserve
@@ -73,6 +77,9 @@ class RecoveryResult:
     reason: str  # "power_cut", "killed", "unknown"; "finished": it had its end, and only the conveniences were missing
     segments: int = 0
     found: tuple[records.Found, ...] = ()
+    missing: records.Missing | None = None
+    end_removed: records.Removed | None = None
+    manifest_sha512: str = ""
     error: str = ""  # why it could not be brought to an end; the next start tries again
 
 
@@ -83,6 +90,7 @@ def recover(
     boot: str,
     *,
     reserve: Reserve,
+    said: Callable[[str, int], records.Removed | None] = lambda _recording, _serial: None,
     leave: frozenset[str] = frozenset(),
     finish: Finish = finish_recording,
 ) -> list[RecoveryResult]:
@@ -91,6 +99,7 @@ def recover(
     Args:
         boot: the kernel's boot id now.
         reserve: spent if the flash is full; setting it aside again is the caller's.
+        said: what the journal says of a recording (id, serial number) and a manifest must hold, None for nothing.
         leave: recordings that are being released, which is the journal's business.
 
     One recording that can't be brought to its end does not keep the others from theirs: its result says why.
@@ -104,7 +113,7 @@ def recover(
         serial = serial_of(recording)
         if serial is None or not name.endswith("/") or recording in leave:
             continue
-        case = _Case(volume, signer, clock, boot, recording, serial, finish)
+        case = _Case(volume, signer, clock, boot, recording, serial, said, finish)
         try:
             try:
                 result = case.close()
@@ -135,8 +144,26 @@ def drafts_of(results: Sequence[RecoveryResult], reading: Reading) -> list[Draft
         }
         if result.error:
             detail["error"] = result.error
+        if result.manifest_sha512:
+            detail["manifest_sha512"] = result.manifest_sha512
         made.append(Draft(event, detail, reading))
+        if tells := evidence_missing(result):
+            detail = {"recording": harmless(result.recording), "serial": result.serial, "what": tells}
+            made.append(Draft("evidence_missing", detail, reading))
     return made
+
+
+def evidence_missing(result: RecoveryResult) -> str:
+    """What a recording has lost that was acknowledged, in one line; "" if nothing is known to be gone."""
+    told: list[str] = []
+    if (missing := result.missing) is not None:
+        span = f"between {missing.from_ns / NS:.1f} s and {missing.to_ns / NS:.1f} s" if missing.segments else ""
+        texts = f"{missing.texts} sealed texts" if missing.texts else ""
+        segments = f"{missing.segments} acknowledged segments {span}" if missing.segments else ""
+        told.append(" and ".join(part for part in (segments, texts) if part) + " are gone or cut short")
+    if (removed := result.end_removed) is not None:
+        told.append(f"it was {removed.event} with {removed.segments} segments, and its manifest holds that no more")
+    return "; ".join(told)
 
 
 @dataclass(slots=True)
@@ -145,6 +172,7 @@ class _Contents(Totals):
 
     open: records.Open | None = None
     files: dict[str, int] = field(default_factory=dict)  # name -> bytes
+    spans: dict[str, tuple[int, int]] = field(default_factory=dict)  # of segments: name -> media time from, to
 
     def take(self, record: records.Record | Unknown) -> None:
         Totals.take(self, record)
@@ -153,6 +181,7 @@ class _Contents(Totals):
                 self.open = self.open or record
             case records.Segment():
                 self.files[record.file] = record.bytes
+                self.spans[record.file] = (record.pts_ns, record.pts_ns + record.duration_ns)
             case records.Mark(sealed=records.Sealed() as sealed) | records.Officer(sealed=records.Sealed() as sealed):
                 self.files[sealed.file] = sealed.bytes
             case records.Recovered():
@@ -174,6 +203,7 @@ class _Case:
         boot: str,
         recording: str,
         serial: int,
+        said: Callable[[str, int], records.Removed | None],
         finish: Finish,
     ) -> None:
         self._volume = volume
@@ -182,6 +212,7 @@ class _Case:
         self._boot = boot
         self._recording = recording
         self._serial = serial
+        self._said = said
         self._finish = finish
         self._folder = f"{RECORDINGS}/{recording}"
 
@@ -196,17 +227,14 @@ class _Case:
         else:
             ending, contents = Ending(0, 0, 0, None, False, []), _Contents()
         self._keep_off(contents.open)
-        found: list[records.Found] = []
-        reason = "finished"
+        result = RecoveryResult(self._recording, self._serial, "finished", contents.segments)
         if not contents.ended:
-            reason = self._reason(contents)
-            found = _fitting(self._found(names, ending, contents))
-            self._end(names, ending, contents, reason, found)
+            result = self._end(names, ending, contents)
         else:
             # Synced in any case: a kill may have left the end in the cache, and the sums must not outlive it.
             self._append(b"\n" if ending.newline_missing and ending.torn is None else b"")
         self._finish(self._volume, self._folder, self._signer)
-        return RecoveryResult(self._recording, self._serial, reason, contents.segments, tuple(found))
+        return result
 
     def _keep_off(self, opening: records.Open | None) -> None:
         """Raises NotOurs if the manifest says that it is another device's."""
@@ -243,6 +271,25 @@ class _Case:
         return "killed" if contents.open.boot == self._boot else "power_cut"
 
     # --- what is there -----------------------------------------------------------------------------------------------
+
+    def _end_removed(self, contents: _Contents) -> records.Removed | None:
+        """What the journal says of this recording that a manifest without an end does not hold."""
+        said = self._said(self._recording, self._serial)
+        return None if said is not None and said.event == "opened" and contents.open is not None else said
+
+    def _missing(self, contents: _Contents) -> records.Missing | None:
+        """What signed lines name and is not there whole. A line was only written behind its durable file."""
+        sizes = self._volume.sizes(self._folder)
+        gone = [name for name, size in contents.files.items() if sizes.get(name, -1) < size]
+        if not gone:
+            return None
+        spans = [contents.spans[name] for name in gone if name in contents.spans]
+        return records.Missing(
+            segments=len(spans),
+            from_ns=min((from_ns for from_ns, _ in spans), default=0),
+            to_ns=_int64(max((to_ns for _, to_ns in spans), default=0)),
+            texts=len(gone) - len(spans),
+        )
 
     def _found(self, names: list[str], ending: Ending, contents: _Contents) -> list[records.Found]:
         found = []
@@ -282,15 +329,11 @@ class _Case:
 
     # --- what is written ---------------------------------------------------------------------------------------------
 
-    def _end(
-        self,
-        names: list[str],
-        ending: Ending,
-        contents: _Contents,
-        reason: str,
-        found: list[records.Found],
-    ) -> None:
+    def _end(self, names: list[str], ending: Ending, contents: _Contents) -> RecoveryResult:
         """Append the `recovered` record, durable when this returns."""
+        reason = self._reason(contents)
+        found = _fitting(self._found(names, ending, contents))
+        missing, end_removed = self._missing(contents), self._end_removed(contents)
         chain = Chain(self._signer, MANIFEST_NAMESPACE)
         path = f"{self._folder}/{MANIFEST}"
         if MANIFEST in names:
@@ -306,6 +349,8 @@ class _Case:
             bytes=_int64(contents.bytes),
             duration_ns=_int64(contents.duration_ns),
             found=found,
+            missing=missing,
+            end_removed=end_removed,
             stamp=records.Stamp(
                 mono_ns=reading.mono_ns,
                 utc=reading.utc,
@@ -313,14 +358,24 @@ class _Case:
                 uncertainty_us=reading.uncertainty_us,
             ),
         )
-        missing = MANIFEST_FIRST_BYTES - chain.size - len(msgspec.json.encode(record))
+        room = MANIFEST_FIRST_BYTES - chain.size - len(msgspec.json.encode(record))
         lines = b"\n" if ending.newline_missing else b""
-        lines += chain.line(msgspec.structs.replace(record, pad=" " * max(0, missing)))
+        lines += chain.line(msgspec.structs.replace(record, pad=" " * max(0, room)))
         if MANIFEST not in names:
             self._volume.create(path).close()
         # The names of what the record vouches for, and of the manifest itself.
         self._volume.sync_dir(self._folder)
         self._append(lines)
+        return RecoveryResult(
+            self._recording,
+            self._serial,
+            reason,
+            contents.segments,
+            tuple(found),
+            missing,
+            end_removed,
+            chain.head(MANIFEST).sha512,
+        )
 
     def _append(self, lines: bytes) -> None:
         with synced(self._volume.append(f"{self._folder}/{MANIFEST}")) as file:

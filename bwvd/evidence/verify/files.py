@@ -66,7 +66,7 @@ class _Read:
 
 @dataclass(frozen=True, slots=True)
 class _Mismatch:
-    """A file that is not as its record says; what recovery found may still explain it."""
+    """A file that is not as its record says."""
 
     named: Named
     what: str
@@ -202,17 +202,13 @@ class Contents:
 
     # --- the verdict -------------------------------------------------------------------------------------------------
 
-    def explain(self, found: dict[str, list[records.Found]]) -> None:
-        """What recovery has named is accounted for; all else is altered, with a guess at what lies there instead."""
+    def explain(self) -> None:
+        """What is not as its record says is altered, with a guess at what lies there instead. That recovery found it so
+        does not make it good: a line was only written behind its whole, durable file.
+        """
         for mismatch in self._mismatches:
-            named, read = mismatch.named, mismatch.read
-            for thing in found.get(harmless(named.name), ()):
-                gone = read.missing and thing.what == "line_without_file"
-                if gone or (read.sha256 and (thing.bytes, thing.sha256) == (read.size, read.sha256)):
-                    self._blamed.add(named.name)
-                    break
-            else:
-                self._blame(named.name, mismatch.what + self._owner(read.sha256), label=named.label)
+            named = mismatch.named
+            self._blame(named.name, mismatch.what + self._owner(mismatch.read.sha256), label=named.label)
 
     def check_sums(self, trust: Trust, *, ended: bool) -> dict[str, str] | None:
         """Check SHA256SUMS against its signature, and the files against it; None if it can't be relied on."""

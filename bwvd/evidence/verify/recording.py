@@ -180,6 +180,11 @@ class Verification:
                 for found in record.found:
                     self._found.setdefault(found.where, []).append(found)
                     report.note(found.where, _found_text(found))
+                if (missing := record.missing) is not None:
+                    report.note(where, f"the device found {missing.segments} acknowledged segments gone at its start")
+                if (removed := record.end_removed) is not None:
+                    what = f"the journal says that it was {removed.event} with {removed.segments} segments"
+                    report.altered(where, f"{what}, and the device found nothing of that in the manifest")
                 self._check_totals(record, where)
 
     def _opened(self, record: records.Open) -> None:
@@ -234,7 +239,7 @@ class Verification:
         if any(finding.severity == Severity.UNREADABLE and self.open is None for finding in report.findings):
             return  # another format: nothing of it is understood
         report.signer = self._trust.judge(report)
-        contents.explain(self._found)
+        contents.explain()
         self._check_end(reader)
         if self._only is not None:
             if not contents.expects(self._only):

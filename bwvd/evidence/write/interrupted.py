@@ -23,17 +23,19 @@ class BrokenOff:
         """Leave nothing doubtful, so that recovery can go on from here in this boot. Blocking; may raise OSError.
 
         After a failed sync the page cache shows what the medium may not have, and a second sync would succeed without
-        writing it. So what was not committed is removed, and the manifest is written anew as far as it was durable:
-        nothing behind that was acknowledged.
+        writing it. So the manifest is written anew as far as it was durable, nothing behind that was acknowledged, and
+        what was not committed is removed.
         """
         if self.closed:
             return
         folder = f"{RECORDINGS}/{self.recording}"
         names = volume.names(folder)
-        for name in self.uncommitted:
-            if name in names:
-                volume.remove(f"{folder}/{name}")
-        if MANIFEST not in names:
-            return
-        path = f"{folder}/{MANIFEST}"
-        replace_file(volume, path, pieces(volume, path, 0, self.durable))
+        if MANIFEST in names:
+            # First: a power cut in between leaves a file without a line, never a line without its file.
+            path = f"{folder}/{MANIFEST}"
+            replace_file(volume, path, pieces(volume, path, 0, self.durable))
+        uncommitted = [name for name in self.uncommitted if name in names]
+        for name in uncommitted:
+            volume.remove(f"{folder}/{name}")
+        if uncommitted:
+            volume.sync_dir(folder)

@@ -105,6 +105,11 @@ class RecordingFolder:
         """How many are committed."""
         return self._totals.segments
 
+    @property
+    def manifest_sha512(self) -> str:
+        """Of the manifest as far as it is written: hex."""
+        return self._chain.head(MANIFEST).sha512
+
     # --- open --------------------------------------------------------------------------------------------------------
 
     def create(self, first: Gop | None, journal: records.JournalHead | None, continues: str = "") -> None:

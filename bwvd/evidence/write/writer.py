@@ -330,7 +330,7 @@ class Writer:
 
     def _closed(self, folder: RecordingFolder, reason: str) -> None:
         serial, now_ns = folder.opening.serial, self._clock.monotonic_ns()
-        self._publish(Recorded(folder.recording, serial, now_ns, True, reason, folder.segments))
+        self._publish(Recorded(folder.recording, serial, now_ns, True, reason, folder.segments, folder.manifest_sha512))
 
     def _leave(self) -> None:
         """No recording is in progress."""
