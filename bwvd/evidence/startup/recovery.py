@@ -37,6 +37,7 @@ import msgspec
 from bwvd.clock import Clock, Reading
 from bwvd.evidence.errors import EvidenceError, SignatureBad
 from bwvd.evidence.flash.new_file import synced
+from bwvd.evidence.flash.pieces import digest, pieces
 from bwvd.evidence.flash.reserve import Reserve
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format import records
@@ -57,7 +58,6 @@ Finish = Callable[[Volume, str, Signer], None]
 
 MANIFEST_FIRST_BYTES = 8192  # f2fs returns from fdatasync of a smaller, inline file without a flush
 _FOUND_BYTES = MAX_LINE - 65_536  # of one record: a line that is longer is none to any reader
-_CHUNK = 1_048_576
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NOT_A_FILE = (errno.ELOOP, errno.EPERM)
 
@@ -274,11 +274,10 @@ class _Case:
         return self._named("file_without_line", name)
 
     def _named(self, what: str, name: str) -> records.Found:
-        sha256, size = hashlib.sha256(), 0
-        while data := self._volume.read(f"{self._folder}/{name}", size, _CHUNK):
-            sha256.update(data)
-            size += len(data)
-        return records.Found(what=what, where=harmless(name), bytes=size, sha256=sha256.hexdigest())
+        path = f"{self._folder}/{name}"
+        size = self._volume.size(path)
+        sha256 = digest(hashlib.sha256(), pieces(self._volume, path, 0, size))
+        return records.Found(what=what, where=harmless(name), bytes=size, sha256=sha256)
 
     # --- what is written ---------------------------------------------------------------------------------------------
 
