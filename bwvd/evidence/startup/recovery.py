@@ -100,25 +100,45 @@ def recover(
     volume.sync_dir(RECORDINGS)
     results = []
     for name in volume.names(RECORDINGS):
-        recording = name.rstrip("/")
-        serial = serial_of(recording)
-        if serial is None or not name.endswith("/") or recording in leave:
+        recording = name.removesuffix("/")
+        if recording == name or recording in leave:
             continue
-        case = _Case(volume, signer, clock, boot, recording, serial, finish)
-        try:
-            try:
-                result = case.close()
-            except OSError as error:
-                if error.errno not in _NO_ROOM:
-                    raise
-                reserve.spend(volume)
-                result = case.close()
-        except (OSError, NotOurs) as error:
-            _log.error("recording_not_recovered", recording=recording, error=str(error))
-            result = RecoveryResult(recording, serial, "unknown", error=str(error))
+        result = recover_one(volume, signer, clock, boot, recording, reserve=reserve, finish=finish)
         if result is not None:
             results.append(result)
     return results
+
+
+def recover_one(
+    volume: Volume,
+    signer: Signer,
+    clock: Clock,
+    boot: str,
+    recording: str,
+    *,
+    reserve: Reserve,
+    finish: Finish = finish_recording,
+) -> RecoveryResult | None:
+    """Bring one recording to its end, at start-up or when an I/O error has broken it off; arguments as for `recover`.
+
+    Returns None where nothing is to be done: it has its end and all that is made from it, or it is no recording's name.
+    Its folder must be durable. Blocking; never raises OSError: the result says what kept the recording from its end.
+    """
+    serial = serial_of(recording)
+    if serial is None:
+        return None
+    case = _Case(volume, signer, clock, boot, recording, serial, finish)
+    try:
+        try:
+            return case.close()
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            reserve.spend(volume)
+            return case.close()
+    except (OSError, NotOurs) as error:
+        _log.error("recording_not_recovered", recording=recording, error=str(error))
+        return RecoveryResult(recording, serial, "unknown", error=str(error))
 
 
 def drafts_of(results: Sequence[RecoveryResult], reading: Reading) -> list[Draft]:
