@@ -65,7 +65,8 @@ def draft_of(event: Event, reading: Reading, *, private: bool) -> Draft | None:
             if not event.closed:
                 return _draft("opened", detail, event.at_ns, reading)
             detail |= {"reason": clean(event.reason), "segments": event.segments}
-            detail |= {"manifest_sha512": event.manifest_sha512}
+            if event.manifest_sha512:
+                detail["manifest_sha512"] = event.manifest_sha512
             return _draft("closed", detail, event.at_ns, reading)
         case LowStorage():
             return _draft("low_storage", {"minutes": event.minutes}, event.at_ns, reading)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from bwvd.clock import Clock
 from bwvd.evidence.errors import EvidenceError, SignatureBad
+from bwvd.evidence.flash.pieces import digest, pieces
 from bwvd.evidence.flash.volume import Storage, Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE
@@ -32,7 +33,6 @@ from bwvd.evidence.release.receipt import Accepted
 
 STEP_BYTES = 4_194_304  # read in one step: 50 ms of a card that gives 80 MB/s
 STEP_FILES = 64  # read or removed in one step
-_CHUNK = 1_048_576
 _INIT = re.compile(r"init(-\d+)?\.mp4")
 
 
@@ -182,16 +182,16 @@ class Release:
             if name in (MANIFEST, SUMS, SUMS_SIGNATURE):
                 continue
             sha256 = hashlib.sha256()
-            for piece in _pieces(self._volume, f"{self._folder}/{name}"):
+            for piece in pieces(self._volume, f"{self._folder}/{name}"):
                 sha256.update(piece)
                 read += len(piece)
                 if read >= STEP_BYTES:
                     read = 0
                     yield True
-            digest = sha256.hexdigest()
+            actual = sha256.hexdigest()
             expected = contents.files.get(name) or listed.get(name)
             found = None if name in contents.files else contents.found_as(name)
-            if digest != expected and (found is None or found.sha256 != digest):
+            if actual != expected and (found is None or found.sha256 != actual):
                 what = f"{harmless(name)} is not what was recorded"
                 raise ReleaseRefused(f"{self._recording} has been altered: {what}; it stays")
 
@@ -267,14 +267,4 @@ def _removal(volume: Volume, recording: str, manifest_sha512: str) -> Iterator[b
 
 
 def _sha512(volume: Volume, path: str) -> str:
-    sha512 = hashlib.sha512()
-    for piece in _pieces(volume, path):
-        sha512.update(piece)
-    return sha512.hexdigest()
-
-
-def _pieces(volume: Volume, path: str) -> Iterator[bytes]:
-    offset = 0
-    while piece := volume.read(path, offset, _CHUNK):
-        offset += len(piece)
-        yield piece
+    return digest(hashlib.sha512(), pieces(volume, path))

@@ -41,6 +41,7 @@ import msgspec
 from bwvd.clock import NS, Clock, Reading
 from bwvd.evidence.errors import EvidenceError, SignatureBad
 from bwvd.evidence.flash.new_file import synced
+from bwvd.evidence.flash.pieces import digest, pieces
 from bwvd.evidence.flash.reserve import Reserve
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format import records
@@ -58,14 +59,18 @@ from bwvd.log import get_logger
 from bwvd.text import printable
 
 Finish = Callable[[Volume, str, Signer], None]
+Said = Callable[[str, int], records.Removed | None]  # a recording and its number to what the journal says of it
 
 MANIFEST_FIRST_BYTES = 8192  # f2fs returns from fdatasync of a smaller, inline file without a flush
 _FOUND_BYTES = MAX_LINE - 65_536  # of one record: a line that is longer is none to any reader
-_CHUNK = 1_048_576
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NOT_A_FILE = (errno.ELOOP, errno.EPERM)
 
 _log = get_logger("recovery")
+
+
+def nothing_said(_recording: str, _serial: int) -> None:
+    """No journal is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ def recover(
     boot: str,
     *,
     reserve: Reserve,
-    said: Callable[[str, int], records.Removed | None] = lambda _recording, _serial: None,
+    said: Said = nothing_said,
     leave: frozenset[str] = frozenset(),
     finish: Finish = finish_recording,
 ) -> list[RecoveryResult]:
@@ -109,25 +114,46 @@ def recover(
     volume.sync_dir(RECORDINGS)
     results = []
     for name in volume.names(RECORDINGS):
-        recording = name.rstrip("/")
-        serial = serial_of(recording)
-        if serial is None or not name.endswith("/") or recording in leave:
+        recording = name.removesuffix("/")
+        if recording == name or recording in leave:
             continue
-        case = _Case(volume, signer, clock, boot, recording, serial, said, finish)
-        try:
-            try:
-                result = case.close()
-            except OSError as error:
-                if error.errno not in _NO_ROOM:
-                    raise
-                reserve.spend(volume)
-                result = case.close()
-        except (OSError, NotOurs) as error:
-            _log.error("recording_not_recovered", recording=recording, error=str(error))
-            result = RecoveryResult(recording, serial, "unknown", error=str(error))
+        result = recover_one(volume, signer, clock, boot, recording, reserve=reserve, said=said, finish=finish)
         if result is not None:
             results.append(result)
     return results
+
+
+def recover_one(
+    volume: Volume,
+    signer: Signer,
+    clock: Clock,
+    boot: str,
+    recording: str,
+    *,
+    reserve: Reserve,
+    said: Said = nothing_said,
+    finish: Finish = finish_recording,
+) -> RecoveryResult | None:
+    """Bring one recording to its end, at start-up or when an I/O error has broken it off; arguments as for `recover`.
+
+    Returns None where nothing is to be done: it has its end and all that is made from it, or it is no recording's name.
+    Its folder must be durable. Blocking; never raises OSError: the result says what kept the recording from its end.
+    """
+    serial = serial_of(recording)
+    if serial is None:
+        return None
+    case = _Case(volume, signer, clock, boot, recording, serial, said, finish)
+    try:
+        try:
+            return case.close()
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            reserve.spend(volume)
+            return case.close()
+    except (OSError, NotOurs) as error:
+        _log.error("recording_not_recovered", recording=recording, error=str(error))
+        return RecoveryResult(recording, serial, "unknown", error=str(error))
 
 
 def drafts_of(results: Sequence[RecoveryResult], reading: Reading) -> list[Draft]:
@@ -203,7 +229,7 @@ class _Case:
         boot: str,
         recording: str,
         serial: int,
-        said: Callable[[str, int], records.Removed | None],
+        said: Said,
         finish: Finish,
     ) -> None:
         self._volume = volume
@@ -321,11 +347,10 @@ class _Case:
         return self._named("file_without_line", name)
 
     def _named(self, what: str, name: str) -> records.Found:
-        sha256, size = hashlib.sha256(), 0
-        while data := self._volume.read(f"{self._folder}/{name}", size, _CHUNK):
-            sha256.update(data)
-            size += len(data)
-        return records.Found(what=what, where=harmless(name), bytes=size, sha256=sha256.hexdigest())
+        path = f"{self._folder}/{name}"
+        size = self._volume.size(path)
+        sha256 = digest(hashlib.sha256(), pieces(self._volume, path, 0, size))
+        return records.Found(what=what, where=harmless(name), bytes=size, sha256=sha256)
 
     # --- what is written ---------------------------------------------------------------------------------------------
 

@@ -38,6 +38,7 @@ class JournalFacts:
     serials: dict[int, str] = field(default_factory=dict)  # used numbers, each with its recording
     known_from: int = 1  # entries about smaller serial numbers are in files that are not here
     closed: dict[str, tuple[str, int]] = field(default_factory=dict)  # recording -> how it ended, segments
+    manifests: dict[str, str] = field(default_factory=dict)  # recording -> SHA-512 of its manifest when it had its end
     recovered: set[str] = field(default_factory=set)
     released: dict[str, str] = field(default_factory=dict)  # recording -> when
 
@@ -55,6 +56,8 @@ class JournalFacts:
             self.recovered.add(recording)
         elif entry.event == "released":
             self.released[recording] = entry.stamp.utc
+        if entry.event in ("closed", "recovered") and isinstance(sha512 := detail.get("manifest_sha512"), str):
+            self.manifests[recording] = sha512
 
 
 def check_journal(

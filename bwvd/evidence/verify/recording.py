@@ -66,6 +66,7 @@ class Verification:
         self.report = Report(folder.path, "recording" if only is None else "segment", name or Path(folder.path).name)
         self.open: records.Open | None = None  # for whoever compares recordings with each other
         self.end: records.Close | records.Recovered | None = None
+        self.manifest_sha512 = ""  # up to the last signature that holds
         self._folder = folder
         self._trust = trust
         self._identities = identities
@@ -121,6 +122,7 @@ class Verification:
             if self.end is not None:
                 self.report.altered(where, "a record after the recording's end")
             self._trust.saw(signed, where)
+            self.manifest_sha512 = signed.sha512.hex()
             self._take(signed.record, where, contents)
         for problem in reader.problems:
             self.report.altered(problem.where, problem.what)

@@ -96,6 +96,8 @@ def _compare(name: str, check: Verification, facts: JournalFacts) -> None:
         report.altered(name, f"the journal says that it was closed ({reason}) with {segments} segments")
     elif name in facts.recovered and check.end is None:
         report.altered(name, "the journal says that it was recovered: its end is gone")
+    elif check.end is not None and facts.manifests.get(name, check.manifest_sha512) != check.manifest_sha512:
+        report.altered(f"{name}/{MANIFEST}", "is not the manifest that the journal says it had at its end")
 
 
 def _compare_opening(name: str, opening: records.Open, report: Report, facts: JournalFacts) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from bwvd.evidence.flash.new_file import new_file
+from bwvd.evidence.flash.pieces import digest, pieces
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, SUMS_NAMESPACE, Signer
@@ -23,7 +23,6 @@ from bwvd.evidence.format.layout import MANIFEST as MANIFEST
 from bwvd.evidence.keys.sshsig import armour
 from bwvd.evidence.write.playlist import playlist
 
-_CHUNK = 1_048_576  # bytes read at once
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -98,15 +97,5 @@ def _is_made(name: str) -> bool:
     return name in CONVENIENCES or (name.startswith("init") and name.endswith(".mp4"))
 
 
-def _chunks(volume: Volume, path: str) -> Iterator[bytes]:
-    offset = 0
-    while chunk := volume.read(path, offset, _CHUNK):
-        offset += len(chunk)
-        yield chunk
-
-
 def _sha256(volume: Volume, path: str) -> str:
-    digest = hashlib.sha256()
-    for chunk in _chunks(volume, path):
-        digest.update(chunk)
-    return digest.hexdigest()
+    return digest(hashlib.sha256(), pieces(volume, path))
