@@ -30,7 +30,7 @@ from __future__ import annotations
 import errno
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
@@ -43,12 +43,12 @@ from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, Chain, Signer
 from bwvd.evidence.format.chain_tail import Ending, absorb, read_ending
-from bwvd.evidence.format.decode import MAX_LINE, Unknown
+from bwvd.evidence.format.decode import MAX_LINE
 from bwvd.evidence.format.file_names import harmless
 from bwvd.evidence.format.layout import CONVENIENCES, MANIFEST, RECORDINGS, SUMS, SUMS_SIGNATURE
 from bwvd.evidence.format.recording_id import device_of, serial_of
 from bwvd.evidence.format.sums import SUMS_BYTES, check_signature, parse_sums
-from bwvd.evidence.format.totals import Totals
+from bwvd.evidence.format.totals import Contents
 from bwvd.evidence.journal.journal import Draft
 from bwvd.evidence.write.finalize import finish_recording
 from bwvd.log import get_logger
@@ -159,26 +159,6 @@ def drafts_of(results: Sequence[RecoveryResult], reading: Reading) -> list[Draft
     return made
 
 
-@dataclass(slots=True)
-class _Contents(Totals):
-    """What a manifest says, as far as its end has to repeat it (a fold)."""
-
-    open: records.Open | None = None
-    files: dict[str, int] = field(default_factory=dict)  # name -> bytes
-
-    def take(self, record: records.Record | Unknown) -> None:
-        Totals.take(self, record)
-        match record:
-            case records.Open():
-                self.open = self.open or record
-            case records.Segment():
-                self.files[record.file] = record.bytes
-            case records.Mark(sealed=records.Sealed() as sealed) | records.Officer(sealed=records.Sealed() as sealed):
-                self.files[sealed.file] = sealed.bytes
-            case records.Recovered():
-                self.ended = True
-
-
 class NotOurs(EvidenceError):
     """The manifest is another device's; nothing was written. One line that says why."""
 
@@ -212,9 +192,9 @@ class _Case:
             return None
         if MANIFEST in names:
             path = f"{self._folder}/{MANIFEST}"
-            ending, contents = read_ending(self._volume, path, MANIFEST, MANIFEST_NAMESPACE, _Contents)
+            ending, contents = read_ending(self._volume, path, MANIFEST, MANIFEST_NAMESPACE, Contents)
         else:
-            ending, contents = Ending(0, 0, 0, None, False, []), _Contents()
+            ending, contents = Ending(0, 0, 0, None, False, []), Contents()
         self._keep_off(contents.open)
         found: list[records.Found] = []
         reason = "finished"
@@ -257,14 +237,14 @@ class _Case:
             return False
         return listed.keys() <= set(names)
 
-    def _reason(self, contents: _Contents) -> str:
+    def _reason(self, contents: Contents) -> str:
         if contents.open is None:
             return "unknown"
         return "killed" if contents.open.boot == self._boot else "power_cut"
 
     # --- what is there -----------------------------------------------------------------------------------------------
 
-    def _found(self, names: list[str], ending: Ending, contents: _Contents) -> list[records.Found]:
+    def _found(self, names: list[str], ending: Ending, contents: Contents) -> list[records.Found]:
         found = []
         if ending.named is not None:
             found.append(ending.named)
@@ -272,11 +252,11 @@ class _Case:
             found.append(records.Found(what="no_manifest", where=MANIFEST))
         there = set(names)
         sizes = self._volume.sizes(self._folder)
-        for name, size in contents.files.items():
+        for name, stored in contents.files.items():
             if name not in sizes:
                 what = "not_a_file" if name in there else "line_without_file"
                 found.append(records.Found(what=what, where=harmless(name)))
-            elif sizes[name] < size:
+            elif sizes[name] < stored.bytes:
                 found.append(self._named("short_file", name))
         for name in names:
             if name == MANIFEST or name in contents.files or _is_convenience(name):
@@ -305,7 +285,7 @@ class _Case:
         self,
         names: list[str],
         ending: Ending,
-        contents: _Contents,
+        contents: Contents,
         reason: str,
         found: list[records.Found],
     ) -> None:
