@@ -27,7 +27,6 @@ is named: after a kill it was read from the cache. A start on a full flash spend
 
 from __future__ import annotations
 
-import errno
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -39,16 +38,17 @@ from bwvd.evidence.errors import EvidenceError, SignatureBad
 from bwvd.evidence.flash.new_file import synced
 from bwvd.evidence.flash.pieces import digest, pieces
 from bwvd.evidence.flash.reserve import Reserve
-from bwvd.evidence.flash.volume import Volume
+from bwvd.evidence.flash.volume import NO_ROOM, NOT_A_FILE, Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, Chain, Signer
 from bwvd.evidence.format.chain_tail import Ending, absorb, read_ending
 from bwvd.evidence.format.decode import MAX_LINE
 from bwvd.evidence.format.file_names import harmless
-from bwvd.evidence.format.layout import CONVENIENCES, MANIFEST, RECORDINGS, SUMS, SUMS_SIGNATURE
+from bwvd.evidence.format.layout import MANIFEST, RECORDINGS, SUMS, SUMS_SIGNATURE, is_convenience
 from bwvd.evidence.format.recording_id import device_of, serial_of
-from bwvd.evidence.format.sums import SUMS_BYTES, check_signature, parse_sums
+from bwvd.evidence.format.sums import read_sums
 from bwvd.evidence.format.totals import Contents
+from bwvd.evidence.format.utc import stamp_at
 from bwvd.evidence.journal.journal import Draft
 from bwvd.evidence.write.finalize import finish_recording
 from bwvd.log import get_logger
@@ -56,10 +56,7 @@ from bwvd.text import printable
 
 Finish = Callable[[Volume, str, Signer], None]
 
-MANIFEST_FIRST_BYTES = 8192  # f2fs returns from fdatasync of a smaller, inline file without a flush
 _FOUND_BYTES = MAX_LINE - 65_536  # of one record: a line that is longer is none to any reader
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-_NOT_A_FILE = (errno.ELOOP, errno.EPERM)
 
 _log = get_logger("recovery")
 
@@ -132,7 +129,7 @@ def recover_one(
         try:
             return case.close()
         except OSError as error:
-            if error.errno not in _NO_ROOM:
+            if error.errno not in NO_ROOM:
                 raise
             reserve.spend(volume)
             return case.close()
@@ -225,14 +222,12 @@ class _Case:
         if SUMS not in names or SUMS_SIGNATURE not in names or MANIFEST not in names:
             return False
         try:
-            sums = self._volume.read(f"{self._folder}/{SUMS}", 0, SUMS_BYTES)
             # An interrupted second attempt may have left the signature of the first beside other sums.
-            check_signature(sums, self._volume.read(f"{self._folder}/{SUMS_SIGNATURE}", 0, 65_536))
-            listed = parse_sums(sums)
+            listed = read_sums(self._volume, self._folder)
         except (SignatureBad, ValueError):
             return False
         except OSError as error:
-            if error.errno not in _NOT_A_FILE:
+            if error.errno not in NOT_A_FILE:
                 raise
             return False
         return listed.keys() <= set(names)
@@ -259,7 +254,7 @@ class _Case:
             elif sizes[name] < stored.bytes:
                 found.append(self._named("short_file", name))
         for name in names:
-            if name == MANIFEST or name in contents.files or _is_convenience(name):
+            if name == MANIFEST or name in contents.files or is_convenience(name):
                 continue
             if name in sizes:
                 found.append(self._without_line(name))
@@ -305,16 +300,10 @@ class _Case:
             bytes=_int64(contents.bytes),
             duration_ns=_int64(contents.duration_ns),
             found=found,
-            stamp=records.Stamp(
-                mono_ns=reading.mono_ns,
-                utc=reading.utc,
-                quality=reading.quality,
-                uncertainty_us=reading.uncertainty_us,
-            ),
+            stamp=stamp_at(reading.mono_ns, reading),
         )
-        missing = MANIFEST_FIRST_BYTES - chain.size - len(msgspec.json.encode(record))
         lines = b"\n" if ending.newline_missing else b""
-        lines += chain.line(msgspec.structs.replace(record, pad=" " * max(0, missing)))
+        lines += chain.line(records.padded(record, chain.size))
         if MANIFEST not in names:
             self._volume.create(path).close()
         # The names of what the record vouches for, and of the manifest itself.
@@ -339,8 +328,3 @@ def _fitting(found: list[records.Found]) -> list[records.Found]:
 def _int64(total: int) -> int:
     """A total as a record can hold it: numbers that each fit may come from a stranger, and not fit together."""
     return max(-(2**63), min(total, 2**63 - 1))
-
-
-def _is_convenience(name: str) -> bool:
-    """Made anew by `finish`, as it makes them."""
-    return name in CONVENIENCES or (name.startswith("init") and name.endswith(".mp4"))

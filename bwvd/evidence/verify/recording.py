@@ -9,7 +9,6 @@ import base64
 import hashlib
 import io
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,8 @@ from bwvd.evidence.errors import SignersUnusable
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain_reader import ChainReader, Signed
 from bwvd.evidence.format.decode import Unknown
-from bwvd.evidence.format.layout import MANIFEST, RECORDINGS
+from bwvd.evidence.format.layout import ALLOWED_SIGNERS, MANIFEST, RECORDINGS
+from bwvd.evidence.format.recording_id import device_of
 from bwvd.evidence.format.totals import Totals
 from bwvd.evidence.format.utc import unix_s
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
@@ -34,10 +34,6 @@ from bwvd.evidence.verify.files import (
 from bwvd.evidence.verify.folder import CHUNK, DirectoryFolder, Folder, HashedFile
 from bwvd.evidence.verify.report import Report, Severity
 from bwvd.evidence.verify.trust import Trust
-
-ALLOWED_SIGNERS = "allowed_signers"
-
-_ID = re.compile(r"\d{8}T\d{6}Z-(.+)-\d{6,}")
 
 
 class Verification:
@@ -143,7 +139,7 @@ class Verification:
             self.report.note(
                 where, "the recording was never opened: the power went as it was begun, or it got no picture"
             )
-            self._trust.claimed(_device_of(self.report.id), "", _time_of(record.stamp))
+            self._trust.claimed(device_of(self.report.id), "", _time_of(record.stamp))
             return True
         if isinstance(record, Unknown) and record.type == "open":
             version: object = record.fields.get("format")
@@ -320,12 +316,6 @@ def signers_beside(recording: Path) -> tuple[AllowedSigners | None, str]:
         return AllowedSigners.load(path), ""
     except SignersUnusable as error:
         return None, str(error)
-
-
-def _device_of(recording: str) -> str:
-    """The device's id in a recording's; "" if it is none."""
-    found = _ID.fullmatch(recording)
-    return found[1] if found else ""
 
 
 def _found_text(found: records.Found) -> str:

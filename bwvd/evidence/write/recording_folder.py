@@ -15,8 +15,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-import msgspec
-
 from bwvd import __version__
 from bwvd.clock import NS, Clock
 from bwvd.evidence.flash.new_file import synced
@@ -26,16 +24,14 @@ from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, Chain, Signer
 from bwvd.evidence.format.chain_tail import absorb, read_ending
 from bwvd.evidence.format.layout import MANIFEST, RECORDINGS, sealed_name, segment_name
 from bwvd.evidence.format.totals import Contents, Totals
+from bwvd.evidence.format.utc import stamp_at
 from bwvd.evidence.keys.age import Sealer, private_json
 from bwvd.evidence.write.interrupted import BrokenOff
 from bwvd.evidence.write.lost_media import Unwritten
-from bwvd.evidence.write.notes import Place, note_record, stamp_at
+from bwvd.evidence.write.notes import Place, note_record
 from bwvd.media.fragment import Epoch
 from bwvd.media.samples import Gop, Track
 from bwvd.messages import Assigned, Marked, Note, OpenRecording
-
-# f2fs returns from fdatasync of a file that is small enough to lie in its inode without a device flush.
-MANIFEST_FIRST_BYTES = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +163,7 @@ class RecordingFolder:
             journal=journal,
             continues=continues,
         )
-        bare = len(msgspec.json.encode(record))
-        padded = msgspec.structs.replace(record, pad=" " * max(0, MANIFEST_FIRST_BYTES - bare))
-        line = self._line(padded)
+        line = self._line(records.padded(record))
         if opening.officer:
             line += self._line(self._officer(opening.officer, 0))
         self._append(line)

@@ -12,7 +12,6 @@ thread. What the storage acknowledges is released, what it does not is kept and 
 
 from __future__ import annotations
 
-import errno
 import math
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,7 +19,7 @@ from contextlib import suppress
 import trio
 
 from bwvd.clock import NS, Clock
-from bwvd.evidence.flash.volume import Storage, Volume
+from bwvd.evidence.flash.volume import NO_ROOM, Storage, Volume
 from bwvd.evidence.format.layout import RECORDINGS
 from bwvd.evidence.format.records import JournalHead
 from bwvd.evidence.write.finalize import finish_recording
@@ -44,7 +43,6 @@ LONGEST_WAIT = 1.25  # segments, for what makes none by itself: a GOP as long as
 BACKOFF = Backoff(first_s=0.2, limit_s=5.0)  # after a storage error
 ATTEMPTS_AT_THE_END = 3  # at shutdown a dead storage is given up after so many
 STUCK_S = 120.0  # the backlog of two minutes is full by then: only a restart can help
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 _log = get_logger("writer")
 
