@@ -162,7 +162,7 @@ def test_a_key_file_of_nonsense_is_one_line(key_file: Path, tmp_path: Path, data
 
 def test_every_record_type_is_known_to_the_reader() -> None:
     """A record type that is added to the format is also read, judged and told."""
-    from bwvd.evidence.format.chain_reader import _KNOWN
+    from bwvd.evidence.format.decode import _KNOWN
 
     named = {str(kind.__struct_config__.tag) for kind in records.Record.__subclasses__()}
     assert named == _KNOWN

@@ -20,6 +20,7 @@ PURE_CORE = (
     "bwvd.capture.timestamps",
     "bwvd.evidence.format.records",
     "bwvd.evidence.format.chain_reader",
+    "bwvd.evidence.format.decode",
     "bwvd.feedback.patterns",
 )
 
@@ -99,6 +100,11 @@ def test_the_core_is_pure(name: str) -> None:
     for library in ("trio", "av"):
         through = sorted(f"{by} imports {module}" for module, by in loaded.items() if module.split(".")[0] == library)
         assert through == [], f"{name} reaches {library}"
+
+
+@pytest.mark.parametrize("name", ["bwvd.evidence.export.catalogue", "bwvd.evidence.export.describe"])
+def test_what_only_looks_at_recordings_needs_no_cryptography(name: str) -> None:
+    assert not [found for found in reach(name) if found.startswith(("cryptography", "bwvd.evidence.keys"))]
 
 
 def room_of(module: str) -> str:

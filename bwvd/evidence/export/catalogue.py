@@ -13,7 +13,7 @@ from bwvd.clock import NS
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.flash.regular_file import open_regular
 from bwvd.evidence.format import records
-from bwvd.evidence.format.chain_reader import MAX_LINE, SIGNATURE_BEGIN, decode, signature_of
+from bwvd.evidence.format.decode import MAX_LINE, SIGNATURE_BEGIN, decode, signature_of
 from bwvd.evidence.format.layout import MANIFEST, RECORDINGS
 from bwvd.evidence.format.line_reader import LineReader, lines_before
 

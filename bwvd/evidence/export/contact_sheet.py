@@ -19,7 +19,7 @@ from bwvd.evidence.export.contact_sheet_plan import PRESS, Hole, Moment, Plan, p
 from bwvd.evidence.export.media_index import Outline, SegmentUnusable, Span, read_outline
 from bwvd.evidence.export.mp4 import admit, require_key
 from bwvd.evidence.export.thumbnails import Thumbnail, thumbnails
-from bwvd.evidence.flash.new_file import claimed, settle
+from bwvd.evidence.flash.whole_file import claimed, settle
 from bwvd.evidence.format import records
 from bwvd.evidence.keys.age import open_sealed
 from bwvd.evidence.keys.allowed_signers import AllowedSigners

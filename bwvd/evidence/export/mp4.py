@@ -18,7 +18,7 @@ from bwvd.evidence.errors import ExportRefused
 from bwvd.evidence.export.captions import Captions
 from bwvd.evidence.export.media_index import Outline, SegmentUnusable, Span, read_outline
 from bwvd.evidence.export.remux import Parameters, Run, key_times, parameters, remux
-from bwvd.evidence.flash.new_file import claimed, settle
+from bwvd.evidence.flash.whole_file import claimed, settle
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.recording import verify_recording
 from bwvd.evidence.verify.report import Report

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 
 from bwvd.evidence.export.proof_facts import Facts
-from bwvd.evidence.format.chain_reader import Unknown
+from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.layout import MANIFEST, SUMS, init_name
 from bwvd.evidence.format.utc import parse_utc
 from bwvd.text import printable

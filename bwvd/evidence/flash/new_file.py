@@ -1,58 +1,50 @@
-"""A new file that appears whole under its name, or not at all, and never in the place of another."""
+"""New files on the flash, and files that are replaced whole: the one place for the order of the syncs.
+
+The content is durable before the name that counts points to it, and the name before anything is built on it. A sync
+that fails is not repeated: the kernel calls the pages clean after it, and a second one would succeed without writing
+them. To have the content durable after that, write it anew under another name.
+"""
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 
-from bwvd.evidence.errors import ExportRefused
-
-
-def claim(path: Path) -> None:
-    """Take the name before the work begins; an existing file, or a link of that name, stays as it is.
-
-    Raises: ExportRefused if the name is taken; OSError.
-    """
-    try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
-    except FileExistsError:
-        raise ExportRefused(f"{path} exists; an export overwrites nothing") from None
-
-
-def settle(temporary: Path, path: Path) -> None:
-    """Make the finished file durable under the name that was claimed for it. Raises: OSError."""
-    fd = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+from bwvd.evidence.flash.volume import File, Volume
+from bwvd.evidence.format.layout import NEW
 
 
 @contextmanager
-def claimed(paths: list[Path]) -> Iterator[Path]:
-    """Claim all of `paths`, and give a name beside them to write to; `settle` it once for each.
-
-    If the body raises, nothing of what was claimed is left. Raises: ExportRefused, also for every OSError of the body.
-    """
-    temporary = paths[0].with_name(f".{paths[0].name}.{secrets.token_hex(4)}.part")
-    taken: list[Path] = []
+def synced(file: File) -> Iterator[File]:
+    """Sync `file` after the body, and close it in any case: what was written is durable then, its name may not be."""
     try:
-        for path in paths:
-            claim(path)
-            taken.append(path)
-        yield temporary
-    except BaseException as error:
-        for path in (temporary, *taken):
-            path.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise ExportRefused(f"{error.filename or paths[0]}: {error.strerror or error}") from None
-        raise
+        yield file
+        file.sync()
+    finally:
+        file.close()
+
+
+def new_file(volume: Volume, path: str, pieces: Iterable[bytes]) -> None:
+    """Make a file that was not there, its content durable. Its name becomes durable with a `sync_dir` of its folder.
+
+    Blocking. Raises OSError: FileExistsError if the name is taken; after another one a piece of it may be there.
+    """
+    with synced(volume.create(path)) as file:
+        for piece in pieces:
+            file.write(piece)
+
+
+def replace_file(volume: Volume, path: str, pieces: Iterable[bytes]) -> None:
+    """Give `path` a new content, durable when this returns; a power cut leaves the old one or the new one, whole.
+
+    It is written beside it first, under the name with NEW behind it: what a cut left there is removed. `pieces` may be
+    read from the old file.
+
+    Blocking. Raises OSError; then `path` has its old content, or, if only the last sync failed, the new one.
+    """
+    new = path + NEW
+    with suppress(FileNotFoundError):
+        volume.remove(new)
+    new_file(volume, new, pieces)
+    volume.rename(new, path)
+    volume.sync_dir(path.rpartition("/")[0])

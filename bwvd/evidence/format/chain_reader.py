@@ -6,83 +6,20 @@ Pure: the caller opens the file and decides whose keys to trust. What the lines 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-import msgspec
-
 from bwvd.evidence.errors import SignatureBad
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE
+from bwvd.evidence.format.decode import CLAIMANTS, MAX_LINE, SIGNATURE_BEGIN, Unknown, decode, signature_of
 from bwvd.evidence.format.line_reader import LineReader
-from bwvd.evidence.format.records import (
-    FORMAT,
-    Audio,
-    ClockStep,
-    Close,
-    Entry,
-    Fault,
-    Found,
-    Gap,
-    Init,
-    Journal,
-    Mark,
-    Officer,
-    Open,
-    Power,
-    Record,
-    Recovered,
-    Segment,
-    State,
-    TornTail,
-)
+from bwvd.evidence.format.records import Found, Record, Recovered, TornTail
 from bwvd.evidence.keys.ssh_keys import Certificate, PublicKey
 from bwvd.evidence.keys.sshsig import Signature
-from bwvd.text import one_line
 
-MAX_LINE = 1_048_576  # bytes, newline included; a longer line is no line of ours
 MAX_PROBLEMS = 1000  # more say nothing new
-
-SIGNATURE_BEGIN = b'{"sig":"'
-_SIG_END = b'"}\n'
-CLAIMANTS = (b'{"type":"recovered"', b'{"type":"torn"')  # the records that may follow an unfinished append
-
-_DECODER = msgspec.json.Decoder(
-    Open
-    | Init
-    | Segment
-    | Mark
-    | Officer
-    | Gap
-    | Fault
-    | Audio
-    | ClockStep
-    | Power
-    | State
-    | Close
-    | Recovered
-    | TornTail
-    | Journal
-    | Entry
-)
-_KNOWN = frozenset(
-    str(kind.__struct_config__.tag)
-    for kind in (
-        *(Open, Init, Segment, Mark, Officer, Gap, Fault, Audio, ClockStep, Power, State, Close, Recovered, TornTail),
-        *(Journal, Entry),
-    )
-)
-
-
-class Unknown(msgspec.Struct, frozen=True, kw_only=True):
-    """A record of a type that this version does not know: signed like any other, and skipped."""
-
-    n: int
-    type: str
-    fields: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,72 +203,3 @@ class ChainReader:
     def _problem(self, line: int, offset: int, what: str) -> None:
         if len(self.problems) < MAX_PROBLEMS:
             self.problems.append(Problem(self.where(line, offset), what))
-
-
-@dataclass(frozen=True, slots=True)
-class Tail:
-    """Where a file of signed lines ends, for whoever has to go on with it."""
-
-    end: int  # offset behind the last record whose signature holds
-    records: list[Record | Unknown]  # all that hold, in order; the next one's `n` is their number
-    torn: Found | None  # the bytes behind `end`, to be named by the next record, once the newline is there
-    newline_missing: bool  # append b"\n" first; `end` and `torn` count it already
-    problems: list[Problem]  # what no power cut explains
-
-
-def scan_tail(file: BinaryIO, name: str, namespace: str = MANIFEST_NAMESPACE) -> Tail:
-    """Read all of a file that is to be continued: what holds, and what an unfinished append left behind it.
-
-    Checks every signature: about 150 µs a record.
-    """
-    reader = ChainReader(file, name, namespace)
-    records = [signed.record for signed in reader]
-    return Tail(reader.end, records, reader.torn, reader.newline_missing, reader.problems)
-
-
-def decode(line: bytes) -> Record | Unknown | str:
-    """The record in a line; or why there is none."""
-    try:
-        record: Record = _DECODER.decode(line)
-    except msgspec.ValidationError as error:
-        reason = one_line(error)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        return f"not a record: {one_line(error)}"
-    else:
-        if isinstance(record, Open | Init) and not _is_base64(record.init):
-            return "a malformed record: its init segment is not base64"
-        return record
-    try:
-        fields = msgspec.json.decode(line)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        return f"not a record: {one_line(error)}"
-    if not isinstance(fields, dict):
-        return "not a record: not a JSON object"
-    kind, n = fields.get("type"), fields.get("n")
-    if not isinstance(kind, str) or type(n) is not int:
-        return "not a record: it has no type or no number"
-    if kind in ("open", "journal") and fields.get("format") != FORMAT:
-        return Unknown(n=n, type=kind, fields=fields)  # another format is not malformed, but not ours to read
-    if kind in _KNOWN:
-        return f"a malformed record ({kind}): {reason}"
-    return Unknown(n=n, type=kind, fields=fields)
-
-
-def _is_base64(text: str) -> bool:
-    try:
-        base64.b64decode(text, validate=True)
-    except ValueError:  # also binascii.Error, which is one
-        return False
-    return True
-
-
-def signature_of(line: bytes) -> bytes | None:
-    """The binary signature in a signature line, if it is one in its one canonical form."""
-    if not (line.startswith(SIGNATURE_BEGIN) and line.endswith(_SIG_END)):
-        return None
-    text = line[len(SIGNATURE_BEGIN) : -len(_SIG_END)]
-    try:
-        blob = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    return blob if base64.b64encode(blob) == text else None

@@ -19,18 +19,11 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from bwvd.evidence.errors import SignatureBad
+from bwvd.evidence.flash.pieces import pieces
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format.chain import Chain
-from bwvd.evidence.format.chain_reader import (
-    CLAIMANTS,
-    MAX_LINE,
-    SIGNATURE_BEGIN,
-    ChainReader,
-    Problem,
-    Unknown,
-    decode,
-    signature_of,
-)
+from bwvd.evidence.format.chain_reader import ChainReader, Problem
+from bwvd.evidence.format.decode import CLAIMANTS, MAX_LINE, SIGNATURE_BEGIN, Unknown, decode, signature_of
 from bwvd.evidence.format.line_reader import LineReader
 from bwvd.evidence.format.records import Found, Record, Recovered, TornTail
 from bwvd.evidence.keys.ssh_keys import Certificate, PublicKey
@@ -52,14 +45,14 @@ F = TypeVar("F", bound=Fold)
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """See `bwvd.evidence.format.chain_reader.Tail`, whose fields these are; `records` is how many hold."""
+    """Where a file of signed lines ends."""
 
     size: int  # bytes of the file
-    end: int
-    records: int
-    torn: Found | None
-    newline_missing: bool
-    problems: list[Problem]
+    end: int  # offset behind the last record whose signature holds
+    records: int  # how many hold; the next one's `n`
+    torn: Found | None  # the bytes behind `end`, to be named by the next record, once the newline is there
+    newline_missing: bool  # append b"\n" first; `end` and `torn` count it already
+    problems: list[Problem]  # what no power cut explains
     foreign_at: int | None = None  # offset of the first line that another key than the one asked for has signed
 
     @property
@@ -116,11 +109,8 @@ def _strictly(file: io.BufferedReader, name: str, namespace: str, fold: Fold, ke
 
 def absorb(chain: Chain, volume: Volume, path: str, ending: Ending) -> None:
     """Let `chain` stand behind `ending`, torn bytes and the newline that is still to be written included."""
-    offset = 0
-    while offset < ending.size:
-        data = volume.read(path, offset, min(_CHUNK, ending.size - offset))
-        chain.absorb(data)
-        offset += len(data)
+    for piece in pieces(volume, path, 0, ending.size):
+        chain.absorb(piece)
     chain.absorb(b"\n" if ending.newline_missing else b"", ending.records)
 
 

@@ -28,24 +28,25 @@ from dataclasses import dataclass, field
 import msgspec
 
 from bwvd.clock import Reading
+from bwvd.evidence.flash.new_file import new_file
+from bwvd.evidence.flash.pieces import digest, pieces
 from bwvd.evidence.flash.volume import File, Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, Chain, Signer
-from bwvd.evidence.format.chain_reader import Problem, Unknown
+from bwvd.evidence.format.chain_reader import Problem
 from bwvd.evidence.format.chain_tail import Ending, absorb, read_ending
+from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.layout import ARCHIVE, JOURNAL, NEW_JOURNAL, RECORDINGS, archive_name
 from bwvd.evidence.format.recording_id import counted, known
 from bwvd.evidence.format.records import JournalHead
+from bwvd.evidence.format.utc import stamp_at
 from bwvd.log import get_logger
-
-FIRST_BYTES = 8192  # of the first record: f2fs does not flush a file that is small enough to lie in its inode
 
 Detail = dict[str, str | int | float | bool | None]
 
 _MOST_FILES = 899_999_999  # a larger number is not ours: behind it there is room to count on in names of nine digits
 _WITH_SERIAL = frozenset({"opened", "recovered", "released"})  # entries whose `serial` is a number that is used
 _ROTATE_AGAIN_BYTES = 65_536  # growth after which a rotation that failed is tried again
-_CHUNK = 262_144
 
 
 _log = get_logger("journal")
@@ -153,7 +154,8 @@ class Journal:
         entries, lines = [], b""
         try:
             for draft in drafts:
-                entry = records.Entry(n=chain.n, event=draft.event, stamp=_stamp(draft.reading), detail=draft.detail)
+                stamp = stamp_at(draft.reading.mono_ns, draft.reading)
+                entry = records.Entry(n=chain.n, event=draft.event, stamp=stamp, detail=draft.detail)
                 entries.append(entry)
                 lines += chain.line(entry)
         except BaseException:
@@ -230,20 +232,14 @@ class Journal:
             last_serial=self.last_serial,
             previous=previous,
         )
-        bare = len(msgspec.json.encode(record))
-        lines = chain.line(msgspec.structs.replace(record, pad=" " * max(0, FIRST_BYTES - bare)))
+        lines = chain.line(records.padded(record))
         if torn is not None:
             lines += chain.line(records.TornTail(n=chain.n, found=torn))
         folders = {name.rstrip("/") for name in self._volume.names(RECORDINGS)} if self._known.released else set()
         self._known.released = {name: entry for name, entry in self._known.released.items() if name in folders}
         for entry in self._known.released.values():
             lines += chain.line(msgspec.structs.replace(entry, n=chain.n))
-        file = self._volume.create(NEW_JOURNAL)
-        try:
-            file.write(lines)
-            file.sync()
-        finally:
-            file.close()
+        new_file(self._volume, NEW_JOURNAL, [lines])
         self._volume.sync_dir("")
 
     def _put_in_force(self, number: int) -> None:
@@ -357,26 +353,13 @@ class Journal:
         return {number: name for match, name in found if match and (number := int(match[1])) <= _MOST_FILES}
 
     def _head_of(self, name: str, size: int) -> JournalHead:
-        sha512 = hashlib.sha512()
-        for offset in range(0, size, _CHUNK):
-            sha512.update(self._volume.read(name, offset, min(_CHUNK, size - offset)))
-        return JournalHead(file=name, bytes=size, sha512=sha512.hexdigest())
+        sha512 = digest(hashlib.sha512(), pieces(self._volume, name, 0, size))
+        return JournalHead(file=name, bytes=size, sha512=sha512)
 
     def _rest(self, offset: int, what: str) -> records.Found | None:
         """What lies in the file in force behind `offset`; None if nothing does."""
         size = self._volume.size(JOURNAL)
         if size <= offset:
             return None
-        sha256 = hashlib.sha256()
-        for at in range(offset, size, _CHUNK):
-            sha256.update(self._volume.read(JOURNAL, at, min(_CHUNK, size - at)))
-        return records.Found(what=what, where=JOURNAL, offset=offset, bytes=size - offset, sha256=sha256.hexdigest())
-
-
-def _stamp(reading: Reading) -> records.Stamp:
-    return records.Stamp(
-        mono_ns=reading.mono_ns,
-        utc=reading.utc,
-        quality=reading.quality,
-        uncertainty_us=reading.uncertainty_us,
-    )
+        sha256 = digest(hashlib.sha256(), pieces(self._volume, JOURNAL, offset, size))
+        return records.Found(what=what, where=JOURNAL, offset=offset, bytes=size - offset, sha256=sha256)

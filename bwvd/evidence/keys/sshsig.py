@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from bwvd.evidence.errors import KeyUnusable, SignatureBad
 from bwvd.evidence.flash.regular_file import open_regular, read_bounded
+from bwvd.evidence.flash.whole_file import create_whole
 from bwvd.evidence.keys.ssh_keys import ED25519, USER_CERTIFICATE, Certificate, PublicKey, parse_key, parse_key_line
 from bwvd.evidence.keys.ssh_wire import Reader, string
 
@@ -159,14 +160,6 @@ class Signature:
         return self.key
 
 
-def verify_blob(blob: bytes, sha512: bytes, namespace: str) -> str:
-    """Check a binary SSHSIG blob over a message whose SHA-512 is given; returns the line of the key that made it.
-
-    Raises: SignatureBad.
-    """
-    return Signature.parse(blob).verify(sha512, namespace).line
-
-
 def signed_bytes(sha512: bytes, namespace: str) -> bytes:
     """What the key really signs: the SSHSIG preamble, the namespace and the message's digest."""
     return _MAGIC + string(namespace.encode()) + string(b"") + string(_HASH) + string(sha512)
@@ -217,29 +210,10 @@ def keygen(folder: str | Path, principal: str = "bwvd") -> list[Path]:
             if (folder / name).is_symlink() or (folder / name).exists():
                 raise KeyUnusable(f"{folder / name} exists; a key is never overwritten")
         for name, (content, mode) in files.items():
-            _create(folder / name, content, mode)
+            create_whole(folder / name, content, mode)
     except OSError as error:
         raise KeyUnusable(f"{error.filename or folder}: {error.strerror}") from None
     return [folder / name for name in files]
-
-
-def _create(path: Path, content: bytes, mode: int) -> None:
-    """A whole new file under `path`, or nothing: a cut half-way must not leave half a key under the key's name."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(temporary, path)  # fails if the name is taken
-    finally:
-        temporary.unlink()
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _openssh_text(private: Ed25519PrivateKey) -> bytes:

@@ -22,7 +22,7 @@ from typing import Literal
 import msgspec
 
 from bwvd.evidence.errors import EvidenceError, SignatureBad
-from bwvd.evidence.format.chain_reader import signature_of
+from bwvd.evidence.format.decode import signature_of
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.keys.ssh_keys import Certificate
 from bwvd.evidence.keys.sshsig import Signature, unarmour

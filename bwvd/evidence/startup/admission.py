@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from bwvd.evidence.flash.new_file import new_file
 from bwvd.evidence.flash.posix import PosixVolume
-from bwvd.evidence.flash.volume import Volume
+from bwvd.evidence.flash.volume import NO_ROOM, NOT_A_FILE, Volume
 from bwvd.evidence.format.layout import FILES, FOLDERS, LOCK, PROBE, RECORDINGS
 from bwvd.evidence.startup.owner import other_owner
 
@@ -128,7 +128,7 @@ def _first_foreign(volume: PosixVolume) -> str:
             try:
                 volume.size(name)
             except OSError as error:
-                if error.errno not in (errno.ELOOP, errno.EPERM):
+                if error.errno not in NOT_A_FILE:
                     raise
                 return f"{name} ({error.strerror})"
     return ""
@@ -141,14 +141,9 @@ def _prove_writing(volume: Volume) -> None:
     try:
         if f"{RECORDINGS}/" not in volume.names(""):
             volume.make_dir(RECORDINGS)
-        probe = volume.create(PROBE)
-        try:
-            probe.write(b"bwvd")
-            probe.sync()
-        finally:
-            probe.close()
+        new_file(volume, PROBE, [b"bwvd"])
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in NO_ROOM:
             raise
     with suppress(FileNotFoundError):
         volume.remove(PROBE)

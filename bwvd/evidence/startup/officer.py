@@ -13,6 +13,7 @@ from contextlib import suppress
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
+from bwvd.evidence.flash.new_file import replace_file
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format.chain import Signer
 from bwvd.evidence.format.layout import NEW, OFFICER
@@ -25,23 +26,14 @@ _MAX_BYTES = 4096
 
 def save_wearer(volume: Volume, signer: Signer, officer: str) -> None:
     """Keep `officer`, or forget with "". Durable when this returns. Blocking; may raise OSError."""
-    names = volume.names("")
-    new = OFFICER + NEW
-    if new in names:
-        volume.remove(new)
-    if not officer:
-        if OFFICER in names:
-            volume.remove(OFFICER)
-        volume.sync_dir("")
+    if officer:
+        nonce = os.urandom(_NONCE_BYTES)
+        sealed = ChaCha20Poly1305(_key(signer)).encrypt(nonce, officer.encode(), None)
+        replace_file(volume, OFFICER, [nonce + sealed])
         return
-    nonce = os.urandom(_NONCE_BYTES)
-    file = volume.create(new)
-    try:
-        file.write(nonce + ChaCha20Poly1305(_key(signer)).encrypt(nonce, officer.encode(), None))
-        file.sync()
-    finally:
-        file.close()
-    volume.rename(new, OFFICER)
+    for name in (OFFICER + NEW, OFFICER):
+        with suppress(FileNotFoundError):
+            volume.remove(name)
     volume.sync_dir("")
 
 

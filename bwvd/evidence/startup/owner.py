@@ -16,7 +16,7 @@ from typing import TypeVar
 from bwvd.evidence.errors import SignersUnusable
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format import records
-from bwvd.evidence.format.chain_reader import decode
+from bwvd.evidence.format.decode import decode
 from bwvd.evidence.format.layout import ALLOWED_SIGNERS, JOURNAL, MANIFEST, RECORDINGS
 from bwvd.evidence.format.recording_id import device_of
 from bwvd.evidence.keys.allowed_signers import DEFAULT_PRINCIPAL, AllowedSigners, matches

@@ -27,26 +27,28 @@ is named: after a kill it was read from the cache. A start on a full flash spend
 
 from __future__ import annotations
 
-import errno
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
 from bwvd.clock import Clock, Reading
 from bwvd.evidence.errors import EvidenceError, SignatureBad
+from bwvd.evidence.flash.new_file import synced
+from bwvd.evidence.flash.pieces import digest, pieces
 from bwvd.evidence.flash.reserve import Reserve
-from bwvd.evidence.flash.volume import Volume
+from bwvd.evidence.flash.volume import NO_ROOM, NOT_A_FILE, Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, Chain, Signer
-from bwvd.evidence.format.chain_reader import MAX_LINE, Unknown
 from bwvd.evidence.format.chain_tail import Ending, absorb, read_ending
+from bwvd.evidence.format.decode import MAX_LINE
 from bwvd.evidence.format.file_names import harmless
-from bwvd.evidence.format.layout import CONVENIENCES, MANIFEST, RECORDINGS, SUMS, SUMS_SIGNATURE
+from bwvd.evidence.format.layout import MANIFEST, RECORDINGS, SUMS, SUMS_SIGNATURE, is_convenience
 from bwvd.evidence.format.recording_id import device_of, serial_of
-from bwvd.evidence.format.sums import SUMS_BYTES, check_signature, parse_sums
-from bwvd.evidence.format.totals import Totals
+from bwvd.evidence.format.sums import read_sums
+from bwvd.evidence.format.totals import Contents
+from bwvd.evidence.format.utc import stamp_at
 from bwvd.evidence.journal.journal import Draft
 from bwvd.evidence.write.finalize import finish_recording
 from bwvd.log import get_logger
@@ -54,11 +56,7 @@ from bwvd.text import printable
 
 Finish = Callable[[Volume, str, Signer], None]
 
-MANIFEST_FIRST_BYTES = 8192  # f2fs returns from fdatasync of a smaller, inline file without a flush
 _FOUND_BYTES = MAX_LINE - 65_536  # of one record: a line that is longer is none to any reader
-_CHUNK = 1_048_576
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-_NOT_A_FILE = (errno.ELOOP, errno.EPERM)
 
 _log = get_logger("recovery")
 
@@ -99,25 +97,45 @@ def recover(
     volume.sync_dir(RECORDINGS)
     results = []
     for name in volume.names(RECORDINGS):
-        recording = name.rstrip("/")
-        serial = serial_of(recording)
-        if serial is None or not name.endswith("/") or recording in leave:
+        recording = name.removesuffix("/")
+        if recording == name or recording in leave:
             continue
-        case = _Case(volume, signer, clock, boot, recording, serial, finish)
-        try:
-            try:
-                result = case.close()
-            except OSError as error:
-                if error.errno not in _NO_ROOM:
-                    raise
-                reserve.spend(volume)
-                result = case.close()
-        except (OSError, NotOurs) as error:
-            _log.error("recording_not_recovered", recording=recording, error=str(error))
-            result = RecoveryResult(recording, serial, "unknown", error=str(error))
+        result = recover_one(volume, signer, clock, boot, recording, reserve=reserve, finish=finish)
         if result is not None:
             results.append(result)
     return results
+
+
+def recover_one(
+    volume: Volume,
+    signer: Signer,
+    clock: Clock,
+    boot: str,
+    recording: str,
+    *,
+    reserve: Reserve,
+    finish: Finish = finish_recording,
+) -> RecoveryResult | None:
+    """Bring one recording to its end, at start-up or when an I/O error has broken it off; arguments as for `recover`.
+
+    Returns None where nothing is to be done: it has its end and all that is made from it, or it is no recording's name.
+    Its folder must be durable. Blocking; never raises OSError: the result says what kept the recording from its end.
+    """
+    serial = serial_of(recording)
+    if serial is None:
+        return None
+    case = _Case(volume, signer, clock, boot, recording, serial, finish)
+    try:
+        try:
+            return case.close()
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            reserve.spend(volume)
+            return case.close()
+    except (OSError, NotOurs) as error:
+        _log.error("recording_not_recovered", recording=recording, error=str(error))
+        return RecoveryResult(recording, serial, "unknown", error=str(error))
 
 
 def drafts_of(results: Sequence[RecoveryResult], reading: Reading) -> list[Draft]:
@@ -136,26 +154,6 @@ def drafts_of(results: Sequence[RecoveryResult], reading: Reading) -> list[Draft
             detail["error"] = result.error
         made.append(Draft(event, detail, reading))
     return made
-
-
-@dataclass(slots=True)
-class _Contents(Totals):
-    """What a manifest says, as far as its end has to repeat it (a fold)."""
-
-    open: records.Open | None = None
-    files: dict[str, int] = field(default_factory=dict)  # name -> bytes
-
-    def take(self, record: records.Record | Unknown) -> None:
-        Totals.take(self, record)
-        match record:
-            case records.Open():
-                self.open = self.open or record
-            case records.Segment():
-                self.files[record.file] = record.bytes
-            case records.Mark(sealed=records.Sealed() as sealed) | records.Officer(sealed=records.Sealed() as sealed):
-                self.files[sealed.file] = sealed.bytes
-            case records.Recovered():
-                self.ended = True
 
 
 class NotOurs(EvidenceError):
@@ -191,9 +189,9 @@ class _Case:
             return None
         if MANIFEST in names:
             path = f"{self._folder}/{MANIFEST}"
-            ending, contents = read_ending(self._volume, path, MANIFEST, MANIFEST_NAMESPACE, _Contents)
+            ending, contents = read_ending(self._volume, path, MANIFEST, MANIFEST_NAMESPACE, Contents)
         else:
-            ending, contents = Ending(0, 0, 0, None, False, []), _Contents()
+            ending, contents = Ending(0, 0, 0, None, False, []), Contents()
         self._keep_off(contents.open)
         found: list[records.Found] = []
         reason = "finished"
@@ -224,26 +222,24 @@ class _Case:
         if SUMS not in names or SUMS_SIGNATURE not in names or MANIFEST not in names:
             return False
         try:
-            sums = self._volume.read(f"{self._folder}/{SUMS}", 0, SUMS_BYTES)
             # An interrupted second attempt may have left the signature of the first beside other sums.
-            check_signature(sums, self._volume.read(f"{self._folder}/{SUMS_SIGNATURE}", 0, 65_536))
-            listed = parse_sums(sums)
+            listed = read_sums(self._volume, self._folder)
         except (SignatureBad, ValueError):
             return False
         except OSError as error:
-            if error.errno not in _NOT_A_FILE:
+            if error.errno not in NOT_A_FILE:
                 raise
             return False
         return listed.keys() <= set(names)
 
-    def _reason(self, contents: _Contents) -> str:
+    def _reason(self, contents: Contents) -> str:
         if contents.open is None:
             return "unknown"
         return "killed" if contents.open.boot == self._boot else "power_cut"
 
     # --- what is there -----------------------------------------------------------------------------------------------
 
-    def _found(self, names: list[str], ending: Ending, contents: _Contents) -> list[records.Found]:
+    def _found(self, names: list[str], ending: Ending, contents: Contents) -> list[records.Found]:
         found = []
         if ending.named is not None:
             found.append(ending.named)
@@ -251,14 +247,14 @@ class _Case:
             found.append(records.Found(what="no_manifest", where=MANIFEST))
         there = set(names)
         sizes = self._volume.sizes(self._folder)
-        for name, size in contents.files.items():
+        for name, stored in contents.files.items():
             if name not in sizes:
                 what = "not_a_file" if name in there else "line_without_file"
                 found.append(records.Found(what=what, where=harmless(name)))
-            elif sizes[name] < size:
+            elif sizes[name] < stored.bytes:
                 found.append(self._named("short_file", name))
         for name in names:
-            if name == MANIFEST or name in contents.files or _is_convenience(name):
+            if name == MANIFEST or name in contents.files or is_convenience(name):
                 continue
             if name in sizes:
                 found.append(self._without_line(name))
@@ -268,19 +264,15 @@ class _Case:
 
     def _without_line(self, name: str) -> records.Found:
         """A file that no record names: made durable, then hashed."""
-        file = self._volume.append(f"{self._folder}/{name}")
-        try:
-            file.sync()
-        finally:
-            file.close()
+        with synced(self._volume.append(f"{self._folder}/{name}")):
+            pass
         return self._named("file_without_line", name)
 
     def _named(self, what: str, name: str) -> records.Found:
-        sha256, size = hashlib.sha256(), 0
-        while data := self._volume.read(f"{self._folder}/{name}", size, _CHUNK):
-            sha256.update(data)
-            size += len(data)
-        return records.Found(what=what, where=harmless(name), bytes=size, sha256=sha256.hexdigest())
+        path = f"{self._folder}/{name}"
+        size = self._volume.size(path)
+        sha256 = digest(hashlib.sha256(), pieces(self._volume, path, 0, size))
+        return records.Found(what=what, where=harmless(name), bytes=size, sha256=sha256)
 
     # --- what is written ---------------------------------------------------------------------------------------------
 
@@ -288,7 +280,7 @@ class _Case:
         self,
         names: list[str],
         ending: Ending,
-        contents: _Contents,
+        contents: Contents,
         reason: str,
         found: list[records.Found],
     ) -> None:
@@ -308,16 +300,10 @@ class _Case:
             bytes=_int64(contents.bytes),
             duration_ns=_int64(contents.duration_ns),
             found=found,
-            stamp=records.Stamp(
-                mono_ns=reading.mono_ns,
-                utc=reading.utc,
-                quality=reading.quality,
-                uncertainty_us=reading.uncertainty_us,
-            ),
+            stamp=stamp_at(reading.mono_ns, reading),
         )
-        missing = MANIFEST_FIRST_BYTES - chain.size - len(msgspec.json.encode(record))
         lines = b"\n" if ending.newline_missing else b""
-        lines += chain.line(msgspec.structs.replace(record, pad=" " * max(0, missing)))
+        lines += chain.line(records.padded(record, chain.size))
         if MANIFEST not in names:
             self._volume.create(path).close()
         # The names of what the record vouches for, and of the manifest itself.
@@ -325,12 +311,8 @@ class _Case:
         self._append(lines)
 
     def _append(self, lines: bytes) -> None:
-        file = self._volume.append(f"{self._folder}/{MANIFEST}")
-        try:
+        with synced(self._volume.append(f"{self._folder}/{MANIFEST}")) as file:
             file.write(lines)
-            file.sync()
-        finally:
-            file.close()
 
 
 def _fitting(found: list[records.Found]) -> list[records.Found]:
@@ -346,8 +328,3 @@ def _fitting(found: list[records.Found]) -> list[records.Found]:
 def _int64(total: int) -> int:
     """A total as a record can hold it: numbers that each fit may come from a stranger, and not fit together."""
     return max(-(2**63), min(total, 2**63 - 1))
-
-
-def _is_convenience(name: str) -> bool:
-    """Made anew by `finish`, as it makes them."""
-    return name in CONVENIENCES or (name.startswith("init") and name.endswith(".mp4"))

@@ -13,7 +13,8 @@ from typing import Any
 
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import JOURNAL_NAMESPACE
-from bwvd.evidence.format.chain_reader import ChainReader, Signed, Unknown
+from bwvd.evidence.format.chain_reader import ChainReader, Signed
+from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.layout import ARCHIVE, JOURNAL, NEW
 from bwvd.evidence.format.utc import unix_s
 from bwvd.evidence.keys.allowed_signers import AllowedSigners

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 from dataclasses import dataclass
 
+from bwvd.evidence.flash.new_file import replace_file
+from bwvd.evidence.flash.pieces import pieces
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format.layout import MANIFEST, RECORDINGS
-
-COPY_BYTES = 1_048_576
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +35,5 @@ class BrokenOff:
                 volume.remove(f"{folder}/{name}")
         if MANIFEST not in names:
             return
-        new = f"{folder}/{MANIFEST}.new"
-        if f"{MANIFEST}.new" in names:
-            volume.remove(new)
-        file = volume.create(new)
-        try:
-            offset = 0
-            while offset < self.durable:
-                data = volume.read(f"{folder}/{MANIFEST}", offset, min(COPY_BYTES, self.durable - offset))
-                if not data:
-                    raise OSError(errno.EIO, "shorter than it was when it was synced", f"{folder}/{MANIFEST}")
-                file.write(data)
-                offset += len(data)
-            file.sync()
-        finally:
-            file.close()
-        volume.rename(new, f"{folder}/{MANIFEST}")
-        volume.sync_dir(folder)
+        path = f"{folder}/{MANIFEST}"
+        replace_file(volume, path, pieces(volume, path, 0, self.durable))

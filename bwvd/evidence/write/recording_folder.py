@@ -15,26 +15,23 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-import msgspec
-
 from bwvd import __version__
 from bwvd.clock import NS, Clock
+from bwvd.evidence.flash.new_file import synced
 from bwvd.evidence.flash.volume import File, Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, Chain, Signer
 from bwvd.evidence.format.chain_tail import absorb, read_ending
 from bwvd.evidence.format.layout import MANIFEST, RECORDINGS, sealed_name, segment_name
-from bwvd.evidence.format.totals import Listed, Totals
+from bwvd.evidence.format.totals import Contents, Totals
+from bwvd.evidence.format.utc import stamp_at
 from bwvd.evidence.keys.age import Sealer, private_json
 from bwvd.evidence.write.interrupted import BrokenOff
 from bwvd.evidence.write.lost_media import Unwritten
-from bwvd.evidence.write.notes import Place, note_record, stamp_at
+from bwvd.evidence.write.notes import Place, note_record
 from bwvd.media.fragment import Epoch
 from bwvd.media.samples import Gop, Track
 from bwvd.messages import Assigned, Marked, Note, OpenRecording
-
-# f2fs returns from fdatasync of a file that is small enough to lie in its inode without a device flush.
-MANIFEST_FIRST_BYTES = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +163,7 @@ class RecordingFolder:
             journal=journal,
             continues=continues,
         )
-        bare = len(msgspec.json.encode(record))
-        padded = msgspec.structs.replace(record, pad=" " * max(0, MANIFEST_FIRST_BYTES - bare))
-        line = self._line(padded)
+        line = self._line(records.padded(record))
         if opening.officer:
             line += self._line(self._officer(opening.officer, 0))
         self._append(line)
@@ -268,7 +263,7 @@ class RecordingFolder:
             self._uncommitted.clear()
         self._doubtful = True
         path = f"{self._folder}/{MANIFEST}"
-        ending, whole = read_ending(self._volume, path, MANIFEST, MANIFEST_NAMESPACE, Listed)
+        ending, whole = read_ending(self._volume, path, MANIFEST, MANIFEST_NAMESPACE, Contents)
         self._chain = Chain(self._device.signer, MANIFEST_NAMESPACE)
         self._lines.clear()
         absorb(self._chain, self._volume, path, ending)
@@ -332,13 +327,9 @@ class RecordingFolder:
         return line
 
     def _write_file(self, name: str, data: bytes) -> None:
-        file = self._volume.create(f"{self._folder}/{name}")
-        self._uncommitted.append(name)
-        try:
+        with synced(self._volume.create(f"{self._folder}/{name}")) as file:
+            self._uncommitted.append(name)
             file.write(data)
-            file.sync()
-        finally:
-            file.close()
 
     def _change_epoch(self, gop: Gop) -> bytes:
         """The `init` record that makes room for a GOP of other parameters."""

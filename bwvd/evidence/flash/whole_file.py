@@ -1,0 +1,76 @@
+"""New files outside the storage (exports, keys): whole under their names or not at all, never in another's place."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bwvd.evidence.errors import ExportRefused
+
+
+def claim(path: Path) -> None:
+    """Take the name before the work begins; an existing file, or a link of that name, stays as it is.
+
+    Raises: ExportRefused if the name is taken; OSError.
+    """
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
+    except FileExistsError:
+        raise ExportRefused(f"{path} exists; an export overwrites nothing") from None
+
+
+def settle(temporary: Path, path: Path) -> None:
+    """Make the finished file durable under the name that was claimed for it. Raises: OSError."""
+    _sync(temporary)
+    temporary.replace(path)
+    _sync(path.parent)
+
+
+def create_whole(path: Path, content: bytes, mode: int) -> None:
+    """Make a durable file that was not there: a cut half-way leaves nothing under its name.
+
+    Raises: OSError; FileExistsError if the name is taken.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(content)
+        _sync(temporary)
+        os.link(temporary, path)  # fails if the name is taken
+    finally:
+        temporary.unlink()
+    _sync(path.parent)
+
+
+@contextmanager
+def claimed(paths: list[Path]) -> Iterator[Path]:
+    """Claim all of `paths`, and give a name beside them to write to; `settle` it once for each.
+
+    If the body raises, nothing of what was claimed is left. Raises: ExportRefused, also for every OSError of the body.
+    """
+    temporary = paths[0].with_name(f".{paths[0].name}.{secrets.token_hex(4)}.part")
+    taken: list[Path] = []
+    try:
+        for path in paths:
+            claim(path)
+            taken.append(path)
+        yield temporary
+    except BaseException as error:
+        for path in (temporary, *taken):
+            path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise ExportRefused(f"{error.filename or paths[0]}: {error.strerror or error}") from None
+        raise
+
+
+def _sync(path: Path) -> None:
+    """fsync of a file or a folder."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
