@@ -241,7 +241,7 @@ class Recorder:
                     self._hand_on(self.current, gop)
                 gop.release()
             else:
-                gop.hold().release()
+                gop.wipe()
             if self.machine.finishing and gop.end_ns >= self.machine.ends_ns:
                 self._finish(now_ns)
 
