@@ -233,21 +233,21 @@ class Recorder:
             self.current.name_gap(gap)
 
     def _take(self, gops: list[Gop], now_ns: int) -> None:
+        """Take over GOPs, oldest first; a recording that is to end ends with the one that holds its last moment."""
         for gop in gops:
-            if self._worth_keeping(gop):
-                gop.hold()
-                self.loop.append(gop, now_ns)
-                if self.current:
-                    self._hand_on(self.current, gop)
-                gop.release()
-            else:
-                gop.wipe()
+            self._keep(gop, now_ns)
             if self.machine.finishing and gop.end_ns >= self.machine.ends_ns:
                 self._finish(now_ns)
 
-    def _worth_keeping(self, gop: Gop) -> bool:
-        """Sound that stands alone is kept only while it may: in a recording, or with pre-event audio."""
-        return gop.video is not None or self.current is not None or self._pre_event_audio
+    def _keep(self, gop: Gop, now_ns: int) -> None:
+        if gop.video is None and self.current is None and not self._pre_event_audio:
+            gop.wipe()  # audio that stands alone is kept only in a recording, or with pre-event audio
+            return
+        gop.hold()
+        self.loop.append(gop, now_ns)
+        if self.current:
+            self._hand_on(self.current, gop)
+        gop.release()
 
     # --- the recording -----------------------------------------------------------------------------------------------
 
@@ -295,9 +295,8 @@ class Recorder:
     def _finish(self, now_ns: int) -> None:
         """Close the recording in progress with what was handed on."""
         current, self.current = self.current, None
-        reason = self.machine.finishing or "stop"
         before = self.machine.state
-        self.machine.finished()
+        reason = self.machine.finished()
         if current is None:
             return
         if current.opened:
@@ -323,11 +322,9 @@ class Recorder:
             self._finish(now_ns)
 
     def _flush(self, now_ns: int) -> None:
-        """Take over what still waits to be whole."""
-        gops = self._assembler.flush()
-        finishing, self.machine.finishing = self.machine.finishing, ""
-        self._take(gops, now_ns)
-        self.machine.finishing = finishing
+        """Take over what still waits to be whole, all of it: the recording ends after it."""
+        for gop in self._assembler.flush():
+            self._keep(gop, now_ns)
 
     def _end(self, reason: str) -> None:
         """The last thing: no await, because it runs under cancellation too."""

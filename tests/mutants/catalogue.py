@@ -117,8 +117,8 @@ MUTANTS = (
         "hand a group of pictures on twice",
         4,
         "recorder/recorder.py",
-        "                    self._hand_on(self.current, gop)\n",
-        "                    self._hand_on(self.current, gop)\n                    self._hand_on(self.current, gop)\n",
+        "            self._hand_on(self.current, gop)\n",
+        "            self._hand_on(self.current, gop)\n            self._hand_on(self.current, gop)\n",
         ("whole/test_seam.py",),
     ),
     Mutant(
