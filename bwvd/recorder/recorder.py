@@ -258,7 +258,7 @@ class Recorder:
             self.current.note(fault)
         self._devices.keep_partial(True)
         self._regulate_sound(command.at_ns)
-        for gop in self.loop.before(command.at_ns).gops:
+        for gop in self.loop.before(command.at_ns):
             self._hand_on(self.current, gop if self._pre_event_audio else gop.without_audio())
 
     def _hand_on(self, current: Progress, gop: Gop) -> None:
@@ -267,10 +267,8 @@ class Recorder:
         if not current.opened:
             if gop.video is None:
                 return  # a recording starts at a key frame (invariant 3)
-            before = self.loop.before(current.press.at_ns)
             circumstances = Circumstances(
-                asked_ns=before.asked_ns,
-                short_because=before.reason or self.loop.short_because,
+                pre_event=self.loop.pre_event(current.press.at_ns, gop.start_ns),
                 audio=self.audio,
                 muted=self.machine.muted,
                 pre_event_audio=self._pre_event_audio,
