@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bwvd.cli.options import config_option, json_option, load_config, print_json, log_access
+from bwvd.cli.options import config_option, json_option, load_config, log_access, print_json
 from bwvd.cli.printing import warn
 from bwvd.cli.progress import progress_bar, size_of
 from bwvd.evidence.errors import EvidenceError
