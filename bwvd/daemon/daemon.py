@@ -119,7 +119,7 @@ class Daemon:
 
     def status(self) -> dict[str, Any]:
         """The document of `bwvd status --json`. Quick."""
-        return snapshot(self)
+        return snapshot(self).document()
 
     def in_progress(self) -> str:
         """The id of the recording that is being written, "" for none. One that broke off on a storage error and goes on

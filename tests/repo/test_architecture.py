@@ -41,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "text": set(),
     "media": {"clock"},
     "messages": {"media"},
-    "config": {"text", "messages"},
+    "config": {"text", "messages", "media.presets"},
     "log": {"clock", "text"},
     "service": ON_THE_CAMERA,
     "recorder": ON_THE_CAMERA,

@@ -31,7 +31,7 @@ from bwvd.evidence.write.lost_media import Unwritten
 from bwvd.evidence.write.notes import Place, note_record
 from bwvd.media.fragment import Epoch
 from bwvd.media.samples import Gop, Track
-from bwvd.messages import Assigned, Marked, Note, OpenRecording
+from bwvd.messages import Assigned, Marked, Note, OpenRecording, PreEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class RecordingFolder:
         self._epochs = 1
         reading = self._clock.read()
         origin = stamp_at(self._origin_ns, reading)
-        got_ns, short_because = opening.got_ns, opening.short_because
+        got_ns, short_because = opening.pre_event.got_ns, opening.pre_event.reason
         there_ns = max(0, opening.press_ns - first.start_ns) if first else 0
         if there_ns < got_ns:
             # The recorder had more: the backlog of a flash that stalls had no room for it, or the flash took none.
@@ -149,7 +149,7 @@ class RecordingFolder:
                 handled_mono_ns=opening.handled_ns,
             ),
             pre_event=records.PreEvent(
-                asked_s=opening.asked_ns / NS,
+                asked_s=opening.pre_event.asked_ns / NS,
                 got_s=got_ns / NS,
                 reason=short_because,
                 audio=opening.pre_event_audio,
@@ -390,7 +390,7 @@ class RecordingFolder:
 
 def continuation(opening: OpenRecording, serial: int, recording: str) -> OpenRecording:
     """The opening of the recording that goes on where `opening`'s broke off."""
-    return replace(opening, serial=serial, recording=recording, asked_ns=0, got_ns=0, short_because="continued")
+    return replace(opening, serial=serial, recording=recording, pre_event=PreEvent(0, 0, "continued"))
 
 
 def _why_changed(old: Epoch, video: Track) -> str:
