@@ -21,9 +21,11 @@ from bwvd.capture.source import AudioGate, DeviceLost, DeviceWedged, MayHang, Me
 from bwvd.clock import Clock
 from bwvd.media.samples import Batch
 from bwvd.messages import Device, FaultChanged, MediaEvent, MediaGap, SourceDown, SourceUp
+from bwvd.service.backoff import Backoff
+from bwvd.service.supervised import Supervised
 
-FIRST_DELAY_S = 0.2
-LONGEST_DELAY_S = 5.0
+# Only what has delivered a batch is tried again at once: one that opens and is lost, over and over, is not.
+BACKOFF = Backoff(first_s=0.2, limit_s=5.0, reset_after_s=math.inf)
 WEDGED_S = 10.0  # for a device to deliver again while a thread that was given up still hangs in its driver
 MOST_HUNG = 3
 LOOK_S = 1.0  # how often it is looked whether that thread has come back, when nothing else can be done
@@ -143,8 +145,7 @@ class _Keeper:
         self._task_status = task_status
         self._ready = False
         self._up: set[Device] = set()
-        self._delay_s = FIRST_DELAY_S
-        self._told: set[str] = set()  # reasons told since the device was up last
+        self._state = Supervised(BACKOFF)
         self._refusals_are_final = True
         self._hung: list[MayHang] = []  # earlier openings whose threads hang
         self._wedged_s: float | None = None  # trio's time at which these have hung for too long
@@ -155,9 +156,8 @@ class _Keeper:
             if not self._switch.is_on:
                 self._say_ready()
                 await self._switch.wait_on()
-                self._told.clear()
+                self._state = Supervised(BACKOFF)
                 self._wedged_s = None  # closed, it need not deliver
-                self._delay_s = FIRST_DELAY_S
             reason = await self._open()
             if reason is None:
                 return
@@ -165,13 +165,13 @@ class _Keeper:
             if reason == ASLEEP:
                 continue
             await self._check_wedged(reason)
-            with trio.move_on_after(self._delay_s):
+            with trio.move_on_after(self._state.delay_s):
                 await self._switch.wait_off()
-            self._delay_s = min(2 * self._delay_s, LONGEST_DELAY_S)
 
     async def _open(self) -> str | None:
         """One opening, to its end; returns why it ended, None when there is nothing to be opened any more."""
         source = self._open_source()
+        refused = False
         if self._wedged_s is None and self._hangs():
             self._wedged_s = trio.current_time() + WEDGED_S
         self._patience = trio.CancelScope()
@@ -185,14 +185,10 @@ class _Keeper:
             return None
         except DeviceLost as lost:
             reason = str(lost)
-        except SourceRefused as refused:
+        except SourceRefused as refusal:
             if self._refusals_are_final:
                 raise
-            reason = str(refused)
-            if reason not in self._told:
-                self._told.add(reason)
-                self._down(reason)
-                return reason
+            reason, refused = str(refusal), True
         else:
             reason = "it stopped delivering without a reason"
             if scope.cancelled_caught:
@@ -203,9 +199,8 @@ class _Keeper:
             self._refusals_are_final = False
             if isinstance(source, MayHang) and source.hangs():
                 self._hung.append(source)
-        # What an attempt says while the device is away ("no such file") is no news.
-        if self._up or not self._told:
-            self._told.add(reason)
+        # What an attempt says while the device is away ("no such file") is no news, unless somebody has to mend it.
+        if self._state.lost(self._clock.monotonic_ns(), reason, new_reason_is_news=refused):
             self._down(reason)
         return reason
 
@@ -231,12 +226,12 @@ class _Keeper:
         match event:
             case SourceUp():
                 self._up.add(event.device)
-                self._told.clear()
+                self._state.opened(self._clock.monotonic_ns())
                 self._send(event)
                 self._say_ready()
                 return
             case Batch():
-                self._delay_s = FIRST_DELAY_S
+                self._state.works()
                 self._wedged_s, self._patience.deadline = None, math.inf
                 self._refusals_are_final = False  # the source was as configured: what changed is not the configuration
             case MediaGap() | SourceDown() | FaultChanged():
