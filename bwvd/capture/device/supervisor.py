@@ -109,21 +109,22 @@ async def run_source(
     clock: Clock,
     device: Device,
     switch: CaptureSwitch | None = None,
-    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    delivers: trio.Event | None = None,
 ) -> None:
     """Run a source, and a new one each time it is lost, until it ends for good or we are cancelled.
 
     open_source: makes a fresh source. send: never blocks; gets the source's events, and SourceDown for every device
     that went down with it (a source may be camera and microphone at once): once for a loss however often it is tried
-    again, and once for each new refusal. switch: without one the device is always on.
-
-    `task_status.started()` is called when the device is up, when it was found absent, or when it is switched off.
+    again, and once for each new refusal. switch: without one the device is always on. delivers: set when `device`
+    delivers for the first time.
 
     **Cancellation:** closes the device; what `switch.flush` asked for is delivered before.
     Raises: SourceRefused at the first opening, before the first batch (later it counts as a loss: the camera has been
     changed meanwhile).
     """
-    keeper = _Keeper(open_source, send, clock, device, switch or CaptureSwitch(), task_status)
+    keeper = _Keeper(
+        open_source, send, clock, device, switch or CaptureSwitch(), trio.Event() if delivers is None else delivers
+    )
     await keeper.run()
 
 
@@ -135,15 +136,14 @@ class _Keeper:
         clock: Clock,
         device: Device,
         switch: CaptureSwitch,
-        task_status: trio.TaskStatus[None],
+        delivers: trio.Event,
     ) -> None:
         self._open_source = open_source
         self._send = send
         self._clock = clock
         self._device: Device = device
         self._switch = switch
-        self._task_status = task_status
-        self._ready = False
+        self._delivers = delivers
         self._up: set[Device] = set()
         self._state = Supervised(BACKOFF)
         self._refusals_are_final = True
@@ -154,14 +154,12 @@ class _Keeper:
     async def run(self) -> None:
         while True:
             if not self._switch.is_on:
-                self._say_ready()
                 await self._switch.wait_on()
                 self._state = Supervised(BACKOFF)
                 self._wedged_s = None  # closed, it need not deliver
             reason = await self._open()
             if reason is None:
                 return
-            self._say_ready()
             if reason == ASLEEP:
                 continue
             await self._check_wedged(reason)
@@ -181,7 +179,6 @@ class _Keeper:
                 await source.run(self._forward)
         except SourceEnded as end:
             self._down(str(end), final=True)
-            self._say_ready()
             return None
         except DeviceLost as lost:
             reason = str(lost)
@@ -227,9 +224,8 @@ class _Keeper:
             case SourceUp():
                 self._up.add(event.device)
                 self._state.opened(self._clock.monotonic_ns())
-                self._send(event)
-                self._say_ready()
-                return
+                if event.device == self._device:
+                    self._delivers.set()
             case Batch():
                 self._state.works()
                 self._wedged_s, self._patience.deadline = None, math.inf
@@ -247,13 +243,8 @@ class _Keeper:
         for device in devices:
             self._send(SourceDown(device, at_ns, reason, final, asked=reason == ASLEEP))
 
-    def _say_ready(self) -> None:
-        if not self._ready:
-            self._ready = True
-            self._task_status.started()
 
-
-class Attendance:
+class CaptureDevices:
     """What the recorder may ask of the devices (`bwvd.recorder.ports.Devices`), and the tasks that run them.
 
     Args:
@@ -279,6 +270,7 @@ class Attendance:
         self._gate = gate
         self._clock = clock
         self._switch = CaptureSwitch(awake)
+        self.camera_delivers = trio.Event()  # has, for the first time
 
     def wake(self) -> None:
         self._switch.on()
@@ -296,12 +288,7 @@ class Attendance:
     def close_gate(self) -> None:
         self._gate.close()
 
-    async def run(
-        self,
-        send: Callable[[MediaEvent], None],
-        *,
-        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> None:
+    async def run(self, send: Callable[[MediaEvent], None]) -> None:
         """Keep the devices delivering until cancelled. `send` never blocks.
 
         **Cancellation:** each device is closed; its GOP in the making is delivered if a recording runs, else wiped.
@@ -309,7 +296,6 @@ class Attendance:
         """
         async with trio.open_nursery() as nursery:
             run = partial(run_source, send=send, clock=self._clock, switch=self._switch)
-            nursery.start_soon(partial(run, self._open_camera, device="camera"))
+            nursery.start_soon(partial(run, self._open_camera, device="camera", delivers=self.camera_delivers))
             if self._open_microphone is not None:
                 nursery.start_soon(partial(run, self._open_microphone, device="microphone"))
-            task_status.started()
