@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bwvd.capture.address import AUDIO_SCHEMES, VIDEO_SCHEMES, Address, parse_address
+from bwvd.capture.address import Address, parse_address
 from bwvd.capture.device.demux import Job, Reading
 from bwvd.capture.device.device_thread import Line, run_thread
 from bwvd.capture.source import AudioGate, SourceEnded
@@ -12,7 +12,7 @@ from bwvd.capture.video.encoder_choice import Inside, Roster
 from bwvd.capture.video.encoder_failover import fallen_back
 from bwvd.capture.video.libav_encoder import SOFTWARE
 from bwvd.clock import Clock
-from bwvd.config.schema import Config
+from bwvd.config.schema import AUDIO_SCHEMES, VIDEO_SCHEMES, Config
 from bwvd.media.samples import Kind
 from bwvd.messages import FaultChanged, MediaEvent
 

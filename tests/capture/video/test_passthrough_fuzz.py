@@ -18,13 +18,13 @@ import pytest
 import trio
 import trio.testing
 
-from bwvd.capture.address import VIDEO_SCHEMES, parse_address
+from bwvd.capture.address import parse_address
 from bwvd.capture.source import DeviceLost
 from bwvd.capture.timestamps import FrameTimes, KernelStamps, Moment
 from bwvd.capture.video.frame_loss import Losses
 from bwvd.capture.video.passthrough import CopiedVideo
 from bwvd.clock import NS, Clock
-from bwvd.config.schema import Config, Loop, Video
+from bwvd.config.schema import VIDEO_SCHEMES, Config, Loop, Video
 from bwvd.evidence.export.mp4 import export_mp4
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format import records
