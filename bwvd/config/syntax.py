@@ -9,6 +9,7 @@ import re
 
 from bwvd.config.nearest import did_you_mean, nearest
 from bwvd.config.problem import shown
+from bwvd.config.schema import AUDIO_SCHEMES, VIDEO_SCHEMES
 from bwvd.media.presets import PRESET_ENCODERS, PRESETS
 
 DEVICE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,31}", re.ASCII)
@@ -24,9 +25,6 @@ _ALSA = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_:,.=/-]*", re.ASCII)
 _CHIP = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.:,@+-]{0,63}", re.ASCII)
 _PWM = re.compile(r"pwmchip[0-9]+/(?:pwm)?[0-9]+", re.ASCII)
 _KEY_NAME = re.compile(r"(KEY|BTN|SW)_[A-Z0-9_]+", re.ASCII)
-
-_VIDEO_SCHEMES = ("v4l2", "rtsp", "file", "lavfi")
-_AUDIO_SCHEMES = ("alsa", "lavfi")
 
 
 def device_id(text: str) -> str:
@@ -89,7 +87,7 @@ def video_source(text: str) -> str:
             return ""
         case "lavfi":
             return "" if rest.strip() else "must be lavfi:GRAPH with a filter graph"
-    return _no_scheme(text, _VIDEO_SCHEMES, "v4l2:PATH, rtsp://…, file:PATH or lavfi:GRAPH")
+    return _no_scheme(text, VIDEO_SCHEMES, "v4l2:PATH, rtsp://…, file:PATH or lavfi:GRAPH")
 
 
 def audio_source(text: str) -> str:
@@ -101,7 +99,7 @@ def audio_source(text: str) -> str:
             return "" if _ALSA.fullmatch(rest) else 'must be alsa:DEVICE, as in "alsa:default" or "alsa:hw:1,0"'
         case "lavfi":
             return "" if rest.strip() else "must be lavfi:GRAPH with a filter graph"
-    return _no_scheme(text, (*_AUDIO_SCHEMES, "video"), '"" (no sound), "video", alsa:DEVICE or lavfi:GRAPH')
+    return _no_scheme(text, (*AUDIO_SCHEMES, "video"), '"" (no sound), "video", alsa:DEVICE or lavfi:GRAPH')
 
 
 def codec_word(text: str) -> str:
