@@ -103,6 +103,15 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class PreEvent:
+    """How much a recording holds from before its press."""
+
+    asked_ns: int
+    got_ns: int  # from the first frame to the press; 0 when there is none
+    reason: str  # why less than asked, see bwvd.evidence.format.records.PreEvent; "" when it is not
+
+
+@dataclass(frozen=True, slots=True)
 class OpenRecording:
     """Begin a recording; the GOP that follows in the queue is its first."""
 
@@ -111,9 +120,7 @@ class OpenRecording:
     press_source: str
     press_ns: int
     handled_ns: int
-    asked_ns: int  # pre-event part: asked, got, and why less
-    got_ns: int
-    short_because: str
+    pre_event: PreEvent
     video: Track
     audio: Track | None  # a microphone that may come to sound during the recording
     pre_event_audio: bool

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bwvd.cli.options import config_option, json_option, load_config, print_json, tell_device
+from bwvd.cli.options import config_option, json_option, load_config, log_access, print_json
 from bwvd.cli.printing import warn
 from bwvd.cli.progress import progress_bar, size_of
 from bwvd.evidence.errors import EvidenceError
@@ -32,7 +32,7 @@ def verify(
     where = list(paths) or [load_config(config_path).storage.path]
     code = _verify(where, signers, list(identities), as_json=as_json)
     for path in where:
-        tell_device(config_path, "verified", Path(path), "good" if code == 0 else "not good")
+        log_access(config_path, "verified", Path(path), "good" if code == 0 else "not good")
     sys.exit(code)
 
 

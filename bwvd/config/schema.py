@@ -9,6 +9,10 @@ from typing import Literal
 
 import msgspec
 
+Scheme = Literal["v4l2", "rtsp", "file", "lavfi", "alsa"]
+VIDEO_SCHEMES: tuple[Scheme, ...] = ("v4l2", "rtsp", "file", "lavfi")  # of `video.source`
+AUDIO_SCHEMES: tuple[Scheme, ...] = ("alsa", "lavfi")  # of `audio.source`
+
 
 class ConfigError(Exception):
     """The configuration can't be used; the text is one line that names the file and the key."""

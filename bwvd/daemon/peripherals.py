@@ -18,6 +18,7 @@ from bwvd.config.schema import Config
 from bwvd.daemon.control_actors import control_actors
 from bwvd.daemon.daemon import Daemon, Peripheral
 from bwvd.daemon.event_bus import LISTENER_BOUND
+from bwvd.daemon.status import snapshot
 from bwvd.messages import ClockStepped, Event, PowerRead
 from bwvd.service.battery_level import Level
 from bwvd.service.clock_watch import open_alarm, run_clockwatch
@@ -93,7 +94,7 @@ async def _metrics(path: Path, daemon: Daemon, *, task_status: trio.TaskStatus[N
     from bwvd.service.textfile import run_textfile
 
     with daemon.ledger.pulse("metrics") as pulse:
-        await run_textfile(path, daemon.status, daemon.hub.report, pulse=pulse, task_status=task_status)
+        await run_textfile(path, partial(snapshot, daemon), daemon.hub.report, pulse=pulse, task_status=task_status)
 
 
 async def _clockwatch(daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:

@@ -143,6 +143,11 @@ class Gop:
         for batch in self.batches:
             batch.release()
 
+    def wipe(self) -> None:
+        """Overwrite the samples: nobody holds them, and nobody is to."""
+        for batch in self.batches:
+            batch.wipe()
+
     def without_audio(self) -> Gop:
         """The same pictures without their sound; shares the buffer."""
         return Gop(self.video)

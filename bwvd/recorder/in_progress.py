@@ -11,7 +11,17 @@ from dataclasses import dataclass, replace
 
 from bwvd.clock import NS
 from bwvd.media.samples import Batch, Gop, Track
-from bwvd.messages import CloseRecording, Command, FaultChanged, GapSeen, MediaGap, Note, OpenRecording, SoundSwitched
+from bwvd.messages import (
+    CloseRecording,
+    Command,
+    FaultChanged,
+    GapSeen,
+    MediaGap,
+    Note,
+    OpenRecording,
+    PreEvent,
+    SoundSwitched,
+)
 from bwvd.recorder.backlog import Inbox
 from bwvd.recorder.loop import NEIGHBOUR_NS
 
@@ -20,8 +30,7 @@ from bwvd.recorder.loop import NEIGHBOUR_NS
 class Circumstances:
     """What the opening says besides the press: as they are when the first GOP is there."""
 
-    asked_ns: int
-    short_because: str  # in case less than asked was got
+    pre_event: PreEvent
     audio: Track | None
     muted: bool
     pre_event_audio: bool
@@ -76,7 +85,6 @@ class Progress:
         Args:
             gaps: what capture named lately; those that reach into the recording are repeated in its manifest.
         """
-        got_ns = max(0, self.press.at_ns - first.start_ns)
         self._inbox.put(
             OpenRecording(
                 recording=self.recording,
@@ -84,9 +92,7 @@ class Progress:
                 press_source=self.press.source,
                 press_ns=self.press.at_ns,
                 handled_ns=self.handled_ns,
-                asked_ns=circumstances.asked_ns,
-                got_ns=got_ns,
-                short_because=circumstances.short_because if got_ns < circumstances.asked_ns else "",
+                pre_event=circumstances.pre_event,
                 video=first.track,
                 audio=circumstances.audio,
                 pre_event_audio=circumstances.pre_event_audio,

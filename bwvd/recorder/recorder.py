@@ -233,21 +233,21 @@ class Recorder:
             self.current.name_gap(gap)
 
     def _take(self, gops: list[Gop], now_ns: int) -> None:
+        """Take over GOPs, oldest first; a recording that is to end ends with the one that holds its last moment."""
         for gop in gops:
-            if self._worth_keeping(gop):
-                gop.hold()
-                self.loop.append(gop, now_ns)
-                if self.current:
-                    self._hand_on(self.current, gop)
-                gop.release()
-            else:
-                gop.hold().release()
+            self._keep(gop, now_ns)
             if self.machine.finishing and gop.end_ns >= self.machine.ends_ns:
                 self._finish(now_ns)
 
-    def _worth_keeping(self, gop: Gop) -> bool:
-        """Sound that stands alone is kept only while it may: in a recording, or with pre-event audio."""
-        return gop.video is not None or self.current is not None or self._pre_event_audio
+    def _keep(self, gop: Gop, now_ns: int) -> None:
+        if gop.video is None and self.current is None and not self._pre_event_audio:
+            gop.wipe()  # audio that stands alone is kept only in a recording, or with pre-event audio
+            return
+        gop.hold()
+        self.loop.append(gop, now_ns)
+        if self.current:
+            self._hand_on(self.current, gop)
+        gop.release()
 
     # --- the recording -----------------------------------------------------------------------------------------------
 
@@ -258,7 +258,7 @@ class Recorder:
             self.current.note(fault)
         self._devices.keep_partial(True)
         self._regulate_sound(command.at_ns)
-        for gop in self.loop.before(command.at_ns).gops:
+        for gop in self.loop.before(command.at_ns):
             self._hand_on(self.current, gop if self._pre_event_audio else gop.without_audio())
 
     def _hand_on(self, current: Progress, gop: Gop) -> None:
@@ -267,10 +267,8 @@ class Recorder:
         if not current.opened:
             if gop.video is None:
                 return  # a recording starts at a key frame (invariant 3)
-            before = self.loop.before(current.press.at_ns)
             circumstances = Circumstances(
-                asked_ns=before.asked_ns,
-                short_because=before.reason or self.loop.short_because,
+                pre_event=self.loop.pre_event(current.press.at_ns, gop.start_ns),
                 audio=self.audio,
                 muted=self.machine.muted,
                 pre_event_audio=self._pre_event_audio,
@@ -295,9 +293,8 @@ class Recorder:
     def _finish(self, now_ns: int) -> None:
         """Close the recording in progress with what was handed on."""
         current, self.current = self.current, None
-        reason = self.machine.finishing or "stop"
         before = self.machine.state
-        self.machine.finished()
+        reason = self.machine.finished()
         if current is None:
             return
         if current.opened:
@@ -323,11 +320,9 @@ class Recorder:
             self._finish(now_ns)
 
     def _flush(self, now_ns: int) -> None:
-        """Take over what still waits to be whole."""
-        gops = self._assembler.flush()
-        finishing, self.machine.finishing = self.machine.finishing, ""
-        self._take(gops, now_ns)
-        self.machine.finishing = finishing
+        """Take over what still waits to be whole, all of it: the recording ends after it."""
+        for gop in self._assembler.flush():
+            self._keep(gop, now_ns)
 
     def _end(self, reason: str) -> None:
         """The last thing: no await, because it runs under cancellation too."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from collections.abc import Mapping
 
 
@@ -44,7 +43,7 @@ class Notifier:
         return cls(address, _watchdog_ns(environment, os.getpid() if pid is None else pid))
 
     def ready(self, status: str = "") -> bool:
-        """Starting, or reloading, is over."""
+        """Starting is over."""
         return self._send({"READY": "1"} | ({"STATUS": _line(status)} if status else {}))
 
     def status(self, text: str) -> bool:
@@ -54,10 +53,6 @@ class Notifier:
     def stopping(self, status: str = "closing") -> bool:
         """Closing in order has begun."""
         return self._send({"STOPPING": "1", "STATUS": _line(status)})
-
-    def reloading(self) -> bool:
-        """The configuration is read again; `ready` ends that."""
-        return self._send({"RELOADING": "1", "MONOTONIC_USEC": str(time.monotonic_ns() // 1000)})
 
     def extend(self, seconds: float) -> bool:
         """Starting or stopping takes this much longer from now on than the unit allows: recovery, a slow flash."""
@@ -76,9 +71,6 @@ class Notifier:
         """Send what is owed, these states, and `passing`; False if it did not go out."""
         if self._socket is None or self._address is None:
             return False
-        if "READY" in states:  # what it ends must not come after it
-            self._owed.pop("RELOADING", None)
-            self._owed.pop("MONOTONIC_USEC", None)
         self._owed |= states
         lines = [f"{key}={value}" for key, value in self._owed.items()]
         if passing:

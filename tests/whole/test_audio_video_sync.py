@@ -106,7 +106,7 @@ def check(name: str, heard: Heard, until_ns: int, lost: list[tuple[int, int]], s
     worst = max(found.values(), key=abs)
     print(
         f"\n{name}: {len(found)} clicks, offset {min(found.values()) / MS:+.2f} to {max(found.values()) / MS:+.2f} ms; "
-        f"{heard.corrections.status()}"
+        f"{vars(heard.corrections)}"
     )
     assert abs(worst) <= MOST_NS
     first = (BEGIN_NS // CLICK_NS + 1) * CLICK_NS

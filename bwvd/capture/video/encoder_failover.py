@@ -18,9 +18,10 @@ from bwvd.capture.video.encoder import Encoder, EncoderFailed
 from bwvd.capture.video.encoder_choice import Inside, Roster
 from bwvd.capture.video.encoder_load import HURRY_NS, Pace
 from bwvd.capture.video.frame_loss import Losses
-from bwvd.capture.video.libav_encoder import PRESET_ENCODERS, SOFTWARE, preset_of
+from bwvd.capture.video.libav_encoder import SOFTWARE, preset_of
 from bwvd.clock import NS
 from bwvd.config.schema import Video
+from bwvd.media.presets import PRESET_ENCODERS
 from bwvd.media.samples import Batch, Track
 from bwvd.messages import FaultChanged, MediaEvent, SourceUp
 

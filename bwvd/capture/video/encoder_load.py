@@ -22,11 +22,7 @@ from collections import deque
 from statistics import median_low
 
 from bwvd.clock import NS
-
-PRESETS = (
-    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo",
-)  # fmt: skip
-"""Of libx264 and libx265, the fastest first."""
+from bwvd.media.presets import PRESETS
 
 BUSY = 0.9  # of the time between two pictures: what is above leaves nothing for jitter
 WINDOW_NS = 2 * NS  # of the camera's time that the load is measured over

@@ -18,18 +18,17 @@ from bwvd.capture.batch_builder import Assembler
 from bwvd.capture.libav_errors import refusing, why
 from bwvd.capture.source import SourceRefused
 from bwvd.capture.video.encoder import EncoderFailed
-from bwvd.capture.video.encoder_load import PRESETS
 from bwvd.capture.video.pixel_format import ENCODED_FORMAT
 from bwvd.clock import NS
 from bwvd.config.schema import Video
 from bwvd.media.init_segment import HEVC_TAG, VIDEO_TIMESCALE, InitSegment, init_of_annexb
 from bwvd.media.nal import NalForm, prefixed_room, write_prefixed
+from bwvd.media.presets import PRESET_ENCODERS, PRESETS
 from bwvd.media.samples import Batch, Track
 
 HARDWARE = "h264_v4l2m2m"
 SOFTWARE = "libx264"
 
-PRESET_ENCODERS = frozenset({SOFTWARE, "libx265"})
 DEFAULT_PRESET = PRESETS[0]
 
 MOST_SLICES = 4

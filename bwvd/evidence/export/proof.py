@@ -19,12 +19,12 @@ from bwvd.evidence.export.proof_text import chain_text, readme_text
 from bwvd.evidence.flash.regular_file import read_regular
 from bwvd.evidence.flash.whole_file import claimed, settle
 from bwvd.evidence.format.file_names import harmless
-from bwvd.evidence.format.layout import RECORDINGS
+from bwvd.evidence.format.layout import ALLOWED_SIGNERS, RECORDINGS
 from bwvd.evidence.keys.allowed_signers import FILE_BYTES, AllowedSigners
 from bwvd.evidence.keys.sshsig import allowed_signers_line
 from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.folder import CHUNK, DirectoryFolder
-from bwvd.evidence.verify.recording import ALLOWED_SIGNERS, signers_beside, verify_recording
+from bwvd.evidence.verify.recording import signers_beside, verify_recording
 from bwvd.evidence.verify.report import Report
 from bwvd.text import printable
 

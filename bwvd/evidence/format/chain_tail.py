@@ -45,14 +45,14 @@ F = TypeVar("F", bound=Fold)
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """See `bwvd.evidence.format.chain_reader.Tail`, whose fields these are; `records` is how many hold."""
+    """Where a file of signed lines ends."""
 
     size: int  # bytes of the file
-    end: int
-    records: int
-    torn: Found | None
-    newline_missing: bool
-    problems: list[Problem]
+    end: int  # offset behind the last record whose signature holds
+    records: int  # how many hold; the next one's `n`
+    torn: Found | None  # the bytes behind `end`, to be named by the next record, once the newline is there
+    newline_missing: bool  # append b"\n" first; `end` and `torn` count it already
+    problems: list[Problem]  # what no power cut explains
     foreign_at: int | None = None  # offset of the first line that another key than the one asked for has signed
 
     @property

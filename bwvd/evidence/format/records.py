@@ -8,9 +8,11 @@ not know.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
+
+FIRST_BYTES = 8192  # f2fs returns from fdatasync of a file that is small enough to lie in its inode without a flush
 
 FORMAT = 1  # changes when a reader of the last one would misread; new fields and record types do not change it
 
@@ -100,7 +102,7 @@ class Open(Record, frozen=True, kw_only=True, tag="open"):
     recipients: list[str]
     journal: JournalHead | None = None
     continues: str = ""  # the recording that this one goes on from, after a storage error
-    pad: str = ""  # spaces up to 8 KiB: f2fs returns from fdatasync of a small inline file without a flush
+    pad: str = ""  # spaces, see `padded`
 
 
 class Init(Record, frozen=True, kw_only=True, tag="init"):
@@ -246,7 +248,7 @@ class Recovered(Record, frozen=True, kw_only=True, tag="recovered"):
     stamp: Stamp
     missing: Missing | None = None
     end_removed: Removed | None = None
-    pad: str = ""  # spaces, where this is the first record: see `Open.pad`
+    pad: str = ""  # spaces, where this is the first record
 
 
 class TornTail(Record, frozen=True, kw_only=True, tag="torn"):
@@ -297,3 +299,15 @@ class Entry(Record, frozen=True, kw_only=True, tag="entry"):
 
 
 JournalRecord = Journal | Entry | TornTail
+
+Padded = TypeVar("Padded", Open, Recovered, Journal)
+
+
+def padded(record: Padded, before: int = 0) -> Padded:
+    """`record`, the first of its file, with spaces that make the file longer than FIRST_BYTES.
+
+    Args:
+        before: bytes that lie in the file already.
+    """
+    missing = FIRST_BYTES - before - len(msgspec.json.encode(record))
+    return msgspec.structs.replace(record, pad=" " * max(0, missing))

@@ -39,9 +39,8 @@ from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.layout import ARCHIVE, JOURNAL, NEW_JOURNAL, RECORDINGS, archive_name
 from bwvd.evidence.format.recording_id import counted, known
 from bwvd.evidence.format.records import JournalHead
+from bwvd.evidence.format.utc import stamp_at
 from bwvd.log import get_logger
-
-FIRST_BYTES = 8192  # of the first record: f2fs does not flush a file that is small enough to lie in its inode
 
 Detail = dict[str, str | int | float | bool | None]
 
@@ -188,7 +187,8 @@ class Journal:
         entries, lines = [], b""
         try:
             for draft in drafts:
-                entry = records.Entry(n=chain.n, event=draft.event, stamp=_stamp(draft.reading), detail=draft.detail)
+                stamp = stamp_at(draft.reading.mono_ns, draft.reading)
+                entry = records.Entry(n=chain.n, event=draft.event, stamp=stamp, detail=draft.detail)
                 entries.append(entry)
                 lines += chain.line(entry)
         except BaseException:
@@ -265,8 +265,7 @@ class Journal:
             last_serial=self.last_serial,
             previous=previous,
         )
-        bare = len(msgspec.json.encode(record))
-        lines = chain.line(msgspec.structs.replace(record, pad=" " * max(0, FIRST_BYTES - bare)))
+        lines = chain.line(records.padded(record))
         if torn is not None:
             lines += chain.line(records.TornTail(n=chain.n, found=torn))
         folders = {name.rstrip("/") for name in self._volume.names(RECORDINGS)} if self._known.released else set()
@@ -400,12 +399,3 @@ class Journal:
             return None
         sha256 = digest(hashlib.sha256(), pieces(self._volume, JOURNAL, offset, size))
         return records.Found(what=what, where=JOURNAL, offset=offset, bytes=size - offset, sha256=sha256)
-
-
-def _stamp(reading: Reading) -> records.Stamp:
-    return records.Stamp(
-        mono_ns=reading.mono_ns,
-        utc=reading.utc,
-        quality=reading.quality,
-        uncertainty_us=reading.uncertainty_us,
-    )

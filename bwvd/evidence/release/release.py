@@ -12,7 +12,6 @@ the writer has the storage.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
@@ -25,15 +24,15 @@ from bwvd.evidence.format.chain import MANIFEST_NAMESPACE
 from bwvd.evidence.format.chain_tail import read_ending
 from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.file_names import harmless
-from bwvd.evidence.format.layout import CONVENIENCES, MANIFEST, RECORDINGS, SUMS, SUMS_SIGNATURE
+from bwvd.evidence.format.layout import MANIFEST, RECORDINGS, SUMS, SUMS_SIGNATURE, is_convenience
 from bwvd.evidence.format.recording_id import serial_of
-from bwvd.evidence.format.sums import SUMS_BYTES, check_signature, parse_sums
+from bwvd.evidence.format.sums import read_sums
+from bwvd.evidence.format.totals import Contents
 from bwvd.evidence.journal.journal import Detail, Draft, Journal
 from bwvd.evidence.release.receipt import Accepted
 
 STEP_BYTES = 4_194_304  # read in one step: 50 ms of a card that gives 80 MB/s
 STEP_FILES = 64  # read or removed in one step
-_INIT = re.compile(r"init(-\d+)?\.mp4")
 
 
 class ReleaseRefused(EvidenceError):
@@ -41,31 +40,19 @@ class ReleaseRefused(EvidenceError):
 
 
 @dataclass(slots=True)
-class _Contents:
-    """What a manifest names (a fold)."""
+class _Released(Contents):
+    """What belongs to a recording."""
 
-    open: records.Open | None = None
-    ended: bool = False
-    files: dict[str, str] = field(default_factory=dict)  # name -> sha256
     found: dict[str, records.Found] = field(default_factory=dict)  # by file
 
     def take(self, record: records.Record | Unknown) -> None:
-        match record:
-            case records.Open():
-                self.open = self.open or record
-            case records.Segment():
-                self.files[record.file] = record.sha256
-            case records.Mark(sealed=records.Sealed() as sealed) | records.Officer(sealed=records.Sealed() as sealed):
-                self.files[sealed.file] = sealed.sha256
-            case records.Close():
-                self.ended = True
-            case records.Recovered():
-                self.ended = True
-                self.found = {found.where: found for found in record.found if found.where != MANIFEST}
+        Contents.take(self, record)
+        if isinstance(record, records.Recovered):
+            self.found = {found.where: found for found in record.found if found.where != MANIFEST}
 
     def names(self, name: str) -> bool:
         """Whether a file of this name belongs to the recording."""
-        named = name in self.files or name in CONVENIENCES or _INIT.fullmatch(name) is not None or name == MANIFEST
+        named = name in self.files or is_convenience(name) or name == MANIFEST
         found = self.found_as(name)
         return named or (found is not None and found.what == "file_without_line")
 
@@ -147,14 +134,14 @@ class Release:
             raise ReleaseRefused(f"{self._recording} is not here{released}")
         return serial
 
-    def _check_manifest(self) -> Generator[bool, None, _Contents]:
+    def _check_manifest(self) -> Generator[bool, None, _Released]:
         """The recording is ended, and its manifest is whole and the one that the receipt names."""
         if self._in_progress() == self._recording:
             raise ReleaseRefused(f"{self._recording} is in progress")
         if MANIFEST not in self._volume.names(self._folder):
             raise ReleaseRefused(f"{self._recording} has no manifest")
         path = f"{self._folder}/{MANIFEST}"
-        ending, contents = read_ending(self._volume, path, MANIFEST, MANIFEST_NAMESPACE, _Contents)
+        ending, contents = read_ending(self._volume, path, MANIFEST, MANIFEST_NAMESPACE, _Released)
         yield True
         if not contents.ended:
             raise ReleaseRefused(f"{self._recording} has no end: it is in progress, or not recovered yet")
@@ -166,7 +153,7 @@ class Release:
             raise ReleaseRefused(f"the receipt is for another manifest than the one {self._recording} has")
         return contents
 
-    def _check_files(self, contents: _Contents) -> Generator[bool, None, None]:
+    def _check_files(self, contents: _Released) -> Generator[bool, None, None]:
         """Every file is what the manifest says, and there is no other."""
         there = self._volume.names(self._folder)
         for name in sorted(contents.files.keys() - set(there)):
@@ -189,8 +176,9 @@ class Release:
                     read = 0
                     yield True
             actual = sha256.hexdigest()
-            expected = contents.files.get(name) or listed.get(name)
-            found = None if name in contents.files else contents.found_as(name)
+            stored = contents.files.get(name)
+            expected = listed.get(name) if stored is None else stored.sha256
+            found = None if stored is not None else contents.found_as(name)
             if actual != expected and (found is None or found.sha256 != actual):
                 what = f"{harmless(name)} is not what was recorded"
                 raise ReleaseRefused(f"{self._recording} has been altered: {what}; it stays")
@@ -199,10 +187,8 @@ class Release:
         """What SHA256SUMS says; it vouches for the playlist and the init segments."""
         if SUMS not in there or SUMS_SIGNATURE not in there:
             raise ReleaseRefused(f"{self._recording} has no {SUMS} or no signature of it; the next start makes them")
-        sums = self._volume.read(f"{self._folder}/{SUMS}", 0, SUMS_BYTES)
         try:
-            check_signature(sums, self._volume.read(f"{self._folder}/{SUMS_SIGNATURE}", 0, 65_536))
-            return parse_sums(sums)
+            return read_sums(self._volume, self._folder)
         except (SignatureBad, ValueError) as error:
             raise ReleaseRefused(f"{self._recording} has been altered: {SUMS}: {error}; it stays") from None
 
@@ -244,7 +230,7 @@ def _removal(volume: Volume, recording: str, manifest_sha512: str) -> Iterator[b
     if MANIFEST in names:
         if _sha512(volume, path) != manifest_sha512:
             raise ReleaseRefused(f"{recording} holds another manifest than the one that was released; it stays")
-        _, contents = read_ending(volume, path, MANIFEST, MANIFEST_NAMESPACE, _Contents)
+        _, contents = read_ending(volume, path, MANIFEST, MANIFEST_NAMESPACE, _Released)
         if strangers := [name for name in names if not contents.names(name)]:
             raise ReleaseRefused(
                 f"{recording} holds {harmless(strangers[0])}, which its manifest does not name; it stays"

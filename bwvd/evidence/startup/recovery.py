@@ -31,10 +31,9 @@ is named: after a kill it was read from the cache. A start on a full flash spend
 
 from __future__ import annotations
 
-import errno
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
@@ -43,16 +42,17 @@ from bwvd.evidence.errors import EvidenceError, SignatureBad
 from bwvd.evidence.flash.new_file import synced
 from bwvd.evidence.flash.pieces import digest, pieces
 from bwvd.evidence.flash.reserve import Reserve
-from bwvd.evidence.flash.volume import Volume
+from bwvd.evidence.flash.volume import NO_ROOM, NOT_A_FILE, Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, Chain, Signer
 from bwvd.evidence.format.chain_tail import Ending, absorb, read_ending
-from bwvd.evidence.format.decode import MAX_LINE, Unknown
+from bwvd.evidence.format.decode import MAX_LINE
 from bwvd.evidence.format.file_names import harmless
-from bwvd.evidence.format.layout import CONVENIENCES, MANIFEST, RECORDINGS, SUMS, SUMS_SIGNATURE
+from bwvd.evidence.format.layout import MANIFEST, RECORDINGS, SUMS, SUMS_SIGNATURE, is_convenience
 from bwvd.evidence.format.recording_id import device_of, serial_of
-from bwvd.evidence.format.sums import SUMS_BYTES, check_signature, parse_sums
-from bwvd.evidence.format.totals import Totals
+from bwvd.evidence.format.sums import read_sums
+from bwvd.evidence.format.totals import Contents
+from bwvd.evidence.format.utc import stamp_at
 from bwvd.evidence.journal.journal import Draft
 from bwvd.evidence.write.finalize import finish_recording
 from bwvd.log import get_logger
@@ -61,10 +61,7 @@ from bwvd.text import printable
 Finish = Callable[[Volume, str, Signer], None]
 Said = Callable[[str, int], records.Removed | None]  # a recording and its number to what the journal says of it
 
-MANIFEST_FIRST_BYTES = 8192  # f2fs returns from fdatasync of a smaller, inline file without a flush
 _FOUND_BYTES = MAX_LINE - 65_536  # of one record: a line that is longer is none to any reader
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-_NOT_A_FILE = (errno.ELOOP, errno.EPERM)
 
 _log = get_logger("recovery")
 
@@ -147,7 +144,7 @@ def recover_one(
         try:
             return case.close()
         except OSError as error:
-            if error.errno not in _NO_ROOM:
+            if error.errno not in NO_ROOM:
                 raise
             reserve.spend(volume)
             return case.close()
@@ -192,28 +189,6 @@ def evidence_missing(result: RecoveryResult) -> str:
     return "; ".join(told)
 
 
-@dataclass(slots=True)
-class _Contents(Totals):
-    """What a manifest says, as far as its end has to repeat it (a fold)."""
-
-    open: records.Open | None = None
-    files: dict[str, int] = field(default_factory=dict)  # name -> bytes
-    spans: dict[str, tuple[int, int]] = field(default_factory=dict)  # of segments: name -> media time from, to
-
-    def take(self, record: records.Record | Unknown) -> None:
-        Totals.take(self, record)
-        match record:
-            case records.Open():
-                self.open = self.open or record
-            case records.Segment():
-                self.files[record.file] = record.bytes
-                self.spans[record.file] = (record.pts_ns, record.pts_ns + record.duration_ns)
-            case records.Mark(sealed=records.Sealed() as sealed) | records.Officer(sealed=records.Sealed() as sealed):
-                self.files[sealed.file] = sealed.bytes
-            case records.Recovered():
-                self.ended = True
-
-
 class NotOurs(EvidenceError):
     """The manifest is another device's; nothing was written. One line that says why."""
 
@@ -249,9 +224,9 @@ class _Case:
             return None
         if MANIFEST in names:
             path = f"{self._folder}/{MANIFEST}"
-            ending, contents = read_ending(self._volume, path, MANIFEST, MANIFEST_NAMESPACE, _Contents)
+            ending, contents = read_ending(self._volume, path, MANIFEST, MANIFEST_NAMESPACE, Contents)
         else:
-            ending, contents = Ending(0, 0, 0, None, False, []), _Contents()
+            ending, contents = Ending(0, 0, 0, None, False, []), Contents()
         self._keep_off(contents.open)
         result = RecoveryResult(self._recording, self._serial, "finished", contents.segments)
         if not contents.ended:
@@ -279,37 +254,35 @@ class _Case:
         if SUMS not in names or SUMS_SIGNATURE not in names or MANIFEST not in names:
             return False
         try:
-            sums = self._volume.read(f"{self._folder}/{SUMS}", 0, SUMS_BYTES)
             # An interrupted second attempt may have left the signature of the first beside other sums.
-            check_signature(sums, self._volume.read(f"{self._folder}/{SUMS_SIGNATURE}", 0, 65_536))
-            listed = parse_sums(sums)
+            listed = read_sums(self._volume, self._folder)
         except (SignatureBad, ValueError):
             return False
         except OSError as error:
-            if error.errno not in _NOT_A_FILE:
+            if error.errno not in NOT_A_FILE:
                 raise
             return False
         return listed.keys() <= set(names)
 
-    def _reason(self, contents: _Contents) -> str:
+    def _reason(self, contents: Contents) -> str:
         if contents.open is None:
             return "unknown"
         return "killed" if contents.open.boot == self._boot else "power_cut"
 
     # --- what is there -----------------------------------------------------------------------------------------------
 
-    def _end_removed(self, contents: _Contents) -> records.Removed | None:
+    def _end_removed(self, contents: Contents) -> records.Removed | None:
         """What the journal says of this recording that a manifest without an end does not hold."""
         said = self._said(self._recording, self._serial)
         return None if said is not None and said.event == "opened" and contents.open is not None else said
 
-    def _missing(self, contents: _Contents) -> records.Missing | None:
+    def _missing(self, contents: Contents) -> records.Missing | None:
         """What signed lines name and is not there whole. A line was only written behind its durable file."""
         sizes = self._volume.sizes(self._folder)
-        gone = [name for name, size in contents.files.items() if sizes.get(name, -1) < size]
+        gone = [stored for name, stored in contents.files.items() if sizes.get(name, -1) < stored.bytes]
         if not gone:
             return None
-        spans = [contents.spans[name] for name in gone if name in contents.spans]
+        spans = [stored.span for stored in gone if stored.span is not None]
         return records.Missing(
             segments=len(spans),
             from_ns=min((from_ns for from_ns, _ in spans), default=0),
@@ -317,7 +290,7 @@ class _Case:
             texts=len(gone) - len(spans),
         )
 
-    def _found(self, names: list[str], ending: Ending, contents: _Contents) -> list[records.Found]:
+    def _found(self, names: list[str], ending: Ending, contents: Contents) -> list[records.Found]:
         found = []
         if ending.named is not None:
             found.append(ending.named)
@@ -325,14 +298,14 @@ class _Case:
             found.append(records.Found(what="no_manifest", where=MANIFEST))
         there = set(names)
         sizes = self._volume.sizes(self._folder)
-        for name, size in contents.files.items():
+        for name, stored in contents.files.items():
             if name not in sizes:
                 what = "not_a_file" if name in there else "line_without_file"
                 found.append(records.Found(what=what, where=harmless(name)))
-            elif sizes[name] < size:
+            elif sizes[name] < stored.bytes:
                 found.append(self._named("short_file", name))
         for name in names:
-            if name == MANIFEST or name in contents.files or _is_convenience(name):
+            if name == MANIFEST or name in contents.files or is_convenience(name):
                 continue
             if name in sizes:
                 found.append(self._without_line(name))
@@ -354,7 +327,7 @@ class _Case:
 
     # --- what is written ---------------------------------------------------------------------------------------------
 
-    def _end(self, names: list[str], ending: Ending, contents: _Contents) -> RecoveryResult:
+    def _end(self, names: list[str], ending: Ending, contents: Contents) -> RecoveryResult:
         """Append the `recovered` record, durable when this returns."""
         reason = self._reason(contents)
         found = _fitting(self._found(names, ending, contents))
@@ -376,16 +349,10 @@ class _Case:
             found=found,
             missing=missing,
             end_removed=end_removed,
-            stamp=records.Stamp(
-                mono_ns=reading.mono_ns,
-                utc=reading.utc,
-                quality=reading.quality,
-                uncertainty_us=reading.uncertainty_us,
-            ),
+            stamp=stamp_at(reading.mono_ns, reading),
         )
-        room = MANIFEST_FIRST_BYTES - chain.size - len(msgspec.json.encode(record))
         lines = b"\n" if ending.newline_missing else b""
-        lines += chain.line(msgspec.structs.replace(record, pad=" " * max(0, room)))
+        lines += chain.line(records.padded(record, chain.size))
         if MANIFEST not in names:
             self._volume.create(path).close()
         # The names of what the record vouches for, and of the manifest itself.
@@ -420,8 +387,3 @@ def _fitting(found: list[records.Found]) -> list[records.Found]:
 def _int64(total: int) -> int:
     """A total as a record can hold it: numbers that each fit may come from a stranger, and not fit together."""
     return max(-(2**63), min(total, 2**63 - 1))
-
-
-def _is_convenience(name: str) -> bool:
-    """Made anew by `finish`, as it makes them."""
-    return name in CONVENIENCES or (name.startswith("init") and name.endswith(".mp4"))

@@ -24,7 +24,7 @@ from bwvd.evidence.format.layout import (
     sealed_name,
     segment_name,
 )
-from bwvd.evidence.format.sums import SUMS_BYTES, check_signature, is_whole, parse_sums
+from bwvd.evidence.format.sums import SIGNATURE_BYTES, SUMS_BYTES, check_signature, is_whole, parse_sums
 from bwvd.evidence.keys.age import open_sealed
 from bwvd.evidence.verify.decode import NotDecodable, count_frames
 from bwvd.evidence.verify.folder import Folder, digest, plain_name, read_file
@@ -35,7 +35,6 @@ Progress = Callable[[int], None]  # told how many more bytes have been read
 
 THREADS = 2  # hashing lets go of the interpreter's lock; more cores than the device's two are rarely idle
 IN_FLIGHT = 16  # files being hashed ahead of the line that is judged
-SIGNATURE_BYTES = 65_536
 SEGMENT_BYTES = 1024 * 1024 * 1024  # read whole only for decrypting and decoding
 SEALED_AHEAD = 64  # sealed texts that one unfinished commit may have left
 

@@ -10,13 +10,13 @@ from typing import Any
 from bwvd.evidence.errors import SignersUnusable
 from bwvd.evidence.format import records
 from bwvd.evidence.format.file_names import harmless
-from bwvd.evidence.format.layout import JOURNAL, MANIFEST, RECORDINGS
+from bwvd.evidence.format.layout import ALLOWED_SIGNERS, JOURNAL, MANIFEST, RECORDINGS
 from bwvd.evidence.format.recording_id import counted, serial_of
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.folder import DirectoryFolder
 from bwvd.evidence.verify.journal import JournalFacts, check_journal
-from bwvd.evidence.verify.recording import ALLOWED_SIGNERS, Verification
+from bwvd.evidence.verify.recording import Verification
 from bwvd.evidence.verify.report import Report
 from bwvd.evidence.verify.trust import Trust
 

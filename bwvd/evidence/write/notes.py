@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
-from bwvd.clock import Reading, utc_text
+from bwvd.clock import Reading
 from bwvd.evidence.format import records
+from bwvd.evidence.format.utc import stamp_at
 from bwvd.messages import (
     Assigned,
     ClockStepped,
@@ -27,16 +28,6 @@ class Place:
     n: int
     origin_ns: int  # the CLOCK_MONOTONIC that is media time 0
     reading: Reading
-
-
-def stamp_at(mono_ns: int, reading: Reading) -> records.Stamp:
-    """A monotonic moment with the UTC that it was by the clock as it stands now."""
-    return records.Stamp(
-        mono_ns=mono_ns,
-        utc=utc_text(reading.utc_ns + mono_ns - reading.mono_ns),
-        quality=reading.quality,
-        uncertainty_us=reading.uncertainty_us,
-    )
 
 
 def note_record(note: Note, place: Place, label: str, sealed: records.Sealed | None) -> records.Record:

@@ -8,10 +8,10 @@ until it is given back, and then it is brought to an end like one that was cut a
 
 from __future__ import annotations
 
-import datetime
 from threading import Lock
 
 from bwvd.clock import NS, Clock
+from bwvd.evidence.format.recording_id import recording_id
 
 
 class Naming:
@@ -36,12 +36,11 @@ class Naming:
     def take(self, press_ns: int) -> tuple[int, str]:
         """The next serial number, and the id of a recording pressed at that CLOCK_MONOTONIC."""
         reading = self._clock.read()
-        utc_s = (reading.utc_ns + press_ns - reading.mono_ns) // NS
-        stamp = datetime.datetime.fromtimestamp(max(0, utc_s), tz=datetime.UTC)
+        pressed_s = (reading.utc_ns + press_ns - reading.mono_ns) // NS
         with self._lock:
             serial = self.next_serial
             self.next_serial += 1
-            recording = f"{stamp:%Y%m%dT%H%M%SZ}-{self._device}-{serial:06d}"
+            recording = recording_id(pressed_s, self._device, serial)
             self._ids[serial] = recording
         return serial, recording
 

@@ -15,8 +15,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-import msgspec
-
 from bwvd import __version__
 from bwvd.clock import NS, Clock
 from bwvd.evidence.flash.new_file import synced
@@ -25,17 +23,15 @@ from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, Chain, Signer
 from bwvd.evidence.format.chain_tail import absorb, read_ending
 from bwvd.evidence.format.layout import MANIFEST, RECORDINGS, sealed_name, segment_name
-from bwvd.evidence.format.totals import Listed, Totals
+from bwvd.evidence.format.totals import Contents, Totals
+from bwvd.evidence.format.utc import stamp_at
 from bwvd.evidence.keys.age import Sealer, private_json
 from bwvd.evidence.write.interrupted import BrokenOff
 from bwvd.evidence.write.lost_media import Unwritten
-from bwvd.evidence.write.notes import Place, note_record, stamp_at
+from bwvd.evidence.write.notes import Place, note_record
 from bwvd.media.fragment import Epoch
 from bwvd.media.samples import Gop, Track
-from bwvd.messages import Assigned, Marked, Note, OpenRecording
-
-# f2fs returns from fdatasync of a file that is small enough to lie in its inode without a device flush.
-MANIFEST_FIRST_BYTES = 8192
+from bwvd.messages import Assigned, Marked, Note, OpenRecording, PreEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +134,7 @@ class RecordingFolder:
         self._epochs = 1
         reading = self._clock.read()
         origin = stamp_at(self._origin_ns, reading)
-        got_ns, short_because = opening.got_ns, opening.short_because
+        got_ns, short_because = opening.pre_event.got_ns, opening.pre_event.reason
         there_ns = max(0, opening.press_ns - first.start_ns) if first else 0
         if there_ns < got_ns:
             # The recorder had more: the backlog of a flash that stalls had no room for it, or the flash took none.
@@ -158,7 +154,7 @@ class RecordingFolder:
                 handled_mono_ns=opening.handled_ns,
             ),
             pre_event=records.PreEvent(
-                asked_s=opening.asked_ns / NS,
+                asked_s=opening.pre_event.asked_ns / NS,
                 got_s=got_ns / NS,
                 reason=short_because,
                 audio=opening.pre_event_audio,
@@ -172,9 +168,7 @@ class RecordingFolder:
             journal=journal,
             continues=continues,
         )
-        bare = len(msgspec.json.encode(record))
-        padded = msgspec.structs.replace(record, pad=" " * max(0, MANIFEST_FIRST_BYTES - bare))
-        line = self._line(padded)
+        line = self._line(records.padded(record))
         if opening.officer:
             line += self._line(self._officer(opening.officer, 0))
         self._append(line)
@@ -274,7 +268,7 @@ class RecordingFolder:
             self._uncommitted.clear()
         self._doubtful = True
         path = f"{self._folder}/{MANIFEST}"
-        ending, whole = read_ending(self._volume, path, MANIFEST, MANIFEST_NAMESPACE, Listed)
+        ending, whole = read_ending(self._volume, path, MANIFEST, MANIFEST_NAMESPACE, Contents)
         self._chain = Chain(self._device.signer, MANIFEST_NAMESPACE)
         self._lines.clear()
         absorb(self._chain, self._volume, path, ending)
@@ -401,7 +395,7 @@ class RecordingFolder:
 
 def continuation(opening: OpenRecording, serial: int, recording: str) -> OpenRecording:
     """The opening of the recording that goes on where `opening`'s broke off."""
-    return replace(opening, serial=serial, recording=recording, asked_ns=0, got_ns=0, short_because="continued")
+    return replace(opening, serial=serial, recording=recording, pre_event=PreEvent(0, 0, "continued"))
 
 
 def _why_changed(old: Epoch, video: Track) -> str:

@@ -25,7 +25,6 @@ from bwvd.capture.video.encoder_load import (
     LATEST_NS,
     LEAST,
     PAUSE_NS,
-    PRESETS,
     WARM_UP,
     WINDOW_NS,
     Pace,
@@ -35,6 +34,7 @@ from bwvd.capture.video.libav_encoder import preset_of
 from bwvd.capture.video.transcode import QUIET_NS, EncodedVideo
 from bwvd.clock import NS, Reading
 from bwvd.config.schema import Config, Device, Video
+from bwvd.media.presets import PRESETS
 from bwvd.media.samples import Batch
 from bwvd.messages import FaultChanged, MediaEvent, MediaGap, SourceUp
 from bwvd.testing.encoder import EncoderFaults, FaultyEncoder
