@@ -21,11 +21,11 @@ from bwvd.clock import Clock
 from bwvd.config.schema import Config
 from bwvd.daemon.event_bus import Hub
 from bwvd.daemon.status import snapshot
-from bwvd.evidence.evidence_side import EvidenceSide, Terms, start_evidence
+from bwvd.evidence.evidence_side import EvidenceSettings, EvidenceSide, start_evidence
 from bwvd.evidence.flash.volume import Storage
 from bwvd.evidence.format.chain import Signer
 from bwvd.evidence.keys.age import Sealer
-from bwvd.evidence.write.numbering import Naming
+from bwvd.evidence.write.numbering import RecordingNumbers
 from bwvd.evidence.write.recording_folder import Device
 from bwvd.evidence.write.writer import Writer
 from bwvd.log import get_logger
@@ -159,7 +159,7 @@ class Daemon:
         Raises: what ended it, after everything was closed and signed: SourceRefused, an error of a peripheral, …
         """
         config, parts = self.config, self.parts
-        terms = Terms(
+        terms = EvidenceSettings(
             device=config.device.id,
             private=parts.sealer is not None,
             reserve_bytes=config.storage.reserve_bytes,
@@ -169,7 +169,7 @@ class Daemon:
             config_sha256=parts.config_sha256,
         )
         self.evidence = await start_evidence(parts.storage, terms, parts.signer, parts.clock, parts.boot, self.hub)
-        naming = Naming(config.device.id, self.evidence.next_serial, parts.clock)
+        naming = RecordingNumbers(config.device.id, self.evidence.next_serial, parts.clock)
         recording = config.recording
         self.recorder = Recorder(
             times=Times.of_seconds(

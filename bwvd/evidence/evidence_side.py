@@ -31,7 +31,7 @@ from bwvd.evidence.journal.journal import Detail, Draft, Journal
 from bwvd.evidence.keys.allowed_signers import FILE_BYTES
 from bwvd.evidence.release.receipt import Accepted
 from bwvd.evidence.release.release import Release, finish_releases
-from bwvd.evidence.startup.officer import load_wearer, save_wearer
+from bwvd.evidence.startup.officer import load_officer, save_officer
 from bwvd.evidence.startup.recovery import drafts_of, evidence_missing, recover, recover_one
 from bwvd.evidence.startup.serials import next_serial, unrecorded
 from bwvd.messages import Assigned, Event, LowStorage
@@ -39,8 +39,8 @@ from bwvd.messages import Assigned, Event, LowStorage
 GAUGE_PERIOD_S = 10.0  # between two looks at the free room; a minute of room is told long before it is gone
 
 
-class Told(Protocol):
-    """Who hears of events and faults: `bwvd.daemon.event_bus.Hub`."""
+class EventBus(Protocol):
+    """Takes events and faults and passes them on: `bwvd.daemon.event_bus.Hub`."""
 
     def publish(self, event: Event) -> None: ...
 
@@ -52,14 +52,14 @@ class Told(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class EvidenceSettings:
     """What of the configuration concerns the evidence side."""
 
     device: str
-    private: bool  # there are recipients: who wears the device is not written in the clear
+    private: bool  # there are recipients: the officer's id is not written in the clear
     reserve_bytes: int
     journal_bytes: int
-    bits_per_s: int  # as configured, of video and sound
+    bits_per_s: int  # as configured, of video and audio
     loop_s: float
     config_sha256: str  # of the configuration file, for the journal
 
@@ -87,22 +87,22 @@ class EvidenceSide:
     def __init__(
         self,
         storage: Storage,
-        terms: Terms,
+        settings: EvidenceSettings,
         signer: Signer,
         clock: Clock,
         boot: str,
-        told: Told,
+        bus: EventBus,
         found: _Found,
         room: Reserve,
     ) -> None:
         self.next_serial = found.next_serial
-        self.officer = found.officer  # who wore the device when it was last switched off
+        self.officer = found.officer  # when the device was last switched off
         self.room = room
-        self.gauge = StorageGauge(bits_per_s=terms.bits_per_s, loop_s=terms.loop_s)
+        self.gauge = StorageGauge(bits_per_s=settings.bits_per_s, loop_s=settings.loop_s)
         self._storage = storage
-        self._terms = terms
+        self._settings = settings
         self._clock = clock
-        self._told = told
+        self._bus = bus
         self._signer = signer
         self._boot = boot
         self._journal = found.journal
@@ -113,13 +113,13 @@ class EvidenceSide:
         self._full = False
         self._actor = JournalActor(storage, found.journal, clock, self._journal_fault)
         self._ended = trio.Event()
-        self._wearer_changed = trio.Event()
+        self._officer_changed = trio.Event()
         for draft in found.drafts:
             self._actor.put(draft)
-        told.sink(self._journalled)
+        bus.sink(self._journalled)
         if found.missing:
             more = f" (and {len(found.missing) - 1} more recordings)" if len(found.missing) > 1 else ""
-            told.fault("evidence_missing", found.missing[0] + more)
+            bus.fault("evidence_missing", found.missing[0] + more)
         self._level(found.free_bytes)
 
     def refuse(self) -> str:
@@ -136,7 +136,7 @@ class EvidenceSide:
             self._volume,
             self._journal,
             accepted,
-            device=self._terms.device,
+            device=self._settings.device,
             clock=self._clock,
             in_progress=in_progress,
         )
@@ -195,7 +195,7 @@ class EvidenceSide:
         """Write the journal and watch the room until `finish`."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch_room)
-            nursery.start_soon(self._keep_wearer)
+            nursery.start_soon(self._keep_officer)
             await self._actor.run(task_status=task_status)
             nursery.cancel_scope.cancel()
         self._ended.set()
@@ -208,20 +208,20 @@ class EvidenceSide:
         with suppress(OSError):
             await self._storage.run(lambda _: self._journal.close())
 
-    async def _keep_wearer(self) -> None:
-        """Write down who wears the device whenever that changes; a flash that does not take it is tried again."""
+    async def _keep_officer(self) -> None:
+        """Keep the officer's id whenever it changes; a flash that does not take it is tried again."""
         while True:
-            await self._wearer_changed.wait()
-            self._wearer_changed = trio.Event()
+            await self._officer_changed.wait()
+            self._officer_changed = trio.Event()
             officer = self.officer
             try:
-                await self._storage.run(partial(save_wearer, signer=self._signer, officer=officer))
+                await self._storage.run(partial(save_officer, signer=self._signer, officer=officer))
             except OSError as error:
-                self._told.fault("wearer", f"the wearer's id is not kept over a restart: {error}")
+                self._bus.fault("wearer", f"the wearer's id is not kept over a restart: {error}")
                 await trio.sleep(GAUGE_PERIOD_S)
-                self._wearer_changed.set()
+                self._officer_changed.set()
             else:
-                self._told.clear("wearer")
+                self._bus.clear("wearer")
 
     async def _watch_room(self) -> None:
         while True:
@@ -238,55 +238,57 @@ class EvidenceSide:
     def _level(self, free_bytes: int) -> None:
         level = self.gauge.update(free_bytes, reserved=self.room.held)
         if level is not None:
-            self._told.publish(LowStorage(level, self._clock.monotonic_ns()))
+            self._bus.publish(LowStorage(level, self._clock.monotonic_ns()))
         if self.gauge.refusal:
             self._full = True
-            self._told.fault("storage", self.gauge.refusal)
+            self._bus.fault("storage", self.gauge.refusal)
         elif self._full:
             self._full = False
-            self._told.clear("storage")
+            self._bus.clear("storage")
         quality = self._clock.read().quality
         if quality == "not_set":
-            self._told.fault("clock", "the clock was never set")
+            self._bus.fault("clock", "the clock was never set")
         else:
-            self._told.clear("clock")
+            self._bus.clear("clock")
 
     # --- the journal -------------------------------------------------------------------------------------------------
 
     def _journalled(self, event: Event) -> None:
         if isinstance(event, Assigned):
             self.officer = event.officer
-            self._wearer_changed.set()
-        draft = draft_of(event, self._clock.read(), private=self._terms.private)
+            self._officer_changed.set()
+        draft = draft_of(event, self._clock.read(), private=self._settings.private)
         if draft is not None:
             self._actor.put(draft)
 
     def _journal_fault(self, active: bool, detail: str) -> None:
         if active:
-            self._told.fault("journal", detail)
+            self._bus.fault("journal", detail)
         else:
-            self._told.clear("journal")
+            self._bus.clear("journal")
 
 
 async def start_evidence(
-    storage: Storage, terms: Terms, signer: Signer, clock: Clock, boot: str, told: Told
+    storage: Storage, settings: EvidenceSettings, signer: Signer, clock: Clock, boot: str, bus: EventBus
 ) -> EvidenceSide:
     """Put the storage in order and begin its journal. Raises OSError where the storage can't be read."""
-    room = Reserve(terms.reserve_bytes)
-    found = await storage.run(lambda volume: _put_in_order(volume, terms, signer, clock, boot, room))
-    return EvidenceSide(storage, terms, signer, clock, boot, told, found, room)
+    room = Reserve(settings.reserve_bytes)
+    found = await storage.run(lambda volume: _put_in_order(volume, settings, signer, clock, boot, room))
+    return EvidenceSide(storage, settings, signer, clock, boot, bus, found, room)
 
 
-def _put_in_order(volume: Volume, terms: Terms, signer: Signer, clock: Clock, boot: str, room: Reserve) -> _Found:
+def _put_in_order(
+    volume: Volume, settings: EvidenceSettings, signer: Signer, clock: Clock, boot: str, room: Reserve
+) -> _Found:
     reading = clock.read()
     with suppress(FileExistsError):
         volume.make_dir(RECORDINGS)
         volume.sync_dir("")
-    vouch(volume, signer.allowed_signers(terms.device))
-    journal = Journal.open(volume, signer, device=terms.device, limit_bytes=terms.journal_bytes)
+    vouch(volume, signer.allowed_signers(settings.device))
+    journal = Journal.open(volume, signer, device=settings.device, limit_bytes=settings.journal_bytes)
     drafts = [
-        Draft("boot", {"boot": boot, "software": f"bwvd {__version__}", "device": terms.device}, reading),
-        Draft("config", {"sha256": terms.config_sha256}, reading),
+        Draft("boot", {"boot": boot, "software": f"bwvd {__version__}", "device": settings.device}, reading),
+        Draft("config", {"sha256": settings.config_sha256}, reading),
     ]
     if (aside := journal.set_aside) is not None:
         detail: Detail = {"file": aside.where, "what": aside.what, "offset": aside.offset, "bytes": aside.bytes}
@@ -295,7 +297,7 @@ def _put_in_order(volume: Volume, terms: Terms, signer: Signer, clock: Clock, bo
     drafts += [Draft("release_unfinished", {"reason": complaint}, reading) for complaint in complaints]
     # Before anything new is recorded, and before the journal says what there is: whatever has no end gets one.
     folders = volume.names(RECORDINGS)
-    others = {name.rstrip("/") for name in folders if device_of(name) != terms.device}
+    others = {name.rstrip("/") for name in folders if device_of(name) != settings.device}
     leave = frozenset(journal.released) | others
     recovered = recover(volume, signer, clock, boot, reserve=room, said=journal.said, leave=leave)
     drafts += drafts_of(recovered, reading)
@@ -308,7 +310,7 @@ def _put_in_order(volume: Volume, terms: Terms, signer: Signer, clock: Clock, bo
         volume=volume,
         journal=journal,
         next_serial=next_serial(folders, journal.last_serial),
-        officer=load_wearer(volume, signer),
+        officer=load_officer(volume, signer),
         drafts=drafts,
         missing=[f"{harmless(one.recording)}: {text}" for one in recovered if (text := evidence_missing(one))],
         free_bytes=volume.free_bytes(),

@@ -1,4 +1,4 @@
-"""What recordings lie in a storage, at a glance: for `bwvd list` and `bwvd show`. Reads; judges nothing."""
+"""Catalogue of the recordings in a storage: for `bwvd list` and `bwvd show`. Reads; judges nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long the flash will last, when that has to be said, and the room that is kept for closing in order.
+"""Reserve of the flash: the room that is kept for closing a recording in order.
 
 Nothing is ever deleted to make room (invariant 8): a flash without room refuses to begin a recording. One that is in
 progress goes on until the flash is full, and is closed and signed on the reserve (invariant 12).

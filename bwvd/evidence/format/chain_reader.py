@@ -1,4 +1,4 @@
-"""Read signed lines (a manifest, a journal) strictly, in bounded memory, and say where they stop being what was signed.
+"""Strict reader of signed lines, in bounded memory: it says where they stop being what was signed.
 
 Pure: the caller opens the file and decides whose keys to trust. What the lines must look like is FORMAT.md's;
 `bwvd.evidence.format.chain` writes them.

@@ -52,7 +52,7 @@ class TrackInfo(msgspec.Struct, frozen=True, kw_only=True):
     height: Int64 = 0
     rate: float = 0.0
     channels: Int64 = 0
-    stamped: bool = False  # time and device are drawn into the pictures
+    stamped: bool = False  # time and device are drawn into the frames
     preset: str = ""  # of the encoder, where it has presets
 
 
@@ -140,7 +140,7 @@ class Mark(Record, frozen=True, kw_only=True, tag="mark"):
 
 
 class Officer(Record, frozen=True, kw_only=True, tag="officer"):
-    """Who wears the device; in the clear only where there are no recipients."""
+    """The officer who wears the device; in the clear only where there are no recipients."""
 
     at_ns: Int64
     officer: str = ""
@@ -165,7 +165,7 @@ class Fault(Record, frozen=True, kw_only=True, tag="fault"):
 
 
 class Audio(Record, frozen=True, kw_only=True, tag="audio"):
-    """Sound went on or off: the press, a mute, an unmute."""
+    """Audio went on or off: the press, a mute, an unmute."""
 
     on: bool
     at_ns: Int64

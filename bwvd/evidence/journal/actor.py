@@ -1,4 +1,4 @@
-"""Who writes the journal: an actor that groups entries into one append and one sync, and outlives a sick flash."""
+"""The actor that writes the journal: it groups entries into one append and one sync, and outlives a sick flash."""
 
 from __future__ import annotations
 

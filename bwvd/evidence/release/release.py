@@ -1,4 +1,4 @@
-"""Let go of a recording for which a receipt is held: the only code that deletes evidence (invariant 8).
+"""Release of a recording for which a receipt is held: the only code that deletes evidence (invariant 8).
 
 The order: the receipt is judged; the recording must be ended, and be to the byte what its manifest says, and its
 manifest what the receipt says; then the journal's `released` entry, durable; then the files, the manifest last. From

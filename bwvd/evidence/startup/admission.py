@@ -1,4 +1,4 @@
-"""The evidence folder is looked at before anything is written into it, and held against a second daemon."""
+"""Admission of the evidence folder: looked at before anything is written into it, and held against a second daemon."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""At start-up: every recording that has no end gets one, a signed record that names what was found. Nothing is deleted.
+"""Recovery: every recording that has no end gets one, a signed record that names what was found. Nothing is deleted.
 
 What a power cut or a kill leaves, and what is written about it into `recovered.found`:
 

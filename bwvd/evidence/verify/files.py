@@ -168,13 +168,13 @@ class Contents:
                 return "decrypts to something else than was recorded"
             if (segment := named.segment) is None:
                 return ""
-            frames, sounds = count_frames(named.init, plain)
+            frames, audio_frames = count_frames(named.init, plain)
         except (IdentityUnusable, NotDecodable) as error:
             return str(error)
-        if (frames, sounds) == (segment.frames, segment.audio_frames):
+        if (frames, audio_frames) == (segment.frames, segment.audio_frames):
             return ""
         asked = f"{segment.frames} frames and {segment.audio_frames} of sound"
-        return f"decodes to {frames} frames and {sounds} of sound, not {asked}"
+        return f"decodes to {frames} frames and {audio_frames} of sound, not {asked}"
 
     def _settle(self, named: Named, future: Future[_Read]) -> None:
         read = future.result()

@@ -1,4 +1,4 @@
-"""Verify a device's journal: every file of it, from the newest back, each vouched for by the next one.
+"""Verification of a device's journal: every file of it, from the newest back, each vouched for by the next one.
 
 A file that is not the newest counts as far as the next file's first record says, by length and digest. What lies behind
 that (an append whose sync failed) must be named by a `torn` record of the next file.

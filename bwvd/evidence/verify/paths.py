@@ -1,4 +1,4 @@
-"""Verify whatever a person points at: storages, recordings, single segments, proofs."""
+"""Verification of whatever a person points at: storages, recordings, single segments, proofs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verify one recording: every line, every byte of every file, and what must not be there (invariant 7).
+"""Verification of a recording: every line, every byte of every file, and what must not be there (invariant 7).
 
 No decryption key is needed. With an identity the plain bytes are checked as well, and every frame is decoded.
 """

@@ -1,4 +1,4 @@
-"""What verification has to say about one recording, ready for `verify --json`."""
+"""Report of a verification, ready for `verify --json`."""
 
 from __future__ import annotations
 

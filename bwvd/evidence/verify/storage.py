@@ -1,4 +1,4 @@
-"""Verify a whole storage: its journal, every recording, and whether they tell the same story."""
+"""Verification of a whole storage: its journal, every recording, and whether they tell the same story."""
 
 from __future__ import annotations
 

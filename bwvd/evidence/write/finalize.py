@@ -1,4 +1,4 @@
-"""What is written into a recording's folder after its last record: an HLS presentation, and checksums for stock tools.
+"""Conveniences in a recording's folder, made after its last record: an HLS presentation, checksums for stock tools.
 
 All of it is made from the manifest, is convenience, and may be made again: the manifest stays the authority.
 """

@@ -11,7 +11,7 @@ from bwvd.evidence.format.layout import MANIFEST, RECORDINGS
 
 
 @dataclass(frozen=True, slots=True)
-class BrokenOff:
+class Interrupted:
     """A recording that an I/O error left without an end."""
 
     recording: str
@@ -19,7 +19,7 @@ class BrokenOff:
     durable: int  # bytes of the manifest that a sync has confirmed
     closed: bool = False  # it has its end; only what is made from the manifest is missing
 
-    def settle(self, volume: Volume) -> None:
+    def make_recoverable(self, volume: Volume) -> None:
         """Leave nothing doubtful, so that recovery can go on from here in this boot. Blocking; may raise OSError.
 
         After a failed sync the page cache shows what the medium may not have, and a second sync would succeed without

@@ -1,4 +1,4 @@
-"""What a manifest says between its segments: a note of the recorder as a record. Pure."""
+"""Notes of the recorder as records: what a manifest says between its segments. Pure."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Place:
 
 
 def note_record(note: Note, place: Place, label: str, sealed: records.Sealed | None) -> records.Record:
-    """The record of a note. `label` and `sealed` are a marker's text, in the clear or sealed; who wears the device is
-    sealed by the caller."""
+    """The record of a note. `label` and `sealed` are a marker's text, in the clear or sealed; the caller seals the
+    officer's id."""
     n, origin_ns = place.n, place.origin_ns
     at_ns = 0 if isinstance(note, GapSeen) else note.at_ns - origin_ns
     match note:

@@ -26,7 +26,7 @@ from bwvd.evidence.format.layout import MANIFEST, RECORDINGS, sealed_name, segme
 from bwvd.evidence.format.totals import Contents, Totals
 from bwvd.evidence.format.utc import stamp_at
 from bwvd.evidence.keys.age import Sealer, private_json
-from bwvd.evidence.write.interrupted import BrokenOff
+from bwvd.evidence.write.interrupted import Interrupted
 from bwvd.evidence.write.lost_media import Unwritten
 from bwvd.evidence.write.notes import Place, note_record
 from bwvd.media.fragment import Epoch
@@ -57,7 +57,7 @@ class Committed:
 class RecordingFolder:
     """A recording that is open.
 
-    Every method may raise OSError; after one, only `broken_off` or (for ENOSPC) `close_full` may be called: the state
+    Every method may raise OSError; after one, only `interrupted` or (for ENOSPC) `close_full` may be called: the state
     of the files is not known.
 
     **Synchronization:** one thread at a time (`Storage.run`).
@@ -115,8 +115,8 @@ class RecordingFolder:
             first: the GOP that media time 0 is taken from; None for a recording that never got one.
         """
         opening = self._opening
-        # Sound that came late is in the GOP after its own. A recording begins with a picture all the same; but where it
-        # goes on from another one, that sound would be in neither.
+        # Audio that came late is in the GOP after its own. A recording begins with a video frame all the same; but
+        # where it goes on from another one, that audio would be in neither.
         starts = [batch.samples[0] for batch in first.batches[: None if continues else 1]] if first else []
         self._origin_ns = min((min(start.dts_ns, start.pts_ns) for start in starts), default=opening.press_ns)
         try:
@@ -264,7 +264,7 @@ class RecordingFolder:
         """
         self._abandon()
         if self._doubtful:
-            self.broken_off().settle(self._volume)
+            self.interrupted().make_recoverable(self._volume)
             self._uncommitted.clear()
         self._doubtful = True
         path = f"{self._folder}/{MANIFEST}"
@@ -292,10 +292,10 @@ class RecordingFolder:
             self._totals = durable
             raise
 
-    def broken_off(self) -> BrokenOff:
+    def interrupted(self) -> Interrupted:
         """Let go of the files after an error; what it takes to bring the recording to its end later."""
         self.let_go()
-        return BrokenOff(self.recording, tuple(self._uncommitted), self._durable)
+        return Interrupted(self.recording, tuple(self._uncommitted), self._durable)
 
     def let_go(self) -> None:
         """Close the files; what is committed stays."""
