@@ -1,4 +1,4 @@
-"""What the commands print for a person, and the documents they print for a machine.
+"""Output of the commands: lines for a person, documents for a machine.
 
 Texts that come from outside (labels, ids, fault details) are shown without control characters: a terminal obeys them.
 """
