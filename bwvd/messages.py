@@ -65,7 +65,7 @@ class Order(StrEnum):
     UNMUTE = "unmute"
     SLEEP = "sleep"
     WAKE = "wake"
-    ASSIGN = "assign"  # the wearer's id, in `text`; empty clears it
+    ASSIGN = "assign"  # the officer's id, in `text`; empty clears it
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class OpenRecording:
     handled_ns: int
     pre_event: PreEvent
     video: Track
-    audio: Track | None  # a microphone that may come to sound during the recording
+    audio: Track | None  # a microphone that may come to deliver during the recording
     pre_event_audio: bool
     officer: str
 
@@ -146,8 +146,8 @@ class GapSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class SoundSwitched:
-    """Sound went on or off inside a recording."""
+class AudioSwitched:
+    """Audio went on or off inside a recording."""
 
     on: bool
     at_ns: int
@@ -278,7 +278,7 @@ class ClockStepped:
 
 @dataclass(frozen=True, slots=True)
 class Muted:
-    """Sound was switched off (`muted`) or on by a command or by policy."""
+    """Audio was switched off (`muted`) or on by a command or by policy."""
 
     muted: bool
     at_ns: int
@@ -287,7 +287,7 @@ class Muted:
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """The wearer's id changed; it is private: it goes only into sealed records."""
+    """The officer's id changed; it is private: it goes only into sealed records."""
 
     officer: str
     at_ns: int
@@ -312,7 +312,7 @@ Event = (
 MediaEvent = Batch | SourceUp | SourceDown | MediaGap | FaultChanged
 """What capture sends to the recorder."""
 
-Note = Marked | GapSeen | SoundSwitched | PowerRead | Stage | FaultChanged | ClockStepped | Assigned
+Note = Marked | GapSeen | AudioSwitched | PowerRead | Stage | FaultChanged | ClockStepped | Assigned
 """What a manifest says between its segments."""
 
 WriterMessage = OpenRecording | Gop | Note | CloseRecording

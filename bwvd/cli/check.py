@@ -121,13 +121,13 @@ def _sources(config: Config) -> Iterator[Finding]:
         if address.scheme in ("v4l2", "file"):
             problem = _access(address.target, os.R_OK | (os.W_OK if address.scheme == "v4l2" else 0))
         if address.scheme == "alsa":
-            problem = _sound_problem(address, config)
+            problem = _sound_card_problem(address, config)
         yield Finding(area, not problem, f"{key}: {address.text}" + (f": {problem}" if problem else ""))
 
 
 def _controls(config: Config) -> Iterator[Finding]:
     for gpio in config.gpio:
-        problem = _line_problem(gpio.chip, gpio.line)
+        problem = _gpio_line_problem(gpio.chip, gpio.line)
         yield Finding("gpio", not problem, f"gpio: {gpio.chip} line {gpio.line}" + (f": {problem}" if problem else ""))
     for key in config.input:
         problem = _access(key.device, os.R_OK)
@@ -146,7 +146,7 @@ def _access(path: str, mode: int) -> str:
     return "" if os.access(path, mode) else "no permission"
 
 
-def _sound_problem(address: Address, config: Config) -> str:
+def _sound_card_problem(address: Address, config: Config) -> str:
     """Why a sound card can't be opened, "" if it can: only libasound knows what its names stand for."""
     from bwvd.capture.device.alsa import in_use
     from bwvd.capture.device.open_input import open_input
@@ -159,7 +159,7 @@ def _sound_problem(address: Address, config: Config) -> str:
     return ""
 
 
-def _line_problem(chip: str, line: int | str) -> str:
+def _gpio_line_problem(chip: str, line: int | str) -> str:
     import gpiod
 
     from bwvd.service.gpio_chip import chip_path

@@ -1,5 +1,5 @@
-"""The command line: one short function a command. What is heavy is imported where it is used, because `bwvd status`
-must answer at once on a small board.
+"""The command line: one short function a command. What is heavy is imported where it is used: `bwvd status` must answer
+at once on a small board.
 
 Exit codes: 0 good · 1 the answer is no · 2 usage or configuration, one line naming the key or the file · 3 the daemon
 can't be reached.

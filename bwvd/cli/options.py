@@ -1,4 +1,4 @@
-"""What every command does around its work: its options, its configuration, one line when it fails, an exit code."""
+"""The part that commands share: options, configuration, one line when one fails, an exit code."""
 
 from __future__ import annotations
 

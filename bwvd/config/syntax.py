@@ -1,4 +1,4 @@
-"""The small languages inside strings: sources, sizes, paths, recipients. Each function says what is wrong, or "".
+"""Grammars of strings: sources, sizes, paths, recipients. Each function says what is wrong, or "".
 
 Whether a device, a file or a codec is there is asked later, by `bwvd check` and by those who open it.
 """

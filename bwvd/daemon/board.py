@@ -1,4 +1,4 @@
-"""What is on the board: the real adapters that a configuration names, as parts for a daemon."""
+"""The board's real adapters, as the configuration names them: parts for a daemon."""
 
 from __future__ import annotations
 

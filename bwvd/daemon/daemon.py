@@ -1,4 +1,4 @@
-"""The composition root: who is wired to whom, and in which order they begin and end.
+"""The composition root: wires the areas to each other, and begins and ends them in order.
 
 Storage side and device side are separate nurseries. When anything on the device side fails, the recorder closes what
 it has, the writer writes and signs it, and only then does the error end the process: systemd starts it again. The
@@ -31,7 +31,7 @@ from bwvd.evidence.write.writer import Writer
 from bwvd.log import get_logger
 from bwvd.media.samples import Batch
 from bwvd.messages import Command, MediaEvent, State
-from bwvd.recorder.backlog import Inbox
+from bwvd.recorder.backlog import Backlog
 from bwvd.recorder.loop import Loop
 from bwvd.recorder.recorder import Recorder
 from bwvd.recorder.state_machine import Times
@@ -96,10 +96,9 @@ class Daemon:
         )
         self.camera_up = self._devices.camera_delivers  # set when it has, for the first time
         self._ending = trio.Event()
-        self._end_reason = ""
         self._send_command, self._commands = trio.open_memory_channel[Command](COMMAND_BOUND)
         self._send_media, self._media = trio.open_memory_channel[MediaEvent](MEDIA_BOUND)
-        self.inbox = Inbox(config.storage.backlog_bytes)
+        self.backlog = Backlog(config.storage.backlog_bytes)
         self.controls: list[str] = []  # names, as their actors begin
         self.ledger = Ledger(parts.clock.monotonic_ns)
         self.power: PowerReading | None = None
@@ -122,7 +121,6 @@ class Daemon:
         """End in order: close the recording, sign it, leave. Returns at once."""
         if not self._ending.is_set():
             _log.info("shutting_down", reason=reason)
-            self._end_reason = reason
             self._ending.set()
 
     def status(self) -> dict[str, Any]:
@@ -176,9 +174,9 @@ class Daemon:
                 recording.post_roll_s, recording.stop_confirm_s, recording.max_s, recording.reminder_s
             ),
             loop=Loop(config.loop.seconds, config.loop.max_bytes),
-            inbox=self.inbox,
+            backlog=self.backlog,
             devices=self._devices,
-            naming=naming,
+            numbering=naming,
             clock=parts.clock,
             publish=self.hub.publish,
             refuse=self.evidence.refuse,
@@ -189,7 +187,7 @@ class Daemon:
         self.writer = Writer(
             storage=parts.storage,
             device=Device(config.device.id, parts.boot, config.recording.segment_s, parts.signer, parts.sealer),
-            backlog=self.inbox,
+            backlog=self.backlog,
             naming=naming,
             room=self.evidence.room,
             clock=parts.clock,

@@ -45,7 +45,7 @@ def all_peripherals(config: Config, config_path: Path) -> list[Peripheral]:
     return found
 
 
-# --- what the wearer sees, hears and feels ---------------------------------------------------------------------------
+# --- what the officer sees, hears and feels --------------------------------------------------------------------------
 
 
 async def _feedback(
@@ -82,7 +82,7 @@ async def _power(config: Config, daemon: Daemon, *, task_status: trio.TaskStatus
     def level(level: Level, power: PowerReading) -> None:
         if level is Level.CRITICAL:
             daemon.hub.fault("power", f"battery at {power.percent} %: closing in order")
-            # The end closes the recording: it waits for what the camera holds of the last group of pictures.
+            # The end closes the recording: it waits for what the camera holds of the last GOP.
             daemon.recorder.end_reason = "battery"
             daemon.shut_down("battery")
 

@@ -1,4 +1,4 @@
-"""SIGHUP: the configuration is read again, and what can be changed while a camera runs is changed."""
+"""The answer to SIGHUP: reads the configuration again, and changes what can be changed while a camera runs."""
 
 from __future__ import annotations
 

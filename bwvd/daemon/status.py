@@ -13,7 +13,7 @@ from bwvd.daemon.event_bus import Hub
 from bwvd.evidence.evidence_side import EvidenceSide
 from bwvd.evidence.write.statistics import WriterStatistics
 from bwvd.evidence.write.writer import Writer
-from bwvd.recorder.backlog import Inbox
+from bwvd.recorder.backlog import Backlog
 from bwvd.recorder.recorder import Recorder
 from bwvd.service.power_supply import PowerReading
 from bwvd.service.status_document import (
@@ -30,21 +30,19 @@ from bwvd.service.status_document import (
 )
 
 
-class Booted(Protocol):
+class HasBoot(Protocol):
     @property
-    def boot(self) -> str:
-        """The kernel's boot id."""
-        ...
+    def boot(self) -> str: ...  # the kernel's boot id
 
 
-class Observed(Protocol):
-    """What a status is made of: the parts of a daemon that runs (`bwvd.daemon.daemon.Daemon`)."""
+class StatusSource(Protocol):
+    """The parts of a running daemon that a status shows (`bwvd.daemon.daemon.Daemon`)."""
 
     config: Config
     clock: Clock
     hub: Hub
     started_ns: int
-    inbox: Inbox
+    backlog: Backlog
     corrections: Corrections
     controls: list[str]
     power: PowerReading | None
@@ -53,15 +51,15 @@ class Observed(Protocol):
     evidence: EvidenceSide
 
     @property
-    def parts(self) -> Booted: ...
+    def parts(self) -> HasBoot: ...
 
 
-def snapshot(daemon: Observed) -> Status:
+def snapshot(daemon: StatusSource) -> Status:
     """Everything the contract names, and what an engineer on call asks next. Quick, pure of I/O."""
     recorder, config = daemon.recorder, daemon.config
     now_ns = daemon.clock.monotonic_ns()
     reading = daemon.clock.read()
-    written, backlog = daemon.writer.statistics, daemon.inbox.statistics()
+    written = daemon.writer.statistics
     video, audio, power, corrections = recorder.video, recorder.audio, daemon.power, daemon.corrections
     return Status(
         state=recorder.machine.state.value,
@@ -95,8 +93,8 @@ def snapshot(daemon: Observed) -> Status:
         ),
         storage=StorageStatus(
             **daemon.evidence.storage_status(),
-            backlog_bytes=backlog.backlog_bytes,
-            backlog_peak_bytes=backlog.peak_bytes,
+            backlog_bytes=daemon.backlog.bytes,
+            backlog_peak_bytes=daemon.backlog.peak_bytes,
             commits=written.commits,
             errors=written.errors,
             commit_ms=_quantiles(written.commit_ms),

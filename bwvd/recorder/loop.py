@@ -16,8 +16,8 @@ from bwvd.messages import PreEvent
 
 # Two GOPs whose edges lie this close are neighbours: less is rounding and jitter, more is a gap.
 NEIGHBOUR_NS = 50_000_000
-# The last picture of a GOP counts for so many times the GOP's mean interval: its duration reaches to the next picture,
-# over a stall of the camera too, and a picture is not younger because none came after it.
+# The last frame of a GOP counts for so many times the GOP's mean interval: its duration reaches to the next frame, over
+# a stall of the camera too, and a frame is not younger because none came after it.
 LAST_INTERVALS = 4
 
 

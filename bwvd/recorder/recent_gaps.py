@@ -1,4 +1,4 @@
-"""What capture and its devices said lately, for a recording that begins in the past. Pure; the time is an argument."""
+"""Recent gaps and absences of the devices, for a recording that begins in the past. Pure; the time is an argument."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ KEPT_NS = 60 * NS  # longer than the loop: a gap may reach into it
 UNKNOWN_CAUSE = "camera"
 
 
-class Lately:
+class RecentGaps:
     """Gaps and absences of the camera that may lie in the loop, and faults of capture and its devices that go on.
 
     **Synchronization:** one task.
@@ -36,7 +36,7 @@ class Lately:
             self.gaps.popleft()
 
     def why_missing(self, from_ns: int, to_ns: int) -> str:
-        """Why there are no pictures between the two: because the camera was away, or is; or nobody knows."""
+        """Why there is no video between the two: because the camera was away, or is; or nobody knows."""
         for went_ns, back_ns, reason in self._absences:
             if went_ns <= to_ns and back_ns > from_ns:
                 return reason

@@ -1,4 +1,4 @@
-"""The recorder's decisions: what an order does in which state, and what happens when time runs out.
+"""The recorder's state machine: what an order does in which state, and what happens when time runs out.
 
 Pure: no device, no channel; the time is an argument. The recorder carries out the effects that come back.
 

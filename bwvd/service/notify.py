@@ -1,4 +1,4 @@
-"""What systemd is told: sd_notify(3) over $NOTIFY_SOCKET, without libsystemd.
+"""Notices to systemd: sd_notify(3) over $NOTIFY_SOCKET, without libsystemd.
 
 FDSTORE is not used, for a reason: what a restart must not lose is on flash, and what it may lose (the loop) would have
 to be kept outside this process as a memory file that survives it: privacy forbids that. Device handles are better
@@ -44,15 +44,15 @@ class Notifier:
 
     def ready(self, status: str = "") -> bool:
         """Starting is over."""
-        return self._send({"READY": "1"} | ({"STATUS": _line(status)} if status else {}))
+        return self._send({"READY": "1"} | ({"STATUS": _one_line(status)} if status else {}))
 
     def status(self, text: str) -> bool:
         """One line for `systemctl status`."""
-        return self._send({"STATUS": _line(text)})
+        return self._send({"STATUS": _one_line(text)})
 
     def stopping(self, status: str = "closing") -> bool:
         """Closing in order has begun."""
-        return self._send({"STOPPING": "1", "STATUS": _line(status)})
+        return self._send({"STOPPING": "1", "STATUS": _one_line(status)})
 
     def extend(self, seconds: float) -> bool:
         """Starting or stopping takes this much longer from now on than the unit allows: recovery, a slow flash."""
@@ -97,6 +97,6 @@ def _watchdog_ns(environment: Mapping[str, str], pid: int) -> int | None:
     return int(text) * 1000 // 2
 
 
-def _line(text: str) -> str:
+def _one_line(text: str) -> str:
     """`text` on one line: a newline in it would be another state."""
     return " ".join(text.split())

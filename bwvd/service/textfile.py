@@ -1,4 +1,4 @@
-"""Writes the metrics where node-exporter's textfile collector reads them."""
+"""The metrics as a file, where node-exporter's textfile collector reads them."""
 
 from __future__ import annotations
 

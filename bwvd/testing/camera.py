@@ -33,7 +33,7 @@ class VirtualCamera:
     """A `MediaSource` without a device or a thread.
 
     Every frame that is taken carries the next number (`bwvd.testing.picture.frame_number` reads it from the decoded
-    picture). A frame that is dropped uses its number up, a stall or an unplugged camera takes none. Faults take effect
+    one). A frame that is dropped uses its number up, a stall or an unplugged camera takes none. Faults take effect
     at once, between two frames. Everything is determined by the arguments, the clock and the calls.
 
     **Synchronization:** trio's thread only.
@@ -247,7 +247,7 @@ class _Opening:
         return max(self._next_ns, self._origin_ns + int((self._beat + left - 1) * NS // self._shape.rate))
 
     def deliver(self, next_ns: int | None) -> None:
-        """Send the group of pictures in the making, if there is one. next_ns: when the next one begins, if known."""
+        """Send the GOP in the making, if there is one. next_ns: when the next one begins, if known."""
         if not self._pending or self._track is None:
             return
         coded = self._maker.gop(tuple(number for number, _, _ in self._pending))

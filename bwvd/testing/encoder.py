@@ -21,19 +21,19 @@ PRESET = "veryfast"  # other parameter sets than those of the encoder that takes
 
 @dataclass(frozen=True, slots=True)
 class EncoderFaults:
-    """What an encoder does wrong; pictures are counted from 0."""
+    """What an encoder does wrong; frames are counted from 0."""
 
     refuses: bool = False  # does not open
-    fails_at: int | None = None  # raises when it is given this picture
+    fails_at: int | None = None  # raises when it is given this frame
     swallows_from: int | None = None  # takes this one and those that follow, and gives nothing any more
     drops: frozenset[int] = frozenset()  # takes them, and goes on with the next
     holds: int = 0  # so many are inside before the first comes out
     fails_to_finish: bool = False
-    on_picture: Callable[[int], None] | None = None  # called with the number, before anything is done with a picture
+    on_picture: Callable[[int], None] | None = None  # called with the number, before anything is done with a frame
 
 
 class FaultyEncoder:
-    """An `Encoder` under any name, whose pictures are real H.264.
+    """An `Encoder` under any name, whose output is real H.264.
 
     **Synchronization:** one thread.
     """

@@ -1,4 +1,4 @@
-"""A microphone in virtual time: real AAC, no two packets of ten seconds alike, and the faults that sound has."""
+"""A microphone in virtual time: real AAC, no two packets of ten seconds alike, and the faults that audio has."""
 
 from __future__ import annotations
 

@@ -133,8 +133,8 @@ MUTANTS = (
         "no gap record for a full backlog",
         4,
         "recorder/in_progress.py",
-        "if self._dropped:\n            self._inbox",
-        "if False:\n            self._inbox",
+        "if self._dropped:\n            self._backlog",
+        "if False:\n            self._backlog",
         ("evidence/write/test_faults.py",),
     ),
     Mutant(
@@ -150,11 +150,11 @@ MUTANTS = (
         4,
         "recorder/in_progress.py",
         "            self._name_hole(gop)\n"
-        "        if not self._inbox.offer(gop):\n"
+        "        if not self._backlog.offer(gop):\n"
         "            self._dropped += gop.frames\n"
         "            return gop.frames\n",
         "            pass\n"
-        "        if not self._inbox.offer(gop):\n"
+        "        if not self._backlog.offer(gop):\n"
         "            self._dropped += gop.frames\n"
         "            return gop.frames\n"
         "        self._name_hole(gop)\n",
@@ -180,7 +180,7 @@ MUTANTS = (
         "end without a word of a camera that is away",
         4,
         "recorder/completion.py",
-        "return ends_ns if not self._assembler.has_camera or",
+        "return ends_ns if not self._builder.has_camera or",
         "return ends_ns if",
         ("recorder/test_end.py",),
     ),
@@ -188,8 +188,8 @@ MUTANTS = (
         "drop the last sound of a recording without a camera",
         4,
         "recorder/recorder.py",
-        "self._flush(now_ns)  # sound",
-        "self._assembler.drop_sound()  # sound",
+        "self._flush(now_ns)  # audio",
+        "self._builder.drop_audio()  # audio",
         ("recorder/test_end.py",),
     ),
     Mutant(
@@ -466,7 +466,7 @@ MUTANTS = (
         "a backlog without a bound",
         10,
         "recorder/backlog.py",
-        "return not self._gops or self._bytes + gop.size <= self.max_bytes",
+        "return not self.gops or self.bytes + gop.size <= self.max_bytes",
         "return True",
         ("evidence/write/test_faults.py",),
     ),

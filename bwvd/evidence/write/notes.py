@@ -10,13 +10,13 @@ from bwvd.evidence.format import records
 from bwvd.evidence.format.utc import stamp_at
 from bwvd.messages import (
     Assigned,
+    AudioSwitched,
     ClockStepped,
     FaultChanged,
     GapSeen,
     Marked,
     Note,
     PowerRead,
-    SoundSwitched,
     Stage,
 )
 
@@ -44,7 +44,7 @@ def note_record(note: Note, place: Place, label: str, sealed: records.Sealed | N
             return records.Gap(
                 n=n, track=note.track, from_ns=from_ns, to_ns=to_ns, cause=note.cause, frames=note.frames
             )
-        case SoundSwitched():
+        case AudioSwitched():
             return records.Audio(n=n, on=note.on, at_ns=max(0, at_ns), reason=note.reason)
         case PowerRead():
             flags = list(note.flags)

@@ -1,5 +1,5 @@
 # ruff: noqa: S101  # a conformance suite is made of asserts
-"""What every `MediaSource` must do, a camera's or a microphone's, the real ones and the virtual ones, and any other.
+"""The checks of every `MediaSource`, a camera's or a microphone's, the real ones and the virtual ones, and any other.
 
     @pytest.mark.parametrize("check", VIDEO_CHECKS, ids=lambda check: check.__name__)
     async def test_my_camera(check): await check(my_subject())
@@ -35,7 +35,7 @@ class Subject:
     make: Callable[[], MediaSource]  # a fresh one each time, of the same device
     clock: Clock  # that its times are on
     kind: Kind = "video"
-    gate: AudioGate = field(default_factory=AudioGate)  # that sound must pass; the one that `make` hands to the source
+    gate: AudioGate = field(default_factory=AudioGate)  # that audio must pass; the one that `make` hands to the source
     end: Callable[[], None] | None = None  # let a source that runs come to its end
     unplug: Callable[[], None] | None = None
     plug: Callable[[], None] | None = None
@@ -194,7 +194,7 @@ async def sound_comes_soon_and_without_a_seam(subject: Subject) -> None:
 
 
 async def sound_stays_behind_a_closed_gate(subject: Subject) -> None:
-    """Pre-event sound is off by default: a source never delivers what the gate does not let through."""
+    """Pre-event audio is off by default: a source never delivers what the gate does not let through."""
     subject.gate.close()
     async with _running(subject) as heard:
         await trio.sleep(0.6)
