@@ -34,10 +34,10 @@ async def run_contact(
     `task_status.started()` is called after the first attempt to open the contact, whatever came of it.
     **Cancellation:** releases the contact; a gesture in the making is dropped (its press has been sent).
     """
-    await _Attendance(contact, reader, send, clock, report, task_status).run()
+    await _ContactActor(contact, reader, send, clock, report, task_status).run()
 
 
-class _Attendance:
+class _ContactActor:
     def __init__(
         self,
         contact: Contact,
@@ -113,11 +113,11 @@ class _Attendance:
 class _Opened:
     """The contact's `task_status`: hears of the position before the first edge can come."""
 
-    def __init__(self, attendance: _Attendance) -> None:
-        self._attendance = attendance
+    def __init__(self, actor: _ContactActor) -> None:
+        self._actor = actor
 
     def started(self, value: bool = False) -> None:
-        self._attendance.opened(value)
+        self._actor.opened(value)
 
 
 async def probe(contact: Contact) -> bool:

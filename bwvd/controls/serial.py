@@ -31,7 +31,7 @@ WAITING_ANSWERS = 32
 
 
 class Port(Protocol):
-    """Where a line can be opened. Real: `serial_port.SerialPort`. Virtual: `bwvd.testing.line.VirtualLine`."""
+    """A line that can be opened. Real: `serial_port.SerialPort`. Virtual: `bwvd.testing.line.VirtualLine`."""
 
     name: str
 
@@ -62,10 +62,10 @@ async def run_serial(
     `task_status.started()` is called after the first attempt to open the port, whatever came of it.
     **Cancellation:** closes the port; answers that wait are dropped.
     """
-    await _Attendance(port, send, clock, report, status, task_status).run(events)
+    await _SerialActor(port, send, clock, report, status, task_status).run(events)
 
 
-class _Attendance:
+class _SerialActor:
     def __init__(
         self,
         port: Port,

@@ -37,7 +37,7 @@ def look_at_port(port: str) -> None:
 
 
 class SerialPort:
-    """Where a serial line is; `open` makes it a `bwvd.controls.ports.CommandLine`."""
+    """The place of a serial line; `open` makes it a `bwvd.controls.ports.CommandLine`."""
 
     def __init__(self, config: Serial) -> None:
         self.name = f"serial:{config.port}"

@@ -1,4 +1,4 @@
-"""Keeps a device delivering: opens it, and opens it again when it was lost.
+"""The supervisor of the devices: opens each, opens it again when it was lost, and says that it delivers.
 
 A driver may never come back from a read. The thread inside it is given up, and the device opened anew: most drivers
 take that. One that does not ("busy", or nothing comes) while the thread still hangs would fail for ever, because only
@@ -33,7 +33,7 @@ ASLEEP = "asleep"
 
 
 class CaptureSwitch:
-    """Whether the devices may be open, and what becomes of a group of pictures in the making when they are closed.
+    """The switch of the devices: open or closed, and what becomes of a GOP in the making when they are closed.
 
     **Synchronization:** trio's thread.
     """
@@ -59,14 +59,14 @@ class CaptureSwitch:
             scope.cancel()
 
     def flush(self, flush: bool) -> None:
-        """Whether what is in the making is delivered at the end (a recording runs) or wiped (standby)."""
+        """Say if what is in the making is delivered at the end (a recording runs) or wiped (standby)."""
         self._flush = flush
         for source in self._open:
             source.flush_on_cancel(flush)
 
     @property
     def flushes(self) -> bool:
-        """Whether a recording runs, so that what is in the making is delivered at the end."""
+        """True while a recording runs, so that what is in the making is delivered at the end."""
         return self._flush
 
     async def wait_on(self) -> None:
@@ -202,7 +202,7 @@ class _Keeper:
         return reason
 
     def _hangs(self) -> int:
-        """How many threads hang in the device's driver."""
+        """The number of threads that hang in the device's driver."""
         self._hung = [source for source in self._hung if source.hangs()]
         return len(self._hung)
 
@@ -245,10 +245,10 @@ class _Keeper:
 
 
 class CaptureDevices:
-    """What the recorder may ask of the devices (`bwvd.recorder.ports.Devices`), and the tasks that run them.
+    """The camera and the microphone: kept delivering, and switched by the recorder (`bwvd.recorder.ports.Devices`).
 
     Args:
-        open_camera: makes a source of video, and of sound too where it is one device with its microphone.
+        open_camera: makes a source of video, and of audio too where it is one device with its microphone.
         open_microphone: makes the microphone's source; None where there is none of its own.
         gate: read by the sources' threads.
         awake: whether the devices are opened at the start.
