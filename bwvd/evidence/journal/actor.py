@@ -17,7 +17,7 @@ from bwvd.service.backoff import Backoff
 # flash, and half a megabyte. The oldest are kept: they say how it began. How many were lost is entered.
 QUEUE_BOUND = 1024
 GROUP_BOUND = 256  # entries to one append
-BACKOFF = Backoff(first_s=0.5, limit_s=5.0)  # after an error
+BACKOFF = Backoff(first_s=0.5, factor=4.0, limit_s=5.0)  # after an error
 ATTEMPTS_AT_THE_END = 3
 
 _log = get_logger("journal")

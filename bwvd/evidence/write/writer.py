@@ -40,7 +40,7 @@ from bwvd.service.pulse import Pulse
 GROUP_BYTES = 2 * 1024 * 1024
 FIRST_GROUP_BYTES = 512 * 1024
 LONGEST_WAIT = 1.25  # segments, for what makes none by itself: a GOP as long as a segment comes within that
-BACKOFF = Backoff(first_s=0.2, limit_s=5.0)  # after a storage error
+BACKOFF = Backoff(first_s=0.2, factor=2.5, limit_s=5.0)  # after a storage error
 ATTEMPTS_AT_THE_END = 3  # at shutdown a dead storage is given up after so many
 STUCK_S = 120.0  # the backlog of two minutes is full by then: only a restart can help
 
