@@ -32,7 +32,7 @@ from bwvd.evidence.verify.files import (
     unfinished_names,
 )
 from bwvd.evidence.verify.folder import CHUNK, DirectoryFolder, Folder, HashedFile
-from bwvd.evidence.verify.report import Report, Severity
+from bwvd.evidence.verify.report import Report, Severity, unreadable
 from bwvd.evidence.verify.trust import Trust
 
 
@@ -293,9 +293,7 @@ def verify_recording(
     try:
         folder = DirectoryFolder(path)
     except OSError as error:
-        report = Report(path=str(path), id=Path(path).name)
-        report.unreadable(str(path), error.strerror or str(error))
-        return report
+        return unreadable(path, error.strerror or str(error))
     with folder:
         beside, complaint = (None, "") if signers is not None else signers_beside(Path(path))
         check = Verification(

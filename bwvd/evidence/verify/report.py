@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
 from bwvd.text import printable
@@ -122,6 +123,13 @@ class Report:
             "signer": self.signer.as_dict() if self.signer else None,
             **{name: getattr(self, name) for name in _PLAIN_FIELDS},
         }
+
+
+def unreadable(path: str | Path, what: str) -> Report:
+    """The report on something that is not there, or is not what it should be."""
+    report = Report(str(path), id=Path(path).name)
+    report.unreadable(str(path), what)
+    return report
 
 
 _PLAIN_FIELDS = (
