@@ -149,20 +149,20 @@ def _order(config_path: str, as_json: bool, payload: dict[str, Any]) -> None:
     click.echo(clean(str(answer.get("recording") or answer.get("text", ""))))
 
 
-@main.command()
-@config_option
-@json_option
-def record(config_path: str, as_json: bool) -> None:
-    """Ensure that a recording runs; prints its id."""
-    _order(config_path, as_json, {"cmd": "record"})
+def _add_order(name: str, text: str) -> None:
+    """The command of an order that takes nothing."""
+
+    @main.command(name, help=text)
+    @config_option
+    @json_option
+    def order(config_path: str, as_json: bool) -> None:
+        _order(config_path, as_json, {"cmd": name})
 
 
-@main.command()
-@config_option
-@json_option
-def stop(config_path: str, as_json: bool) -> None:
-    """Ask to stop and confirm in one; the post-roll follows. Prints the recording's id."""
-    _order(config_path, as_json, {"cmd": "stop"})
+_add_order("record", "Ensure that a recording runs; prints its id.")
+_add_order("stop", "Ask to stop and confirm in one; the post-roll follows. Prints the recording's id.")
+_add_order("sleep", "Close camera and microphone and wipe the loop.")
+_add_order("wake", "Open camera and microphone: the loop turns again.")
 
 
 @main.command()
@@ -172,22 +172,6 @@ def stop(config_path: str, as_json: bool) -> None:
 def mark(config_path: str, as_json: bool, label: str) -> None:
     """Set a marker in the recording in progress; prints its id."""
     _order(config_path, as_json, {"cmd": "mark", "label": label})
-
-
-@main.command()
-@config_option
-@json_option
-def sleep(config_path: str, as_json: bool) -> None:
-    """Close camera and microphone and wipe the loop."""
-    _order(config_path, as_json, {"cmd": "sleep"})
-
-
-@main.command()
-@config_option
-@json_option
-def wake(config_path: str, as_json: bool) -> None:
-    """Open camera and microphone: the loop turns again."""
-    _order(config_path, as_json, {"cmd": "wake"})
 
 
 @main.command()

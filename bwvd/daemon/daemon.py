@@ -71,6 +71,12 @@ class Parts:
     config_sha256: str = ""  # of the configuration file, for the journal
 
 
+def times_of(config: Config) -> Times:
+    """The recorder's spans."""
+    recording = config.recording
+    return Times.of_seconds(recording.post_roll_s, recording.stop_confirm_s, recording.max_s, recording.reminder_s)
+
+
 class Daemon:
     """One camera's daemon.
 
@@ -168,11 +174,8 @@ class Daemon:
         )
         self.evidence = await start_evidence(parts.storage, terms, parts.signer, parts.clock, parts.boot, self.hub)
         naming = RecordingNumbers(config.device.id, self.evidence.next_serial, parts.clock)
-        recording = config.recording
         self.recorder = Recorder(
-            times=Times.of_seconds(
-                recording.post_roll_s, recording.stop_confirm_s, recording.max_s, recording.reminder_s
-            ),
+            times=times_of(config),
             loop=Loop(config.loop.seconds, config.loop.max_bytes),
             backlog=self.backlog,
             devices=self._devices,

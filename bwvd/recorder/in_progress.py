@@ -7,7 +7,7 @@ in order, from the same place. What is missing between two of them is named (inv
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from bwvd.clock import NS
 from bwvd.media.samples import Batch, Gop, Track
@@ -24,18 +24,6 @@ from bwvd.messages import (
 )
 from bwvd.recorder.backlog import Backlog
 from bwvd.recorder.loop import NEIGHBOUR_NS
-
-
-@dataclass(frozen=True, slots=True)
-class Circumstances:
-    """The opening's facts besides the press: as they are when the first GOP is there."""
-
-    pre_event: PreEvent
-    audio: Track | None
-    muted: bool
-    pre_event_audio: bool
-    officer: str
-
 
 WhyMissing = Callable[[int, int], str]
 """Takes two times (CLOCK_MONOTONIC, nanoseconds) and says why there is no video between them."""
@@ -79,7 +67,17 @@ class RecordingInProgress:
         self._why_missing = why_missing
         self._waiting: list[Note] = []  # notes from before the opening
 
-    def open(self, first: Batch, circumstances: Circumstances, gaps: Iterable[MediaGap]) -> None:
+    def open(
+        self,
+        first: Batch,
+        gaps: Iterable[MediaGap],
+        *,
+        pre_event: PreEvent,
+        audio: Track | None,
+        muted: bool,
+        pre_event_audio: bool,
+        officer: str,
+    ) -> None:
         """Tell the writer, now that the first GOP is here and says what the tracks are.
 
         Args:
@@ -92,11 +90,11 @@ class RecordingInProgress:
                 press_source=self.press.source,
                 press_ns=self.press.at_ns,
                 handled_ns=self.handled_ns,
-                pre_event=circumstances.pre_event,
+                pre_event=pre_event,
                 video=first.track,
-                audio=circumstances.audio,
-                pre_event_audio=circumstances.pre_event_audio,
-                officer=circumstances.officer,
+                audio=audio,
+                pre_event_audio=pre_event_audio,
+                officer=officer,
             )
         )
         self.opened = True
@@ -105,10 +103,10 @@ class RecordingInProgress:
         for gap in gaps:
             if gap.to_ns > first.start_ns:
                 self.name_gap(gap)
-        if circumstances.audio is not None:
-            if circumstances.muted:
+        if audio is not None:
+            if muted:
                 self.note(AudioSwitched(False, self.first_ns, "muted"))
-            elif circumstances.pre_event_audio:
+            elif pre_event_audio:
                 self.note(AudioSwitched(True, self.first_ns, "pre-event"))
             else:
                 self.note(AudioSwitched(True, max(self.press.at_ns, self.first_ns), "press"))

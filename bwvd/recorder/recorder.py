@@ -42,7 +42,7 @@ from bwvd.messages import (
 from bwvd.recorder.backlog import Backlog
 from bwvd.recorder.completion import Completion
 from bwvd.recorder.gop_builder import GopBuilder
-from bwvd.recorder.in_progress import Circumstances, RecordingInProgress, backlog_fault
+from bwvd.recorder.in_progress import RecordingInProgress, backlog_fault
 from bwvd.recorder.loop import Loop
 from bwvd.recorder.ports import Devices, Numbering
 from bwvd.recorder.recent_gaps import RecentGaps
@@ -267,14 +267,15 @@ class Recorder:
         if not current.opened:
             if gop.video is None:
                 return  # a recording starts at a key frame (invariant 3)
-            circumstances = Circumstances(
+            current.open(
+                gop.video,
+                self._recent.gaps,
                 pre_event=self.loop.pre_event(current.press.at_ns, gop.start_ns),
                 audio=self.audio,
                 muted=self.machine.muted,
                 pre_event_audio=self._pre_event_audio,
                 officer=self.officer,
             )
-            current.open(gop.video, circumstances, self._recent.gaps)
             self._note_power(current)
         self.frames_lost += (lost := current.hand_on(gop))
         if gop.video:
