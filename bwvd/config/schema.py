@@ -72,6 +72,7 @@ class Storage(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     reserve_bytes: int = 16_777_216
     backlog_bytes: int = 67_108_864
     journal_bytes: int = 4_194_304  # a journal file is rotated at this size
+    witness: str = "auto"  # a folder on another disk | "auto" the unit's own | "" none: remembers the journal's head
 
 
 class Keys(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -93,7 +93,7 @@ _JUDGES: dict[type[c.Section], dict[str, Callable[[Any], str]]] = {
         "pixel_format": _or_empty(grammar.codec_word),
     },
     c.Audio: {"source": grammar.audio_source, "rate": _aac_rate},
-    c.Storage: {"path": _folder},
+    c.Storage: {"path": _folder, "witness": lambda text: "" if text in ("", "auto") else _folder(text)},
     c.Keys: {"signing": grammar.absolute},
     c.Socket: {"path": grammar.socket_path},
     c.Gestures: dict.fromkeys(("press", "hold", "double", "press_hold"), _gesture),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -18,6 +19,7 @@ from bwvd.config.schema import Config
 from bwvd.daemon.daemon import Parts, Peripheral
 from bwvd.daemon.peripherals import all_peripherals
 from bwvd.evidence.flash.posix import PosixStorage
+from bwvd.evidence.journal.witness import FileWitness, Witness
 from bwvd.evidence.keys.age import load_recipients
 from bwvd.evidence.keys.sshsig import KeySigner
 from bwvd.evidence.startup.admission import open_storage
@@ -44,6 +46,7 @@ async def build(config: Config, config_path: Path, extra: Sequence[Peripheral] =
             boot=boot_id(),
             storage=PosixStorage(volume),
             signer=signer,
+            witness=witness_of(config),
             sealer=sealer,
             camera=partial(open_camera, config, clock, choice=EncoderChoice()),
             microphone=partial(_microphone, config, clock) if has_microphone else None,
@@ -59,6 +62,15 @@ def _microphone(config: Config, clock: Clock, gate: AudioGate) -> MediaSource:
     if source is None:
         raise SourceRefused(f"audio.source: {config.audio.source!r} is no microphone of its own")
     return source
+
+
+def witness_of(config: Config) -> Witness | None:
+    """The journal's witness: in `storage.witness`, or in the service manager's folder for it, if there is one."""
+    folder = config.storage.witness
+    if folder == "auto":
+        given = os.environ.get("STATE_DIRECTORY", "").split(":")
+        folder = next((path for path in given if path.endswith("witness")), "")
+    return FileWitness(folder) if folder else None
 
 
 def boot_id(path: Path = Path("/proc/sys/kernel/random/boot_id")) -> str:

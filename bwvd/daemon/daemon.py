@@ -24,6 +24,7 @@ from bwvd.daemon.status import snapshot
 from bwvd.evidence.evidence_side import EvidenceSettings, EvidenceSide, start_evidence
 from bwvd.evidence.flash.volume import Storage
 from bwvd.evidence.format.chain import Signer
+from bwvd.evidence.journal.witness import Witness
 from bwvd.evidence.keys.age import Sealer
 from bwvd.evidence.write.numbering import RecordingNumbers
 from bwvd.evidence.write.recording_folder import Device
@@ -66,6 +67,7 @@ class Parts:
     signer: Signer
     sealer: Sealer | None
     camera: Callable[[AudioGate], MediaSource]
+    witness: Witness | None = None  # of the journal; a place that is not on the card
     microphone: Callable[[AudioGate], MediaSource] | None = None  # where it is a device of its own
     peripherals: Sequence[Peripheral] = ()
     config_sha256: str = ""  # of the configuration file, for the journal
@@ -172,7 +174,9 @@ class Daemon:
             loop_s=config.loop.seconds,
             config_sha256=parts.config_sha256,
         )
-        self.evidence = await start_evidence(parts.storage, terms, parts.signer, parts.clock, parts.boot, self.hub)
+        self.evidence = await start_evidence(
+            parts.storage, terms, parts.signer, parts.clock, parts.boot, self.hub, parts.witness
+        )
         naming = RecordingNumbers(config.device.id, self.evidence.next_serial, parts.clock)
         self.recorder = Recorder(
             times=times_of(config),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -28,6 +28,7 @@ from bwvd.evidence.format.records import JournalHead
 from bwvd.evidence.journal.actor import JournalActor
 from bwvd.evidence.journal.events import draft_of
 from bwvd.evidence.journal.journal import Detail, Draft, Journal
+from bwvd.evidence.journal.witness import Remembered, Witness, WitnessLost, remembering
 from bwvd.evidence.keys.allowed_signers import FILE_BYTES
 from bwvd.evidence.release.receipt import Accepted
 from bwvd.evidence.release.release import Release, finish_releases
@@ -73,6 +74,9 @@ class _Found:
     next_serial: int
     officer: str
     drafts: list[Draft]
+    storages: list[Remembered]
+    rolled_back: str  # what is not as the witness remembers it, in one line
+    witness_lost: str  # why the witness could not be asked
     missing: list[str]  # acknowledged evidence that is gone, a line each
     free_bytes: int
     total_bytes: int
@@ -94,6 +98,7 @@ class EvidenceSide:
         bus: EventBus,
         found: _Found,
         room: Reserve,
+        witness: Witness | None,
     ) -> None:
         self.next_serial = found.next_serial
         self.officer = found.officer  # when the device was last switched off
@@ -111,12 +116,18 @@ class EvidenceSide:
         self._unmended: dict[str, str] = {}  # why, by recording
         self._total_bytes = found.total_bytes
         self._full = False
-        self._actor = JournalActor(storage, found.journal, clock, self._journal_fault)
+        self._witness = witness
+        self._storages = found.storages  # that the witness remembers
+        self._actor = JournalActor(storage, found.journal, clock, self._journal_fault, self._remember)
         self._ended = trio.Event()
         self._officer_changed = trio.Event()
         for draft in found.drafts:
             self._actor.put(draft)
         bus.sink(self._journalled)
+        if found.rolled_back:
+            bus.fault("storage_rolled_back", found.rolled_back)
+        if found.witness_lost:
+            bus.fault("witness", found.witness_lost)
         if found.missing:
             more = f" (and {len(found.missing) - 1} more recordings)" if len(found.missing) > 1 else ""
             bus.fault("evidence_missing", found.missing[0] + more)
@@ -261,6 +272,19 @@ class EvidenceSide:
         if draft is not None:
             self._actor.put(draft)
 
+    async def _remember(self) -> None:
+        """Tell the witness how far the journal is durable. One that fails is a fault, and told again."""
+        latest = self._journal.remembered()
+        if self._witness is None or latest is None:
+            return
+        self._storages = remembering(self._storages, latest)
+        try:
+            await self._witness.write(self._storages)
+        except WitnessLost as lost:
+            self._bus.fault("witness", str(lost))
+        else:
+            self._bus.clear("witness")
+
     def _journal_fault(self, active: bool, detail: str) -> None:
         if active:
             self._bus.fault("journal", detail)
@@ -269,16 +293,35 @@ class EvidenceSide:
 
 
 async def start_evidence(
-    storage: Storage, settings: EvidenceSettings, signer: Signer, clock: Clock, boot: str, bus: EventBus
+    storage: Storage,
+    settings: EvidenceSettings,
+    signer: Signer,
+    clock: Clock,
+    boot: str,
+    bus: EventBus,
+    witness: Witness | None = None,
 ) -> EvidenceSide:
     """Put the storage in order and begin its journal. Raises OSError where the storage can't be read."""
+    storages, lost = [], ""
+    if witness is not None:
+        try:
+            storages = await witness.read()
+        except WitnessLost as error:
+            lost = str(error)
     room = Reserve(settings.reserve_bytes)
-    found = await storage.run(lambda volume: _put_in_order(volume, settings, signer, clock, boot, room))
-    return EvidenceSide(storage, settings, signer, clock, boot, bus, found, room)
+    found = await storage.run(lambda volume: _put_in_order(volume, settings, signer, clock, boot, room, storages))
+    found = replace(found, witness_lost=lost)
+    return EvidenceSide(storage, settings, signer, clock, boot, bus, found, room, witness)
 
 
 def _put_in_order(
-    volume: Volume, settings: EvidenceSettings, signer: Signer, clock: Clock, boot: str, room: Reserve
+    volume: Volume,
+    settings: EvidenceSettings,
+    signer: Signer,
+    clock: Clock,
+    boot: str,
+    room: Reserve,
+    storages: list[Remembered],
 ) -> _Found:
     reading = clock.read()
     with suppress(FileExistsError):
@@ -290,6 +333,10 @@ def _put_in_order(
         Draft("boot", {"boot": boot, "software": f"bwvd {__version__}", "device": settings.device}, reading),
         Draft("config", {"sha256": settings.config_sha256}, reading),
     ]
+    rolled_back = ""
+    if (gone := journal.continues(storages)) is not None:
+        rolled_back, told = _rollback(gone, journal)
+        drafts.append(Draft("storage_rolled_back", told, reading))
     if (aside := journal.set_aside) is not None:
         detail: Detail = {"file": aside.where, "what": aside.what, "offset": aside.offset, "bytes": aside.bytes}
         drafts.append(Draft("journal_set_aside", detail, reading))
@@ -299,7 +346,9 @@ def _put_in_order(
     folders = volume.names(RECORDINGS)
     others = {name.rstrip("/") for name in folders if device_of(name) != settings.device}
     leave = frozenset(journal.released) | others
-    recovered = recover(volume, signer, clock, boot, reserve=room, said=journal.said, leave=leave)
+    recovered = recover(
+        volume, signer, clock, boot, reserve=room, said=journal.said, leave=leave, rolled_back=bool(gone)
+    )
     drafts += drafts_of(recovered, reading)
     drafts += [
         Draft("opened", {"recording": harmless(recording), "serial": serial, "found": "at_start"}, reading)
@@ -309,13 +358,34 @@ def _put_in_order(
     return _Found(
         volume=volume,
         journal=journal,
-        next_serial=next_serial(folders, journal.last_serial),
+        next_serial=next_serial(folders, max(journal.last_serial, gone.last_serial if gone is not None else 0)),
         officer=load_officer(volume, signer),
         drafts=drafts,
+        storages=storages,
+        rolled_back=rolled_back,
+        witness_lost="",
         missing=[f"{harmless(one.recording)}: {text}" for one in recovered if (text := evidence_missing(one))],
         free_bytes=volume.free_bytes(),
         total_bytes=volume.total_bytes(),
     )
+
+
+def _rollback(gone: Remembered, journal: Journal) -> tuple[str, Detail]:
+    """A storage that is not as it was left: in one line, and for the journal, with both heads."""
+    now = journal.head()
+    told: Detail = {
+        "remembered_file": gone.number,
+        "remembered_bytes": gone.bytes,
+        "remembered_sha512": gone.sha512,
+        "last_serial": gone.last_serial,
+        "last_closed": gone.last_closed,
+        "bytes": now.bytes if now is not None else 0,
+        "sha512": now.sha512 if now is not None else "",
+    }
+    return (
+        f"the journal does not go on from where this device left it: {gone.bytes} bytes of file {gone.number}, "
+        f"recording number {gone.last_serial} the last"
+    ), told
 
 
 def vouch(volume: Volume, line: str) -> None:

@@ -68,7 +68,8 @@ ALLOWED: dict[str, set[str]] = {
         *ON_THE_CAMERA, "config", "service", "recorder", "capture", "capture.device", "capture.video.encoder_choice",
         "capture.audio.drift_statistics", "controls", "feedback", "evidence.evidence_side", "evidence.errors",
         "evidence.flash", "evidence.keys",
-        "evidence.format", "evidence.write", "evidence.journal.events", "evidence.release", "evidence.startup",
+        "evidence.format", "evidence.write", "evidence.journal.events", "evidence.journal.witness",
+        "evidence.release", "evidence.startup",
     },
     "cli": {
         *ON_THE_CAMERA, "config", "daemon", "service", "controls", "capture", "capture.device", "evidence.errors",
@@ -77,11 +78,12 @@ ALLOWED: dict[str, set[str]] = {
     },
     "testing": {
         *VOCABULARY, "config.schema", "capture", "capture.video.encoder", "capture.video.pixel_format", "controls",
-        "feedback.ports", "service", "evidence.flash.volume", "evidence.errors", "capture.video.libav_encoder",
+        "feedback.ports", "service", "evidence.flash.volume", "evidence.errors", "evidence.journal.witness",
+        "capture.video.libav_encoder",
     },
     "testing.conformance": {
         *VOCABULARY, "capture.source", "controls.ports", "controls.serial", "feedback.ports", "service",
-        "evidence.flash.volume",
+        "evidence.flash.volume", "evidence.journal.witness",
     },
     "testing.flash": {"evidence.flash.volume"},
 }  # fmt: skip

@@ -248,6 +248,7 @@ class Recovered(Record, frozen=True, kw_only=True, tag="recovered"):
     stamp: Stamp
     missing: Missing | None = None
     end_removed: Removed | None = None
+    rolled_back: bool = False  # at this start the storage was not as the device had left it
     pad: str = ""  # spaces, where this is the first record
 
 
@@ -287,6 +288,7 @@ class Journal(Record, frozen=True, kw_only=True, tag="journal"):
     file_number: Int64  # counts from 1
     last_serial: Int64  # of the last recording opened before this file
     previous: JournalHead | None  # the file before: its archived name, its size and its digest
+    storage: str = ""  # the id that the storage got with its first journal, the same in all its files
     pad: str = ""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import trio
@@ -27,12 +27,21 @@ class JournalActor:
     """The journal's queue and its writer.
 
     Args:
+        durable: run after each append that was made durable.
         fault: told that the flash does not take the journal (True and why), and that it does again (False, "").
 
     **Synchronization:** trio's thread.
     """
 
-    def __init__(self, storage: Storage, journal: Journal, clock: Clock, fault: Callable[[bool, str], None]) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        journal: Journal,
+        clock: Clock,
+        fault: Callable[[bool, str], None],
+        durable: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
+    ) -> None:
+        self._durable = durable
         self._storage = storage
         self._journal = journal
         self._clock = clock
@@ -140,6 +149,7 @@ class JournalActor:
             _log.info("journal_written_again")
             self._fault(False, "")
         self._settle()
+        await self._durable()
         return True
 
     def _give_up(self) -> None:

@@ -93,6 +93,7 @@ def recover(
     *,
     reserve: Reserve,
     said: Said = nothing_said,
+    rolled_back: bool = False,
     leave: frozenset[str] = frozenset(),
     finish: Finish = finish_recording,
 ) -> list[RecoveryResult]:
@@ -101,6 +102,7 @@ def recover(
     Args:
         boot: the kernel's boot id now.
         reserve: spent if the flash is full; setting it aside again is the caller's.
+        rolled_back: the storage is not as the device had left it; what is recovered says so.
         said: what the journal says of a recording (id, serial number) and a manifest must hold, None for nothing.
         leave: recordings that are being released, which is the journal's business.
 
@@ -114,7 +116,9 @@ def recover(
         recording = name.removesuffix("/")
         if recording == name or recording in leave:
             continue
-        result = recover_one(volume, signer, clock, boot, recording, reserve=reserve, said=said, finish=finish)
+        result = recover_one(
+            volume, signer, clock, boot, recording, reserve=reserve, said=said, rolled_back=rolled_back, finish=finish
+        )
         if result is not None:
             results.append(result)
     return results
@@ -129,6 +133,7 @@ def recover_one(
     *,
     reserve: Reserve,
     said: Said = nothing_said,
+    rolled_back: bool = False,
     finish: Finish = finish_recording,
 ) -> RecoveryResult | None:
     """Bring one recording to its end, at start-up or when an I/O error has broken it off; arguments as for `recover`.
@@ -139,7 +144,7 @@ def recover_one(
     serial = serial_of(recording)
     if serial is None:
         return None
-    case = _Case(volume, signer, clock, boot, recording, serial, said, finish)
+    case = _Case(volume, signer, clock, boot, recording, serial, said, rolled_back, finish)
     try:
         try:
             return case.close()
@@ -205,6 +210,7 @@ class _Case:
         recording: str,
         serial: int,
         said: Said,
+        rolled_back: bool,
         finish: Finish,
     ) -> None:
         self._volume = volume
@@ -214,6 +220,7 @@ class _Case:
         self._recording = recording
         self._serial = serial
         self._said = said
+        self._rolled_back = rolled_back
         self._finish = finish
         self._folder = f"{RECORDINGS}/{recording}"
 
@@ -349,6 +356,7 @@ class _Case:
             found=found,
             missing=missing,
             end_removed=end_removed,
+            rolled_back=self._rolled_back,
             stamp=stamp_at(reading.mono_ns, reading),
         )
         lines = b"\n" if ending.newline_missing else b""

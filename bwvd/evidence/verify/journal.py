@@ -40,11 +40,14 @@ class JournalFacts:
     closed: dict[str, tuple[str, int]] = field(default_factory=dict)  # recording -> how it ended, segments
     manifests: dict[str, str] = field(default_factory=dict)  # recording -> SHA-512 of its manifest when it had its end
     recovered: set[str] = field(default_factory=set)
+    rolled_back: list[str] = field(default_factory=list)  # when the device found its storage so
     released: dict[str, str] = field(default_factory=dict)  # recording -> when
 
     def take(self, entry: records.Entry) -> None:
         self.entries += 1
         detail = entry.detail
+        if entry.event == "storage_rolled_back":
+            self.rolled_back.append(entry.stamp.utc)
         recording, serial, segments = detail.get("recording"), detail.get("serial"), detail.get("segments")
         if not isinstance(recording, str) or not isinstance(serial, int):
             return

@@ -189,6 +189,8 @@ class Verification:
                     report.note(found.where, _found_text(found))
                 if (missing := record.missing) is not None:
                     report.note(where, f"the device found {missing.segments} acknowledged segments gone at its start")
+                if record.rolled_back:
+                    report.altered(where, "the device found its storage put back to an earlier state at this start")
                 if (removed := record.end_removed) is not None:
                     what = f"the journal says that it was {removed.event} with {removed.segments} segments"
                     report.altered(where, f"{what}, and the device found nothing of that in the manifest")

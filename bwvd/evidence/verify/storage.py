@@ -64,6 +64,9 @@ def verify_storage(
         report.unreadable(str(error.filename or path), error.strerror or str(error))
         return [report, *(check.report for check in found.values())]
     report.device = facts.device
+    for when in facts.rolled_back:
+        what = f"the device found at its start of {when} that the storage was not as it had left it: put back, or cut"
+        report.altered(JOURNAL, what)
     for name, check in found.items():
         _compare(harmless(name), check, facts)
         report.segments += check.report.segments
