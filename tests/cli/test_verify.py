@@ -1,4 +1,4 @@
-"""`bwvd verify` and `bwvd list` for a person: the worst verdict first, a column of what is not there, a line a cause."""
+"""`bwvd verify` and `bwvd list` for a person: the worst verdict first, what is missing in a column, a line a cause."""
 
 from __future__ import annotations
 
