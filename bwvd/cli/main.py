@@ -82,16 +82,19 @@ def demo(headless: bool, loop_s: float, record_s: float, source: str, folder: st
 @main.command()
 @config_option
 @json_option
-def check(config_path: str, as_json: bool) -> None:
+@click.option("--no-probe", is_flag=True, help="Only look: open no camera, microphone, control or light.")
+def check(config_path: str, as_json: bool, no_probe: bool) -> None:
     """Validate configuration, devices, keys and storage."""
     from bwvd.cli.check import check_all, print_findings
 
-    findings = check_all(load_config(config_path))
+    findings = check_all(load_config(config_path), probe=not no_probe)
     if as_json:
-        print_json([finding.as_dict() for finding in findings])
+        found = list(findings)
+        print_json([finding.as_dict() for finding in found])
+        good = all(finding.ok for finding in found)
     else:
-        print_findings(findings)
-    sys.exit(0 if all(finding.ok for finding in findings) else 2)
+        good = print_findings(findings)
+    sys.exit(0 if good else 2)
 
 
 # --- orders to the daemon --------------------------------------------------------------------------------------------

@@ -72,9 +72,9 @@ ALLOWED: dict[str, set[str]] = {
         "evidence.release", "evidence.startup",
     },
     "cli": {
-        *ON_THE_CAMERA, "config", "daemon", "service", "controls", "capture", "capture.device", "evidence.errors",
-        "evidence.flash", "evidence.format", "evidence.keys", "evidence.verify", "evidence.export",
-        "evidence.startup.admission",
+        *ON_THE_CAMERA, "config", "daemon", "service", "controls", "capture", "capture.device",
+        "capture.video.encoder_choice", "feedback", "evidence.errors", "evidence.flash", "evidence.format",
+        "evidence.keys", "evidence.verify", "evidence.export", "evidence.startup.admission",
     },
     "testing": {
         *VOCABULARY, "config.schema", "capture", "capture.video.encoder", "capture.video.pixel_format", "controls",

@@ -19,6 +19,7 @@ from bwvd.evidence.format import records
 from bwvd.evidence.format.chain_reader import ChainReader, Signed
 from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.layout import ALLOWED_SIGNERS, MANIFEST, RECORDINGS
+from bwvd.evidence.format.missing import MissingMedia
 from bwvd.evidence.format.recording_id import device_of
 from bwvd.evidence.format.totals import Totals
 from bwvd.evidence.format.utc import unix_s
@@ -72,6 +73,7 @@ class Verification:
         self._progress = progress
         self._totals = Totals()
         self._inits: list[bytes] = []
+        self._missing = MissingMedia()
         self._segment = 0  # the number of the last one
         self._sealed = 0
         self._found: dict[str, list[records.Found]] = {}  # what recovery named, by file
@@ -174,6 +176,9 @@ class Verification:
                 label = f"{sealed.file} (sealed text)"
                 named = Named(sealed.file, label, sealed.bytes, sealed.sha256, sealed.plain_sha256)
                 contents.expect(named, where, check=self._only is None)
+            case records.Gap():
+                self._missing.gap(record)
+                report.missing_video_s, report.missing_audio_s = self._missing.video_s, self._missing.audio_s
             case records.TornTail():
                 report.note(where, _found_text(record.found))
             case records.Close():
@@ -203,6 +208,8 @@ class Verification:
         report.software = record.software
         report.started_utc, report.press_utc = record.origin_utc, record.press.stamp.utc
         report.pre_event_s = record.pre_event.got_s
+        self._missing.opened(record)
+        report.missing_pre_event_s = self._missing.pre_event_s
         report.encrypted = bool(record.recipients)
         report.decoded = self._decode and (not report.encrypted or bool(self._identities))
         self._inits.append(base64.b64decode(record.init))
@@ -244,7 +251,16 @@ class Verification:
             return  # another format: nothing of it is understood
         report.signer = self._trust.judge(report)
         contents.explain()
+        known = len(report.findings)
         self._check_end(reader)
+        self._check_unnamed(contents)
+        if reader.problems:
+            # Where the manifest is broken, nothing of what it would have named behind that place is known.
+            report.consequences(known)
+
+    def _check_unnamed(self, contents: Contents) -> None:
+        """The files that the manifest has not named, or that only its end allows."""
+        report = self.report
         if self._only is not None:
             if not contents.expects(self._only):
                 report.altered(self._only, "no record of the manifest names this file")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
 from bwvd.text import printable
+
+WORST_FIRST = ("altered", "unreadable", "not_closed", "recovered", "authentic")  # verdicts
 
 
 class Severity(IntEnum):
@@ -25,6 +27,7 @@ class Finding:
     where: str  # "manifest.jsonl line 7 (byte 1234)", "000003.m4s (segment 3, 2.0 s to 3.0 s)"
     what: str
     severity: Severity = Severity.ALTERED
+    follows: bool = False  # from an earlier finding: where that is put right, so is this
 
     def as_dict(self) -> dict[str, str]:
         return {"where": self.where, "what": self.what}
@@ -72,6 +75,9 @@ class Report:
     frames: int = 0
     audio_frames: int = 0
     gaps: int = 0
+    missing_video_s: float = 0.0  # that the gaps name
+    missing_audio_s: float = 0.0
+    missing_pre_event_s: float = 0.0  # of the time before the press: asked for, and not there
     bytes: int = 0
     encrypted: bool = False
     decoded: bool = False  # every frame was decoded and counted
@@ -107,6 +113,10 @@ class Report:
 
     def unfinished(self, where: str, what: str) -> None:
         self.findings.append(Finding(printable(where), printable(what), Severity.UNFINISHED))
+
+    def consequences(self, first: int) -> None:
+        """The findings from number `first` on follow from those before them."""
+        self.findings[first:] = [replace(finding, follows=True) for finding in self.findings[first:]]
 
     def note(self, where: str, what: str) -> None:
         self.notes.append(Finding(printable(where), printable(what)))
@@ -144,6 +154,9 @@ _PLAIN_FIELDS = (
     "duration_s",
     "audio_frames",
     "gaps",
+    "missing_video_s",
+    "missing_audio_s",
+    "missing_pre_event_s",
     "bytes",
     "encrypted",
     "decoded",

@@ -60,6 +60,7 @@ def verify_storage(
         wanted = frozenset((head.bytes, head.sha512) for head in heads)
         with DirectoryFolder(path) as folder:
             facts = check_journal(folder, report, signers, beside, wanted)
+            known = len(report.findings)
     except OSError as error:
         report.unreadable(str(error.filename or path), error.strerror or str(error))
         return [report, *(check.report for check in found.values())]
@@ -68,18 +69,20 @@ def verify_storage(
         what = f"the device found at its start of {when} that the storage was not as it had left it: put back, or cut"
         report.altered(JOURNAL, what)
     for name, check in found.items():
-        _compare(harmless(name), check, facts)
+        _compare(harmless(name), check, facts, broken=known > 0)
         report.segments += check.report.segments
         report.frames += check.report.frames
         report.audio_frames += check.report.audio_frames
         report.bytes += check.report.bytes
         report.duration_s += check.report.duration_s
     _count(found, facts, report)
+    if known:
+        report.consequences(known)
     return [report, *(check.report for check in found.values())]
 
 
-def _compare(name: str, check: Verification, facts: JournalFacts) -> None:
-    """One recording against its folder's name and against the journal."""
+def _compare(name: str, check: Verification, facts: JournalFacts, *, broken: bool) -> None:
+    """One recording against its folder's name and against the journal; broken: that of the journal is said already."""
     report = check.report
     if name in facts.released and not report.good:
         # The journal has the receipt before the first file goes, and the power may go in between.
@@ -87,7 +90,7 @@ def _compare(name: str, check: Verification, facts: JournalFacts) -> None:
         report.unfinished(name, f"was released on {facts.released[name]}; its removal was not finished")
         return
     if (opening := check.open) is not None:
-        _compare_opening(name, opening, report, facts)
+        _compare_opening(name, opening, report, facts, broken=broken)
     if report.verdict in ("altered", "unreadable"):
         return
     reason, segments = facts.closed.get(name, ("", report.segments))
@@ -103,7 +106,7 @@ def _compare(name: str, check: Verification, facts: JournalFacts) -> None:
         report.altered(f"{name}/{MANIFEST}", "is not the manifest that the journal says it had at its end")
 
 
-def _compare_opening(name: str, opening: records.Open, report: Report, facts: JournalFacts) -> None:
+def _compare_opening(name: str, opening: records.Open, report: Report, facts: JournalFacts, *, broken: bool) -> None:
     where = f"{MANIFEST} line 1 (byte 0)"
     if opening.recording != name:
         report.altered(where, f"the recording {opening.recording} in the folder {name}")
@@ -112,6 +115,8 @@ def _compare_opening(name: str, opening: records.Open, report: Report, facts: Jo
     if (head := opening.journal) is not None and (head.bytes, head.sha512) not in facts.seen:
         what = f"a journal of {head.bytes} bytes that is not there: the journal was cut or exchanged"
         report.altered(where, f"names {what}")
+        if broken:
+            report.consequences(len(report.findings) - 1)
 
 
 def _count(found: dict[str, Verification], facts: JournalFacts, report: Report) -> None:
