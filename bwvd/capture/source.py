@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
-import trio
-
 from bwvd.messages import MediaEvent
 
 
@@ -69,13 +67,8 @@ class MediaSource(Protocol):
     source is asked to end; audio batches are sent at least every AUDIO_BATCH_NS of sound.
     """
 
-    async def run(
-        self,
-        send: Callable[[MediaEvent], None],
-        *,
-        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> None:
-        """Open, call `task_status.started()` and send SourceUp when the first sample is there, deliver until cancelled.
+    async def run(self, send: Callable[[MediaEvent], None]) -> None:
+        """Open, send SourceUp when the first sample is there, deliver until cancelled.
 
         `send` never blocks and is called on trio's thread. Does not send SourceDown: the supervisor does, from the
         exception. On cancellation the GOP in the making is sent if `flush_on_cancel` was set, else wiped.

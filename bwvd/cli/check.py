@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
-from bwvd.capture.address import AUDIO_SCHEMES, VIDEO_SCHEMES, Address, parse_address
+from bwvd.capture.address import Address, parse_address
 from bwvd.capture.source import DeviceLost, SourceRefused
 from bwvd.config.advice import advice
 from bwvd.config.profile import profile_table
-from bwvd.config.schema import Config
+from bwvd.config.schema import AUDIO_SCHEMES, VIDEO_SCHEMES, Config
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.keys.age import load_recipients
 from bwvd.evidence.keys.allowed_signers import AllowedSigners

@@ -9,6 +9,15 @@ from typing import Literal
 
 import msgspec
 
+Scheme = Literal["v4l2", "rtsp", "file", "lavfi", "alsa"]
+VIDEO_SCHEMES: tuple[Scheme, ...] = ("v4l2", "rtsp", "file", "lavfi")  # of `video.source`
+AUDIO_SCHEMES: tuple[Scheme, ...] = ("alsa", "lavfi")  # of `audio.source`
+
+X264_PRESETS = (
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo",
+)  # fmt: skip
+"""Presets of libx264 and libx265, the fastest first."""
+
 
 class ConfigError(Exception):
     """The configuration can't be used; the text is one line that names the file and the key."""

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import trio
 
 from bwvd.capture.audio.drift_statistics import Corrections
-from bwvd.capture.device.supervisor import Attendance
+from bwvd.capture.device.supervisor import CaptureDevices
 from bwvd.capture.source import AudioGate, DeviceWedged, MediaSource
 from bwvd.clock import Clock
 from bwvd.config.schema import Config
@@ -30,7 +30,7 @@ from bwvd.evidence.write.recording_folder import Device
 from bwvd.evidence.write.writer import Writer
 from bwvd.log import get_logger
 from bwvd.media.samples import Batch
-from bwvd.messages import Command, MediaEvent, SourceUp, State
+from bwvd.messages import Command, MediaEvent, State
 from bwvd.recorder.backlog import Inbox
 from bwvd.recorder.loop import Loop
 from bwvd.recorder.recorder import Recorder
@@ -83,10 +83,18 @@ class Daemon:
         self.clock = parts.clock
         self.hub = Hub(parts.clock)
         self.started_ns = parts.clock.monotonic_ns()
-        self.camera_up = trio.Event()  # the first frame has been delivered
         self.media_dropped = 0  # batches for which there was no room on trio's side
         self.corrections = Corrections()
         self._state = state
+        gate, microphone = AudioGate(), parts.microphone
+        self._devices = CaptureDevices(
+            lambda: parts.camera(gate),
+            (lambda: microphone(gate)) if microphone is not None else None,
+            gate,
+            parts.clock,
+            awake=state is not State.ASLEEP,
+        )
+        self.camera_up = self._devices.camera_delivers  # set when it has, for the first time
         self._ending = trio.Event()
         self._end_reason = ""
         self._send_command, self._commands = trio.open_memory_channel[Command](COMMAND_BOUND)
@@ -162,15 +170,6 @@ class Daemon:
         )
         self.evidence = await start_evidence(parts.storage, terms, parts.signer, parts.clock, parts.boot, self.hub)
         naming = Naming(config.device.id, self.evidence.next_serial, parts.clock)
-        gate = AudioGate()
-        microphone = parts.microphone
-        attendance = Attendance(
-            lambda: parts.camera(gate),
-            (lambda: microphone(gate)) if microphone is not None else None,
-            gate,
-            parts.clock,
-            awake=self._state is not State.ASLEEP,
-        )
         recording = config.recording
         self.recorder = Recorder(
             times=Times.of_seconds(
@@ -178,7 +177,7 @@ class Daemon:
             ),
             loop=Loop(config.loop.seconds, config.loop.max_bytes),
             inbox=self.inbox,
-            devices=attendance,
+            devices=self._devices,
             naming=naming,
             clock=parts.clock,
             publish=self.hub.publish,
@@ -212,7 +211,7 @@ class Daemon:
             await storage_side.start(self.evidence.run)
             await storage_side.start(write)
             try:
-                await self._run_devices(attendance, task_status)
+                await self._run_devices(task_status)
             except Exception as error:  # noqa: BLE001  kept until everything is closed, then raised
                 failure = error
                 _log.info("closing_after_error", error=type(error).__name__)  # what it was is the last word
@@ -223,7 +222,7 @@ class Daemon:
         if failure is not None:
             raise failure
 
-    async def _run_devices(self, attendance: Attendance, task_status: trio.TaskStatus[None]) -> None:
+    async def _run_devices(self, task_status: trio.TaskStatus[None]) -> None:
         """The device side: recorder, capture, peripherals. Returns when the recorder has handed on its last GOP."""
         async with trio.open_nursery() as nursery:
             recorded = trio.Event()
@@ -234,7 +233,7 @@ class Daemon:
                 recorded.set()
 
             await nursery.start(record)
-            capture = await nursery.start(self._capture, attendance)
+            capture = await nursery.start(self._capture)
             for peripheral in self.parts.peripherals:
                 await nursery.start(peripheral, self)
             task_status.started()
@@ -247,12 +246,12 @@ class Daemon:
         self.evidence.was_full()
         self.recorder.end_recording("storage_full")
 
-    async def _capture(self, attendance: Attendance, *, task_status: trio.TaskStatus[trio.CancelScope]) -> None:
+    async def _capture(self, *, task_status: trio.TaskStatus[trio.CancelScope]) -> None:
         """Run the devices under a scope of their own; when they are closed, so is the media channel."""
         with trio.CancelScope() as scope:
             task_status.started(scope)
             try:
-                await attendance.run(self._take_media)
+                await self._devices.run(self._take_media)
                 # Every source has come to its end for good. Whoever presses now is still to be answered.
                 await trio.sleep_forever()
             except* DeviceWedged:
@@ -262,8 +261,6 @@ class Daemon:
         self._send_media.close()
 
     def _take_media(self, event: MediaEvent) -> None:
-        if isinstance(event, SourceUp) and event.device == "camera":
-            self.camera_up.set()
         self.corrections.take(event)
         try:
             self._send_media.send_nowait(event)

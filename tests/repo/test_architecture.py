@@ -32,7 +32,7 @@ CONTRACTS = frozenset(
 # other. What stands in no list is forbidden, also under TYPE_CHECKING and inside functions.
 GROUND = {"", "clock", "text"}  # "" is the version
 VOCABULARY = {*GROUND, "media", "messages"}
-ON_THE_CAMERA = {*VOCABULARY, "config.schema", "log", "service.backoff", "service.pulse"}
+ON_THE_CAMERA = {*VOCABULARY, "config.schema", "log", "service.backoff", "service.supervised", "service.pulse"}
 FORMAT = {"evidence.errors", "evidence.flash", "evidence.keys", "evidence.format"}
 ALLOWED: dict[str, set[str]] = {
     "__main__": {"cli"},

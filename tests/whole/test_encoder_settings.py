@@ -15,10 +15,10 @@ import trio
 
 from bwvd.capture.device.libav_source import open_camera
 from bwvd.capture.source import AudioGate, SourceRefused
-from bwvd.capture.video.encoder_load import LATEST_NS, PRESETS
+from bwvd.capture.video.encoder_load import LATEST_NS
 from bwvd.capture.video.libav_encoder import VideoEncoder
 from bwvd.clock import NS, SystemClock
-from bwvd.config.schema import Config, Loop, Video
+from bwvd.config.schema import X264_PRESETS, Config, Loop, Video
 from bwvd.evidence.export.catalogue import signed_records
 from bwvd.evidence.export.mp4 import export_mp4
 from bwvd.evidence.flash.posix import PosixStorage
@@ -155,7 +155,7 @@ async def test_a_preset_that_this_machine_can_not_manage_gives_way() -> None:
     presets = [event.track.preset for event in listener.events if isinstance(event, SourceUp)]
     assert presets[0] == "veryslow"
     assert len(presets) > 1
-    assert presets == sorted(presets, key=PRESETS.index, reverse=True), "ever faster, never back"
+    assert presets == sorted(presets, key=X264_PRESETS.index, reverse=True), "ever faster, never back"
     # The first ones were too slow before anybody could know; then nothing lags further and further behind.
     assert all(lag < 2 * LATEST_NS for _, lag in lags[1:])
     slow = [event for event in listener.events if isinstance(event, MediaGap)]

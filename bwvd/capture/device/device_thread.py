@@ -14,7 +14,6 @@ from bwvd.messages import MediaEvent, SourceUp
 
 STOP_S = 2.0  # what a thread gets to come back after it was asked; a read from a live device returns far sooner
 SILENT_STOP_S = 0.5  # the same where the device has been silent: the thread is in a read that does not return
-LOOK_S = 1.0  # how often it is looked whether a device that is not up yet is silent
 THREAD_NAME = "capture "  # and what it captures
 
 
@@ -34,7 +33,6 @@ class Line:
         self._running = threading.Lock()  # held until the thread shall stop: to wait for a lock costs half of an Event
         self._running.acquire()
         self.stopping = False
-        self.up = False  # the device delivers, and who is told of it has been told
         self._waiting: list[MediaEvent] = []
         self._ours = threading.Lock()  # held by the thread, but for the time that it is away
         self.taken_over = False
@@ -87,9 +85,7 @@ class Line:
     def hop(self) -> None:
         """Carry what was put over to trio's thread, in order; returns when it is there. Nothing to carry: no hop."""
         if self._waiting:
-            events = self.take_waiting()
-            trio.from_thread.run_sync(self._deliver, events)
-            self.up = self.up or any(isinstance(event, SourceUp) for event in events)
+            trio.from_thread.run_sync(self._deliver, self.take_waiting())
 
     def wait_until(self, due_ns: int) -> None:
         """Sleep until a moment on CLOCK_MONOTONIC. Raises: Stopped."""
@@ -108,13 +104,15 @@ async def run_thread(
     deliver: Callable[[list[MediaEvent]], None],
     *,
     clock: Clock,
-    silence_s: Callable[[], float],
+    silence_s: float,
+    opening_s: float = 0.0,
     stop_s: float = STOP_S,
     salvage: Callable[[bool], None] | None = None,
 ) -> None:
     """Run `work(line)` in a thread of its own until it returns, raises, falls silent, or we are cancelled.
 
-    name: for messages. deliver: called on trio's thread with what crossed. silence_s: how long it may deliver nothing.
+    name: for messages. deliver: called on trio's thread with what crossed. silence_s: how long it may
+    deliver nothing; opening_s: the same until SourceUp has crossed, where that is longer.
     salvage: called when the thread was given up inside a driver, with whether the device was silent; puts what is to
     be kept of what it left behind into the line, wipes the rest, and must not block.
 
@@ -124,6 +122,7 @@ async def run_thread(
     Raises: DeviceLost on silence, and what `work` raises.
     """
     given_up = False
+    allowed_s = max(opening_s, silence_s)
 
     def run() -> None:
         line.begin()
@@ -133,7 +132,10 @@ async def run_thread(
             line.end()
 
     def pass_on(events: list[MediaEvent]) -> None:
+        nonlocal allowed_s
         if not given_up:
+            if any(isinstance(event, SourceUp) for event in events):
+                allowed_s = silence_s
             deliver(events)
 
     line = Line(clock, pass_on)
@@ -161,7 +163,7 @@ async def run_thread(
         nursery.start_soon(host)
         silent = False
         try:
-            silent = not await _finished_or_silent(finished, line, clock, silence_s)
+            silent = not await _finished_or_silent(finished, line, clock, silence_s, lambda: allowed_s)
         finally:
             if not finished.is_set():
                 line.ask_to_stop()
@@ -175,7 +177,7 @@ async def run_thread(
     if isinstance(failure, Stopped):
         failure = None
     if silent:
-        raise DeviceLost(f"{name} delivered nothing for {silence_s():g} s") from failure
+        raise DeviceLost(f"{name} delivered nothing for {allowed_s:g} s") from failure
     if failure is not None:
         raise failure
 
@@ -188,14 +190,15 @@ def _forget(error: BaseException | None) -> None:
         error = error.__context__
 
 
-async def _finished_or_silent(finished: trio.Event, line: Line, clock: Clock, silence_s: Callable[[], float]) -> bool:
+async def _finished_or_silent(
+    finished: trio.Event, line: Line, clock: Clock, silence_s: float, allowed_s: Callable[[], float]
+) -> bool:
     """True when the thread has come to its end, False when its device has been silent for too long."""
     while not finished.is_set():
-        left_s = (line.silent_since_ns - clock.monotonic_ns()) / NS + silence_s()
+        left_s = (line.silent_since_ns - clock.monotonic_ns()) / NS + allowed_s()
         if left_s <= 0:
             return False
-        # What counts as silence changes when the device comes up: until then it is looked more often. After that there
-        # is nothing to see before the time is over.
-        with trio.move_on_after(left_s if line.up else min(left_s, LOOK_S)):
+        # A device that has come up meanwhile may be silent for `silence_s` only: it is never looked later than that.
+        with trio.move_on_after(min(left_s, silence_s)):
             await finished.wait()
     return True

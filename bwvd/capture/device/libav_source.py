@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import trio
-
-from bwvd.capture.address import AUDIO_SCHEMES, VIDEO_SCHEMES, Address, parse_address
+from bwvd.capture.address import Address, parse_address
 from bwvd.capture.device.demux import Job, Reading
 from bwvd.capture.device.device_thread import Line, run_thread
 from bwvd.capture.source import AudioGate, SourceEnded
@@ -14,9 +12,9 @@ from bwvd.capture.video.encoder_choice import Inside, Roster
 from bwvd.capture.video.encoder_failover import fallen_back
 from bwvd.capture.video.libav_encoder import SOFTWARE
 from bwvd.clock import Clock
-from bwvd.config.schema import Config
+from bwvd.config.schema import AUDIO_SCHEMES, VIDEO_SCHEMES, Config
 from bwvd.media.samples import Kind
-from bwvd.messages import FaultChanged, MediaEvent, SourceUp
+from bwvd.messages import FaultChanged, MediaEvent
 
 
 class LibavSource:
@@ -83,20 +81,9 @@ class LibavSource:
         else:
             opening.wipe()
 
-    async def run(
-        self,
-        send: Callable[[MediaEvent], None],
-        *,
-        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> None:
-        up = False
-
+    async def run(self, send: Callable[[MediaEvent], None]) -> None:
         def deliver(events: list[MediaEvent]) -> None:
-            nonlocal up
             for event in events:
-                if not up and isinstance(event, SourceUp):
-                    up = True
-                    task_status.started()
                 send(event)
 
         try:
@@ -105,7 +92,8 @@ class LibavSource:
                 self._read,
                 deliver,
                 clock=self._job.clock,
-                silence_s=lambda: self._silence_s if up else max(self.OPENING_S, self._silence_s),
+                silence_s=self._silence_s,
+                opening_s=self.OPENING_S,
                 salvage=self._salvage,
             )
         finally:

@@ -21,9 +21,11 @@ from bwvd.capture.source import AudioGate, DeviceLost, DeviceWedged, MayHang, Me
 from bwvd.clock import Clock
 from bwvd.media.samples import Batch
 from bwvd.messages import Device, FaultChanged, MediaEvent, MediaGap, SourceDown, SourceUp
+from bwvd.service.backoff import Backoff
+from bwvd.service.supervised import Supervised
 
-FIRST_DELAY_S = 0.2
-LONGEST_DELAY_S = 5.0
+# Only what has delivered a batch is tried again at once: one that opens and is lost, over and over, is not.
+BACKOFF = Backoff(first_s=0.2, limit_s=5.0, reset_after_s=math.inf)
 WEDGED_S = 10.0  # for a device to deliver again while a thread that was given up still hangs in its driver
 MOST_HUNG = 3
 LOOK_S = 1.0  # how often it is looked whether that thread has come back, when nothing else can be done
@@ -107,21 +109,22 @@ async def run_source(
     clock: Clock,
     device: Device,
     switch: CaptureSwitch | None = None,
-    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    delivers: trio.Event | None = None,
 ) -> None:
     """Run a source, and a new one each time it is lost, until it ends for good or we are cancelled.
 
     open_source: makes a fresh source. send: never blocks; gets the source's events, and SourceDown for every device
     that went down with it (a source may be camera and microphone at once): once for a loss however often it is tried
-    again, and once for each new refusal. switch: without one the device is always on.
-
-    `task_status.started()` is called when the device is up, when it was found absent, or when it is switched off.
+    again, and once for each new refusal. switch: without one the device is always on. delivers: set when `device`
+    delivers for the first time.
 
     **Cancellation:** closes the device; what `switch.flush` asked for is delivered before.
     Raises: SourceRefused at the first opening, before the first batch (later it counts as a loss: the camera has been
     changed meanwhile).
     """
-    keeper = _Keeper(open_source, send, clock, device, switch or CaptureSwitch(), task_status)
+    keeper = _Keeper(
+        open_source, send, clock, device, switch or CaptureSwitch(), trio.Event() if delivers is None else delivers
+    )
     await keeper.run()
 
 
@@ -133,18 +136,16 @@ class _Keeper:
         clock: Clock,
         device: Device,
         switch: CaptureSwitch,
-        task_status: trio.TaskStatus[None],
+        delivers: trio.Event,
     ) -> None:
         self._open_source = open_source
         self._send = send
         self._clock = clock
         self._device: Device = device
         self._switch = switch
-        self._task_status = task_status
-        self._ready = False
+        self._delivers = delivers
         self._up: set[Device] = set()
-        self._delay_s = FIRST_DELAY_S
-        self._told: set[str] = set()  # reasons told since the device was up last
+        self._state = Supervised(BACKOFF)
         self._refusals_are_final = True
         self._hung: list[MayHang] = []  # earlier openings whose threads hang
         self._wedged_s: float | None = None  # trio's time at which these have hung for too long
@@ -153,25 +154,22 @@ class _Keeper:
     async def run(self) -> None:
         while True:
             if not self._switch.is_on:
-                self._say_ready()
                 await self._switch.wait_on()
-                self._told.clear()
+                self._state = Supervised(BACKOFF)
                 self._wedged_s = None  # closed, it need not deliver
-                self._delay_s = FIRST_DELAY_S
             reason = await self._open()
             if reason is None:
                 return
-            self._say_ready()
             if reason == ASLEEP:
                 continue
             await self._check_wedged(reason)
-            with trio.move_on_after(self._delay_s):
+            with trio.move_on_after(self._state.delay_s):
                 await self._switch.wait_off()
-            self._delay_s = min(2 * self._delay_s, LONGEST_DELAY_S)
 
     async def _open(self) -> str | None:
         """One opening, to its end; returns why it ended, None when there is nothing to be opened any more."""
         source = self._open_source()
+        refused = False
         if self._wedged_s is None and self._hangs():
             self._wedged_s = trio.current_time() + WEDGED_S
         self._patience = trio.CancelScope()
@@ -181,18 +179,13 @@ class _Keeper:
                 await source.run(self._forward)
         except SourceEnded as end:
             self._down(str(end), final=True)
-            self._say_ready()
             return None
         except DeviceLost as lost:
             reason = str(lost)
-        except SourceRefused as refused:
+        except SourceRefused as refusal:
             if self._refusals_are_final:
                 raise
-            reason = str(refused)
-            if reason not in self._told:
-                self._told.add(reason)
-                self._down(reason)
-                return reason
+            reason, refused = str(refusal), True
         else:
             reason = "it stopped delivering without a reason"
             if scope.cancelled_caught:
@@ -203,9 +196,8 @@ class _Keeper:
             self._refusals_are_final = False
             if isinstance(source, MayHang) and source.hangs():
                 self._hung.append(source)
-        # What an attempt says while the device is away ("no such file") is no news.
-        if self._up or not self._told:
-            self._told.add(reason)
+        # What an attempt says while the device is away ("no such file") is no news, unless somebody has to mend it.
+        if self._state.lost(self._clock.monotonic_ns(), reason, new_reason_is_news=refused):
             self._down(reason)
         return reason
 
@@ -231,12 +223,11 @@ class _Keeper:
         match event:
             case SourceUp():
                 self._up.add(event.device)
-                self._told.clear()
-                self._send(event)
-                self._say_ready()
-                return
+                self._state.opened(self._clock.monotonic_ns())
+                if event.device == self._device:
+                    self._delivers.set()
             case Batch():
-                self._delay_s = FIRST_DELAY_S
+                self._state.works()
                 self._wedged_s, self._patience.deadline = None, math.inf
                 self._refusals_are_final = False  # the source was as configured: what changed is not the configuration
             case MediaGap() | SourceDown() | FaultChanged():
@@ -252,13 +243,8 @@ class _Keeper:
         for device in devices:
             self._send(SourceDown(device, at_ns, reason, final, asked=reason == ASLEEP))
 
-    def _say_ready(self) -> None:
-        if not self._ready:
-            self._ready = True
-            self._task_status.started()
 
-
-class Attendance:
+class CaptureDevices:
     """What the recorder may ask of the devices (`bwvd.recorder.ports.Devices`), and the tasks that run them.
 
     Args:
@@ -284,6 +270,7 @@ class Attendance:
         self._gate = gate
         self._clock = clock
         self._switch = CaptureSwitch(awake)
+        self.camera_delivers = trio.Event()  # has, for the first time
 
     def wake(self) -> None:
         self._switch.on()
@@ -301,12 +288,7 @@ class Attendance:
     def close_gate(self) -> None:
         self._gate.close()
 
-    async def run(
-        self,
-        send: Callable[[MediaEvent], None],
-        *,
-        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> None:
+    async def run(self, send: Callable[[MediaEvent], None]) -> None:
         """Keep the devices delivering until cancelled. `send` never blocks.
 
         **Cancellation:** each device is closed; its GOP in the making is delivered if a recording runs, else wiped.
@@ -314,7 +296,6 @@ class Attendance:
         """
         async with trio.open_nursery() as nursery:
             run = partial(run_source, send=send, clock=self._clock, switch=self._switch)
-            nursery.start_soon(partial(run, self._open_camera, device="camera"))
+            nursery.start_soon(partial(run, self._open_camera, device="camera", delivers=self.camera_delivers))
             if self._open_microphone is not None:
                 nursery.start_soon(partial(run, self._open_microphone, device="microphone"))
-            task_status.started()

@@ -22,11 +22,7 @@ from collections import deque
 from statistics import median_low
 
 from bwvd.clock import NS
-
-PRESETS = (
-    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo",
-)  # fmt: skip
-"""Of libx264 and libx265, the fastest first."""
+from bwvd.config.schema import X264_PRESETS
 
 BUSY = 0.9  # of the time between two pictures: what is above leaves nothing for jitter
 WINDOW_NS = 2 * NS  # of the camera's time that the load is measured over
@@ -45,7 +41,7 @@ class Pace:
     """
 
     def __init__(self, preset: str | None) -> None:
-        """preset: what the encoder begins with, one of `PRESETS`; None where it has none."""
+        """preset: what the encoder begins with, one of `X264_PRESETS`; None where it has none."""
         self.preset = preset
         self.load = 0.0  # time spent for a picture, in times between two pictures: the last measurement
         self._last_ns: int | None = None
@@ -102,16 +98,16 @@ class Pace:
 
     @property
     def _may_hurry(self) -> bool:
-        return self.preset in PRESETS[1:]
+        return self.preset in X264_PRESETS[1:]
 
     def _faster(self) -> str | None:
         if self.preset is None or not self._may_hurry:
             return None
-        load, at = self.load, PRESETS.index(self.preset)
+        load, at = self.load, X264_PRESETS.index(self.preset)
         while load > BUSY and at > 0:
             load /= 2
             at -= 1
-        return PRESETS[at]
+        return X264_PRESETS[at]
 
     def _empty(self) -> None:
         self._beats = self._span_ns = self._encoded = self._spent_ns = 0

@@ -18,10 +18,9 @@ from bwvd.capture.batch_builder import Assembler
 from bwvd.capture.libav_errors import refusing, why
 from bwvd.capture.source import SourceRefused
 from bwvd.capture.video.encoder import EncoderFailed
-from bwvd.capture.video.encoder_load import PRESETS
 from bwvd.capture.video.pixel_format import ENCODED_FORMAT
 from bwvd.clock import NS
-from bwvd.config.schema import Video
+from bwvd.config.schema import X264_PRESETS, Video
 from bwvd.media.init_segment import HEVC_TAG, VIDEO_TIMESCALE, InitSegment, init_of_annexb
 from bwvd.media.nal import NalForm, prefixed_room, write_prefixed
 from bwvd.media.samples import Batch, Track
@@ -30,7 +29,7 @@ HARDWARE = "h264_v4l2m2m"
 SOFTWARE = "libx264"
 
 PRESET_ENCODERS = frozenset({SOFTWARE, "libx265"})
-DEFAULT_PRESET = PRESETS[0]
+DEFAULT_PRESET = X264_PRESETS[0]
 
 MOST_SLICES = 4
 
@@ -244,7 +243,7 @@ def preset_of(name: str, config: Video) -> str:
     """What an encoder is set to: as configured for it, else what is cheap on a small processor, or "" for its own."""
     if name in PRESET_ENCODERS:
         # What is configured may be meant for the encoder whose place this one has taken.
-        return config.preset if config.preset in PRESETS else DEFAULT_PRESET
+        return config.preset if config.preset in X264_PRESETS else DEFAULT_PRESET
     return config.preset if name == config.encoder else ""
 
 

@@ -63,6 +63,10 @@ class _Heard:
         found = [event for event in self.events if isinstance(event, SourceUp)]
         return [up for up in found if up.track.kind == self._kind]
 
+    async def wait_up(self) -> None:
+        while not self.ups:
+            await self._more.wait()
+
     async def wait(self, batches: int) -> None:
         with trio.fail_after(PATIENCE_S):
             while len(self.batches) < batches:
@@ -77,7 +81,8 @@ async def _running(subject: Subject, *, flush: bool = False) -> AsyncIterator[_H
     source.flush_on_cancel(flush)
     async with trio.open_nursery() as nursery:
         with trio.fail_after(PATIENCE_S):
-            await nursery.start(source.run, heard.send)
+            nursery.start_soon(source.run, heard.send)
+            await heard.wait_up()
         yield heard
         nursery.cancel_scope.cancel()
 
@@ -89,7 +94,6 @@ def _samples(batches: list[Batch]) -> list[Sample]:
 async def is_up_before_its_first_batch(subject: Subject) -> None:
     subject.gate.open(0)
     async with _running(subject) as heard:
-        assert heard.ups, "started() is said when the first sample is there, and SourceUp has been sent"
         assert not any(isinstance(event, SourceDown) for event in heard.events)
         await heard.wait(2)
     (up,) = heard.ups

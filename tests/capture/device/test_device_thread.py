@@ -26,7 +26,7 @@ async def run(work: object, deliver: object = None, *, silence_s: float = 30, st
         work,  # type: ignore[arg-type]  # each test gives its own
         deliver or (lambda _: None),  # type: ignore[arg-type]  # a lambda that takes anything
         clock=CLOCK,
-        silence_s=lambda: silence_s,
+        silence_s=silence_s,
         stop_s=stop_s,
     )
 
@@ -174,7 +174,7 @@ async def test_what_a_wedged_thread_has_made_is_taken_over(silent: bool) -> None
                 work,
                 hops.append,
                 clock=CLOCK,
-                silence_s=lambda: 0.3 if silent else 30,
+                silence_s=0.3 if silent else 30,
                 stop_s=0.1,
                 salvage=salvage,
             )
@@ -196,9 +196,7 @@ async def test_a_thread_that_is_not_in_its_driver_keeps_what_it_made() -> None:
         freed.wait()
 
     with pytest.raises(DeviceLost):
-        await run_thread(
-            "device", work, lambda _: None, clock=CLOCK, silence_s=lambda: 0.3, stop_s=0.1, salvage=asked.append
-        )
+        await run_thread("device", work, lambda _: None, clock=CLOCK, silence_s=0.3, stop_s=0.1, salvage=asked.append)
     freed.set()
     assert asked == []
 

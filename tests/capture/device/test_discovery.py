@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bwvd.capture.address import AUDIO_SCHEMES, VIDEO_SCHEMES, parse_address
+from bwvd.capture.address import parse_address
 from bwvd.capture.device.discovery import FoundDevice, cameras, microphones
+from bwvd.config.schema import AUDIO_SCHEMES, VIDEO_SCHEMES
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from itertools import pairwise
 import pytest
 import trio
 
-from bwvd.capture.address import VIDEO_SCHEMES, parse_address
+from bwvd.capture.address import parse_address
 from bwvd.capture.device.libav_source import LibavSource
 from bwvd.capture.device.supervisor import run_source
 from bwvd.capture.source import AudioGate, DeviceLost
 from bwvd.clock import NS, SystemClock
-from bwvd.config.schema import Config, Loop, Video
+from bwvd.config.schema import VIDEO_SCHEMES, Config, Loop, Video
 from bwvd.messages import SourceDown
 from tests.support.capture_listen import Listener, numbers
 from tests.support.rtsp_camera import RtspCamera

@@ -25,7 +25,6 @@ from bwvd.capture.video.encoder_load import (
     LATEST_NS,
     LEAST,
     PAUSE_NS,
-    PRESETS,
     WARM_UP,
     WINDOW_NS,
     Pace,
@@ -34,7 +33,7 @@ from bwvd.capture.video.frame_loss import Losses
 from bwvd.capture.video.libav_encoder import preset_of
 from bwvd.capture.video.transcode import QUIET_NS, EncodedVideo
 from bwvd.clock import NS, Reading
-from bwvd.config.schema import Config, Device, Video
+from bwvd.config.schema import X264_PRESETS, Config, Device, Video
 from bwvd.media.samples import Batch
 from bwvd.messages import FaultChanged, MediaEvent, MediaGap, SourceUp
 from bwvd.testing.encoder import EncoderFaults, FaultyEncoder
@@ -59,7 +58,7 @@ def measure(pace: Pace, costs: list[int], late_ns: int = 0, step_ns: int = STEP)
 
 
 @given(
-    st.sampled_from(PRESETS),
+    st.sampled_from(X264_PRESETS),
     st.lists(st.tuples(SOME, st.integers(0, 2 * NS), st.booleans()), max_size=300),
     st.integers(NS // 240, PAUSE_NS),
 )
@@ -71,17 +70,19 @@ def test_a_preset_only_ever_gets_faster_and_never_beyond_the_fastest(
         pace.taken(number * step_ns)
         asked = pace.spent(cost, late_ns)
         if asked is not None:
-            assert PRESETS.index(asked) < PRESETS.index(pace.preset or "")
+            assert X264_PRESETS.index(asked) < X264_PRESETS.index(pace.preset or "")
             if taken_up:
                 pace.anew(asked)
 
 
-@given(st.one_of(st.none(), st.just(PRESETS[0])), st.lists(st.integers(0, NS), max_size=200), SOME)
+@given(st.one_of(st.none(), st.just(X264_PRESETS[0])), st.lists(st.integers(0, NS), max_size=200), SOME)
 def test_where_there_is_nothing_faster_nothing_is_asked_for(preset: str | None, costs: list[int], late_ns: int) -> None:
     assert measure(Pace(preset), costs, late_ns) == []
 
 
-@given(st.sampled_from(PRESETS), st.lists(st.integers(0, int(BUSY * STEP) - 1), max_size=300), st.integers(0, 5 * NS))
+@given(
+    st.sampled_from(X264_PRESETS), st.lists(st.integers(0, int(BUSY * STEP) - 1), max_size=300), st.integers(0, 5 * NS)
+)
 def test_an_encoder_that_keeps_up_is_left_alone_however_late_the_pictures_come(
     preset: str, costs: list[int], late_ns: int
 ) -> None:
@@ -93,10 +94,10 @@ def test_an_encoder_that_keeps_up_is_left_alone_however_late_the_pictures_come(
         assert pace.spent(cost, late_ns) is None
 
 
-@given(st.sampled_from([None, *PRESETS]), st.floats(0, 1), st.lists(st.integers(0, NS), max_size=100))
+@given(st.sampled_from([None, *X264_PRESETS]), st.floats(0, 1), st.lists(st.integers(0, NS), max_size=100))
 def test_a_picture_that_is_in_time_is_never_left_out(preset: str | None, share: float, costs: list[int]) -> None:
     pace = Pace(preset)
-    late_ns = int(share * (LATE_NS if preset in (None, PRESETS[0]) else LATEST_NS))
+    late_ns = int(share * (LATE_NS if preset in (None, X264_PRESETS[0]) else LATEST_NS))
     for number, cost in enumerate(costs):
         pace.taken(number * STEP)
         assert not pace.leaves_out(late_ns)
@@ -107,14 +108,14 @@ def test_a_picture_that_is_in_time_is_never_left_out(preset: str | None, share: 
 def test_it_goes_down_by_as_many_presets_as_the_load_calls_for(load: float, steps: int) -> None:
     """Two seconds of the camera's are measured, and then it is by one for each halving."""
     asked = measure(Pace("slower"), [int(load * STEP)] * (2 * RATE + WARM_UP + 2))
-    assert asked == [PRESETS[PRESETS.index("slower") - steps]]
+    assert asked == [X264_PRESETS[X264_PRESETS.index("slower") - steps]]
 
 
 def test_it_does_not_wait_for_two_seconds_when_pictures_are_late() -> None:
     pace = Pace("slower")
     costs = [4 * STEP] * (WARM_UP + LEAST)
     assert measure(pace, costs[:-1], HURRY_NS + 1) == []
-    assert measure(Pace("slower"), costs, HURRY_NS + 1) == [PRESETS[PRESETS.index("slower") - 3]]
+    assert measure(Pace("slower"), costs, HURRY_NS + 1) == [X264_PRESETS[X264_PRESETS.index("slower") - 3]]
 
 
 def test_one_picture_that_took_long_is_no_reason() -> None:
@@ -262,19 +263,19 @@ def video(preset: str = "", encoder: str = "libx264") -> Video:
 
 def test_its_preset_steps_down_before_a_picture_is_left_out() -> None:
     """Twice as slow as the camera, and each preset is twice as fast as the one before: no picture is lost."""
-    board = Board(lambda preset, _: STEP * 2 ** PRESETS.index(preset) // 16, video("slow")).run(10 * RATE)
+    board = Board(lambda preset, _: STEP * 2 ** X264_PRESETS.index(preset) // 16, video("slow")).run(10 * RATE)
     assert board.found == list(range(10 * RATE))
     assert board.gaps == []
     assert board.presets[0] == "slow"
-    assert PRESETS.index(board.presets[-1]) <= PRESETS.index("faster")
-    assert board.presets == sorted(board.presets, key=PRESETS.index, reverse=True)
+    assert X264_PRESETS.index(board.presets[-1]) <= X264_PRESETS.index("faster")
+    assert board.presets == sorted(board.presets, key=X264_PRESETS.index, reverse=True)
     assert max(board.lags) < LATE_NS
     assert board.lags[-1] < 2 * STEP, "and it has caught up"
     assert board.faults() == []
 
 
 def test_a_step_is_another_track_from_the_next_key_frame_on() -> None:
-    board = Board(lambda preset, _: STEP * 2 ** PRESETS.index(preset) // 16, video("slow")).run(10 * RATE)
+    board = Board(lambda preset, _: STEP * 2 ** X264_PRESETS.index(preset) // 16, video("slow")).run(10 * RATE)
     batches = [event for event in board.events if isinstance(event, Batch)]
     assert len({batch.track.init for batch in batches}) == len(board.presets) > 1
     ups = [index for index, event in enumerate(board.events) if isinstance(event, SourceUp)]
