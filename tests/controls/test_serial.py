@@ -169,7 +169,7 @@ async def test_a_real_line_hangs_up_and_returns(tmp_path: Path) -> None:
     pty, recorder = Pty(tmp_path), Recorder()
     fault = f"control:serial:{pty.port}"
     with trio.fail_after(20):
-        async with serving(SerialPort(Serial(port=pty.port)), recorder, SystemClock()) as events:
+        async with serving(SerialPort(Serial(port=pty.port, pty=True)), recorder, SystemClock()) as events:
             assert recorder.told() == [(fault, True, f"{pty.port}: No such file or directory")]
             pty.plug()
             await events.send(Muted(True, 0, "nobody hears this"))
@@ -197,7 +197,7 @@ def test_any_bytes_on_a_real_line(tmp_path_factory: pytest.TempPathFactory, piec
 
     async def speak() -> None:
         with trio.fail_after(20):
-            async with serving(SerialPort(Serial(port=pty.port)), recorder, SystemClock()):
+            async with serving(SerialPort(Serial(port=pty.port, pty=True)), recorder, SystemClock()):
                 pty.say(noise + b"\r\n\r\nPING\r\n")
                 heard = b""
                 while not heard.endswith(b"OK\r\n"):

@@ -324,6 +324,7 @@ def bwvd(line: Line, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proce
     around = f"""
 [[serial]]
 port = "{line.path}"
+pty = true
 [[serial]]
 port = "{folder}/ttyNone"
 [[serial]]
