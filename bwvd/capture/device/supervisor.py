@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from typing import assert_never
 
@@ -122,34 +123,24 @@ async def run_source(
     Raises: SourceRefused at the first opening, before the first batch (later it counts as a loss: the camera has been
     changed meanwhile).
     """
-    keeper = _Keeper(
-        open_source, send, clock, device, switch or CaptureSwitch(), trio.Event() if delivers is None else delivers
-    )
-    await keeper.run()
+    delivers = trio.Event() if delivers is None else delivers
+    await _Supervisor(open_source, send, clock, device, switch or CaptureSwitch(), delivers).run()
 
 
-class _Keeper:
-    def __init__(
-        self,
-        open_source: Callable[[], MediaSource],
-        send: Callable[[MediaEvent], None],
-        clock: Clock,
-        device: Device,
-        switch: CaptureSwitch,
-        delivers: trio.Event,
-    ) -> None:
-        self._open_source = open_source
-        self._send = send
-        self._clock = clock
-        self._device: Device = device
-        self._switch = switch
-        self._delivers = delivers
-        self._up: set[Device] = set()
-        self._state = Supervised(BACKOFF)
-        self._refusals_are_final = True
-        self._hung: list[MayHang] = []  # earlier openings whose threads hang
-        self._wedged_s: float | None = None  # trio's time at which these have hung for too long
-        self._patience = trio.CancelScope()
+@dataclass(eq=False)
+class _Supervisor:
+    _open_source: Callable[[], MediaSource]
+    _send: Callable[[MediaEvent], None]
+    _clock: Clock
+    _device: Device
+    _switch: CaptureSwitch
+    _delivers: trio.Event
+    _up: set[Device] = field(default_factory=set)
+    _state: Supervised = field(default_factory=partial(Supervised, BACKOFF))
+    _refusals_are_final: bool = True
+    _hung: list[MayHang] = field(default_factory=list)  # earlier openings whose threads hang
+    _wedged_s: float | None = None  # trio's time at which these have hung for too long
+    _patience: trio.CancelScope = field(default_factory=trio.CancelScope)
 
     async def run(self) -> None:
         while True:
