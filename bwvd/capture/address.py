@@ -1,4 +1,4 @@
-"""What `video.source` and `audio.source` may say, taken apart. Pure."""
+"""Addresses of sources: `video.source` and `audio.source`, taken apart. Pure."""
 
 from __future__ import annotations
 

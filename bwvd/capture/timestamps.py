@@ -17,7 +17,7 @@ What is assumed of each kind of source:
 
 No assumption at all: that stamps are there, rise, or make sense. `FrameTimes` fills what is missing and what repeats or
 runs backwards from the arrivals, says so, and gives strictly rising decode times for any input. Nothing is invented: a
-camera that pauses, or goes slower in the dark, has pictures further apart.
+camera that pauses, or goes slower in the dark, has frames further apart.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Playback:
         self._offset_ns: int | None = None
 
     def due(self, stamp_ns: int) -> int:
-        """When a packet is due, in the order of the file. Stamps that begin anew go on from the packet before."""
+        """The time at which a packet is due, in the file's order. Stamps that begin anew go on from the one before."""
         if self._offset_ns is None or not -NS <= stamp_ns + self._offset_ns - self._last_ns <= LONGEST_HOLE_NS:
             self._offset_ns = self._last_ns - stamp_ns
         self._last_ns = stamp_ns + self._offset_ns
@@ -110,7 +110,7 @@ class KernelStamps:
 class UnixStamps:
     """ALSA: Unix time, useless around a step of the wall clock."""
 
-    OLDEST_NS = 2 * NS  # more sound than any capture buffer of libav holds
+    OLDEST_NS = 2 * NS  # more audio than any capture buffer of libav holds
     STEP_NS = 5 * MS  # between two packets; slewing (500 ppm) makes at most a tenth of it
     HOLDOVER_NS = 15 * NS  # libav's smoothing has settled to below a millisecond by then
 
@@ -157,7 +157,7 @@ class OwnClock:
         self._last_ns = self._window_ns = arrival_ns
 
     def delay_ns(self, stamp_ns: int, arrival_ns: int) -> int:
-        """How late a packet is; below 0, it claims to be from the future. 0 while nothing is known."""
+        """The lateness of a packet in ns; below 0, it claims to be from the future. 0 while nothing is known."""
         return 0 if self._offset_ns is None else arrival_ns - stamp_ns - self._offset_ns
 
     def monotonic(self, stamp_ns: int | None, arrival_ns: int, unix_ns: int) -> int | None:  # noqa: ARG002 - of Stamps
@@ -187,7 +187,7 @@ class WithoutJumps:
     """One track's stamps on an `OwnClock`, with what they jumped by taken out."""
 
     JUMP_NS = 300 * MS  # ahead of the time that has passed, and of all that was late
-    BACK_NS = 500 * MS  # less far back go pictures that are shown in another order than they come
+    BACK_NS = 500 * MS  # less far back go frames that are shown in another order than they come
 
     def __init__(self, clock: OwnClock) -> None:
         """clock: shared with the other tracks of the camera."""
@@ -216,7 +216,7 @@ class WithoutJumps:
 
 
 class Placed(NamedTuple):
-    """Where a frame lies on CLOCK_MONOTONIC."""
+    """The time of a frame on CLOCK_MONOTONIC."""
 
     pts_ns: int
     dts_ns: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import Any, Protocol, assert_never
 
 import trio
@@ -31,7 +32,7 @@ WAITING_ANSWERS = 32
 
 
 class Port(Protocol):
-    """Where a line can be opened. Real: `serial_port.SerialPort`. Virtual: `bwvd.testing.line.VirtualLine`."""
+    """A line that can be opened. Real: `serial_port.SerialPort`. Virtual: `bwvd.testing.line.VirtualLine`."""
 
     name: str
 
@@ -62,26 +63,19 @@ async def run_serial(
     `task_status.started()` is called after the first attempt to open the port, whatever came of it.
     **Cancellation:** closes the port; answers that wait are dropped.
     """
-    await _Attendance(port, send, clock, report, status, task_status).run(events)
+    presence = Presence(port.name, clock, report, task_status)
+    await _SerialActor(port, send, clock, status, presence).run(events)
 
 
-class _Attendance:
-    def __init__(
-        self,
-        port: Port,
-        send: Send,
-        clock: Clock,
-        report: Report,
-        status: Callable[[], Mapping[str, Any]],
-        task_status: trio.TaskStatus[None],
-    ) -> None:
-        self._port = port
-        self._send = send
-        self._clock = clock
-        self._status = status
-        self._presence = Presence(port.name, clock, report, task_status)
-        self._line: CommandLine | None = None
-        self._writing = trio.Lock()  # a line of text goes out whole
+@dataclass(eq=False)
+class _SerialActor:
+    _port: Port
+    _send: Send
+    _clock: Clock
+    _status: Callable[[], Mapping[str, Any]]
+    _presence: Presence
+    _line: CommandLine | None = None
+    _writing: trio.Lock = field(default_factory=trio.Lock)  # a line of text goes out whole
 
     async def run(self, events: trio.MemoryReceiveChannel[Event] | None) -> None:
         async with trio.open_nursery() as nursery:

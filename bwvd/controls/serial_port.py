@@ -28,7 +28,7 @@ RECEIVE_BYTES = 4096
 
 
 class SerialPort:
-    """Where a serial line is; `open` makes it a `bwvd.controls.ports.CommandLine`."""
+    """The place of a serial line; `open` makes it a `bwvd.controls.ports.CommandLine`."""
 
     def __init__(self, config: Serial) -> None:
         self.name = f"serial:{config.port}"

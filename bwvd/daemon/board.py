@@ -11,7 +11,7 @@ import trio
 
 from bwvd.capture.device.libav_source import open_camera, open_microphone
 from bwvd.capture.source import AudioGate, MediaSource, SourceRefused
-from bwvd.capture.video.encoder_choice import Roster
+from bwvd.capture.video.encoder_choice import EncoderChoice
 from bwvd.clock import Clock, SystemClock
 from bwvd.config.load import digest
 from bwvd.config.schema import Config
@@ -45,7 +45,7 @@ async def build(config: Config, config_path: Path, extra: Sequence[Peripheral] =
             storage=PosixStorage(volume),
             signer=signer,
             sealer=sealer,
-            camera=partial(open_camera, config, clock, roster=Roster()),
+            camera=partial(open_camera, config, clock, choice=EncoderChoice()),
             microphone=partial(_microphone, config, clock) if has_microphone else None,
             config_sha256=config_sha256,
             peripherals=[*all_peripherals(config, config_path), *extra],

@@ -37,7 +37,7 @@ async def run_feedback(
     """Show events until the channel's other end is closed or this is cancelled; then all lamps are dark and let go.
 
     Waits for nothing but its channel and the next change of a pattern: neither the flash nor a camera can delay what
-    the wearer is told.
+    the officer is told.
 
     Args:
         events: what happens; closed here in the end. Whoever sends must not wait for room: what is dropped is told late
@@ -104,7 +104,7 @@ class _Board:
 
     @property
     def retry_ns(self) -> int:
-        """When the next lost lamp is to be tried again."""
+        """The time at which the next lost lamp is to be tried again."""
         return min((held.retry_ns for held in self._held if held.lamp is None), default=NEVER)
 
     def drive(self, now_ns: int) -> None:
@@ -161,7 +161,7 @@ class _Board:
             self._fault(f"indicator:{held.indicator.name}", True, str(lost))
 
     def _share_out(self) -> None:
-        """Which colours each light stands for, among those that are there."""
+        """Share the colours out among the lights that are there."""
         lights = [held for held in self._held if held.lamp is not None and held.indicator.kind == "light"]
         for held, channels in zip(lights, carried([held.indicator.colour for held in lights]), strict=True):
             held.carries = channels

@@ -119,7 +119,7 @@ class FaultyEncoder:
 
 
 def faulty(faults: dict[str, EncoderFaults]) -> Callable[[str, Video, int, int, Fraction, str, int], Encoder]:
-    """For `Roster`: the encoders that are named have these faults, all others are what they are."""
+    """For `EncoderChoice`: the encoders that are named have these faults, all others are what they are."""
 
     def make(name: str, config: Video, width: int, height: int, rate: Fraction, source: str, begin_ns: int) -> Encoder:
         if name in faults:

@@ -172,7 +172,7 @@ MUTANTS = (
         "take a damaged packet for a whole one",
         4,
         "capture/video/transcode.py",
-        "self._bad += self._picture is not None",
+        "self._bad += self._converter is not None",
         "pass",
         ("capture/video/test_damaged.py",),
     ),

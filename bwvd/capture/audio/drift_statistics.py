@@ -1,4 +1,4 @@
-"""What was done to the sound so that it stays with the pictures: counted for whoever asks how it is."""
+"""Statistics of what keeps the audio in step with the video: samples put in and left out, and gaps."""
 
 from __future__ import annotations
 

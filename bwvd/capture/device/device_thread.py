@@ -21,8 +21,8 @@ class Stopped(Exception):
     """The thread was asked to stop. Never leaves this package."""
 
 
-class Line:
-    """The thread's end: what it sends, whether it should stop, that it is alive, and whose what it made is.
+class ThreadChannel:
+    """The device thread's channel to trio: outbox, stop flag, heartbeat, and the lock that owns its buffers.
 
     **Synchronization:** the device's thread, but for `ask_to_stop`, `silent_since_ns` and `take_over`.
     """
@@ -66,7 +66,7 @@ class Line:
         self._ours.release()
 
     def take_over(self) -> bool:
-        """Whether the thread is away, so that what it made is the caller's from now on. It never gets it back."""
+        """Take the thread's buffers while it is away; False if it is not. It never gets them back."""
         if not self._ours.acquire(blocking=False):
             return False
         self.taken_over = True
@@ -74,7 +74,7 @@ class Line:
         return True
 
     def take_waiting(self) -> list[MediaEvent]:
-        """What was put and is not carried over."""
+        """Take what was put and is not carried over yet."""
         events, self._waiting = self._waiting, []
         return events
 
@@ -100,7 +100,7 @@ class Line:
 
 async def run_thread(
     name: str,
-    work: Callable[[Line], None],
+    work: Callable[[ThreadChannel], None],
     deliver: Callable[[list[MediaEvent]], None],
     *,
     clock: Clock,
@@ -109,12 +109,12 @@ async def run_thread(
     stop_s: float = STOP_S,
     salvage: Callable[[bool], None] | None = None,
 ) -> None:
-    """Run `work(line)` in a thread of its own until it returns, raises, falls silent, or we are cancelled.
+    """Run `work(channel)` in a thread of its own until it returns, raises, falls silent, or we are cancelled.
 
     name: for messages. deliver: called on trio's thread with what crossed. silence_s: how long it may
     deliver nothing; opening_s: the same until SourceUp has crossed, where that is longer.
     salvage: called when the thread was given up inside a driver, with whether the device was silent; puts what is to
-    be kept of what it left behind into the line, wipes the rest, and must not block.
+    be kept of what it left behind into the channel, wipes the rest, and must not block.
 
     **Cancellation:** the thread is asked to stop and waited for, shielded, for up to `stop_s` (after a silence at most
     `SILENT_STOP_S`); what it delivers meanwhile still counts. Then it is given up (a wedged driver): nothing it does
@@ -125,11 +125,11 @@ async def run_thread(
     allowed_s = max(opening_s, silence_s)
 
     def run() -> None:
-        line.begin()
+        channel.begin()
         try:
-            work(line)
+            work(channel)
         finally:
-            line.end()
+            channel.end()
 
     def pass_on(events: list[MediaEvent]) -> None:
         nonlocal allowed_s
@@ -138,7 +138,7 @@ async def run_thread(
                 allowed_s = silence_s
             deliver(events)
 
-    line = Line(clock, pass_on)
+    channel = ThreadChannel(clock, pass_on)
     finished = trio.Event()
     failure: BaseException | None = None
     shield = trio.CancelScope(shield=True)
@@ -163,17 +163,17 @@ async def run_thread(
         nursery.start_soon(host)
         silent = False
         try:
-            silent = not await _finished_or_silent(finished, line, clock, silence_s, lambda: allowed_s)
+            silent = not await _finished_or_silent(finished, channel, clock, silence_s, lambda: allowed_s)
         finally:
             if not finished.is_set():
-                line.ask_to_stop()
+                channel.ask_to_stop()
                 with trio.move_on_after(min(stop_s, SILENT_STOP_S) if silent else stop_s, shield=True):
                     await finished.wait()
                 given_up = True
                 shield.cancel()
-                if not finished.is_set() and salvage is not None and line.take_over():
+                if not finished.is_set() and salvage is not None and channel.take_over():
                     salvage(silent)
-                    deliver(line.take_waiting())
+                    deliver(channel.take_waiting())
     if isinstance(failure, Stopped):
         failure = None
     if silent:
@@ -191,11 +191,11 @@ def _forget(error: BaseException | None) -> None:
 
 
 async def _finished_or_silent(
-    finished: trio.Event, line: Line, clock: Clock, silence_s: float, allowed_s: Callable[[], float]
+    finished: trio.Event, channel: ThreadChannel, clock: Clock, silence_s: float, allowed_s: Callable[[], float]
 ) -> bool:
     """True when the thread has come to its end, False when its device has been silent for too long."""
     while not finished.is_set():
-        left_s = (line.silent_since_ns - clock.monotonic_ns()) / NS + allowed_s()
+        left_s = (channel.silent_since_ns - clock.monotonic_ns()) / NS + allowed_s()
         if left_s <= 0:
             return False
         # A device that has come up meanwhile may be silent for `silence_s` only: it is never looked later than that.

@@ -1,4 +1,4 @@
-"""Keeps a device delivering: opens it, and opens it again when it was lost.
+"""The supervisor of the devices: opens each, opens it again when it was lost, and says that it delivers.
 
 A driver may never come back from a read. The thread inside it is given up, and the device opened anew: most drivers
 take that. One that does not ("busy", or nothing comes) while the thread still hangs would fail for ever, because only
@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from typing import assert_never
 
@@ -33,7 +34,7 @@ ASLEEP = "asleep"
 
 
 class CaptureSwitch:
-    """Whether the devices may be open, and what becomes of a group of pictures in the making when they are closed.
+    """The switch of the devices: open or closed, and what becomes of a GOP in the making when they are closed.
 
     **Synchronization:** trio's thread.
     """
@@ -59,14 +60,14 @@ class CaptureSwitch:
             scope.cancel()
 
     def flush(self, flush: bool) -> None:
-        """Whether what is in the making is delivered at the end (a recording runs) or wiped (standby)."""
+        """Say if what is in the making is delivered at the end (a recording runs) or wiped (standby)."""
         self._flush = flush
         for source in self._open:
             source.flush_on_cancel(flush)
 
     @property
     def flushes(self) -> bool:
-        """Whether a recording runs, so that what is in the making is delivered at the end."""
+        """True while a recording runs, so that what is in the making is delivered at the end."""
         return self._flush
 
     async def wait_on(self) -> None:
@@ -122,34 +123,24 @@ async def run_source(
     Raises: SourceRefused at the first opening, before the first batch (later it counts as a loss: the camera has been
     changed meanwhile).
     """
-    keeper = _Keeper(
-        open_source, send, clock, device, switch or CaptureSwitch(), trio.Event() if delivers is None else delivers
-    )
-    await keeper.run()
+    delivers = trio.Event() if delivers is None else delivers
+    await _Supervisor(open_source, send, clock, device, switch or CaptureSwitch(), delivers).run()
 
 
-class _Keeper:
-    def __init__(
-        self,
-        open_source: Callable[[], MediaSource],
-        send: Callable[[MediaEvent], None],
-        clock: Clock,
-        device: Device,
-        switch: CaptureSwitch,
-        delivers: trio.Event,
-    ) -> None:
-        self._open_source = open_source
-        self._send = send
-        self._clock = clock
-        self._device: Device = device
-        self._switch = switch
-        self._delivers = delivers
-        self._up: set[Device] = set()
-        self._state = Supervised(BACKOFF)
-        self._refusals_are_final = True
-        self._hung: list[MayHang] = []  # earlier openings whose threads hang
-        self._wedged_s: float | None = None  # trio's time at which these have hung for too long
-        self._patience = trio.CancelScope()
+@dataclass(eq=False)
+class _Supervisor:
+    _open_source: Callable[[], MediaSource]
+    _send: Callable[[MediaEvent], None]
+    _clock: Clock
+    _device: Device
+    _switch: CaptureSwitch
+    _delivers: trio.Event
+    _up: set[Device] = field(default_factory=set)
+    _state: Supervised = field(default_factory=partial(Supervised, BACKOFF))
+    _refusals_are_final: bool = True
+    _hung: list[MayHang] = field(default_factory=list)  # earlier openings whose threads hang
+    _wedged_s: float | None = None  # trio's time at which these have hung for too long
+    _patience: trio.CancelScope = field(default_factory=trio.CancelScope)
 
     async def run(self) -> None:
         while True:
@@ -202,7 +193,7 @@ class _Keeper:
         return reason
 
     def _hangs(self) -> int:
-        """How many threads hang in the device's driver."""
+        """The number of threads that hang in the device's driver."""
         self._hung = [source for source in self._hung if source.hangs()]
         return len(self._hung)
 
@@ -245,10 +236,10 @@ class _Keeper:
 
 
 class CaptureDevices:
-    """What the recorder may ask of the devices (`bwvd.recorder.ports.Devices`), and the tasks that run them.
+    """The camera and the microphone: kept delivering, and switched by the recorder (`bwvd.recorder.ports.Devices`).
 
     Args:
-        open_camera: makes a source of video, and of sound too where it is one device with its microphone.
+        open_camera: makes a source of video, and of audio too where it is one device with its microphone.
         open_microphone: makes the microphone's source; None where there is none of its own.
         gate: read by the sources' threads.
         awake: whether the devices are opened at the start.

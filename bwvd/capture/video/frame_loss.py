@@ -1,4 +1,4 @@
-"""What a video track lost while it went on: found from its times, told once per group of pictures. Pure."""
+"""Losses of a video track while it went on: found from its times, told once per GOP. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bwvd.messages import MediaEvent, MediaGap
 Out = Callable[[MediaEvent], None]
 
 STALL_NS = NS  # no frame for so long is a stall, whatever the rate was
-TOLD_SINGLY = 8  # holes in one group of pictures; a worse one is told as a whole
+TOLD_SINGLY = 8  # holes in one GOP; a worse one is told as a whole
 
 
 class Cadence:
@@ -93,7 +93,7 @@ class Cadence:
 
 
 class Losses:
-    """Collects what was lost in the group of pictures in the making, and tells it before the group.
+    """Collects what was lost in the GOP in the making, and tells it before the GOP.
 
     **Synchronization:** one thread.
     """

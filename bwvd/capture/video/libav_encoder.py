@@ -1,4 +1,4 @@
-"""Pictures to H.264: which encoder, how it is set, and its output as batches."""
+"""Encoders of libav: chosen, set for a small processor, and their output as batches."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DEFAULT_PRESET = X264_PRESETS[0]
 
 MOST_SLICES = 4
 
-# These take a copy of each picture before they return (x264_encoder_encode, x265_encoder_encode); others may keep a
+# These take a copy of each frame before they return (x264_encoder_encode, x265_encoder_encode); others may keep a
 # reference to the frame and read it later.
 COPYING = frozenset({SOFTWARE, "libx265"})
 
@@ -41,7 +41,7 @@ _TICK_NS = Fraction(NS, VIDEO_TIMESCALE)
 _TRIAL_FRAMES = 8  # the first come out of a memory-to-memory encoder only when some are in
 _VBV_S = 1.5  # the encoder's buffer: how long it may spend more than the bit rate
 
-# By encoder: what makes it cheap on a small processor, without delay, and its groups of pictures closed and ours.
+# By encoder: what makes it cheap on a small processor, without delay, and its GOPs closed and ours.
 _OPTIONS: dict[str, dict[str, str]] = {
     "libx264": {
         "tune": "zerolatency",
@@ -58,7 +58,7 @@ _OPTIONS: dict[str, dict[str, str]] = {
 
 
 class VideoEncoder:
-    """An `Encoder` of libav's, of one size, and the group of pictures that it is making.
+    """An `Encoder` of libav's, of one size, and the GOP that it is making.
 
     **Synchronization:** one thread.
     """
@@ -146,12 +146,12 @@ class VideoEncoder:
 
     @property
     def copies(self) -> bool:
-        """Whether the frame given to `encode` is nobody's business any more when that returns."""
+        """True if `encode` copies the frame, so that the caller may reuse its buffer."""
         return self._name in COPYING
 
     @property
     def size(self) -> int:
-        """Bytes of the group of pictures in the making."""
+        """Bytes of the GOP in the making."""
         return self._assembler.size
 
     def begins_group(self, at_ns: int) -> bool:
@@ -159,7 +159,7 @@ class VideoEncoder:
         return at_ns >= self._next_key_ns - self._half_frame_ns
 
     def encode(self, frame: av.VideoFrame, at_ns: int) -> list[Batch]:
-        """Encode a frame taken at `at_ns`; returns the groups of pictures that this ended.
+        """Encode a frame taken at `at_ns`; returns the GOPs that this ended.
 
         The frame must be in the encoder's size and format; its `pts`, `time_base` and `pict_type` are overwritten.
         """
@@ -189,7 +189,7 @@ class VideoEncoder:
         return self._take_ended()
 
     def close(self) -> None:
-        """Wipe the group of pictures in the making and let go of the encoder."""
+        """Wipe the GOP in the making and let go of the encoder."""
         self._assembler.wipe()
         for batch in self._take_ended():
             batch.wipe()
@@ -240,7 +240,7 @@ class VideoEncoder:
 
 
 def preset_of(name: str, config: Video) -> str:
-    """What an encoder is set to: as configured for it, else what is cheap on a small processor, or "" for its own."""
+    """The preset of an encoder: as configured for it, else what is cheap on a small processor, or "" for its own."""
     if name in PRESET_ENCODERS:
         # What is configured may be meant for the encoder whose place this one has taken.
         return config.preset if config.preset in X264_PRESETS else DEFAULT_PRESET
@@ -248,7 +248,7 @@ def preset_of(name: str, config: Video) -> str:
 
 
 def encoder_threads() -> int:
-    """How many threads an encoder gets: each takes a slice of the picture, so that no frame is held back.
+    """The number of threads that an encoder gets: each takes a slice of the frame, so that no frame is held back.
 
     Slices cost next to nothing more (within the noise of the measurement), but on one or two fast cores there is
     nothing to be won. A board with four slow ones may not keep up on one of them.
@@ -258,7 +258,7 @@ def encoder_threads() -> int:
 
 
 def has_hardware(config: Video, width: int, height: int) -> bool:
-    """Whether the kernel's memory-to-memory H.264 encoder is there and takes frames of this size: it is tried."""
+    """True if the kernel's memory-to-memory H.264 encoder is there and takes frames of this size: it is tried."""
     if not any(Path("/dev").glob("video*")):
         return False
     try:

@@ -14,11 +14,11 @@ import pytest
 import trio
 from av.container import OutputContainer
 
-from bwvd.capture.audio.transcode import SoundEncoder
+from bwvd.capture.audio.transcode import AudioEncoder
 from bwvd.capture.device.device_thread import THREAD_NAME
 from bwvd.capture.device.libav_source import LibavSource, open_camera, open_microphone
 from bwvd.capture.source import AudioGate, SourceEnded, SourceRefused
-from bwvd.capture.video.encoder_choice import Roster
+from bwvd.capture.video.encoder_choice import EncoderChoice
 from bwvd.capture.video.libav_encoder import VideoEncoder
 from bwvd.clock import NS, SystemClock
 from bwvd.config.schema import Audio, Config, Device, Loop, Video
@@ -38,7 +38,7 @@ def camera(
     audio: str = "",
     gate: AudioGate | None = None,
     keyframe_s: float = 0.1,
-    roster: Roster | None = None,
+    roster: EncoderChoice | None = None,
 ) -> LibavSource:
     config = Config(
         video=Video(source=source, encoder=encoder, keyframe_s=keyframe_s, stamp=False),
@@ -241,7 +241,7 @@ async def test_another_camera_that_has_no_sound(tmp_path: Path) -> None:
     with_sound, mute = tmp_path / "sound.mp4", tmp_path / "mute.mp4"
     numbered_clip(with_sound, 100, rate=RATE, gop_s=0.1, audio=True)
     numbered_clip(mute, 100, rate=RATE, gop_s=0.1)
-    roster = Roster()
+    roster = EncoderChoice()
     first, second = Listener(), Listener()
     await first.run(camera(f"file:{with_sound}?loop=1", audio="video", roster=roster), 3)
     await second.run(camera(f"file:{mute}?loop=1", audio="video", roster=roster), 8)  # the file begins again meanwhile
@@ -370,7 +370,7 @@ def test_a_closed_encoder_leaves_nothing_to_the_collector(kind: str) -> None:
         before = containers()
         for _ in range(3):
             if kind == "sound":
-                SoundEncoder(Audio(), "x").close()
+                AudioEncoder(Audio(), "x").close()
             else:
                 VideoEncoder("libx264", Video(), 64, 48, Fraction(25), "x", 0).close()
         assert containers() == before

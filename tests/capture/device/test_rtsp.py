@@ -74,7 +74,7 @@ async def test_a_camera_that_hangs_up_is_lost_and_found_again() -> None:
     async with trio.open_nursery() as nursery:
         url = await nursery.start(camera.run)
         run = partial(run_source, partial(source, url), listener.send, clock=SystemClock(), device="camera")
-        await nursery.start(run)
+        nursery.start_soon(run)
         with trio.fail_after(30):
             await listener.wait_batches(2)
             camera.hang_up()
