@@ -201,6 +201,9 @@ class Recorder:
             self._regulate_sound()
             if came_back and self.current and self.current.opened and self._wants_sound():
                 self._note(SoundSwitched(True, now_ns, "microphone delivers"))
+        if event.on_trial:
+            self._lately.back(event.device, now_ns)
+            return
         over, was_told = self._lately.up(event.device, now_ns)
         if was_told:
             self._note(over)

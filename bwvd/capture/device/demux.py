@@ -86,8 +86,9 @@ class Reading:
     def run(self) -> None:
         """Read to the end, a stop, or an error.
 
-        A device that is lost takes nothing with it: what it gave until then is delivered. After a stop that is as
-        `Job.flush` says; what is not delivered is wiped.
+        A device that is lost takes nothing with it: what it gave until then is delivered. After a stop or a refusal
+        that is as `Job.flush` says; what is not delivered is wiped. Delivered in standby, the GOP in which a rule was
+        broken would make a mistake in the configuration look like a camera that has changed.
 
         Raises: DeviceLost, SourceRefused.
         """
@@ -97,6 +98,9 @@ class Reading:
             whole = True
         except Stopped:
             deliver = self._job.flush()
+        except SourceRefused:
+            deliver = self._job.flush()
+            raise
         finally:
             if not self._channel.taken_over:
                 try:
