@@ -24,6 +24,7 @@ class SourceUp:
 
     device: Device
     track: Track
+    on_trial: bool = False  # it was refused before: its fault is over when it comes again without this
 
 
 @dataclass(frozen=True, slots=True)

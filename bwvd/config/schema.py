@@ -120,6 +120,7 @@ class Input(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Serial(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     port: str = "/dev/ttyS1"
     baud: int = 115200
+    pty: bool = False  # a pseudo-terminal is taken: a program is at the other end
     button: Literal["", "cts", "dsr", "cd", "ri"] = ""
     debounce_ms: int = 20
     events: bool = True  # send EVT lines

@@ -75,6 +75,8 @@ class _SerialActor:
     _status: Callable[[], Mapping[str, Any]]
     _presence: Presence
     _line: CommandLine | None = None
+    _serving: trio.CancelScope | None = None  # of the line that is open
+    _failure: ControlLost | None = None  # of a write on it
     _writing: trio.Lock = field(default_factory=trio.Lock)  # a line of text goes out whole
 
     async def run(self, events: trio.MemoryReceiveChannel[Event] | None) -> None:
@@ -91,15 +93,18 @@ class _SerialActor:
 
     async def _serve(self) -> None:
         with self._port.open() as line:
-            self._line = line
+            self._line, self._failure = line, None
             self._presence.opened()
             try:
                 answers, waiting = trio.open_memory_channel[PendingAnswer | str](WAITING_ANSWERS)
-                async with trio.open_nursery() as nursery, answers:
+                async with answers, waiting, trio.open_nursery() as nursery:
+                    self._serving = nursery.cancel_scope
                     nursery.start_soon(self._answer, waiting)
                     await self._listen(line, answers)
             finally:
-                self._line = None
+                self._line = self._serving = None
+            if self._failure is not None:
+                raise self._failure
 
     async def _listen(self, line: CommandLine, answers: trio.MemorySendChannel[PendingAnswer | str]) -> None:
         reader, limit = LineReader(), ErrorLimit()
@@ -131,22 +136,25 @@ class _SerialActor:
                 assert_never(said)
 
     async def _answer(self, waiting: trio.MemoryReceiveChannel[PendingAnswer | str]) -> None:
-        async with waiting:
-            async for answer in waiting:
-                await self._write(answer if isinstance(answer, str) else answer_line(await answer.wait()))
+        async for answer in waiting:
+            await self._write(answer if isinstance(answer, str) else answer_line(await answer.wait()))
 
     async def _tell(self, events: trio.MemoryReceiveChannel[Event]) -> None:
         async with events:
             async for event in events:
                 text = event_line(event)
-                if text is None:
-                    continue
-                try:
+                if text is not None:
                     await self._write(text)
-                except ControlLost:
-                    continue  # the listener hears of it too, and has the line reopened
 
     async def _write(self, text: str) -> None:
+        """A line that can't be written on is reopened, also where it still gives data."""
         async with self._writing:
-            if self._line is not None:
-                await self._line.send(text.encode("ascii") + b"\r\n")
+            line = self._line
+            if line is None:
+                return
+            try:
+                await line.send(text.encode("ascii") + b"\r\n")
+            except ControlLost as error:
+                if self._line is line and self._serving is not None:
+                    self._failure = error
+                    self._serving.cancel()

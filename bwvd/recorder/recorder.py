@@ -201,6 +201,9 @@ class Recorder:
             self._regulate_audio()
             if came_back and self.current and self.current.opened and self._wants_audio():
                 self._note(AudioSwitched(True, now_ns, "microphone delivers"))
+        if event.on_trial:
+            self._recent.back(event.device, now_ns)
+            return
         over, was_told = self._recent.up(event.device, now_ns)
         if was_told:
             self._note(over)

@@ -400,8 +400,8 @@ MUTANTS = (
         "release on a stranger's journal",
         8,
         "evidence/journal/journal.py",
-        "_Contents, key=self._signer.public_key)",
-        "_Contents)",
+        "JournalTotals, key=self._signer.public_key)",
+        "JournalTotals)",
         ("security/test_journal.py",),
     ),
     Mutant(

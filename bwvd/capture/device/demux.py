@@ -45,6 +45,7 @@ LATE_NS = 2 * NS  # a played source that is behind by more skips ahead, as a cam
 FASTEST = 480  # frames per second that a camera may claim
 LIVE_NS = 5_000_000  # a read that had to wait for so long: there was no backlog any more
 BACKLOG_PACKETS = 1_000  # at most
+FIRST_PACKETS = 200  # read of a file, at most, until its first decode times are known
 
 _NO_BASE = Fraction(1)
 
@@ -75,19 +76,19 @@ class Reading:
         self._playback: Playback | None = None
         self._stamps: Stamps = OwnClock()
         self._audio_stamps: Stamps = self._stamps
+        self._leading = 0  # the track that says how long a file is
         self._reads_unix = job.address.scheme in ("v4l2", "alsa")
         self._video: EncodedVideo | CopiedVideo | None = None
         self._audio: EncodedAudio | CopiedAudio | None = None
         self._bases: dict[int, Fraction] = {}  # time bases by stream; libav's are dear to ask for
         self._asked_ns = job.clock.monotonic_ns()
-        self._first_ns: int | None = None
-        self._end_ns = 0  # of the video read so far (of the audio, where there is no video), in the stream's own time
 
     def run(self) -> None:
         """Read to the end, a stop, or an error.
 
-        A device that is lost takes nothing with it: what it gave until then is delivered. After a stop that is as
-        `Job.flush` says; what is not delivered is wiped.
+        A device that is lost takes nothing with it: what it gave until then is delivered. After a stop or a refusal
+        that is as `Job.flush` says; what is not delivered is wiped. Delivered in standby, the GOP in which a rule was
+        broken would make a mistake in the configuration look like a camera that has changed.
 
         Raises: DeviceLost, SourceRefused.
         """
@@ -97,6 +98,9 @@ class Reading:
             whole = True
         except Stopped:
             deliver = self._job.flush()
+        except SourceRefused:
+            deliver = self._job.flush()
+            raise
         finally:
             if not self._channel.taken_over:
                 try:
@@ -141,9 +145,10 @@ class Reading:
                 self._read_container(container)
             if not self._address.loop:
                 return
-            if self._first_ns is None or self._playback is None or self._end_ns <= self._first_ns:
+            length_ns = 0 if self._playback is None else self._playback.length_ns(self._leading)
+            if self._playback is None or length_ns <= 0:
                 raise SourceRefused(f"{self._address.key}: {self._address.text}: nothing in it that could be played")
-            self._playback.again(self._end_ns - self._first_ns)
+            self._playback.again(length_ns)
 
     def _streams(self, container: InputContainer) -> list[VideoStream | AudioStream]:
         streams: list[VideoStream | AudioStream] = []
@@ -167,13 +172,13 @@ class Reading:
         streams = self._streams(container)
         if self._video is not None or self._audio is not None:
             return
+        self._leading = streams[0].index
         if self._address.played:
-            self._stamps = self._playback = Playback(self._job.clock.monotonic_ns())
+            self._playback = Playback(self._job.clock.monotonic_ns())
         elif self._address.scheme == "v4l2":
             self._stamps = KernelStamps()
         elif self._address.scheme == "alsa":
             self._stamps = UnixStamps()
-        self._audio_stamps = self._of_track()
         if "audio" in self._job.kinds:
             if any(isinstance(stream, AudioStream) for stream in streams):
                 self._job.choice.had_audio = True
@@ -183,20 +188,24 @@ class Reading:
         for stream in streams:
             if isinstance(stream, VideoStream):
                 self._video = self._video_path(stream)
-            elif can_copy(stream):
+                continue
+            self._audio_stamps = self._of_track(stream)
+            if can_copy(stream):
                 self._audio = CopiedAudio(stream, self._address.text, self._job.gate)
             else:
                 self._audio = EncodedAudio(self._job.config.audio, self._address.text, self._job.gate)
 
-    def _of_track(self) -> Stamps:
+    def _of_track(self, stream: VideoStream | AudioStream) -> Stamps:
         """The reading of one track's stamps."""
+        if self._playback is not None:
+            return self._playback.of(stream.index)
         return WithoutJumps(self._stamps) if isinstance(self._stamps, OwnClock) else self._stamps
 
     def _video_path(self, stream: VideoStream) -> EncodedVideo | CopiedVideo:
         config = self._job.config
         rate = nominal_rate(stream.average_rate, stream.base_rate, config.video.rate)
         live = not self._address.played
-        times = FrameTimes(self._of_track(), int(NS / rate), live)
+        times = FrameTimes(self._of_track(stream), int(NS / rate), live)
         losses = Losses(int(NS / rate), live, queues=self._address.scheme == "v4l2")
         # What a server kept from before we asked may have been delivered before the connection was lost.
         not_before_ns = self._asked_ns if self._address.scheme == "rtsp" else 0
@@ -207,10 +216,10 @@ class Reading:
 
     def _read_container(self, container: InputContainer) -> None:
         packets = container.demux(*self._streams(container))
-        if isinstance(self._stamps, OwnClock):
+        if self._playback is None and isinstance(self._stamps, OwnClock):
             for packet, arrival_ns in self._backlog(packets, self._stamps):
                 self._packet(packet, Moment(arrival_ns, 0))
-        while (fresh := self._next(packets)) is not None:
+        for fresh in self._stamped(packets):
             if fresh.size and self._playback is not None:
                 self._pace(self._playback, fresh)
             self._packet(fresh, self._moment())
@@ -231,6 +240,26 @@ class Reading:
         finally:
             self._channel.back()
 
+    def _stamped(self, packets: Iterator[av.Packet[Any]]) -> Iterator[av.Packet[Any]]:
+        """The packets of one opening. A container of presentation times alone (Matroska) leaves the decode times of the
+        first ones open where frames are reordered; of what is played, they are put in before any is handed on.
+        """
+        first: list[av.Packet[Any]] = []
+        if self._playback is not None:
+            while len(first) < FIRST_PACKETS and (fresh := self._next(packets)) is not None:
+                first.append(fresh)
+                if not any(_without(self._of_stream(first, index)) for index in self._bases):
+                    break
+            for index in self._bases:
+                stamp_first(self._of_stream(first, index))
+        yield from first
+        while (fresh := self._next(packets)) is not None:
+            yield fresh
+
+    @staticmethod
+    def _of_stream(packets: list[av.Packet[Any]], index: int) -> list[av.Packet[Any]]:
+        return [packet for packet in packets if packet.stream_index == index and packet.size]
+
     def _backlog(self, packets: Iterator[av.Packet[Any]], own: OwnClock) -> list[tuple[av.Packet[Any], int]]:
         """Read what is there at once when a stream opens: libav has looked at its first half second, and a server may
         hand out the last key frame and all that followed. Placed by its arrival it would lie in the future.
@@ -248,15 +277,13 @@ class Reading:
                 break
             last_ns = now_ns
         for index in self._bases:
-            stamp_first([packet for packet, _ in found if packet.stream_index == index and packet.size])
+            stamp_first(self._of_stream([packet for packet, _ in found], index))
         return found
 
     def _packet(self, packet: av.Packet[Any], moment: Moment) -> None:
         stream = packet.stream
         base = self._bases[packet.stream_index]
         if packet.size:
-            if self._address.loop:
-                self._note_end(stream, packet, base)
             self._channel.alive(moment.mono_ns)
         if isinstance(stream, VideoStream):
             if self._video is not None:
@@ -270,22 +297,13 @@ class Reading:
             return Moment(reading.mono_ns, reading.utc_ns)
         return Moment(self._job.clock.monotonic_ns(), 0)
 
-    def _note_end(self, stream: VideoStream | AudioStream, packet: av.Packet[Any], base: Fraction) -> None:
-        """For a file that begins again: how long it is."""
-        stamp_ns = to_ns(packet.dts if packet.dts is not None else packet.pts, base)
-        if self._playback is None or stamp_ns is None:
-            return
-        if self._first_ns is None:
-            self._first_ns = stamp_ns
-        if isinstance(stream, VideoStream) == ("video" in self._job.kinds):
-            self._end_ns = max(self._end_ns, stamp_ns + (to_ns(packet.duration, base) or 0))
-
     def _pace(self, playback: Playback, packet: av.Packet[Any]) -> None:
         """Wait for the time of a packet that is played; skip ahead when it is long gone."""
         stamp_ns = to_ns(packet.dts if packet.dts is not None else packet.pts, self._bases[packet.stream_index])
         if stamp_ns is None:
             return
-        due_ns = playback.due(stamp_ns)
+        duration_ns = to_ns(packet.duration, self._bases[packet.stream_index]) or 0
+        due_ns = playback.due(stamp_ns, duration_ns, track=packet.stream_index)
         now_ns = self._job.clock.monotonic_ns()
         if now_ns - due_ns > LATE_NS:
             for kind in self._job.kinds:
@@ -296,6 +314,11 @@ class Reading:
             self._channel.wait_until(due_ns if isinstance(self._video, EncodedVideo) else due_ns + FETCH_NS)
 
 
+def _without(packets: list[av.Packet[Any]]) -> bool:
+    """True if the first packets of a stream have no decode times, and not enough have followed to tell them."""
+    return bool(packets) and packets[0].dts is None and sum(packet.dts is not None for packet in packets) < 2
+
+
 def stamp_first(packets: list[av.Packet[Any]]) -> None:
     """Stamp the first packets of a stream, which libav leaves without, at the pace of those that follow."""
     stamped = [index for index, packet in enumerate(packets) if packet.dts is not None]
@@ -303,7 +326,10 @@ def stamp_first(packets: list[av.Packet[Any]]) -> None:
         return
     first, second = (packets[index].dts or 0 for index in stamped[:2])
     for index in range(stamped[0]):
-        packets[index].pts = packets[index].dts = first - (stamped[0] - index) * (second - first)
+        packet = packets[index]
+        packet.dts = first - (stamped[0] - index) * (second - first)
+        if packet.pts is None:
+            packet.pts = packet.dts
 
 
 def nominal_rate(average: Fraction | None, base: Fraction | None, configured: float) -> Fraction:

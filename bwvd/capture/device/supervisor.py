@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import assert_never
 
@@ -27,6 +27,7 @@ from bwvd.service.supervised import Supervised
 
 # Only what has delivered a batch is tried again at once: one that opens and is lost, over and over, is not.
 BACKOFF = Backoff(first_s=0.2, limit_s=5.0, reset_after_s=math.inf)
+TRIAL_S = 30.0  # a source that was refused has to deliver for so long, or its fault goes on
 WEDGED_S = 10.0  # for a device to deliver again while a thread that was given up still hangs in its driver
 MOST_HUNG = 3
 LOOK_S = 1.0  # how often it is looked whether that thread has come back, when nothing else can be done
@@ -138,6 +139,9 @@ class _Supervisor:
     _up: set[Device] = field(default_factory=set)
     _state: Supervised = field(default_factory=partial(Supervised, BACKOFF))
     _refusals_are_final: bool = True
+    _on_trial: bool = False  # it was refused when it delivered last
+    _trial: dict[Device, SourceUp] = field(default_factory=dict)  # what has come up meanwhile
+    _trial_ends_s: float = math.inf  # trio's time
     _hung: list[MayHang] = field(default_factory=list)  # earlier openings whose threads hang
     _wedged_s: float | None = None  # trio's time at which these have hung for too long
     _patience: trio.CancelScope = field(default_factory=trio.CancelScope)
@@ -147,6 +151,7 @@ class _Supervisor:
             if not self._switch.is_on:
                 await self._switch.wait_on()
                 self._state = Supervised(BACKOFF)
+                self._on_trial = False
                 self._wedged_s = None  # closed, it need not deliver
             reason = await self._open()
             if reason is None:
@@ -188,8 +193,11 @@ class _Supervisor:
             if isinstance(source, MayHang) and source.hangs():
                 self._hung.append(source)
         # What an attempt says while the device is away ("no such file") is no news, unless somebody has to mend it.
-        if self._state.lost(self._clock.monotonic_ns(), reason, new_reason_is_news=refused):
+        # One that was up on trial has to be told to be down again, and its fault has never been over.
+        if self._state.lost(self._clock.monotonic_ns(), reason, new_reason_is_news=refused) or self._trial:
             self._down(reason)
+        self._on_trial = (self._on_trial or refused) and reason != ASLEEP
+        self._trial.clear()
         return reason
 
     def _hangs(self) -> int:
@@ -214,11 +222,19 @@ class _Supervisor:
         match event:
             case SourceUp():
                 self._up.add(event.device)
-                self._state.opened(self._clock.monotonic_ns())
+                if self._on_trial:
+                    if not self._trial:
+                        self._trial_ends_s = trio.current_time() + TRIAL_S
+                    event = self._trial[event.device] = replace(event, on_trial=True)
+                else:
+                    self._state.opened(self._clock.monotonic_ns())
                 if event.device == self._device:
                     self._delivers.set()
             case Batch():
-                self._state.works()
+                if not self._on_trial:
+                    self._state.works()
+                elif trio.current_time() >= self._trial_ends_s:
+                    self._acquit()
                 self._wedged_s, self._patience.deadline = None, math.inf
                 self._refusals_are_final = False  # the source was as configured: what changed is not the configuration
             case MediaGap() | SourceDown() | FaultChanged():
@@ -226,6 +242,14 @@ class _Supervisor:
             case _:
                 assert_never(event)
         self._send(event)
+
+    def _acquit(self) -> None:
+        """What was refused before has delivered for long enough: its fault is over."""
+        self._on_trial = False
+        self._state.opened(self._clock.monotonic_ns())
+        for event in self._trial.values():
+            self._send(replace(event, on_trial=False))
+        self._trial.clear()
 
     def _down(self, reason: str, *, final: bool = False) -> None:
         at_ns = self._clock.monotonic_ns()

@@ -16,6 +16,10 @@ class EncoderFailed(Exception):
     """The encoder took a frame and failed. The text is the reason, without the encoder's name."""
 
 
+class EncoderUnfit(EncoderFailed):
+    """The encoder works, and does not what a recording needs of it: it never did."""
+
+
 class Encoder(Protocol):
     """Frames of one size in, closed GOPs out, in the order in which they went in.
 

@@ -14,7 +14,7 @@ import av
 import msgspec
 
 from bwvd.capture.source import DeviceLost, SourceRefused
-from bwvd.capture.video.encoder import Encoder, EncoderFailed
+from bwvd.capture.video.encoder import Encoder, EncoderFailed, EncoderUnfit
 from bwvd.capture.video.encoder_choice import EncoderCall, EncoderChoice
 from bwvd.capture.video.encoder_load import HURRY_NS, Pace
 from bwvd.capture.video.frame_loss import Losses
@@ -225,6 +225,8 @@ class FailoverEncoder:
         encoder = self._encoder
         if encoder is None or self._name == SOFTWARE:
             raise self._lost(failure) from failure
+        if isinstance(failure, EncoderUnfit) and self._config.encoder == self._name:
+            raise SourceRefused(f"video.encoder: {self._name} is not fit: {failure}") from failure
         if not self._choice.may_fail(self._name, self._config):
             raise SourceRefused(f"video.encoder: {self._name} gives no picture: {failure}") from failure
         self._deliver(encoder, encoder.salvage(), out)

@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 from bwvd.capture.batch_builder import Assembler
 from bwvd.capture.libav_errors import refusing, why
 from bwvd.capture.source import SourceRefused
-from bwvd.capture.video.encoder import EncoderFailed
+from bwvd.capture.video.encoder import EncoderFailed, EncoderUnfit
 from bwvd.capture.video.pixel_format import ENCODED_FORMAT
 from bwvd.clock import NS
 from bwvd.config.schema import Video
@@ -39,6 +39,7 @@ COPYING = frozenset({SOFTWARE, "libx265"})
 
 _TICK_NS = Fraction(NS, VIDEO_TIMESCALE)
 _TRIAL_FRAMES = 8  # the first come out of a memory-to-memory encoder only when some are in
+_LATE_KEY_FRAMES = 8  # a hardware encoder hears of a key frame that is asked for some frames late
 _VBV_S = 1.5  # the encoder's buffer: how long it may spend more than the bit rate
 
 # By encoder: what makes it cheap on a small processor, without delay, and its GOPs closed and ours.
@@ -82,6 +83,9 @@ class VideoEncoder:
         self._keyframe_ns = int(config.keyframe_s * NS)
         self._half_frame_ns = int(NS / rate / 2)
         self._next_key_ns = begin_ns
+        self._asked_key: int | None = None  # the time, in ticks, of a frame that was to be a key frame
+        self._without_key = 0  # frames that have come out from there on
+        self._obeyed = False  # it has made a key frame where one was asked for
         self._assembler = Assembler()
         self._ended: list[Batch] = []  # complete, and not handed over
         self._out: list[int] = []  # the times of what came out, until they are asked for
@@ -169,6 +173,8 @@ class VideoEncoder:
         frame.pict_type = PictureType.NONE
         if self.begins_group(at_ns):
             frame.pict_type = PictureType.I
+            if self._asked_key is None and at_ns > self._begin_ns:
+                self._asked_key = frame.pts
             self._next_key_ns += self._keyframe_ns
             if self._next_key_ns <= at_ns:
                 self._next_key_ns = at_ns + self._keyframe_ns
@@ -209,9 +215,22 @@ class VideoEncoder:
         except (av.FFmpegError, SourceRefused, ValueError) as error:
             raise EncoderFailed(why(error)) from error
 
+    def _check_key(self, pts: int, key: bool) -> None:
+        """Count the frames without a key frame that was asked for: a GOP as long as the encoder likes is lost whole."""
+        if self._asked_key is None or pts < self._asked_key:
+            return
+        if key:
+            self._asked_key, self._without_key, self._obeyed = None, 0, True
+            return
+        self._without_key += 1
+        if self._without_key > _LATE_KEY_FRAMES:
+            reason = f"it makes no key frame after video.keyframe_s = {self._keyframe_ns / NS:g}"
+            raise EncoderFailed(reason) if self._obeyed else EncoderUnfit(reason)
+
     def _keep(self, packet: av.Packet[Any]) -> None:
         if packet.pts is None or packet.dts is None or not packet.size:
             return
+        self._check_key(packet.pts, packet.is_keyframe)
         pts_ns = self._begin_ns + round(packet.pts * _TICK_NS)
         dts_ns = self._begin_ns + round(packet.dts * _TICK_NS)
         if packet.is_keyframe and not self._assembler.empty and self.track is not None:

@@ -61,12 +61,13 @@ def check_times(batches: list[Batch], step_ns: int) -> None:
         assert len(batch.data) == sum(sample.size for sample in batch.samples)
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
 @pytest.mark.parametrize(("codec", "b_frames"), [("libx264", 0), ("libx264", 2), ("libx265", 2)])
 async def test_a_copied_file_runs_on_over_its_end_without_a_missing_frame(
-    tmp_path: Path, codec: str, b_frames: int
+    tmp_path: Path, codec: str, b_frames: int, suffix: str
 ) -> None:
     """Invariant 4, from the first frame over two loops: numbers, times and groups of pictures are all there."""
-    clip = tmp_path / "clip.mp4"
+    clip = tmp_path / f"clip.{suffix}"
     numbered_clip(clip, 40, rate=RATE, gop_s=0.1, b_frames=b_frames, codec=codec)
     listener = Listener()
     began_ns = time.monotonic_ns()
@@ -165,6 +166,32 @@ async def test_a_file_is_both_camera_and_microphone(tmp_path: Path) -> None:
     assert abs(sound[-1].pts_ns - video[-1].end_ns) < 300_000_000
     assert listener.batches("audio")[0].track.encoder == "copy"
     assert all(frame.samples for _, frame in decode_sound(listener.batches("audio")))
+    assert listener.gaps() == []
+
+
+@pytest.mark.parametrize("encoder", ["copy", "libx264"])
+@pytest.mark.parametrize("off_s", [-100, 100])
+async def test_a_file_whose_sound_lies_far_off_is_played_at_its_pace(tmp_path: Path, off_s: int, encoder: str) -> None:
+    plain, clip = tmp_path / "plain.mkv", tmp_path / "clip.mkv"
+    numbered_clip(plain, 100, rate=RATE, gop_s=0.1, audio=True)
+    with av.open(str(plain)) as source, av.open(str(clip), "w", options={"max_interleave_delta": "1000"}) as target:
+        tracks = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
+            if packet.size and packet.dts is not None and packet.pts is not None:
+                base = packet.time_base
+                shift = round((200 + (off_s if packet.stream.type == "audio" else 0)) / base)
+                packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                packet.stream = tracks[packet.stream.index]
+                target.mux_one(packet)
+    gate = AudioGate()
+    gate.open(0)
+    listener = Listener()
+    began_ns = time.monotonic_ns()
+    await listener.run(camera(f"file:{clip}?loop=1", encoder=encoder, audio="video", gate=gate), 12, flush=True)
+    assert time.monotonic_ns() - began_ns > 1.1 * NS
+    batches = listener.batches()[:12]
+    assert numbers(batches) == [n % 100 for n in range(240)]
+    assert batches[-1].end_ns - batches[0].start_ns == pytest.approx(240 * STEP, abs=STEP)
     assert listener.gaps() == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,7 @@ from bwvd.capture.source import DeviceLost, DeviceWedged, SourceRefused
 from bwvd.clock import NS
 from bwvd.media.samples import Batch
 from bwvd.messages import Device, MediaEvent, MediaGap, SourceDown, SourceUp
+from bwvd.recorder.recent_gaps import RecentGaps
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from tests.support.capture_listen import Listener, numbers
@@ -200,6 +202,48 @@ async def test_a_refusal_before_the_first_group_of_pictures_comes_out(autojump_c
     with pytest.raises(SourceRefused, match="12 s apart"):
         await run_source(lambda: source, listener.send, clock=clock, device="camera")
     assert shape(listener) == ["SourceUp"]
+
+
+def faults_of(listener: Listener) -> list[tuple[bool, str]]:
+    """What the recorder says of a listener's camera."""
+    lately, found = RecentGaps(30 * NS), []
+    for event in listener.events:
+        match event:
+            case SourceUp(on_trial=True):
+                lately.back(event.device, 0)
+            case SourceUp():
+                over, was_told = lately.up(event.device, 0)
+                found += [over] if was_told else []
+            case SourceDown():
+                found += [fault for fault in [lately.down(event)] if fault is not None]
+    return [(fault.active, fault.detail) for fault in found]
+
+
+@pytest.mark.parametrize("good_s", [0.5, 2.5, 20])
+async def test_a_camera_that_breaks_a_rule_at_each_opening_is_one_fault(
+    autojump_clock: trio.abc.Clock, good_s: float
+) -> None:
+    clock, listener = VirtualClock(), Listener()
+    camera = VirtualCamera(clock, rate=10, gop_frames=10)
+    seconds = [5.0] + [good_s] * 12 + [math.inf]
+    reason = "video.source: cam: its key frames lie 12 s apart"
+    with trio.move_on_after(12 * (good_s + 5) + 5):
+        await run_source(lambda: Changing(camera, seconds.pop(0)), listener.send, clock=clock, device="camera")
+    assert camera.openings >= 12
+    assert len(downs(listener)) == camera.openings - 1, "each loss is told to who counts on the pictures"
+    assert faults_of(listener) == [(True, reason)]
+
+
+async def test_one_that_delivers_for_long_enough_after_a_refusal_is_acquitted(autojump_clock: trio.abc.Clock) -> None:
+    clock, listener = VirtualClock(), Listener()
+    camera = VirtualCamera(clock, rate=10, gop_frames=10)
+    seconds = [5.0, 2.5, 2.5, 100, 5]
+    reason = "video.source: cam: its key frames lie 12 s apart"
+    with trio.move_on_after(112):
+        await run_source(lambda: Changing(camera, seconds.pop(0)), listener.send, clock=clock, device="camera")
+    assert faults_of(listener) == [(True, reason), (False, ""), (True, reason)]
+    kinds = [event.on_trial for event in listener.events if isinstance(event, SourceUp)]
+    assert kinds == [False, True, True, True, False, True]
 
 
 async def test_a_camera_that_has_delivered_and_changes_is_lost_and_tried_again(autojump_clock: trio.abc.Clock) -> None:

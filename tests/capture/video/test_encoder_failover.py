@@ -6,10 +6,12 @@ import threading
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
 import trio
+from av.video.frame import PictureType
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -217,6 +219,39 @@ def test_a_real_encoder_of_libavs_that_fails_in_service() -> None:
     assert run.encoders == ["libx265", "libx264"]
     assert [batch.track.codec for batch in run.batches][:: len(run.batches) - 1] == ["hevc", "h264"]
     assert "End of file" in run.faults[0].detail
+
+
+def test_one_that_makes_no_key_frames_when_asked_is_a_mistake_in_the_configuration() -> None:
+    """Its groups would be as long as it likes, and the last one is what a power cut takes."""
+    run = Run(EncoderChoice(), Video(encoder="ffv1"))
+    with pytest.raises(SourceRefused) as refused:
+        run.take(60)
+    assert str(refused.value) == "video.encoder: ffv1 is not fit: it makes no key frame after video.keyframe_s = 1"
+    assert run.batches == []
+
+
+@pytest.mark.parametrize("name", ["libx265", HARDWARE])
+def test_one_that_ceases_to_make_key_frames_is_replaced(name: str) -> None:
+    class Deaf(VideoEncoder):
+        count = 0
+
+        def _collect(self, encode: Any, frame: av.VideoFrame | None) -> None:
+            self.count += 1
+            if frame is not None and self.count > 40:
+                frame.pict_type = PictureType.NONE
+            super()._collect(encode, frame)
+
+    def make(asked: str, *rest: object) -> Encoder:
+        return (Deaf if asked == name else VideoEncoder)("libx265" if asked == name else asked, *rest)  # type: ignore[arg-type]  # as MakeEncoder has them
+
+    config = Video(encoder="auto" if name == HARDWARE else name, keyframe_s=0.3)
+    run = Run(roster_of(make, hardware=name == HARDWARE), config)
+    run.take(90).finish()
+    assert run.missing() == []
+    assert run.encoders == ["libx265", "libx264"]
+    (fault,) = run.faults
+    assert "it makes no key frame after video.keyframe_s = 0.3" in fault.detail
+    assert max(batch.end_ns - batch.start_ns for batch in run.batches) < NS
 
 
 def test_libx264_has_nobody_behind_it() -> None:

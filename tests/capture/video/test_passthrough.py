@@ -41,7 +41,7 @@ class Camera:
             config,
             address,
             Fraction(RATE),
-            FrameTimes(self.playback, step_ns, live),
+            FrameTimes(self.playback.of(0), step_ns, live),
             Losses(step_ns, live),
         )
         self.listener = Listener()

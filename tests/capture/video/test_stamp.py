@@ -232,7 +232,7 @@ def test_what_a_decoder_predicts_from_never_sees_the_stamp(tmp_path: Path, encod
     with av.open(str(clip)) as container:
         expected = [pixels(frame) for frame in container.decode(video=0)]
     config = Config(video=Video(encoder=encoder, stamp=True))
-    times, losses = FrameTimes(Playback(0), NS // 30, live=False), Losses(NS // 30, live=False)
+    times, losses = FrameTimes(Playback(0).of(0), NS // 30, live=False), Losses(NS // 30, live=False)
     serving = FailoverEncoder(config.video, "test", Fraction(30), losses, EncoderChoice(), EncoderCall())
     path = EncodedVideo(config, Clock(), times, losses, serving)
     found: list[list[bytes]] = []
