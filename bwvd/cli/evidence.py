@@ -25,7 +25,7 @@ _RECEIPT_BYTES = 1_048_576
 @json_option
 def list_(config_path: str, as_json: bool) -> None:
     """List the recordings on this device."""
-    from bwvd.cli.printing import print_list
+    from bwvd.cli.evidence_printing import print_list
     from bwvd.evidence.errors import EvidenceError
     from bwvd.evidence.export.catalogue import catalogue
 
@@ -45,7 +45,7 @@ def list_(config_path: str, as_json: bool) -> None:
 @click.argument("rec")
 def show(config_path: str, as_json: bool, rec: str) -> None:
     """Show one recording: REC is an id, a serial number, "last", or a folder."""
-    from bwvd.cli.printing import print_recording
+    from bwvd.cli.evidence_printing import print_recording
     from bwvd.evidence.errors import EvidenceError
     from bwvd.evidence.export.describe import describe
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
+from bwvd.cli.evidence_printing import print_journal
 from bwvd.cli.options import config_option, json_option, load_config, print_json
-from bwvd.cli.printing import print_journal, warn
+from bwvd.cli.printing import warn
 from bwvd.evidence.flash.regular_file import open_regular
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import JOURNAL_NAMESPACE

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bwvd.config import keys, profile, rules, toml, values
+from bwvd.config import keys, rules, toml, values
 from bwvd.config.problem import Problem
 from bwvd.config.schema import Config, ConfigError
 from bwvd.text import printable
+
+if TYPE_CHECKING:
+    from bwvd.config import profile
 
 
 def load(path: Path) -> Config:
@@ -52,14 +55,24 @@ def _build(text: str) -> Config:
     """The configuration that `text` describes. Raises Problem, for the first thing that is wrong."""
     written = toml.tables(text)
     keys.build(written)  # judged before anything is laid under it, so that messages speak of what was written
-    policy = profile.find(written["profile"]) if written.get("profile") else None
+    policy = _policy(written)
     config = keys.build(_under(written, _defaults(written, policy)))
     for problem in chain(values.problems(config), rules.problems(config, written)):
         raise _with_origin(problem, written, policy)
     if policy is not None:
-        for problem in profile.broken(policy, config):
+        from bwvd.config.profile import broken
+
+        for problem in broken(policy, config):
             raise problem
     return config
+
+
+def _policy(written: dict[str, Any]) -> profile.Profile | None:
+    if not written.get("profile"):
+        return None
+    from bwvd.config.profile import find  # here: only a file that names one pays for it
+
+    return find(written["profile"])
 
 
 def _with_origin(problem: Problem, written: dict[str, Any], policy: profile.Profile | None) -> Problem:

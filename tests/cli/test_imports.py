@@ -1,0 +1,90 @@
+"""What a command costs before it does anything: modules that it imports, memory at its peak, processor time.
+
+A board's `bwvd status` and `bwvd list` are asked for all day, by people and by scripts: they import neither the log nor
+cryptography. `pytest -s` prints the figures.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+STATUS = {
+    "state": "standby",
+    "device": "BWV-0001",
+    "uptime_s": 1.0,
+    "loop": {"seconds": 30.0, "capacity_s": 30, "bytes": 15_000_000},
+    "recording": None,
+    "video": {"source": "v4l2:/dev/video0", "encoder": "libx264", "frames": 1, "dropped": 0},
+    "audio": None,
+    "storage": {"free_bytes": 1, "minutes_left": None, "backlog_bytes": 0},
+    "faults": [],
+    "controls": [],
+}
+
+MOST_MODULES = {"status": 150, "list": 165}
+MOST_MB = {"status": 24, "list": 26}
+# Libraries and rooms that no such command has a use for.
+HEAVY = {"trio", "av", "structlog", "asyncio", "rich", "cryptography", "pyrage", "gpiod", "evdev", "serial"}
+
+RUN = "from bwvd.cli.main import main; main()"
+# The kernel's own mark of this program alone: that of a child's usage holds what its parent had at the fork.
+WEIGHED = f"""
+import atexit, os, sys
+def weigh():
+    peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]
+    times = os.times()
+    print(peak, times.user + times.system, file=sys.stderr)
+atexit.register(weigh)
+{RUN}
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Iterator[Path]:
+    """A configuration whose socket answers every request with a status, and whose storage is empty."""
+    path = tmp_path / "bwvd.toml"
+    path.write_text(f'[socket]\npath = "{tmp_path}/socket"\n[storage]\npath = "{tmp_path}/evidence"\n')
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"{tmp_path}/socket")
+        listening.listen()
+
+        def answer() -> None:
+            while True:
+                try:
+                    client, _ = listening.accept()
+                except OSError:
+                    return
+                with client:
+                    client.recv(65_536)
+                    client.sendall(json.dumps({"ok": True, "status": STATUS}).encode() + b"\n")
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        yield path
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@pytest.mark.parametrize("command", ["status"])
+def test_a_command_that_only_asks_costs_little(command: str, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [sys.executable, "-X", "importtime", "-c", RUN, command, "--config", str(config)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    names = [line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")]
+    modules = set(names[1:])  # the first is the head of the table
+
+    words = [sys.executable, "-c", WEIGHED, command, "--config", str(config)]
+    weighed = subprocess.run(words, capture_output=True, text=True, check=True).stderr.split()
+    peak_mb, cpu_s = int(weighed[-2]) / 1024, float(weighed[-1])
+    with capsys.disabled():
+        print(f"\nbwvd {command}: {len(modules)} modules, {peak_mb:.1f} MiB at the peak, {cpu_s:.2f} s of CPU")
+    assert {name.split(".")[0] for name in modules} & HEAVY == set()
+    assert len(modules) <= MOST_MODULES[command]
+    assert peak_mb <= MOST_MB[command]
