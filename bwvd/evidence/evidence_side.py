@@ -32,7 +32,7 @@ from bwvd.evidence.keys.allowed_signers import FILE_BYTES
 from bwvd.evidence.release.receipt import Accepted
 from bwvd.evidence.release.release import Release, finish_releases
 from bwvd.evidence.startup.officer import load_wearer, save_wearer
-from bwvd.evidence.startup.recovery import drafts_of, recover
+from bwvd.evidence.startup.recovery import drafts_of, recover, recover_one
 from bwvd.evidence.startup.serials import next_serial, unrecorded
 from bwvd.messages import Assigned, Event, LowStorage
 
@@ -139,8 +139,12 @@ class EvidenceSide:
 
     def mend(self, volume: Volume, broken: Collection[str]) -> dict[str, str]:
         """Bring recordings to their end that an I/O error broke off; returns why some are not. In a storage's job."""
-        others = frozenset(name.rstrip("/") for name in volume.names(RECORDINGS)) - frozenset(broken)
-        results = recover(volume, self._signer, self._clock, self._boot, reserve=self.room, leave=others)
+        volume.sync_dir(RECORDINGS)  # an attempt that broke off may have left a folder in the cache alone
+        # One may have been released meanwhile.
+        there = frozenset(broken) & {name.removesuffix("/") for name in volume.names(RECORDINGS)}
+        signer, clock, boot = self._signer, self._clock, self._boot
+        outcomes = [recover_one(volume, signer, clock, boot, name, reserve=self.room) for name in sorted(there)]
+        results = [result for result in outcomes if result is not None]
         failed = {result.recording: result.error for result in results if result.error}
         # An attempt that fails as the last one did is no news for the journal.
         news = [one for one in results if not one.error or one.error != self._unmended.get(one.recording)]

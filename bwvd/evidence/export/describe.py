@@ -12,6 +12,7 @@ from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.export.catalogue import signed_records
 from bwvd.evidence.format import records
 from bwvd.evidence.format.layout import MANIFEST
+from bwvd.evidence.format.totals import Totals
 
 
 def describe(folder: Path) -> dict[str, Any]:
@@ -20,34 +21,26 @@ def describe(folder: Path) -> dict[str, Any]:
     Raises: EvidenceError, OSError where there is no readable manifest.
     """
     document: dict[str, Any] = {"id": folder.name, "path": str(folder), "open": None, "end": None, "events": []}
-    segments = frames = audio_frames = size = 0
-    until_ns = 0
+    totals = Totals()
     empty = True
     for record in signed_records(folder):
         empty = False
+        totals.take(record)
         match record:
             case records.Open():
                 document["open"] = _plain(record, "init", "pad")
             case records.Segment():
-                segments, frames = segments + 1, frames + record.frames
-                audio_frames, size = audio_frames + record.audio_frames, size + record.bytes
-                until_ns = max(until_ns, record.pts_ns + record.duration_ns)
+                pass
             case records.Close() | records.Recovered():
                 document["end"] = _plain(record)
-                # What counts: a torn manifest may hold lines behind its hole that look whole and vouch for nothing.
-                segments, frames, audio_frames = record.segments, record.frames, record.audio_frames
-                size, until_ns = record.bytes, record.duration_ns
             case _:
                 document["events"].append(_plain(record, "init"))
     if empty:
         raise EvidenceError(f"{folder / MANIFEST}: holds no whole record")
-    document |= {
-        "segments": segments,
-        "frames": frames,
-        "audio_frames": audio_frames,
-        "bytes": size,
-        "seconds": round(until_ns / NS, 3),
-    }
+    # The end counts: a torn manifest may hold lines behind its hole that look whole and vouch for nothing.
+    counted = totals.end or totals
+    document |= {name: getattr(counted, name) for name in ("segments", "frames", "audio_frames", "bytes")}
+    document["seconds"] = round(counted.duration_ns / NS, 3)
     return document
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import datetime
 import hashlib
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from bwvd.evidence.format import records
 from bwvd.evidence.format.chain_reader import ChainReader
 from bwvd.evidence.format.decode import Unknown, decode
 from bwvd.evidence.format.layout import MANIFEST
+from bwvd.evidence.format.media_index import MediaIndex
 from bwvd.evidence.format.utc import parse_utc
 from bwvd.evidence.keys.age import open_sealed
 from bwvd.evidence.verify.files import SEGMENT_BYTES, segment_label
@@ -61,11 +61,11 @@ class Outline:
 
     folder: Folder
     open: records.Open
-    spans: list[Span] = field(default_factory=list)
-    inits: list[bytes] = field(default_factory=list)  # by epoch, from 1
-    tracks: list[list[records.TrackInfo]] = field(default_factory=list)  # likewise
-    gaps: list[records.Gap] = field(default_factory=list)
-    marks: list[records.Mark] = field(default_factory=list)
+    spans: list[Span]
+    inits: list[bytes]  # by epoch, from 1
+    tracks: list[list[records.TrackInfo]]  # likewise
+    gaps: list[records.Gap]
+    marks: list[records.Mark]
     manifest_sha512: str = ""
 
     @property
@@ -123,24 +123,13 @@ def read_outline(path: str | Path, *, signed_only: bool = True) -> Iterator[Outl
 
 
 def _outline(folder: Folder, file: io.BufferedReader, *, signed_only: bool) -> Outline:
-    outline: Outline | None = None
+    index = MediaIndex()
     for record in _signed(file) if signed_only else _unsigned(file):
-        if isinstance(record, records.Open) and outline is None:
-            outline = Outline(folder, record, inits=[base64.b64decode(record.init)], tracks=[record.tracks])
-        elif outline is None:
-            continue
-        elif isinstance(record, records.Init):
-            outline.inits.append(base64.b64decode(record.init))
-            outline.tracks.append(record.tracks)
-        elif isinstance(record, records.Segment) and 1 <= record.epoch <= len(outline.inits):
-            outline.spans.append(Span(record))
-        elif isinstance(record, records.Gap):
-            outline.gaps.append(record)
-        elif isinstance(record, records.Mark):
-            outline.marks.append(record)
-    if outline is None:
+        index.take(record)
+    if index.open is None:
         raise SegmentUnusable(f"{folder.path}: the manifest opens no recording")
-    return outline
+    spans = [Span(segment) for segment in index.segments]
+    return Outline(folder, index.open, spans, index.inits, index.tracks, index.gaps, index.marks)
 
 
 def _signed(file: io.BufferedReader) -> Iterator[records.Record | Unknown]:

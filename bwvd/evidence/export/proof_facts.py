@@ -11,6 +11,7 @@ from bwvd.evidence.format import records
 from bwvd.evidence.format.chain_reader import ChainReader, Signed
 from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.layout import MANIFEST
+from bwvd.evidence.format.media_index import MediaIndex
 from bwvd.evidence.keys.ssh_keys import Certificate
 from bwvd.evidence.verify.folder import CHUNK, Folder
 from bwvd.evidence.verify.report import Report
@@ -22,10 +23,9 @@ class Facts:
 
     report: Report
     names: frozenset[str]
-    open: records.Open | None = None
+    media: MediaIndex = field(default_factory=MediaIndex)
     end: records.Close | records.Recovered | None = None
     signed: list[tuple[Signed, str]] = field(default_factory=list)  # every record, with what it says in a line
-    epochs: list[list[int]] = field(default_factory=list)  # numbers of the segments of each epoch
     signature_at: int = 0  # offset of the last signature's line
     public_key: str = ""  # "ssh-ed25519 AAAA…"
     fingerprint: str = ""
@@ -47,6 +47,18 @@ class Facts:
         return facts
 
     @property
+    def open(self) -> records.Open | None:
+        return self.media.open
+
+    @property
+    def epochs(self) -> list[list[int]]:
+        """The numbers of the segments of each epoch."""
+        numbers: list[list[int]] = [[] for _ in self.media.inits]
+        for segment in self.media.segments:
+            numbers[segment.epoch - 1].append(segment.segment)
+        return numbers
+
+    @property
     def encrypted(self) -> bool:
         return self.report.encrypted
 
@@ -57,15 +69,10 @@ class Facts:
             vouching = signed.key.authority if isinstance(signed.key, Certificate) else signed.key
             self.public_key, self.fingerprint = plain.line, plain.fingerprint
             self.vouching_key, self.certified = vouching.line, isinstance(signed.key, Certificate)
+        self.media.take(record)
         if isinstance(record, records.Open):
-            self.open = record
             self.principal = self.report.signer.name or record.device if self.report.signer else record.device
             self.signed_at_utc = record.press.stamp.utc if record.press.stamp.quality != "not_set" else ""
-            self.epochs.append([])
-        elif isinstance(record, records.Init):
-            self.epochs.append([])
-        elif isinstance(record, records.Segment) and 1 <= record.epoch <= len(self.epochs):
-            self.epochs[record.epoch - 1].append(record.segment)
         elif isinstance(record, records.Close | records.Recovered):
             self.end = record
         self.signed.append((signed, describe(record)))

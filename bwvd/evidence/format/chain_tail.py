@@ -19,6 +19,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from bwvd.evidence.errors import SignatureBad
+from bwvd.evidence.flash.pieces import pieces
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format.chain import Chain
 from bwvd.evidence.format.chain_reader import ChainReader, Problem
@@ -108,11 +109,8 @@ def _strictly(file: io.BufferedReader, name: str, namespace: str, fold: Fold, ke
 
 def absorb(chain: Chain, volume: Volume, path: str, ending: Ending) -> None:
     """Let `chain` stand behind `ending`, torn bytes and the newline that is still to be written included."""
-    offset = 0
-    while offset < ending.size:
-        data = volume.read(path, offset, min(_CHUNK, ending.size - offset))
-        chain.absorb(data)
-        offset += len(data)
+    for piece in pieces(volume, path, 0, ending.size):
+        chain.absorb(piece)
     chain.absorb(b"\n" if ending.newline_missing else b"", ending.records)
 
 

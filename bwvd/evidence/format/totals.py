@@ -1,8 +1,9 @@
-"""What stands in a recording's manifest, counted: what its end repeats (a fold). Pure."""
+"""Totals and files of a recording: folds over the records of its manifest. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from bwvd.evidence.format import records
 from bwvd.evidence.format.decode import Unknown
@@ -21,9 +22,10 @@ NOTES = (
 
 @dataclass(slots=True)
 class Totals:
-    """Sums over the segments, and how many records there are of some kinds."""
+    """What the recording's end repeats: sums over the segments, and how many records there are of some kinds."""
 
-    ended: bool = False
+    open: records.Open | None = None  # the first one
+    end: records.Close | records.Recovered | None = None  # the last one
     notes: int = 0  # of all kinds that a note of the recorder becomes, gaps included
     gaps: int = 0
     segments: int = 0
@@ -32,10 +34,16 @@ class Totals:
     bytes: int = 0
     duration_ns: int = 0
 
+    @property
+    def ended(self) -> bool:
+        return self.end is not None
+
     def take(self, record: records.Record | Unknown) -> None:
         """The next record."""
         self.notes += isinstance(record, NOTES)
         match record:
+            case records.Open():
+                self.open = self.open or record
             case records.Segment():
                 self.segments += 1
                 self.frames += record.frames
@@ -44,20 +52,25 @@ class Totals:
                 self.duration_ns = max(self.duration_ns, record.pts_ns + record.duration_ns)
             case records.Gap():
                 self.gaps += 1
-            case records.Close():
-                self.ended = True
+            case records.Close() | records.Recovered():
+                self.end = record
+
+
+class Stored(NamedTuple):
+    """A file as its record has it."""
+
+    bytes: int
+    sha256: str
 
 
 @dataclass(slots=True)
-class Listed(Totals):
-    """The same, and the files that are named."""
+class Contents(Totals):
+    """The totals, and the files that records name: segments and sealed texts, by name."""
 
-    files: set[str] = field(default_factory=set)
+    files: dict[str, Stored] = field(default_factory=dict)
 
     def take(self, record: records.Record | Unknown) -> None:
         Totals.take(self, record)
-        match record:
-            case records.Segment(file=file):
-                self.files.add(file)
-            case records.Mark(sealed=records.Sealed(file=file)) | records.Officer(sealed=records.Sealed(file=file)):
-                self.files.add(file)
+        named = record.sealed if isinstance(record, records.Mark | records.Officer) else record
+        if isinstance(named, records.Segment | records.Sealed):
+            self.files[named.file] = Stored(named.bytes, named.sha256)

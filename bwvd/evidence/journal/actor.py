@@ -11,12 +11,13 @@ from bwvd.clock import Clock
 from bwvd.evidence.flash.volume import Storage
 from bwvd.evidence.journal.journal import Draft, Journal
 from bwvd.log import get_logger
+from bwvd.service.backoff import Backoff
 
 # Entries that wait. A hand, a clock and a few devices make one a second, so this is a quarter of an hour without a
 # flash, and half a megabyte. The oldest are kept: they say how it began. How many were lost is entered.
 QUEUE_BOUND = 1024
 GROUP_BOUND = 256  # entries to one append
-RETRY_S = (0.5, 2.0, 5.0)  # after an error; the last one repeats
+BACKOFF = Backoff(first_s=0.5, limit_s=5.0)  # after an error
 ATTEMPTS_AT_THE_END = 3
 
 _log = get_logger("journal")
@@ -102,13 +103,13 @@ class JournalActor:
 
     async def _write(self) -> None:
         """Make the group durable, however many attempts that takes; at the end only a few."""
-        attempt = 0
+        failures = 0
         while not await self._attempt():
-            if self._ending and attempt + 1 >= ATTEMPTS_AT_THE_END:
+            failures += 1
+            if self._ending and failures >= ATTEMPTS_AT_THE_END:
                 self._give_up()
                 return
-            await trio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
-            attempt += 1
+            await trio.sleep(BACKOFF.delay_s(failures))
             self._top_up()
 
     async def _write_at_the_end(self) -> None:

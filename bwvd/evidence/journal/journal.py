@@ -29,6 +29,7 @@ import msgspec
 
 from bwvd.clock import Reading
 from bwvd.evidence.flash.new_file import new_file
+from bwvd.evidence.flash.pieces import digest, pieces
 from bwvd.evidence.flash.volume import File, Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, Chain, Signer
@@ -47,7 +48,6 @@ Detail = dict[str, str | int | float | bool | None]
 _MOST_FILES = 899_999_999  # a larger number is not ours: behind it there is room to count on in names of nine digits
 _WITH_SERIAL = frozenset({"opened", "recovered", "released"})  # entries whose `serial` is a number that is used
 _ROTATE_AGAIN_BYTES = 65_536  # growth after which a rotation that failed is tried again
-_CHUNK = 262_144
 
 
 _log = get_logger("journal")
@@ -354,20 +354,16 @@ class Journal:
         return {number: name for match, name in found if match and (number := int(match[1])) <= _MOST_FILES}
 
     def _head_of(self, name: str, size: int) -> JournalHead:
-        sha512 = hashlib.sha512()
-        for offset in range(0, size, _CHUNK):
-            sha512.update(self._volume.read(name, offset, min(_CHUNK, size - offset)))
-        return JournalHead(file=name, bytes=size, sha512=sha512.hexdigest())
+        sha512 = digest(hashlib.sha512(), pieces(self._volume, name, 0, size))
+        return JournalHead(file=name, bytes=size, sha512=sha512)
 
     def _rest(self, offset: int, what: str) -> records.Found | None:
         """What lies in the file in force behind `offset`; None if nothing does."""
         size = self._volume.size(JOURNAL)
         if size <= offset:
             return None
-        sha256 = hashlib.sha256()
-        for at in range(offset, size, _CHUNK):
-            sha256.update(self._volume.read(JOURNAL, at, min(_CHUNK, size - at)))
-        return records.Found(what=what, where=JOURNAL, offset=offset, bytes=size - offset, sha256=sha256.hexdigest())
+        sha256 = digest(hashlib.sha256(), pieces(self._volume, JOURNAL, offset, size))
+        return records.Found(what=what, where=JOURNAL, offset=offset, bytes=size - offset, sha256=sha256)
 
 
 def _stamp(reading: Reading) -> records.Stamp:

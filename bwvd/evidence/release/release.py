@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from bwvd.clock import Clock
 from bwvd.evidence.errors import EvidenceError, SignatureBad
+from bwvd.evidence.flash.pieces import digest, pieces
 from bwvd.evidence.flash.volume import Storage, Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE
@@ -27,12 +28,12 @@ from bwvd.evidence.format.file_names import harmless
 from bwvd.evidence.format.layout import CONVENIENCES, MANIFEST, RECORDINGS, SUMS, SUMS_SIGNATURE
 from bwvd.evidence.format.recording_id import serial_of
 from bwvd.evidence.format.sums import SUMS_BYTES, check_signature, parse_sums
+from bwvd.evidence.format.totals import Contents
 from bwvd.evidence.journal.journal import Detail, Draft, Journal
 from bwvd.evidence.release.receipt import Accepted
 
 STEP_BYTES = 4_194_304  # read in one step: 50 ms of a card that gives 80 MB/s
 STEP_FILES = 64  # read or removed in one step
-_CHUNK = 1_048_576
 _INIT = re.compile(r"init(-\d+)?\.mp4")
 
 
@@ -41,27 +42,15 @@ class ReleaseRefused(EvidenceError):
 
 
 @dataclass(slots=True)
-class _Contents:
-    """What a manifest names (a fold)."""
+class _Released(Contents):
+    """What belongs to a recording."""
 
-    open: records.Open | None = None
-    ended: bool = False
-    files: dict[str, str] = field(default_factory=dict)  # name -> sha256
     found: dict[str, records.Found] = field(default_factory=dict)  # by file
 
     def take(self, record: records.Record | Unknown) -> None:
-        match record:
-            case records.Open():
-                self.open = self.open or record
-            case records.Segment():
-                self.files[record.file] = record.sha256
-            case records.Mark(sealed=records.Sealed() as sealed) | records.Officer(sealed=records.Sealed() as sealed):
-                self.files[sealed.file] = sealed.sha256
-            case records.Close():
-                self.ended = True
-            case records.Recovered():
-                self.ended = True
-                self.found = {found.where: found for found in record.found if found.where != MANIFEST}
+        Contents.take(self, record)
+        if isinstance(record, records.Recovered):
+            self.found = {found.where: found for found in record.found if found.where != MANIFEST}
 
     def names(self, name: str) -> bool:
         """Whether a file of this name belongs to the recording."""
@@ -147,14 +136,14 @@ class Release:
             raise ReleaseRefused(f"{self._recording} is not here{released}")
         return serial
 
-    def _check_manifest(self) -> Generator[bool, None, _Contents]:
+    def _check_manifest(self) -> Generator[bool, None, _Released]:
         """The recording is ended, and its manifest is whole and the one that the receipt names."""
         if self._in_progress() == self._recording:
             raise ReleaseRefused(f"{self._recording} is in progress")
         if MANIFEST not in self._volume.names(self._folder):
             raise ReleaseRefused(f"{self._recording} has no manifest")
         path = f"{self._folder}/{MANIFEST}"
-        ending, contents = read_ending(self._volume, path, MANIFEST, MANIFEST_NAMESPACE, _Contents)
+        ending, contents = read_ending(self._volume, path, MANIFEST, MANIFEST_NAMESPACE, _Released)
         yield True
         if not contents.ended:
             raise ReleaseRefused(f"{self._recording} has no end: it is in progress, or not recovered yet")
@@ -166,7 +155,7 @@ class Release:
             raise ReleaseRefused(f"the receipt is for another manifest than the one {self._recording} has")
         return contents
 
-    def _check_files(self, contents: _Contents) -> Generator[bool, None, None]:
+    def _check_files(self, contents: _Released) -> Generator[bool, None, None]:
         """Every file is what the manifest says, and there is no other."""
         there = self._volume.names(self._folder)
         for name in sorted(contents.files.keys() - set(there)):
@@ -184,16 +173,17 @@ class Release:
             if name in (MANIFEST, SUMS, SUMS_SIGNATURE):
                 continue
             sha256 = hashlib.sha256()
-            for piece in _pieces(self._volume, f"{self._folder}/{name}"):
+            for piece in pieces(self._volume, f"{self._folder}/{name}"):
                 sha256.update(piece)
                 read += len(piece)
                 if read >= STEP_BYTES:
                     read = 0
                     yield True
-            digest = sha256.hexdigest()
-            expected = contents.files.get(name) or listed.get(name)
+            actual = sha256.hexdigest()
+            stored = contents.files.get(name)
+            expected = listed.get(name) if stored is None else stored.sha256
             found = contents.found_as(name)
-            if digest != expected and (found is None or found.sha256 != digest):
+            if actual != expected and (found is None or found.sha256 != actual):
                 what = f"{harmless(name)} is not what was recorded"
                 raise ReleaseRefused(f"{self._recording} has been altered: {what}; it stays")
 
@@ -246,7 +236,7 @@ def _removal(volume: Volume, recording: str, manifest_sha512: str) -> Iterator[b
     if MANIFEST in names:
         if _sha512(volume, path) != manifest_sha512:
             raise ReleaseRefused(f"{recording} holds another manifest than the one that was released; it stays")
-        _, contents = read_ending(volume, path, MANIFEST, MANIFEST_NAMESPACE, _Contents)
+        _, contents = read_ending(volume, path, MANIFEST, MANIFEST_NAMESPACE, _Released)
         if strangers := [name for name in names if not contents.names(name)]:
             raise ReleaseRefused(
                 f"{recording} holds {harmless(strangers[0])}, which its manifest does not name; it stays"
@@ -269,14 +259,4 @@ def _removal(volume: Volume, recording: str, manifest_sha512: str) -> Iterator[b
 
 
 def _sha512(volume: Volume, path: str) -> str:
-    sha512 = hashlib.sha512()
-    for piece in _pieces(volume, path):
-        sha512.update(piece)
-    return sha512.hexdigest()
-
-
-def _pieces(volume: Volume, path: str) -> Iterator[bytes]:
-    offset = 0
-    while piece := volume.read(path, offset, _CHUNK):
-        offset += len(piece)
-        yield piece
+    return digest(hashlib.sha512(), pieces(volume, path))

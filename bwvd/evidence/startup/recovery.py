@@ -30,24 +30,25 @@ from __future__ import annotations
 import errno
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
 from bwvd.clock import Clock, Reading
 from bwvd.evidence.errors import EvidenceError, SignatureBad
 from bwvd.evidence.flash.new_file import synced
+from bwvd.evidence.flash.pieces import digest, pieces
 from bwvd.evidence.flash.reserve import Reserve
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, Chain, Signer
 from bwvd.evidence.format.chain_tail import Ending, absorb, read_ending
-from bwvd.evidence.format.decode import MAX_LINE, Unknown
+from bwvd.evidence.format.decode import MAX_LINE
 from bwvd.evidence.format.file_names import harmless
 from bwvd.evidence.format.layout import CONVENIENCES, MANIFEST, RECORDINGS, SUMS, SUMS_SIGNATURE
 from bwvd.evidence.format.recording_id import device_of, serial_of
 from bwvd.evidence.format.sums import SUMS_BYTES, check_signature, parse_sums
-from bwvd.evidence.format.totals import Totals
+from bwvd.evidence.format.totals import Contents
 from bwvd.evidence.journal.journal import Draft
 from bwvd.evidence.write.finalize import finish_recording
 from bwvd.log import get_logger
@@ -57,7 +58,6 @@ Finish = Callable[[Volume, str, Signer], None]
 
 MANIFEST_FIRST_BYTES = 8192  # f2fs returns from fdatasync of a smaller, inline file without a flush
 _FOUND_BYTES = MAX_LINE - 65_536  # of one record: a line that is longer is none to any reader
-_CHUNK = 1_048_576
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NOT_A_FILE = (errno.ELOOP, errno.EPERM)
 
@@ -100,25 +100,45 @@ def recover(
     volume.sync_dir(RECORDINGS)
     results = []
     for name in volume.names(RECORDINGS):
-        recording = name.rstrip("/")
-        serial = serial_of(recording)
-        if serial is None or not name.endswith("/") or recording in leave:
+        recording = name.removesuffix("/")
+        if recording == name or recording in leave:
             continue
-        case = _Case(volume, signer, clock, boot, recording, serial, finish)
-        try:
-            try:
-                result = case.close()
-            except OSError as error:
-                if error.errno not in _NO_ROOM:
-                    raise
-                reserve.spend(volume)
-                result = case.close()
-        except (OSError, NotOurs) as error:
-            _log.error("recording_not_recovered", recording=recording, error=str(error))
-            result = RecoveryResult(recording, serial, "unknown", error=str(error))
+        result = recover_one(volume, signer, clock, boot, recording, reserve=reserve, finish=finish)
         if result is not None:
             results.append(result)
     return results
+
+
+def recover_one(
+    volume: Volume,
+    signer: Signer,
+    clock: Clock,
+    boot: str,
+    recording: str,
+    *,
+    reserve: Reserve,
+    finish: Finish = finish_recording,
+) -> RecoveryResult | None:
+    """Bring one recording to its end, at start-up or when an I/O error has broken it off; arguments as for `recover`.
+
+    Returns None where nothing is to be done: it has its end and all that is made from it, or it is no recording's name.
+    Its folder must be durable. Blocking; never raises OSError: the result says what kept the recording from its end.
+    """
+    serial = serial_of(recording)
+    if serial is None:
+        return None
+    case = _Case(volume, signer, clock, boot, recording, serial, finish)
+    try:
+        try:
+            return case.close()
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            reserve.spend(volume)
+            return case.close()
+    except (OSError, NotOurs) as error:
+        _log.error("recording_not_recovered", recording=recording, error=str(error))
+        return RecoveryResult(recording, serial, "unknown", error=str(error))
 
 
 def drafts_of(results: Sequence[RecoveryResult], reading: Reading) -> list[Draft]:
@@ -137,26 +157,6 @@ def drafts_of(results: Sequence[RecoveryResult], reading: Reading) -> list[Draft
             detail["error"] = result.error
         made.append(Draft(event, detail, reading))
     return made
-
-
-@dataclass(slots=True)
-class _Contents(Totals):
-    """What a manifest says, as far as its end has to repeat it (a fold)."""
-
-    open: records.Open | None = None
-    files: dict[str, int] = field(default_factory=dict)  # name -> bytes
-
-    def take(self, record: records.Record | Unknown) -> None:
-        Totals.take(self, record)
-        match record:
-            case records.Open():
-                self.open = self.open or record
-            case records.Segment():
-                self.files[record.file] = record.bytes
-            case records.Mark(sealed=records.Sealed() as sealed) | records.Officer(sealed=records.Sealed() as sealed):
-                self.files[sealed.file] = sealed.bytes
-            case records.Recovered():
-                self.ended = True
 
 
 class NotOurs(EvidenceError):
@@ -192,9 +192,9 @@ class _Case:
             return None
         if MANIFEST in names:
             path = f"{self._folder}/{MANIFEST}"
-            ending, contents = read_ending(self._volume, path, MANIFEST, MANIFEST_NAMESPACE, _Contents)
+            ending, contents = read_ending(self._volume, path, MANIFEST, MANIFEST_NAMESPACE, Contents)
         else:
-            ending, contents = Ending(0, 0, 0, None, False, []), _Contents()
+            ending, contents = Ending(0, 0, 0, None, False, []), Contents()
         self._keep_off(contents.open)
         found: list[records.Found] = []
         reason = "finished"
@@ -237,14 +237,14 @@ class _Case:
             return False
         return listed.keys() <= set(names)
 
-    def _reason(self, contents: _Contents) -> str:
+    def _reason(self, contents: Contents) -> str:
         if contents.open is None:
             return "unknown"
         return "killed" if contents.open.boot == self._boot else "power_cut"
 
     # --- what is there -----------------------------------------------------------------------------------------------
 
-    def _found(self, names: list[str], ending: Ending, contents: _Contents) -> list[records.Found]:
+    def _found(self, names: list[str], ending: Ending, contents: Contents) -> list[records.Found]:
         found = []
         if ending.named is not None:
             found.append(ending.named)
@@ -252,11 +252,11 @@ class _Case:
             found.append(records.Found(what="no_manifest", where=MANIFEST))
         there = set(names)
         sizes = self._volume.sizes(self._folder)
-        for name, size in contents.files.items():
+        for name, stored in contents.files.items():
             if name not in sizes:
                 what = "not_a_file" if name in there else "line_without_file"
                 found.append(records.Found(what=what, where=harmless(name)))
-            elif sizes[name] < size:
+            elif sizes[name] < stored.bytes:
                 found.append(self._named("short_file", name))
         for name in names:
             if name == MANIFEST or name in contents.files or _is_convenience(name):
@@ -274,11 +274,10 @@ class _Case:
         return self._named("file_without_line", name)
 
     def _named(self, what: str, name: str) -> records.Found:
-        sha256, size = hashlib.sha256(), 0
-        while data := self._volume.read(f"{self._folder}/{name}", size, _CHUNK):
-            sha256.update(data)
-            size += len(data)
-        return records.Found(what=what, where=harmless(name), bytes=size, sha256=sha256.hexdigest())
+        path = f"{self._folder}/{name}"
+        size = self._volume.size(path)
+        sha256 = digest(hashlib.sha256(), pieces(self._volume, path, 0, size))
+        return records.Found(what=what, where=harmless(name), bytes=size, sha256=sha256)
 
     # --- what is written ---------------------------------------------------------------------------------------------
 
@@ -286,7 +285,7 @@ class _Case:
         self,
         names: list[str],
         ending: Ending,
-        contents: _Contents,
+        contents: Contents,
         reason: str,
         found: list[records.Found],
     ) -> None:

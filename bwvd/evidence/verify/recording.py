@@ -20,6 +20,7 @@ from bwvd.evidence.format import records
 from bwvd.evidence.format.chain_reader import ChainReader, Signed
 from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.layout import MANIFEST, RECORDINGS
+from bwvd.evidence.format.totals import Totals
 from bwvd.evidence.format.utc import unix_s
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.files import (
@@ -72,6 +73,7 @@ class Verification:
         self._decode = decode or bool(identities)
         self._only = only
         self._progress = progress
+        self._totals = Totals()
         self._inits: list[bytes] = []
         self._segment = 0  # the number of the last one
         self._sealed = 0
@@ -106,10 +108,18 @@ class Verification:
             except OSError as error:
                 report.unreadable(MANIFEST, f"can't be read: {error.strerror}")
                 return report
+            finally:
+                self._count()
             contents.settle()
             contents.manifest_is(manifest.hash.hexdigest())
             self._judge(reader, contents)
         return report
+
+    def _count(self) -> None:
+        totals, report = self._totals, self.report
+        report.segments, report.gaps, report.bytes = totals.segments, totals.gaps, totals.bytes
+        report.frames, report.audio_frames = totals.frames, totals.audio_frames
+        report.duration_s = totals.duration_ns / NS
 
     # --- the manifest ------------------------------------------------------------------------------------------------
 
@@ -149,6 +159,7 @@ class Verification:
 
     def _take(self, record: records.Record | Unknown, where: str, contents: Contents) -> None:
         report = self.report
+        self._totals.take(record)
         match record:
             case records.Open() if self.open is None:
                 self._opened(record)
@@ -165,8 +176,6 @@ class Verification:
                 label = f"{sealed.file} (sealed text)"
                 named = Named(sealed.file, label, sealed.bytes, sealed.sha256, sealed.plain_sha256)
                 contents.expect(named, where, check=self._only is None)
-            case records.Gap():
-                report.gaps += 1
             case records.TornTail():
                 report.note(where, _found_text(record.found))
             case records.Close():
@@ -199,11 +208,6 @@ class Verification:
         if record.segment != self._segment + 1:
             report.altered(where, f"segment {record.segment} where {self._segment + 1} is expected")
         self._segment = record.segment
-        report.segments += 1
-        report.frames += record.frames
-        report.audio_frames += record.audio_frames
-        report.bytes += record.bytes
-        report.duration_s = max(report.duration_s, (record.pts_ns + record.duration_ns) / NS)
         if not 1 <= record.epoch <= len(self._inits):
             report.altered(where, f"epoch {record.epoch} has no init segment")
             return
@@ -221,11 +225,11 @@ class Verification:
         contents.expect(named, where, check=self._only in (None, record.file))
 
     def _check_totals(self, record: records.Close | records.Recovered, where: str) -> None:
-        report = self.report
-        if (record.segments, record.frames, record.bytes) != (report.segments, report.frames, report.bytes):
+        totals, report = self._totals, self.report
+        if (record.segments, record.frames, record.bytes) != (totals.segments, totals.frames, totals.bytes):
             report.altered(where, "the totals are not those of the segments before it")
-        if isinstance(record, records.Close) and record.gaps != report.gaps:
-            report.altered(where, f"it counts {record.gaps} gap records where {report.gaps} stand before it")
+        if isinstance(record, records.Close) and record.gaps != totals.gaps:
+            report.altered(where, f"it counts {record.gaps} gap records where {totals.gaps} stand before it")
 
     # --- the verdict -------------------------------------------------------------------------------------------------
 

@@ -5,13 +5,11 @@ All of it is made from the manifest, is convenience, and may be made again: the 
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from bwvd.evidence.flash.new_file import new_file
+from bwvd.evidence.flash.pieces import digest, pieces
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, SUMS_NAMESPACE, Signer
@@ -20,44 +18,30 @@ from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.file_names import harmless
 from bwvd.evidence.format.layout import CONVENIENCES, PLAYLIST, SUMS, SUMS_SIGNATURE, init_name
 from bwvd.evidence.format.layout import MANIFEST as MANIFEST
+from bwvd.evidence.format.media_index import MediaIndex
+from bwvd.evidence.format.totals import Contents
 from bwvd.evidence.keys.sshsig import armour
 from bwvd.evidence.write.playlist import playlist
 
-_CHUNK = 1_048_576  # bytes read at once
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(slots=True)
 class _Outline:
-    """What the conveniences need of a manifest, in its order (a fold)."""
+    """What the conveniences are made of."""
 
-    open: records.Open | None = None
-    inits: list[bytes] = field(default_factory=list)  # by epoch
-    entries: list[records.Segment | records.Gap | records.Mark] = field(default_factory=list)
-    sums: dict[str, str] = field(default_factory=dict)  # name -> sha256
-
-    @property
-    def clear(self) -> bool:
-        return self.open is not None and not self.open.recipients
+    def __init__(self) -> None:
+        self.media = MediaIndex()
+        self.contents = Contents()
 
     def take(self, record: records.Record | Unknown) -> None:
-        match record:
-            case records.Open():
-                self.open = self.open or record
-                self.inits.append(base64.b64decode(record.init))
-            case records.Init():
-                self.inits.append(base64.b64decode(record.init))
-            case records.Segment():
-                self.entries.append(record)
-                self._sum(record.file, record.sha256)
-            case records.Gap() | records.Mark():
-                self.entries.append(record)
-        if isinstance(record, records.Mark | records.Officer) and record.sealed is not None:
-            self._sum(record.sealed.file, record.sealed.sha256)
+        self.media.take(record)
+        self.contents.take(record)
 
-    def _sum(self, name: str, sha256: str) -> None:
-        if _SHA256.fullmatch(sha256):  # signed by somebody, which does not make it a digest
-            self.sums[name] = sha256
+    def sha256(self, name: str) -> str:
+        """The digest that a record gives for a file; "" if none does."""
+        stored = self.contents.files.get(name)
+        # Signed by somebody, which does not make it a digest.
+        return stored.sha256 if stored is not None and _SHA256.fullmatch(stored.sha256) else ""
 
 
 def finish_recording(volume: Volume, folder: str, signer: Signer) -> None:
@@ -75,14 +59,14 @@ def finish_recording(volume: Volume, folder: str, signer: Signer) -> None:
         # Durable before the new ones are written: an old signature must never lie beside new sums.
         volume.sync_dir(folder)
     made: list[tuple[str, bytes]] = []
-    if outline.clear:
-        for epoch, init in enumerate(outline.inits, start=1):
-            made.append((init_name(epoch), init))
-        made.append((PLAYLIST, playlist(outline.entries, outline.open).encode()))
+    media = outline.media
+    if media.open is not None and not media.open.recipients:
+        made = [(init_name(epoch), init) for epoch, init in enumerate(media.inits, start=1)]
+        made.append((PLAYLIST, playlist(media.entries, media.open).encode()))
     # Leftovers that a recovery named, and whatever else lies here: the sums are over every other file, but for those
     # whose names a line can't hold.
     files = [name for name in volume.sizes(folder) if name != MANIFEST and harmless(name) == name]
-    sums = {name: outline.sums.get(name) or _sha256(volume, f"{folder}/{name}") for name in files}
+    sums = {name: outline.sha256(name) or _sha256(volume, f"{folder}/{name}") for name in files}
     sums |= {name: hashlib.sha256(data).hexdigest() for name, data in made}
     sums[MANIFEST] = _sha256(volume, path)
     text = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
@@ -98,15 +82,5 @@ def _is_made(name: str) -> bool:
     return name in CONVENIENCES or (name.startswith("init") and name.endswith(".mp4"))
 
 
-def _chunks(volume: Volume, path: str) -> Iterator[bytes]:
-    offset = 0
-    while chunk := volume.read(path, offset, _CHUNK):
-        offset += len(chunk)
-        yield chunk
-
-
 def _sha256(volume: Volume, path: str) -> str:
-    digest = hashlib.sha256()
-    for chunk in _chunks(volume, path):
-        digest.update(chunk)
-    return digest.hexdigest()
+    return digest(hashlib.sha256(), pieces(volume, path))

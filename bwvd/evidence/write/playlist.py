@@ -10,7 +10,7 @@ from bwvd.evidence.format import records
 from bwvd.evidence.format.layout import init_name
 
 
-def playlist(entries: Sequence[records.Segment | records.Gap | records.Mark], opening: records.Open | None) -> str:
+def playlist(entries: Sequence[records.Segment | records.Gap | records.Mark], opening: records.Open) -> str:
     """An HLS media playlist (RFC 8216) of a closed recording.
 
     EXT-X-PROGRAM-DATE-TIME at each segment, EXT-X-DISCONTINUITY at gaps and changes of parameters, EXT-X-DATERANGE for
@@ -26,7 +26,7 @@ def playlist(entries: Sequence[records.Segment | records.Gap | records.Mark], op
         "#EXT-X-PLAYLIST-TYPE:VOD",
         "#EXT-X-INDEPENDENT-SEGMENTS",
     ]
-    if opening is not None and segments:
+    if segments:
         lines.append(
             f'#EXT-X-DATERANGE:ID="pre-event",CLASS="bwvd.pre-event",START-DATE="{segments[0].stamp.utc}",'
             f"DURATION={opening.pre_event.got_s:.3f}"

@@ -25,7 +25,7 @@ from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, Chain, Signer
 from bwvd.evidence.format.chain_tail import absorb, read_ending
 from bwvd.evidence.format.layout import MANIFEST, RECORDINGS, sealed_name, segment_name
-from bwvd.evidence.format.totals import Listed, Totals
+from bwvd.evidence.format.totals import Contents, Totals
 from bwvd.evidence.keys.age import Sealer, private_json
 from bwvd.evidence.write.interrupted import BrokenOff
 from bwvd.evidence.write.lost_media import Unwritten
@@ -269,7 +269,7 @@ class RecordingFolder:
             self._uncommitted.clear()
         self._doubtful = True
         path = f"{self._folder}/{MANIFEST}"
-        ending, whole = read_ending(self._volume, path, MANIFEST, MANIFEST_NAMESPACE, Listed)
+        ending, whole = read_ending(self._volume, path, MANIFEST, MANIFEST_NAMESPACE, Contents)
         self._chain = Chain(self._device.signer, MANIFEST_NAMESPACE)
         self._lines.clear()
         absorb(self._chain, self._volume, path, ending)

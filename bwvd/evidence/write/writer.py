@@ -34,13 +34,14 @@ from bwvd.evidence.write.statistics import WriterStatistics
 from bwvd.log import get_logger
 from bwvd.media.samples import Gop
 from bwvd.messages import CloseRecording, Event, FaultChanged, OpenRecording, Recorded, WriterMessage
+from bwvd.service.backoff import Backoff
 from bwvd.service.pulse import Pulse
 
 # Group commit: so much to a segment at most (to seal it holds the interpreter's lock for 5 ms); less to the first one.
 GROUP_BYTES = 2 * 1024 * 1024
 FIRST_GROUP_BYTES = 512 * 1024
 LONGEST_WAIT = 1.25  # segments, for what makes none by itself: a GOP as long as a segment comes within that
-RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # after a storage error; the last one repeats
+BACKOFF = Backoff(first_s=0.2, limit_s=5.0)  # after a storage error
 ATTEMPTS_AT_THE_END = 3  # at shutdown a dead storage is given up after so many
 STUCK_S = 120.0  # the backlog of two minutes is full by then: only a restart can help
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -421,7 +422,7 @@ class Writer:
             self._opening = continuation(folder.opening, serial, recording)
             self._continues = folder.recording
             self._begin_counting(recording)  # what was acknowledged of the other stays so; of this one nothing is yet
-        await trio.sleep(RETRY_S[min(attempt, len(RETRY_S)) - 1])
+        await trio.sleep(BACKOFF.delay_s(attempt))
 
     async def _mend(self, *, at_once: bool = False) -> None:
         """Bring what was broken off to its end; where that works the storage takes again."""
