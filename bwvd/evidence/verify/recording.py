@@ -8,18 +8,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bwvd.clock import NS
-from bwvd.evidence.errors import SignersUnusable
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain_reader import ChainReader, Signed
 from bwvd.evidence.format.decode import Unknown
-from bwvd.evidence.format.layout import MANIFEST, RECORDINGS
+from bwvd.evidence.format.layout import MANIFEST
 from bwvd.evidence.format.totals import Totals
 from bwvd.evidence.format.utc import unix_s
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
@@ -34,8 +32,6 @@ from bwvd.evidence.verify.files import (
 from bwvd.evidence.verify.folder import CHUNK, DirectoryFolder, Folder, HashedFile
 from bwvd.evidence.verify.report import Report, Severity
 from bwvd.evidence.verify.trust import Trust
-
-ALLOWED_SIGNERS = "allowed_signers"
 
 _ID = re.compile(r"\d{8}T\d{6}Z-(.+)-\d{6,}")
 
@@ -284,8 +280,8 @@ def verify_recording(
 ) -> Report:
     """Verify the recording in the folder `path`; whatever is wrong is in the report.
 
-    Without `signers` the allowed_signers of the storage that the folder lies in counts, or else the key that the
-    recording itself names; `Report.signer` says which. Blocking; about as fast as two cores hash.
+    Without `signers` nobody vouches for the key, and the best that it can be is `unvouched`. Blocking; about as fast as
+    two cores hash.
     """
     try:
         folder = DirectoryFolder(path)
@@ -294,32 +290,15 @@ def verify_recording(
         report.unreadable(str(path), error.strerror or str(error))
         return report
     with folder:
-        beside, complaint = (None, "") if signers is not None else signers_beside(Path(path))
-        check = Verification(
+        return Verification(
             folder,
-            Trust(signers, beside),
+            Trust(signers),
             identities=identities,
             decode=decode,
             only=only,
             name=Path(path).resolve().name,
             progress=progress,
-        )
-        report = check.run()
-        if complaint:
-            report.note(ALLOWED_SIGNERS, complaint)
-        return report
-
-
-def signers_beside(recording: Path) -> tuple[AllowedSigners | None, str]:
-    """The list in the storage that a recording lies in, if it lies in one; and what is wrong with it."""
-    parent = recording.resolve().parent
-    path = parent.parent / ALLOWED_SIGNERS
-    if parent.name != RECORDINGS or not os.path.lexists(path):
-        return None, ""
-    try:
-        return AllowedSigners.load(path), ""
-    except SignersUnusable as error:
-        return None, str(error)
+        ).run()
 
 
 def _device_of(recording: str) -> str:
