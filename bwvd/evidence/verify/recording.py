@@ -71,6 +71,7 @@ class Verification:
         self._progress = progress
         self._totals = Totals()
         self._inits: list[bytes] = []
+        self._names: dict[str, str] = {}  # in the folder, as listed before the manifest was read
         self._segment = 0  # the number of the last one
         self._sealed = 0
         self._found: dict[str, list[records.Found]] = {}  # what recovery named, by file
@@ -80,7 +81,7 @@ class Verification:
         report = self.report
         try:
             # Listed first: a recording may be growing, and what was there before the manifest was read has its line.
-            names = self._folder.names()
+            names = self._names = self._folder.names()
         except OSError as error:
             report.unreadable(self._folder.path, f"can't be listed: {error.strerror}")
             return report
@@ -249,7 +250,7 @@ class Verification:
             conveniences=conveniences_of(len(inits)),
             sums=sums,
             found=self._found,
-            unfinished=unfinished_names(self._segment + 1, self._sealed, encrypted=report.encrypted)
+            unfinished=unfinished_names(self._names, self._segment + 1, self._sealed, encrypted=report.encrypted)
             if not ended
             else set(),
         )

@@ -214,6 +214,21 @@ class TestUnfinished:
         (folder / "000006.m4s").write_bytes(b"one too many")
         assert places(verify_recording(folder))[-1] == "000006.m4s"
 
+    @pytest.mark.parametrize("count", [1, 64, 65, 1000])
+    def test_sealed_texts_whose_lines_never_came(self, storage: Path, count: int) -> None:
+        """A commit has as many as waited for it while the flash stalled; a cut may leave any of them."""
+        folder = make_recording(storage, sealer=AgeSealer([str(IDENTITY.to_public())]), close="")
+        texts = [f"sealed-{number:06d}.json.age" for number in range(3, 3 + count)]
+        for name in texts:
+            (folder / name).write_bytes(b"torn")
+        report = verify_recording(folder)
+        assert report.verdict == "not_closed"
+        assert [note.where for note in report.notes] == texts
+        for name in ("sealed-000000.json.age", "sealed-7.json.age", "sealed-0000007.json.age"):
+            (folder / name).touch()
+            assert places(verify_recording(folder))[-1] == name
+            (folder / name).unlink()
+
     def test_a_manifest_that_was_being_written_anew(self, storage: Path) -> None:
         folder = make_recording(storage, close="")
         (folder / "manifest.jsonl.new").write_bytes(b"half")
