@@ -29,7 +29,9 @@ from bwvd.evidence.flash.space_gauge import StorageGauge
 from bwvd.evidence.format.layout import RESERVE
 from bwvd.evidence.keys.age import load_recipients
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.keys.own_key import own_key
 from bwvd.evidence.keys.sshsig import KeySigner
+from bwvd.evidence.release.receipt import unfit
 from bwvd.evidence.startup.admission import HeldVolume, StorageInUse, StorageRefused, open_storage
 from bwvd.service.power_supply import SupplyLost, read_power
 from bwvd.text import clean
@@ -95,12 +97,15 @@ def _keys(config: Config) -> Iterator[Finding]:
     else:
         count = len(sealer.recipients) if sealer else 0
         yield Finding("keys", True, f"keys.recipients: {count}" + ("" if count else ", recordings are not encrypted"))
+    receivers: list[AllowedSigners] = []
     for path in config.keys.release:
         try:
-            AllowedSigners.load(path)
+            receivers.append(AllowedSigners.load(path))
             yield Finding("keys", True, f"keys.release: {path}")
         except EvidenceError as error:
             yield Finding("keys", False, f"keys.release: {error}")
+    for line in unfit(receivers, own_key(config.keys.signing, config.device.id)):
+        yield Finding("keys", False, f"keys.release: {line}")
 
 
 def _daemon(config: Config) -> dict[str, Any] | None:

@@ -150,7 +150,7 @@ def _conclude(place: Path, config: Config) -> int:
         good = good and report.verdict == "authentic"
         output = place / f"{report.id}.mp4"
         try:
-            export_mp4(folder, output)
+            export_mp4(folder, output, signers=signers)
         except EvidenceError as error:
             click.echo(f"bwvd: {error}", err=True)
             good = False

@@ -11,11 +11,11 @@ import click
 from bwvd.cli.options import config_option, find_recording, load_config_or_default, log_access
 from bwvd.cli.printing import warn
 from bwvd.cli.progress import progress_bar, size_of
+from bwvd.cli.vouching import vouching
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.export.mp4 import export_mp4
 from bwvd.evidence.export.proof import export_proof
 from bwvd.evidence.keys.age import load_identities
-from bwvd.evidence.keys.allowed_signers import AllowedSigners
 
 
 @click.command()
@@ -50,6 +50,7 @@ def export(
         raise click.UsageError("give -o FILE.mp4, or --sheet FILE.png, or both")
     folder = find_recording(load_config_or_default(config_path), rec)
     code = _export(
+        config_path,
         folder,
         output,
         list(identities),
@@ -66,6 +67,7 @@ def export(
 
 
 def _export(
+    config_path: str,
     folder: Path,
     output: str | None,
     identities: Sequence[str],
@@ -83,7 +85,7 @@ def _export(
     Returns the exit code.
     """
     try:
-        allowed = AllowedSigners.load(signers) if signers else None
+        allowed = vouching(config_path, signers)
         keys = load_identities(identities)
     except EvidenceError as error:
         warn(str(error))
@@ -127,7 +129,7 @@ def _export(
                 warn(note)
             click.echo(f"{made.path}: {made.pictures} pictures")
         if proof:
-            export_proof(folder, proof, signers=allowed, signers_file=signers, force=force)
+            export_proof(folder, proof, signers=allowed, force=force)
             click.echo(proof)
     except EvidenceError as error:
         warn(str(error))

@@ -12,9 +12,9 @@ from bwvd.cli.options import config_option, json_option, load_config, log_access
 from bwvd.cli.printing import warn
 from bwvd.cli.progress import progress_bar, size_of
 from bwvd.cli.verify_printing import print_reports
+from bwvd.cli.vouching import vouching
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.keys.age import load_identities
-from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.paths import verify_paths
 
 
@@ -35,18 +35,24 @@ def verify(
 ) -> None:
     """Verify recordings, storages, segment files or proofs; without PATH the whole storage of this device."""
     where = list(paths) or [load_config(config_path).storage.path]
-    code = _verify(where, signers, list(identities), as_json=as_json, verbose=verbose)
+    code = _verify(config_path, where, signers, list(identities), as_json=as_json, verbose=verbose)
     for path in where:
         log_access(config_path, "verified", Path(path), "good" if code == 0 else "not good")
     sys.exit(code)
 
 
 def _verify(
-    paths: Sequence[str], signers: str | None, identities: Sequence[str], *, as_json: bool, verbose: bool
+    config_path: str,
+    paths: Sequence[str],
+    signers: str | None,
+    identities: Sequence[str],
+    *,
+    as_json: bool,
+    verbose: bool,
 ) -> int:
     """Print a verdict for everything at `paths`; returns the exit code."""
     try:
-        allowed = AllowedSigners.load(signers) if signers else None
+        allowed = vouching(config_path, signers)
         keys = load_identities(identities)
     except EvidenceError as error:
         warn(str(error))

@@ -34,7 +34,10 @@ async def release(daemon: Daemon, request: dict[str, Any], source: str) -> dict[
     try:
         signers = [await trio.to_thread.run_sync(AllowedSigners.load, path) for path in daemon.config.keys.release]
         now_s = daemon.clock.read().utc_ns / NS
-        accepted = accept_receipt(receipt.encode(), signature.encode() if signature else None, signers, now_s)
+        own = daemon.parts.signer.allowed_signers(daemon.config.device.id).encode()
+        device = AllowedSigners.parse(own, daemon.config.keys.signing)
+        blob = signature.encode() if signature else None
+        accepted = accept_receipt(receipt.encode(), blob, signers, now_s, device=device)
         if accepted.receipt.recording != recording:
             return {"ok": False, "error": f"the receipt is for {shown(accepted.receipt.recording)}"}
 

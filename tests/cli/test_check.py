@@ -185,7 +185,7 @@ def test_what_run_refuses_is_not_good(bad: Bad, tmp_path: Path, monkeypatch: pyt
 def test_all_is_good(tmp_path: Path) -> None:
     """What the devices give is told, nothing is left behind, and a pseudo-terminal is a serial line."""
     ours, theirs = pty.openpty()
-    serial = f'[[serial]]\nport = "{os.ttyname(theirs)}"\n'
+    serial = f'[[serial]]\nport = "{os.ttyname(theirs)}"\npty = true\n'
     sound = '[audio]\nsource = "lavfi:sine"\n'
     try:
         found = _check(write_configuration(tmp_path, _video() + sound + serial))

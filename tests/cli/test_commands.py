@@ -25,6 +25,7 @@ import pytest
 
 from bwvd.cli.main import main
 from bwvd.clock import NS
+from tests.support.evidence_keys import fixed_signer
 from tests.support.process import DEVICE, Process
 from tests.support.stock import need
 
@@ -349,6 +350,15 @@ def test_check(bwvd: Process, cli: Cli) -> None:
     assert cli("check", "-c", bwvd.config).out.startswith("good ")
 
 
+def test_check_names_a_list_that_lets_devices_sign_receipts(bwvd: Process, cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "fleet").write_text(f'* namespaces="bwvd-*" {fixed_signer(2).public_key}\n')
+    config = tmp_path / "bwvd.toml"
+    config.write_text(bwvd.config.read_text().replace("[keys]", f'[keys]\nrelease = ["{tmp_path}/fleet"]'))
+    said = cli("check", "-c", config)
+    assert said.code == 2
+    assert f"keys.release: {tmp_path}/fleet line 1: signs no receipts" in said.out
+
+
 # --- evidence --------------------------------------------------------------------------------------------------------
 
 
@@ -386,6 +396,11 @@ def test_verify(bwvd: Process, recorded: str, cli: Cli, tmp_path: Path) -> None:
     assert report["signer"]["trusted"]
     copy = tmp_path / recorded
     shutil.copytree(_folder(bwvd, recorded), copy)
+    for arguments in ((copy,), (copy, "-c", bwvd.config)):
+        said = cli("verify", *arguments, "--json")
+        vouched = len(arguments) > 1  # the device itself vouches for what its key has signed
+        assert (said.code, said.err) == (0 if vouched else 1, "")
+        assert said.json[0]["verdict"] == ("authentic" if vouched else "unvouched")
     segment = copy / "000003.m4s"
     data = bytearray(segment.read_bytes())
     data[len(data) // 2] ^= 1

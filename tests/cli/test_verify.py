@@ -16,6 +16,7 @@ from bwvd.evidence.format.missing import MissingMedia
 from bwvd.evidence.verify.report import Report
 from tests.evidence.verify.test_storage import a_storage, rec
 from tests.support.evidence_folder import make_recording, make_storage
+from tests.support.evidence_keys import fixed_signer
 
 SIGNED = "signed by SHA256:"
 
@@ -23,6 +24,15 @@ SIGNED = "signed by SHA256:"
 @pytest.fixture
 def storage(tmp_path: Path) -> Path:
     return a_storage(tmp_path / "storage")
+
+
+@pytest.fixture(autouse=True)
+def desks_list(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list of keys that count on this desk."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "bwvd").mkdir()
+    (home / "bwvd" / "allowed_signers").write_text(fixed_signer().allowed_signers("*"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
 
 
 def _verify(*words: object) -> list[str]:

@@ -13,14 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bwvd.evidence.errors import EvidenceError
-from bwvd.evidence.export.mp4 import export_mp4
-from bwvd.evidence.export.proof import export_proof
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE
 from bwvd.evidence.keys.age import load_identities, load_recipients
 from bwvd.evidence.keys.sshsig import KeySigner, keygen
-from bwvd.evidence.verify.recording import verify_recording
-from bwvd.evidence.verify.storage import verify_storage
+from tests.support.desk import export_mp4, export_proof, verify_recording, verify_storage
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.evidence_keys import fixed_signer
 

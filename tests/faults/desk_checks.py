@@ -14,10 +14,9 @@ from bwvd.cli.journal import show_journal
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.export.catalogue import catalogue
 from bwvd.evidence.export.describe import describe
-from bwvd.evidence.export.mp4 import export_mp4
-from bwvd.evidence.verify.storage import verify_storage
 from bwvd.testing.flash.medium import Tree
 from tests.faults.aftermath import Aftermath
+from tests.support.desk import export_mp4, verify_storage
 
 EXPORT_EVERY = 8  # cases: an export costs as much as a shift
 TAMPER_EVERY = 8

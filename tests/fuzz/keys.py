@@ -297,7 +297,9 @@ def sums(data: bytes) -> None:
 
 
 def receipt(data: bytes) -> None:
-    allowed = AllowedSigners.parse(f"evidence-server {SIGNER.public_key}\n".encode(), "receivers")
+    allowed = AllowedSigners.parse(
+        f'evidence-server namespaces="{RECEIPT_NAMESPACE}" {SIGNER.public_key}\n'.encode(), "receivers"
+    )
     how, rest = data[:1], data[1:]
     text, _, beside = rest.partition(b"\0")
     signature: bytes | None = None

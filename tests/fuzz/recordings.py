@@ -27,12 +27,11 @@ from bwvd.evidence.format.chain_tail import read_ending
 from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.records import Record
 from bwvd.evidence.journal.journal import Draft, Journal
-from bwvd.evidence.verify.recording import verify_recording
 from bwvd.evidence.verify.report import Report
-from bwvd.evidence.verify.storage import verify_storage
 from bwvd.testing.flash.storage import VirtualVolume
 from tests.fuzz.keys import key_blobs, signatures
 from tests.fuzz.target import Target, hold, one_line, scratch
+from tests.support.desk import verify_recording, verify_storage
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.evidence_keys import fixed_signer
 

@@ -311,9 +311,37 @@ MUTANTS = (
         "believe any key",
         7,
         "evidence/verify/trust.py",
-        "name = self._signers.check(key, self._namespace, self._principals, self._at_s)",
-        'name = "anybody"',
+        'return self._signers.check(key, self._namespace, self._principals, self._at_s), ""',
+        'return "anybody", ""',
         ("evidence/keys/test_allowed_signers.py", "evidence/verify/test_recording.py"),
+    ),
+    Mutant(
+        "without a list every key counts",
+        7,
+        "evidence/verify/trust.py",
+        """        if self._signers is None:
+            return "", """
+        "",
+        """        if self._signers is None:
+            return "anybody", """
+        "",
+        ("evidence/verify/test_recording.py", "cli/test_vouching.py"),
+    ),
+    Mutant(
+        "a proof's list is made from whatever key comes last",
+        7,
+        "evidence/export/proof_text.py",
+        "head -n 1 {key_file} |",
+        "tail -n 1 {key_file} |",
+        ("evidence/export/test_proof_forger.py",),
+    ),
+    Mutant(
+        "a proof's list is taken from the archive",
+        7,
+        "evidence/export/proof_text.py",
+        "ssh-keygen -Y verify -f trusted_signers -I",
+        "ssh-keygen -Y verify -f allowed_signers -I",
+        ("evidence/export/test_proof_forger.py",),
     ),
     Mutant(
         "compare sizes, not digests",
@@ -392,8 +420,24 @@ MUTANTS = (
         "release on anybody's receipt",
         8,
         "evidence/release/receipt.py",
-        "allowed.check(key, RECEIPT_NAMESPACE, (receipt.by,), at_s)",
+        "allowed.check(key, RECEIPT_NAMESPACE, (receipt.by,), at_s, by_name=True)",
         "pass",
+        ("evidence/release/test_receipt.py",),
+    ),
+    Mutant(
+        "a fleet's list lets cameras sign receipts",
+        8,
+        "evidence/release/receipt.py",
+        "(receipt.by,), at_s, by_name=True)",
+        "(receipt.by,), at_s)",
+        ("evidence/release/test_receipt.py",),
+    ),
+    Mutant(
+        "a camera's key signs receipts",
+        8,
+        "evidence/release/receipt.py",
+        "if (line := devices.get(vouching.blob)) is not None:",
+        "if (line := devices.get(b'')) is not None:",
         ("evidence/release/test_receipt.py",),
     ),
     Mutant(

@@ -25,7 +25,7 @@ from bwvd.evidence.verify.paths import verify_paths
 from bwvd.evidence.verify.report import Report
 from bwvd.testing.clip import numbered_clip
 from bwvd.testing.picture import frame_number
-from tests.support.process import Process
+from tests.support.process import Process, signers_of
 
 PLAIN_KILLS = 6  # two of each kind
 COMPLETE_KILLS = 100  # over all cameras
@@ -177,7 +177,7 @@ class Story:
 
     def _verify(self) -> list[Report]:
         """The whole storage: signatures, hashes, serial numbers, the journal, and what they say of each other."""
-        reports = verify_paths([self.folder / "evidence"])
+        reports = verify_paths([self.folder / "evidence"], signers_of(self.folder))
         for report in reports:
             assert report.verdict in ("authentic", "recovered"), (report.id, report.findings)
         return reports

@@ -16,7 +16,7 @@ from bwvd.evidence.format import records
 from bwvd.evidence.verify.recording import verify_recording
 from bwvd.testing.clip import numbered_clip
 from bwvd.testing.picture import frame_number
-from tests.support.process import Process
+from tests.support.process import Process, signers_of
 
 pytestmark = pytest.mark.slow
 
@@ -81,7 +81,7 @@ post_roll_s = 0
         assert log.count("device_wedged") >= 1
         assert "a thread hangs in its driver, and it can't be opened again" in log
     (folder,) = (tmp_path / "evidence" / "recordings").iterdir()
-    report = verify_recording(folder)
+    report = verify_recording(folder, signers_of(tmp_path))
     assert report.verdict == "authentic", report.findings
     (close,) = [record for record in signed_records(folder) if isinstance(record, records.Close)]
     assert close.reason == ("device_wedged" if end == "by itself" else "shutdown")

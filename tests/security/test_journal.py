@@ -23,11 +23,11 @@ from bwvd.evidence.format.chain_reader import ChainReader
 from bwvd.evidence.format.layout import JOURNAL, NEW_JOURNAL
 from bwvd.evidence.journal.journal import Detail, Draft, Journal
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
-from bwvd.evidence.verify.storage import verify_storage
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.flash.crash import crash_states
 from bwvd.testing.flash.medium import Tree
 from bwvd.testing.flash.storage import VirtualVolume
+from tests.support.desk import verify_storage
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.evidence_keys import fixed_signer
 from tests.support.rig import Rig
@@ -255,7 +255,7 @@ def test_after_a_change_of_the_key_the_old_journal_is_vouched_for_by_the_list(tm
             file.write(KEY.allowed_signers(DEVICE))
         opened_again = Journal.open(volume, KEY, device=DEVICE, limit_bytes=1_000_000)
         opened_again.append([Draft("opened", detail, READING)])
-    reports = verify_storage(storage)
+    reports = verify_storage(storage, AllowedSigners.load(storage / "allowed_signers"))
     assert [finding for report in reports for finding in report.findings] == []
     assert {report.verdict for report in reports} == {"authentic"}
     ours = AllowedSigners.parse(KEY.allowed_signers(DEVICE).encode(), "given")

@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bwvd.evidence.export.describe import describe
-from bwvd.evidence.export.proof import export_proof
 from bwvd.evidence.flash.posix import PosixVolume
 from bwvd.evidence.flash.reserve import Reserve
 from bwvd.evidence.format import records
@@ -21,12 +20,10 @@ from bwvd.evidence.format.file_names import harmless, original
 from bwvd.evidence.format.sums import parse_sums
 from bwvd.evidence.release.release import ReleaseRefused, finish_releases
 from bwvd.evidence.startup.recovery import RecoveryResult, drafts_of, recover
-from bwvd.evidence.verify.proof import verify_proof
-from bwvd.evidence.verify.recording import verify_recording
-from bwvd.evidence.verify.storage import verify_storage
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.flash.storage import VirtualVolume
 from tests.evidence.release.test_release import opened, receipt_for, releasing, run
+from tests.support.desk import export_proof, verify_proof, verify_recording, verify_storage
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.evidence_keys import fixed_signer
 from tests.support.format_stranger import check_recording

@@ -22,10 +22,7 @@ from hypothesis import strategies as st
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.evidence_side import vouch
 from bwvd.evidence.export.catalogue import catalogue
-from bwvd.evidence.export.contact_sheet import export_sheet
 from bwvd.evidence.export.describe import describe
-from bwvd.evidence.export.mp4 import export_mp4
-from bwvd.evidence.export.proof import export_proof
 from bwvd.evidence.flash.posix import PosixVolume
 from bwvd.evidence.flash.reserve import Reserve
 from bwvd.evidence.format import line_reader as lines
@@ -39,10 +36,10 @@ from bwvd.evidence.startup.admission import StorageRefused, open_storage
 from bwvd.evidence.startup.officer import load_officer, save_officer
 from bwvd.evidence.startup.recovery import recover
 from bwvd.evidence.startup.serials import next_serial
-from bwvd.evidence.verify.storage import verify_storage
 from bwvd.evidence.write.finalize import finish_recording
 from bwvd.evidence.write.numbering import RecordingNumbers
 from bwvd.testing.clock import VirtualClock
+from tests.support.desk import export_mp4, export_proof, export_sheet, verify_storage
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.evidence_keys import fixed_signer
 

@@ -18,9 +18,9 @@ from bwvd.cli.main import main
 from bwvd.cli.options import Failure, print_json
 from bwvd.cli.printing import print_status
 from bwvd.controls.discovery import list_controls
-from bwvd.evidence.export.mp4 import export_mp4
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, MANIFEST_NAMESPACE, Chain
+from tests.support.desk import export_mp4
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.evidence_keys import fixed_signer
 

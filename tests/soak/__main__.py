@@ -35,6 +35,7 @@ from tests.soak.verdict import (
     warm_up_s,
 )
 from tests.soak.virtual import VirtualResult, virtual_soak
+from tests.support.process import signers_of
 
 SAMPLE_EVERY_S = 10.0
 SWEEP_EVERY_S = 45.0
@@ -67,7 +68,7 @@ class Soak:
         time.sleep(4)
         self.device.desk.sweep("", self.device.process.ask)
         self.device.end()
-        for report in verify_paths([self.device.folder / "evidence"]):
+        for report in verify_paths([self.device.folder / "evidence"], signers_of(self.device.folder)):
             if not report.good:
                 self.problems.append(f"{report.id or report.path}: {report.verdict}: {report.findings[0].what}")
         self.problems += [*self.device.problems, *self.device.desk.problems]

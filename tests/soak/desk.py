@@ -17,9 +17,11 @@ from bwvd.clock import NS
 from bwvd.evidence.export.catalogue import signed_records
 from bwvd.evidence.format import records
 from bwvd.evidence.format.recording_id import serial_of
+from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.keys.sshsig import KeySigner, armour
 from bwvd.evidence.release.receipt import RECEIPT_NAMESPACE
 from bwvd.evidence.verify.recording import verify_recording
+from tests.support.desk import SIGNERS
 from tests.support.process import DEVICE
 from tests.support.recorded import Frame, Gap, Hole, Recorded, has_begun, naming
 
@@ -71,6 +73,7 @@ class Desk:
     cycle: int
     loop_s: float
     post_roll_s: float
+    signers: AllowedSigners = SIGNERS
     identities: Sequence[Any] = ()
     excused: Excused = lambda _from_ns, _to_ns: False
 
@@ -108,7 +111,7 @@ class Desk:
 
     def look(self, folder: Path) -> None:
         """Verify one recording, and count its frames."""
-        report = verify_recording(folder, identities=self.identities, decode=bool(self.identities))
+        report = verify_recording(folder, self.signers, self.identities, decode=bool(self.identities))
         self.seen += 1
         self.verdicts[report.verdict] += 1
         if not report.good:

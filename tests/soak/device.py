@@ -21,7 +21,7 @@ from bwvd.evidence.keys.age import load_identities
 from bwvd.testing.clip import numbered_clip
 from tests.soak.desk import ALLOWED, Desk
 from tests.soak.plan import Deed
-from tests.support.process import Process
+from tests.support.process import Process, signers_of
 from tests.support.process_levers import Levers
 
 RATE = 15
@@ -96,6 +96,7 @@ class Device:
             CYCLE,
             loop_s,
             SHORTER_POST_ROLL_S,
+            signers_of(folder),
             load_identities([folder / "identity"]),
             self._was_away,
         )

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bwvd.evidence.keys.sshsig import KeySigner, unarmour
 from tests.support.stock import need
@@ -14,6 +15,14 @@ from tests.support.stock import need
 def fixed_signer(seed: int = 1) -> KeySigner:
     """The same key for the same seed, always."""
     return KeySigner(Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32))
+
+
+def write_key(path: Path, seed: int = 1) -> Path:
+    """The private key of `fixed_signer(seed)` in a file, as a device has it."""
+    private = Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32)
+    path.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+    path.chmod(0o600)
+    return path
 
 
 def ssh_keygen(*arguments: str | Path, data: bytes = b"", check: bool = True) -> subprocess.CompletedProcess[bytes]:

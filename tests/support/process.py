@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bwvd.controls.client import Unreachable, request
+from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.keys.sshsig import keygen
 from tests.support.source_tree import ROOT
 
@@ -34,6 +35,11 @@ def write_configuration(folder: Path, text: str) -> Path:
     config = folder / "bwvd.toml"
     config.write_text(f"{text}\n{tables}", encoding="utf-8")
     return config
+
+
+def signers_of(folder: Path) -> AllowedSigners:
+    """The list that a desk was given with the device that `write_configuration` has made."""
+    return AllowedSigners.load(folder / "keys" / "allowed_signers")
 
 
 class Process:

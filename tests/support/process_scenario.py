@@ -21,7 +21,7 @@ from bwvd.evidence.format import records
 from bwvd.evidence.verify.paths import verify_paths
 from bwvd.evidence.verify.report import Report
 from tests.support.heavy_clip import HEIGHT, WIDTH, heavy_clip
-from tests.support.process import Process
+from tests.support.process import Process, signers_of
 from tests.support.process_levers import Levers
 from tests.support.recorded import Recorded
 
@@ -110,7 +110,7 @@ class Scene:
 
     def verified(self) -> list[Report]:
         """All of the storage, every verdict a good one; recordings only."""
-        reports = verify_paths([self.storage])
+        reports = verify_paths([self.storage], signers_of(self.folder))
         for report in reports:
             assert report.good, (report.id, report.verdict, report.findings)
         return [report for report in reports if report.kind == "recording"]

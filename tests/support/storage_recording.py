@@ -18,6 +18,7 @@ from bwvd.testing.clock import VirtualClock
 from bwvd.testing.flash.faults import Operation
 from bwvd.testing.flash.medium import Tree
 from bwvd.testing.flash.storage import VirtualVolume
+from tests.support.desk import SIGNERS
 from tests.support.evidence_folder import PRESS_NS, START_NS, media
 from tests.support.evidence_keys import fixed_signer
 
@@ -148,4 +149,4 @@ class _Raw(io.RawIOBase):
 
 def verified(tree: Tree, serial: int) -> Report:
     """What the verifier says of a recording."""
-    return Verification(TreeFolder(tree, f"recordings/{recording_id(serial)}"), Trust(None)).run()
+    return Verification(TreeFolder(tree, f"recordings/{recording_id(serial)}"), Trust(SIGNERS)).run()

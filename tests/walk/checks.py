@@ -11,12 +11,12 @@ from pathlib import Path
 from bwvd.clock import NS
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.format import records
-from bwvd.evidence.verify.storage import verify_storage
 from bwvd.messages import FaultChanged, Pressed, Recorded, State, StateChanged
 from bwvd.testing.flash.faults import PowerCut
 from bwvd.testing.flash.medium import Tree
 from tests.faults.media_checks import is_named
 from tests.faults.recorded import Recording, entries_of, recordings_of
+from tests.support.desk import verify_storage
 from tests.walk.world import GOP_S, LOOP_S, POST_ROLL_S, RATE, Broken, Life, World
 
 TICK_NS = NS // 90_000 + 1

@@ -20,11 +20,11 @@ from bwvd.evidence.export.catalogue import signed_records
 from bwvd.evidence.flash.posix import PosixStorage
 from bwvd.evidence.format import records
 from bwvd.evidence.startup.admission import open_storage
-from bwvd.evidence.verify.recording import verify_recording
 from bwvd.messages import FaultChanged
 from bwvd.testing.clip import numbered_clip
 from bwvd.testing.encoder import EncoderFaults, faulty
 from bwvd.testing.picture import frame_number
+from tests.support.desk import verify_recording
 from tests.support.rig import Rig, configuration
 
 RATE = 30

@@ -20,17 +20,16 @@ from bwvd.capture.video.libav_encoder import VideoEncoder
 from bwvd.clock import NS, SystemClock
 from bwvd.config.schema import Config, Loop, Video
 from bwvd.evidence.export.catalogue import signed_records
-from bwvd.evidence.export.mp4 import export_mp4
 from bwvd.evidence.flash.posix import PosixStorage
 from bwvd.evidence.format import records
 from bwvd.evidence.startup.admission import open_storage
-from bwvd.evidence.verify.recording import verify_recording
 from bwvd.media.presets import PRESETS
 from bwvd.media.samples import Batch
 from bwvd.messages import MediaEvent, MediaGap, SourceUp
 from bwvd.testing.clip import numbered_clip
 from bwvd.testing.picture import frame_number
 from tests.support.capture_listen import Listener
+from tests.support.desk import export_mp4, verify_recording
 from tests.support.rig import Rig, configuration
 from tests.support.stock import need
 

@@ -15,16 +15,15 @@ from bwvd.capture.source import AudioGate, DeviceLost, MediaSource
 from bwvd.clock import NS, SystemClock
 from bwvd.config.schema import Config
 from bwvd.evidence.export.catalogue import signed_records
-from bwvd.evidence.export.mp4 import export_mp4
 from bwvd.evidence.flash.posix import PosixStorage
 from bwvd.evidence.format import records
 from bwvd.evidence.startup.admission import open_storage
-from bwvd.evidence.verify.recording import verify_recording
 from bwvd.messages import MediaEvent
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clip import numbered_clip
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.microphone import VirtualMicrophone
+from tests.support.desk import export_mp4, verify_recording
 from tests.support.rig import Rig, configuration
 
 RATE = 10

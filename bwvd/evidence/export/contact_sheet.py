@@ -17,7 +17,7 @@ from bwvd.evidence.errors import ExportRefused, IdentityUnusable
 from bwvd.evidence.export.canvas import BLACK, WHITE, Canvas, Colour, text_height, wrapped
 from bwvd.evidence.export.contact_sheet_plan import PRESS, Hole, Moment, Plan, plan
 from bwvd.evidence.export.media_index import Outline, SegmentUnusable, Span, read_outline
-from bwvd.evidence.export.mp4 import admit, require_key
+from bwvd.evidence.export.mp4 import admit, require_key, standing
 from bwvd.evidence.export.thumbnails import Thumbnail, thumbnails
 from bwvd.evidence.flash.whole_file import claimed, put_in_place
 from bwvd.evidence.format import records
@@ -102,14 +102,16 @@ def export_sheet(
 
     Raises: ExportRefused, naming why; then no file is left behind and none has been changed.
     """
-    report = report or verify_recording(folder, signers, progress=progress)
+    notes: list[str] = []
+    if report is None:
+        report = verify_recording(folder, signers, progress=progress)
+        notes += standing(report) if report.verdict == "unvouched" else []  # a sheet shows the rest by itself
     admit(report, force=force)
     require_key(report, identities)
     try:
         with read_outline(folder, signed_only=not force) as outline, claimed([Path(out)]) as temporary:
             begin_ns, end_ns = _stretch(outline, from_s, to_s)
             planned = plan(outline, begin_ns, end_ns, [_label(outline, mark, identities) for mark in outline.marks])
-            notes: list[str] = []
             cells = _cells(planned, outline, identities, notes)
             canvas = _drawn(_head(report, outline, planned, begin_ns, end_ns), cells, good=report.good)
             temporary.write_bytes(canvas.png())

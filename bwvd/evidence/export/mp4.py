@@ -82,6 +82,7 @@ def export_mp4(
         identities: to open sealed segments with.
         from_s, to_s: seconds since the first frame; None = from the beginning, to the end. A cut begins with the key
             frame at or before `from_s`; the result says where.
+        signers: whose keys count; None = nobody's. What nobody vouches for is exported, and the metadata says so.
         force: export also what does not verify, as far as it can be read; the metadata says so.
         captions: where the frames carry no stamp, add what it would say as a timed-text track.
         progress: counts the recording's bytes twice: it is verified, then read again.
@@ -94,8 +95,7 @@ def export_mp4(
     admit(report, force=force)
     require_key(report, identities)
     exported = Exported(report)
-    if report.verdict != "authentic":
-        exported.notes.append(f"the recording is {report.verdict.replace('_', ' ')}")
+    exported.notes += standing(report)
     try:
         with read_outline(folder, signed_only=not force) as outline:
             source = _Source(outline, identities, exported.notes, force=force, progress=progress)
@@ -107,11 +107,16 @@ def export_mp4(
 
 
 def admit(report: Report, *, force: bool) -> None:
-    """Raises: ExportRefused for what does not verify, unless `force`."""
+    """Raises: ExportRefused for what does not verify, unless `force`; what nobody vouches for goes, under that name."""
     if report.verdict in ("altered", "unreadable") and not force:
         first = report.findings[0]
         more = f" (and {len(report.findings) - 1} more)" if len(report.findings) > 1 else ""
         raise ExportRefused(f"{report.id} is {report.verdict}: {first.where}: {first.what}{more}; --force exports it")
+
+
+def standing(report: Report) -> list[str]:
+    """What must be said of a recording to whoever has a copy made of it; nothing of one that is authentic."""
+    return [] if report.verdict == "authentic" else [f"the recording is {report.standing}"]
 
 
 def require_key(report: Report, identities: Sequence[Any]) -> None:
@@ -241,7 +246,7 @@ def _metadata(
         "creation_time": first.utc_at(begin_ns),
         "title": outline.open.recording,
         "comment": f"Copy of bwvd recording {outline.open.recording}, segments {which}, "
-        f"verified as {report.verdict}; SHA-512 of its manifest: {outline.manifest_sha512}",
+        f"verified as {report.standing}; SHA-512 of its manifest: {outline.manifest_sha512}",
         "bwvd_recording": outline.open.recording,
         "bwvd_device": outline.open.device,
         "bwvd_serial": str(outline.open.serial),

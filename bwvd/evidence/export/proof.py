@@ -1,7 +1,8 @@
 """A recording with all that proves it in one ZIP: for people who have none of our software.
 
-The folder is in it byte for byte, as `recordings/ID/`; beside it the list of keys, a summary for people, and a README
-with the commands of stock tools that check everything.
+The folder is in it byte for byte, as `recordings/ID/`; beside it the key that signed it, a summary for people, and a
+README with the commands of stock tools that check everything. No list of allowed signers is in it: whoever can make an
+archive can put any list there.
 """
 
 from __future__ import annotations
@@ -15,22 +16,19 @@ from typing import Any
 from bwvd.evidence.errors import ExportRefused
 from bwvd.evidence.export.mp4 import admit
 from bwvd.evidence.export.proof_facts import Facts
-from bwvd.evidence.export.proof_text import chain_text, readme_text
-from bwvd.evidence.flash.regular_file import read_regular
+from bwvd.evidence.export.proof_text import AUTHORITY_KEY, PUBLIC_KEY, chain_text, readme_text
 from bwvd.evidence.flash.whole_file import claimed, put_in_place
 from bwvd.evidence.format.file_names import harmless
-from bwvd.evidence.format.layout import ALLOWED_SIGNERS, RECORDINGS
-from bwvd.evidence.keys.allowed_signers import FILE_BYTES, AllowedSigners
-from bwvd.evidence.keys.sshsig import allowed_signers_line
+from bwvd.evidence.format.layout import RECORDINGS
+from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.folder import CHUNK, DirectoryFolder
-from bwvd.evidence.verify.recording import signers_beside, verify_recording
+from bwvd.evidence.verify.recording import verify_recording
 from bwvd.evidence.verify.report import Report
 from bwvd.text import printable
 
 README = "README.txt"
 CHAIN = "CHAIN.txt"
-PUBLIC_KEY = "device_key.pub"
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file in the archive: the same recording gives the same bytes
@@ -60,15 +58,13 @@ def export_proof(
     out: str | Path,
     *,
     signers: AllowedSigners | None = None,
-    signers_file: str | Path | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> Proof:
     """Verify the recording in `folder`, then write it to `out` as a ZIP. Blocking. No identity is needed.
 
     Args:
-        signers_file: the allowed_signers file to put into it; by default the one of the storage that the recording lies
-            in, or else a line made from the key that the recording itself names.
+        signers: whose keys count; None = nobody's. What nobody vouches for is packed, and CHAIN.txt says so.
         force: pack also what does not verify.
 
     Raises: ExportRefused, naming why; then no file is left behind and none has been changed.
@@ -85,14 +81,13 @@ def export_proof(
         raise ExportRefused(f"{folder}: {error.strerror}") from None
     with source, claimed([out]) as temporary:
         facts = Facts.read(source, report)
-        allowed = _signers(Path(folder), signers_file, facts)
-        facts.dated = facts.certified or b"valid-" in allowed
         root = {
             README: readme_text(facts).encode(),
             CHAIN: chain_text(facts).encode(),
-            ALLOWED_SIGNERS: allowed,
             PUBLIC_KEY: f"{facts.public_key} {printable(facts.principal)}\n".encode(),
         }
+        if facts.certified:
+            root[AUTHORITY_KEY] = f"{facts.vouching_key}\n".encode()
         with zipfile.ZipFile(temporary, "x", zipfile.ZIP_STORED, allowZip64=True) as archive:
             for name, data in root.items():
                 archive.writestr(_member(name, len(data)), data)
@@ -103,15 +98,6 @@ def export_proof(
         size = temporary.stat().st_size
         put_in_place(temporary, out)
     return Proof(str(out), len(names) + len(root), size, report)
-
-
-def _signers(folder: Path, given: str | Path | None, facts: Facts) -> bytes:
-    if given is None:
-        found, _ = signers_beside(folder)
-        given = found.name if found is not None else None
-    if given is None:
-        return allowed_signers_line(facts.principal, facts.vouching_key, authority=facts.certified).encode()
-    return read_regular(given, FILE_BYTES, follow=True)
 
 
 def _add(archive: zipfile.ZipFile, source: DirectoryFolder, name: str, member: str) -> None:

@@ -12,7 +12,8 @@ from bwvd.evidence.format.chain_reader import ChainReader, Signed
 from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.layout import MANIFEST
 from bwvd.evidence.format.media_index import MediaIndex
-from bwvd.evidence.keys.ssh_keys import Certificate
+from bwvd.evidence.keys.allowed_signers import DEFAULT_PRINCIPAL
+from bwvd.evidence.keys.ssh_keys import Certificate, PublicKey
 from bwvd.evidence.verify.folder import CHUNK, Folder
 from bwvd.evidence.verify.report import Report
 
@@ -26,12 +27,13 @@ class Facts:
     media: MediaIndex = field(default_factory=MediaIndex)
     end: records.Close | records.Recovered | None = None
     signed: list[tuple[Signed, str]] = field(default_factory=list)  # every record, with what it says in a line
+    texts: int = 0  # sealed ones: markers' labels, officers' ids
     signature_at: int = 0  # offset of the last signature's line
     public_key: str = ""  # "ssh-ed25519 AAAA…"
     fingerprint: str = ""
     vouching_key: str = ""  # the same, or the authority's that certified it
+    vouching_fingerprint: str = ""
     certified: bool = False
-    dated: bool = False  # the list of keys has periods, so stock tools must be told the recording's time
     principal: str = "bwvd"
     signed_at_utc: str = ""
 
@@ -68,15 +70,24 @@ class Facts:
             plain = signed.key.key if isinstance(signed.key, Certificate) else signed.key
             vouching = signed.key.authority if isinstance(signed.key, Certificate) else signed.key
             self.public_key, self.fingerprint = plain.line, plain.fingerprint
-            self.vouching_key, self.certified = vouching.line, isinstance(signed.key, Certificate)
+            self.vouching_key, self.vouching_fingerprint = vouching.line, vouching.fingerprint
+            self.certified = isinstance(signed.key, Certificate)
         self.media.take(record)
         if isinstance(record, records.Open):
-            self.principal = self.report.signer.name or record.device if self.report.signer else record.device
+            self.principal = _principal(signed.key, record.device)
             self.signed_at_utc = record.press.stamp.utc if record.press.stamp.quality != "not_set" else ""
+        elif isinstance(record, records.Mark | records.Officer) and record.sealed is not None:
+            self.texts += 1
         elif isinstance(record, records.Close | records.Recovered):
             self.end = record
         self.signed.append((signed, describe(record)))
         self.signature_at = signed.offset + signed.size
+
+
+def _principal(key: PublicKey | Certificate, device: str) -> str:
+    """Under which name a list vouches for the device: its id, if its certificate does not give it the general one."""
+    certified = key.principals if isinstance(key, Certificate) else (device,)
+    return next((name for name in (device, DEFAULT_PRINCIPAL) if name in certified), device)
 
 
 def describe(record: records.Record | Unknown) -> str:

@@ -9,6 +9,7 @@ from bwvd.evidence.export.proof_facts import Facts
 from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.layout import MANIFEST, SUMS, init_name
 from bwvd.evidence.format.utc import parse_utc
+from bwvd.evidence.keys.sshsig import allowed_signers_line
 from bwvd.text import printable
 
 _CHAIN_TABLE = """
@@ -17,24 +18,32 @@ begins the digest of the file up to and including that signature.
 
    line       byte  record     SHA-512           what"""
 
+PUBLIC_KEY = "device_key.pub"
+AUTHORITY_KEY = "authority_key.pub"
+
+_KINDS = {"ssh-ed25519": "ED25519", "ssh-rsa": "RSA"}  # of keys, as ssh-keygen calls them; every other is ECDSA
+
 _INTRODUCTION = """Recording {id}
 
 The folder {folder} is a recording of a body-worn
 camera, as the camera stored it. This file says how to check it with tools that are not ours: ssh-keygen (OpenSSH 8.2
 or later), sha256sum, sed, awk, ffmpeg, and age for encrypted recordings. Indented lines are commands for a shell, to
-be run in this order in the folder of this file. CHAIN.txt is a summary for people; nothing depends on it.
+be run in this order in the folder of this file. Each must print what is said below it; a command that fails is a no.
+CHAIN.txt is a summary for people; nothing depends on it.
 
 1. Whose key?
 
-Everything below shows that the recording was signed by the key in device_key.pub. Whether that is the camera's key must
-be asked of whoever issued the camera, not of this archive.
+Everything below shows that the recording was signed by one key{certified}.
+Whether it is the camera's{authority} must be asked of whoever issued the camera, not of this archive, and not of this
+text: whoever makes up a recording can make up these as well.
 
-    ssh-keygen -l -f device_key.pub
+    head -n 1 {key_file} | cut -d ' ' -f 1,2 > trusted_key.pub
+    ssh-keygen -l -f trusted_key.pub | grep -F ' {vouching_fingerprint} '
 
-must print {fingerprint}, and the issuer must know it."""
+must print one line with {vouching_fingerprint}. Ask the issuer for
+the fingerprint, and compare all of it. The list of keys that count is made from this key, and no other list:
 
-_AUTHORITY = """
-The key is certified: allowed_signers names the authority, and the issuer must know that key."""
+    printf '%s %s\\n' {line} "$(cat trusted_key.pub)" > trusted_signers"""
 
 _MANIFEST = """
 2. The manifest is what was signed
@@ -46,9 +55,18 @@ the last signature, at byte {at}, covers every record.
       tail -c +{after} {manifest} | head -n 1 | cut -d '"' -f 4 | fold -w 70
       echo '-----END SSH SIGNATURE-----'; }} > manifest.sig
     head -c {at} {manifest} |
-      {verify} -n bwvd-manifest -s manifest.sig
+      {verify} -n bwvd-manifest -s manifest.sig |
+      grep -x -F 'Good "bwvd-manifest" signature {by}'
 
-must print: Good "bwvd-manifest" signature"""
+must print this line, whole:
+Good "bwvd-manifest" signature {by}
+
+The last record says how the recording ended:
+
+    head -c {at} {manifest} | tail -n 1 | grep -o '^{{"type":"[a-z]*"'
+
+must print {{"type":"close" of one that was ended in order, {{"type":"recovered" of one that was broken off and that the
+camera signed at its next start. Anything else has no end: it was running, or its end was cut off."""
 
 _SEGMENTS = r"""
 3. The video is what the manifest names
@@ -59,6 +77,15 @@ _SEGMENTS = r"""
 
 must say OK of {segments} segments, which are numbered without a hole."""
 
+_TEXTS = r"""
+Texts about people (markers, who wore the camera) are sealed in files of their own, which the manifest names as well:
+
+    (cd {folder} && head -c {at} manifest.jsonl |
+      sed -n 's/^{{"type":"[mo][af].*"sealed":{{"file":"\([^"]*\)","bytes":[0-9]*,"sha256":"\([0-9a-f]*\)".*/\2  \1/p' |
+      sha256sum -c)
+
+must say OK of {texts} texts."""
+
 _NO_SEGMENTS = """
 3. The video is what the manifest names
 
@@ -68,11 +95,22 @@ _SUMS = """
 4. Everything else in the folder
 
     {verify} \\
-      -n bwvd-sums -s {folder}/SHA256SUMS.sig < {folder}/SHA256SUMS
+      -n bwvd-sums -s {folder}/SHA256SUMS.sig < {folder}/SHA256SUMS |
+      grep -x -F 'Good "bwvd-sums" signature {by}'
+
+must print this line, whole:
+Good "bwvd-sums" signature {by}
+
     (cd {folder} && sha256sum -c SHA256SUMS)
 
-must print: Good "bwvd-sums" signature, and OK of every file. No other file may be in the folder but SHA256SUMS and
-SHA256SUMS.sig."""
+must say OK of every file.
+
+    cut -c 67- {folder}/SHA256SUMS | LC_ALL=C sort > listed
+    ls -A {folder} | grep -v -x -e SHA256SUMS -e 'SHA256SUMS\\.sig' |
+      LC_ALL=C sort | diff listed -
+
+must print nothing: no other file is in the folder. (A name with a backslash is a file that the camera found at its next
+start; the last record names it, with its SHA-256.)"""
 
 _NO_SUMS = """
 4. Everything else in the folder
@@ -86,6 +124,12 @@ _DECRYPTING = """It is encrypted with age. Name the file of an identity that ope
     mkdir -p segments
     for f in {folder}/0*.m4s.age; do
       age -d -i "$KEY" -o "segments/$(basename "$f" .age)" "$f"; done
+"""
+
+_READING = """The sealed texts, in the order of their records:
+
+    for f in {folder}/sealed-*.json.age; do
+      age -d -i "$KEY" "$f"; echo; done
 """
 
 _EPOCH = """    sed -n 's/^{{"type":"{kind}".*"init":"\\([^"]*\\)".*/\\1/p' {manifest} |
@@ -108,7 +152,7 @@ def chain_text(facts: Facts) -> str:
 def _chain_lines(facts: Facts) -> Iterator[str]:
     report = facts.report
     yield f"Recording       {printable(report.id)}"
-    yield f"Verdict         {report.verdict} (by bwvd; README.txt says how to check it without bwvd)"
+    yield f"Verdict         {report.standing} (by bwvd; README.txt says how to check it without bwvd)"
     yield f"Key             {facts.fingerprint}"
     if facts.open is not None:
         press, before = facts.open.press, facts.open.pre_event
@@ -150,12 +194,19 @@ def _readme_parts(facts: Facts) -> Iterator[str]:
         "manifest": f"{folder}/{MANIFEST}",
         "segments": report.segments,
         "verify": _verify_command(facts),
+        "by": f"for {facts.principal} with {_kind(facts)} key {facts.fingerprint}",
+        "texts": facts.texts,
+        "key_file": AUTHORITY_KEY if facts.certified else PUBLIC_KEY,
+        "certified": f", {facts.fingerprint},\nwhich an authority has certified" if facts.certified else "",
+        "authority": " authority" if facts.certified else "",
+        "vouching_fingerprint": facts.vouching_fingerprint,
+        "line": shlex.quote(_list_line(facts)),
     }
     yield _INTRODUCTION.format(**words)
-    if facts.certified:
-        yield _AUTHORITY
     yield _MANIFEST.format(**words)
     yield (_SEGMENTS if report.segments else _NO_SEGMENTS).format(**words)
+    if facts.texts:
+        yield _TEXTS.format(**words)
     yield (_SUMS if SUMS in facts.names else _NO_SUMS).format(**words)
     yield "\n5. Playing it\n"
     if not report.segments:
@@ -163,6 +214,8 @@ def _readme_parts(facts: Facts) -> Iterator[str]:
         return
     if facts.encrypted:
         yield _DECRYPTING.format(**words)
+    if facts.texts:
+        yield _READING.format(**words)
     yield "The init segment (codec parameters) is in the manifest; behind it the segments play as one file:\n"
     for epoch, numbers in enumerate(facts.epochs, 1):
         if numbers:
@@ -181,9 +234,20 @@ def _readme_parts(facts: Facts) -> Iterator[str]:
 
 def _verify_command(facts: Facts) -> str:
     """The stock command, without what differs."""
-    command = f"ssh-keygen -Y verify -f allowed_signers -I {shlex.quote(facts.principal)}"
+    command = f"ssh-keygen -Y verify -f trusted_signers -I {shlex.quote(facts.principal)}"
     moment = parse_utc(facts.signed_at_utc)
-    if facts.dated and moment is not None:
-        # Keys with a period and certificates are judged by the time of the recording, not of reading it.
+    if facts.certified and moment is not None:
+        # Certificates have periods; they are judged by the time of the recording, not of reading it.
         command += f" -O verify-time={moment:%Y%m%d%H%M%SZ}"
     return command
+
+
+def _list_line(facts: Facts) -> str:
+    """The line of a list of allowed signers, without its key. Raises: KeyUnusable for a name that no list can hold."""
+    whole = allowed_signers_line(facts.principal, facts.vouching_key, authority=facts.certified)
+    return whole.removesuffix(f" {facts.vouching_key}\n")
+
+
+def _kind(facts: Facts) -> str:
+    kind = _KINDS.get(facts.public_key.partition(" ")[0], "ECDSA")
+    return f"{kind}-CERT" if facts.certified else kind

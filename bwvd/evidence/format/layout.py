@@ -28,6 +28,7 @@ SUMS = "SHA256SUMS"
 SUMS_SIGNATURE = "SHA256SUMS.sig"
 ENCRYPTED = ".age"  # behind the name of a segment or a text that is one whole age file
 CONVENIENCES = (PLAYLIST, SUMS, SUMS_SIGNATURE)  # and init.mp4, init-2.mp4 …
+_SEALED = re.compile(r"sealed-([0-9]{6,12})\.json\.age")
 _INIT = re.compile(r"init(-\d+)?\.mp4")
 
 
@@ -49,6 +50,13 @@ def segment_name(segment: int, *, encrypted: bool) -> str:
 def sealed_name(sealed: int) -> str:
     """The file of a recording's n-th sealed text (a marker's label, the officer's id), counted from 1."""
     return f"sealed-{sealed:06d}.json{ENCRYPTED}"
+
+
+def sealed_number(name: str) -> int | None:
+    """Which of a recording's sealed texts a file of that name holds; None for any other name."""
+    found = _SEALED.fullmatch(name)
+    number = int(found[1]) if found else 0
+    return number if number and sealed_name(number) == name else None
 
 
 def archive_name(number: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,7 @@ _TIMES = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 class AllowedKey:
     """One line of the file."""
 
+    file: str
     line: int
     principals: str  # patterns
     key: PublicKey
@@ -32,6 +34,14 @@ class AllowedKey:
     namespaces: str | None = None  # patterns; None = any
     valid_after: int | None = None  # Unix seconds
     valid_before: int | None = None
+
+    def allows(self, namespace: str) -> bool:
+        """Whether the key may sign in a namespace, by name, by a pattern, or because none is named."""
+        return self.namespaces is None or matches(namespace, self.namespaces)
+
+    def names(self, namespace: str) -> bool:
+        """Whether the namespace itself is named, and not excluded."""
+        return self.namespaces is not None and namespace in self.namespaces.split(",") and self.allows(namespace)
 
 
 class AllowedSigners:
@@ -59,24 +69,42 @@ class AllowedSigners:
         for number, raw in enumerate(data.split(b"\n"), 1):
             try:
                 text = raw.rstrip(b"\r").decode("utf-8").strip(" \t")
-                if text and not text.startswith("#") and (key := _parse_line(number, text)):
+                if text and not text.startswith("#") and (key := _parse_line(name, number, text)):
                     keys.append(key)
             except (ValueError, KeyUnusable) as error:
                 raise SignersUnusable(f"{name} line {number}: {error}") from None
         return cls(keys, name)
 
+    @classmethod
+    def joined(cls, lists: Sequence[AllowedSigners]) -> AllowedSigners:
+        """All keys of several lists."""
+        keys = [key for one in lists for key in one.lines()]
+        return cls(keys, " or ".join(one.name for one in lists))
+
     @property
     def principals(self) -> list[str]:
         """The patterns of names in the lines that vouch for a key itself, not for what an authority has certified."""
-        return [line.principals for lines in self._of_key.values() for line in lines if not line.authority]
+        return [line.principals for line in self.lines() if not line.authority]
+
+    def lines(self) -> Iterator[AllowedKey]:
+        """What stands in the file, a key after the other."""
+        for lines in self._of_key.values():
+            yield from lines
 
     def check(
-        self, key: PublicKey | Certificate, namespace: str, principals: tuple[str, ...], at_s: float | None = None
+        self,
+        key: PublicKey | Certificate,
+        namespace: str,
+        principals: tuple[str, ...],
+        at_s: float | None = None,
+        *,
+        by_name: bool = False,
     ) -> str:
         """Whether `key` may sign in `namespace` under one of the names `principals`; returns that name.
 
         `at_s` is the Unix time at which it has to be valid; None is now. For a certificate a line of its authority
-        counts, its own period, and the names in both the line and the certificate.
+        counts, its own period, and the names in both the line and the certificate. `by_name`: the line must name the
+        namespace itself; none, or a pattern that it matches, is not enough.
 
         Raises: SignatureBad, saying what no line allows.
         """
@@ -84,9 +112,9 @@ class AllowedSigners:
         vouching = key.authority if isinstance(key, Certificate) else key
         reason = f"{vouching.fingerprint} is not in {self.name}"
         for line in self._of_key.get(vouching.blob, ()):
-            refusal = _refusal(line, key, namespace, at_s)
+            refusal = _refusal(line, key, namespace, at_s, by_name=by_name)
             if refusal:
-                reason = f"{vouching.fingerprint}: {self.name} line {line.line}: {refusal}"
+                reason = f"{vouching.fingerprint}: {line.file} line {line.line}: {refusal}"
                 continue
             names = key.principals if isinstance(key, Certificate) else principals
             for name in principals:
@@ -128,12 +156,14 @@ def _match(text: str, pattern: str) -> bool:
     return pattern[of:].strip("*") == ""
 
 
-def _refusal(line: AllowedKey, key: PublicKey | Certificate, namespace: str, at_s: float) -> str:
+def _refusal(line: AllowedKey, key: PublicKey | Certificate, namespace: str, at_s: float, *, by_name: bool) -> str:
     """Why `line` does not let `key` sign; "" if it does."""
     if line.authority != isinstance(key, Certificate):
         return "the key is an authority for certificates only" if line.authority else "the key is no cert-authority"
-    if line.namespaces is not None and not matches(namespace, line.namespaces):
+    if not line.allows(namespace):
         return f"not for {namespace}"
+    if by_name and not line.names(namespace):
+        return f"its namespaces do not name {namespace}"
     if line.valid_after is not None and at_s < line.valid_after:
         return "not valid yet"
     if line.valid_before is not None and at_s > line.valid_before:
@@ -150,7 +180,7 @@ def _refusal(line: AllowedKey, key: PublicKey | Certificate, namespace: str, at_
     return ""
 
 
-def _parse_line(number: int, text: str) -> AllowedKey | None:
+def _parse_line(file: str, number: int, text: str) -> AllowedKey | None:
     """principals [options] keytype base64 [comment]; None for a person's security key, which no device or server has"""
     if text.startswith('"'):
         principals, quote, rest = text[1:].partition('"')
@@ -171,6 +201,7 @@ def _parse_line(number: int, text: str) -> AllowedKey | None:
     if isinstance(key, Certificate):
         raise ValueError("a certificate where a key must stand")  # noqa: TRY004  what the file says, not an argument
     return AllowedKey(
+        file,
         number,
         principals,
         key,

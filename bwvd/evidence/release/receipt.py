@@ -9,7 +9,8 @@ One JSON object, and a signature that stock ssh-keygen makes:
 
 `manifest_sha512` is `sha512sum manifest.jsonl`. The signature lies beside the text (`receipt.json.sig`), or is appended
 to it, or is the last line, `{"sig":"…"}`, over all bytes before it, as in our own files. `by` is the name under which a
-file of `keys.release`, an allowed_signers file, lists the key; its namespaces must allow `bwvd-receipt`.
+file of `keys.release`, an allowed_signers file, lists the key. Its namespaces must name `bwvd-receipt`, and the key may
+be listed for nothing that a device signs: so a fleet's list there lets no camera acknowledge its own recordings.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ import msgspec
 
 from bwvd.evidence.errors import EvidenceError, SignatureBad
 from bwvd.evidence.format.decode import signature_of
-from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.keys.allowed_signers import AllowedKey, AllowedSigners
 from bwvd.evidence.keys.ssh_keys import Certificate
-from bwvd.evidence.keys.sshsig import Signature, unarmour
+from bwvd.evidence.keys.sshsig import NAMESPACES, Signature, unarmour
 from bwvd.text import one_line
 
 RECEIPT_NAMESPACE = "bwvd-receipt"
+DEVICE_NAMESPACES = tuple(NAMESPACES.split(","))
 RECEIPT_BYTES = 65_536  # more is no receipt
 
 _ARMOUR = b"-----BEGIN SSH SIGNATURE-----"
@@ -58,7 +60,14 @@ class Accepted:
     fingerprint: str  # of the key, or of the authority that certified it
 
 
-def accept_receipt(data: bytes, signature: bytes | None, signers: Sequence[AllowedSigners], at_s: float) -> Accepted:
+def accept_receipt(
+    data: bytes,
+    signature: bytes | None,
+    signers: Sequence[AllowedSigners],
+    at_s: float,
+    *,
+    device: AllowedSigners | None = None,
+) -> Accepted:
     """Judge a receipt.
 
     Args:
@@ -66,6 +75,7 @@ def accept_receipt(data: bytes, signature: bytes | None, signers: Sequence[Allow
         signature: the file beside it; None if there is none.
         signers: of `keys.release`; empty = nobody may sign.
         at_s: now, Unix seconds: the keys must be valid.
+        device: the device's own key, or the authority that certified it, which may never sign receipts.
 
     Pure. Raises: ReceiptBad.
     """
@@ -84,14 +94,42 @@ def accept_receipt(data: bytes, signature: bytes | None, signers: Sequence[Allow
         raise ReceiptBad(f"the receipt's signature does not hold: {error}") from None
     vouching = key.authority if isinstance(key, Certificate) else key
     reasons = []
+    devices = _devices(signers, device)
     for allowed in signers:
         try:
-            allowed.check(key, RECEIPT_NAMESPACE, (receipt.by,), at_s)
+            allowed.check(key, RECEIPT_NAMESPACE, (receipt.by,), at_s, by_name=True)
         except SignatureBad as error:
             reasons.append(str(error))
         else:
+            if (line := devices.get(vouching.blob)) is not None:
+                reasons.append(f"{vouching.fingerprint} is {_a_devices(line)}")
+                continue
             return Accepted(receipt, hashlib.sha256(message).hexdigest(), vouching.fingerprint)
     raise ReceiptBad(f"the receipt's signer may not sign receipts: {one_line('; '.join(reasons))}")
+
+
+def unfit(signers: Sequence[AllowedSigners], device: AllowedSigners | None) -> list[str]:
+    """Of the lists in `keys.release`: the lines that seem to allow receipts and do not, each with the reason."""
+    said = []
+    devices = _devices(signers, device)
+    for line in (line for allowed in signers for line in allowed.lines() if line.allows(RECEIPT_NAMESPACE)):
+        where = f"{line.file} line {line.line}"
+        if not line.names(RECEIPT_NAMESPACE):
+            said.append(f'{where}: signs no receipts: namespaces="{RECEIPT_NAMESPACE}" must name them')
+        elif (other := devices.get(line.key.blob)) is not None:
+            said.append(f"{where}: signs no receipts: the key is {_a_devices(other)}")
+    return said
+
+
+def _devices(signers: Sequence[AllowedSigners], device: AllowedSigners | None) -> dict[bytes, AllowedKey]:
+    """Keys that are listed for what devices sign, each with a line that says so."""
+    lists = [*signers, *([device] if device is not None else [])]
+    lines = (line for allowed in lists for line in allowed.lines())
+    return {line.key.blob: line for line in lines if any(line.allows(namespace) for namespace in DEVICE_NAMESPACES)}
+
+
+def _a_devices(line: AllowedKey) -> str:
+    return f"listed for what devices sign ({line.file} line {line.line})"
 
 
 def _parted(data: bytes, signature: bytes | None) -> tuple[bytes, bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -21,7 +21,7 @@ from bwvd.evidence.format.layout import (
     SUMS,
     SUMS_SIGNATURE,
     init_name,
-    sealed_name,
+    sealed_number,
     segment_name,
 )
 from bwvd.evidence.format.sums import SIGNATURE_BYTES, SUMS_BYTES, check_signature, is_whole, parse_sums
@@ -36,7 +36,6 @@ Progress = Callable[[int], None]  # told how many more bytes have been read
 THREADS = 2  # hashing lets go of the interpreter's lock; more cores than the device's two are rarely idle
 IN_FLIGHT = 16  # files being hashed ahead of the line that is judged
 SEGMENT_BYTES = 1024 * 1024 * 1024  # read whole only for decrypting and decoding
-SEALED_AHEAD = 64  # sealed texts that one unfinished commit may have left
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,8 +329,10 @@ def conveniences_of(inits: int) -> set[str]:
     return {*CONVENIENCES, *(init_name(epoch) for epoch in range(1, inits + 1))}
 
 
-def unfinished_names(segment: int, sealed: int, *, encrypted: bool) -> set[str]:
-    """What one commit writes before its line, and a manifest that is being written anew after an I/O error.
+def unfinished_names(names: Iterable[str], segment: int, sealed: int, *, encrypted: bool) -> set[str]:
+    """Those of `names` that one commit writes before its line, or that a manifest has which is being written anew.
+
+    A commit may seal any number of texts: while the flash stalls, markers wait for it. A cut may leave any of them.
 
     Args:
         segment: the number of the segment that would come next.
@@ -339,7 +340,7 @@ def unfinished_names(segment: int, sealed: int, *, encrypted: bool) -> set[str]:
     """
     if not encrypted:
         return {segment_name(segment, encrypted=False), MANIFEST + NEW}
-    texts = {sealed_name(sealed + ahead) for ahead in range(1, SEALED_AHEAD + 1)}
+    texts = {name for name in names if (sealed_number(name) or 0) > sealed}
     return texts | {segment_name(segment, encrypted=True), MANIFEST + NEW}
 
 

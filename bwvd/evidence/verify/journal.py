@@ -67,7 +67,6 @@ def check_journal(
     folder: Folder,
     report: Report,
     signers: AllowedSigners | None,
-    beside: AllowedSigners | None,
     wanted: frozenset[Head] = frozenset(),
 ) -> JournalFacts:
     """Verify the journal in a storage; findings go to `report`. Blocking."""
@@ -87,7 +86,7 @@ def check_journal(
     following: _File | None = None
     while name:
         left.discard(name)
-        this = _check_file(folder, name, following, report, facts, signers, beside)
+        this = _check_file(folder, name, following, report, facts, signers)
         facts.known_from = (this.last_serial or 0) + 1
         before = this.previous.file if this.previous is not None else ""
         if before in left:
@@ -118,7 +117,6 @@ def _check_file(
     report: Report,
     facts: JournalFacts,
     signers: AllowedSigners | None,
-    beside: AllowedSigners | None,
 ) -> _File:
     """One file; `following` is the newer one, which vouches for it."""
     this = _File(name)
@@ -129,7 +127,7 @@ def _check_file(
             hashed = HashedFile(part, hashlib.sha512())
             buffered = io.BufferedReader(hashed, CHUNK)
             reader = ChainReader(buffered, name, JOURNAL_NAMESPACE)
-            trust = Trust(signers, beside, JOURNAL_NAMESPACE)
+            trust = Trust(signers, JOURNAL_NAMESPACE)
             _read(reader, this, trust, report, facts)
             while buffered.read(CHUNK):  # to the end, for the digest, where the reader stopped before
                 pass

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bwvd.evidence.format.layout import ALLOWED_SIGNERS, RECORDINGS
-from bwvd.evidence.keys.allowed_signers import FILE_BYTES, AllowedSigners
+from bwvd.evidence.format.layout import RECORDINGS
+from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.folder import ZipFolder
 from bwvd.evidence.verify.recording import Verification
@@ -27,7 +27,7 @@ def verify_proof(
 ) -> list[Report]:
     """Verify the recordings inside a proof, without unpacking it. Blocking.
 
-    Without `signers` the list in the archive counts, which is as good as the archive.
+    Without `signers` nobody vouches for the key: no list that lies in the archive counts.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -37,12 +37,11 @@ def verify_proof(
             )
             if not folders:
                 return [unreadable(path, "not a proof: there is no recording in it")]
-            beside = None if signers is not None else _signers_inside(archive)
             reports = []
             for folder in folders:
                 check = Verification(
                     ZipFolder(archive, folder, f"{path}/{folder.rstrip('/')}"),
-                    Trust(signers, beside),
+                    Trust(signers),
                     identities=identities,
                     decode=decode,
                     name=folder.split("/")[1],
@@ -52,11 +51,3 @@ def verify_proof(
             return reports
     except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         return [unreadable(path, f"not a readable ZIP: {one_line(error)}")]
-
-
-def _signers_inside(archive: zipfile.ZipFile) -> AllowedSigners | None:
-    try:
-        with archive.open(ALLOWED_SIGNERS) as file:
-            return AllowedSigners.parse(file.read(FILE_BYTES), ALLOWED_SIGNERS)
-    except KeyError:
-        return None

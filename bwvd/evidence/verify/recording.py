@@ -8,17 +8,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bwvd.clock import NS
-from bwvd.evidence.errors import SignersUnusable
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain_reader import ChainReader, Signed
 from bwvd.evidence.format.decode import Unknown
-from bwvd.evidence.format.layout import ALLOWED_SIGNERS, MANIFEST, RECORDINGS
+from bwvd.evidence.format.layout import MANIFEST
 from bwvd.evidence.format.missing import MissingMedia
 from bwvd.evidence.format.recording_id import device_of
 from bwvd.evidence.format.totals import Totals
@@ -74,6 +72,7 @@ class Verification:
         self._totals = Totals()
         self._inits: list[bytes] = []
         self._missing = MissingMedia()
+        self._names: dict[str, str] = {}  # in the folder, as listed before the manifest was read
         self._segment = 0  # the number of the last one
         self._sealed = 0
         self._found: dict[str, list[records.Found]] = {}  # what recovery named, by file
@@ -83,7 +82,7 @@ class Verification:
         report = self.report
         try:
             # Listed first: a recording may be growing, and what was there before the manifest was read has its line.
-            names = self._folder.names()
+            names = self._names = self._folder.names()
         except OSError as error:
             report.unreadable(self._folder.path, f"can't be listed: {error.strerror}")
             return report
@@ -274,7 +273,7 @@ class Verification:
             conveniences=conveniences_of(len(inits)),
             sums=sums,
             found=self._found,
-            unfinished=unfinished_names(self._segment + 1, self._sealed, encrypted=report.encrypted)
+            unfinished=unfinished_names(self._names, self._segment + 1, self._sealed, encrypted=report.encrypted)
             if not ended
             else set(),
         )
@@ -305,40 +304,23 @@ def verify_recording(
 ) -> Report:
     """Verify the recording in the folder `path`; whatever is wrong is in the report.
 
-    Without `signers` the allowed_signers of the storage that the folder lies in counts, or else the key that the
-    recording itself names; `Report.signer` says which. Blocking; about as fast as two cores hash.
+    Without `signers` nobody vouches for the key, and the best that it can be is `unvouched`. Blocking; about as fast as
+    two cores hash.
     """
     try:
         folder = DirectoryFolder(path)
     except OSError as error:
         return unreadable(path, error.strerror or str(error))
     with folder:
-        beside, complaint = (None, "") if signers is not None else signers_beside(Path(path))
-        check = Verification(
+        return Verification(
             folder,
-            Trust(signers, beside),
+            Trust(signers),
             identities=identities,
             decode=decode,
             only=only,
             name=Path(path).resolve().name,
             progress=progress,
-        )
-        report = check.run()
-        if complaint:
-            report.note(ALLOWED_SIGNERS, complaint)
-        return report
-
-
-def signers_beside(recording: Path) -> tuple[AllowedSigners | None, str]:
-    """The list in the storage that a recording lies in, if it lies in one; and what is wrong with it."""
-    parent = recording.resolve().parent
-    path = parent.parent / ALLOWED_SIGNERS
-    if parent.name != RECORDINGS or not os.path.lexists(path):
-        return None, ""
-    try:
-        return AllowedSigners.load(path), ""
-    except SignersUnusable as error:
-        return None, str(error)
+        ).run()
 
 
 def _found_text(found: records.Found) -> str:

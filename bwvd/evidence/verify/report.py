@@ -9,15 +9,16 @@ from typing import Any
 
 from bwvd.text import printable
 
-WORST_FIRST = ("altered", "unreadable", "not_closed", "recovered", "authentic")  # verdicts
+WORST_FIRST = ("altered", "unreadable", "unvouched", "not_closed", "recovered", "authentic")  # verdicts
 
 
 class Severity(IntEnum):
     """What one finding does to the verdict; the gravest finding decides."""
 
     UNFINISHED = 1  # not_closed: no end yet, or the conveniences after the end were not finished
-    UNREADABLE = 2
-    ALTERED = 3
+    UNVOUCHED = 2  # signed, by a key for which nobody vouches
+    UNREADABLE = 3
+    ALTERED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +36,22 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Signatory:
-    """Whose signature holds, and who vouches for that key."""
+    """Whose signature holds, and whether anybody vouches for that key."""
 
     fingerprint: str  # of the key, or of the authority that certified it
     key: str  # "ssh-ed25519 AAAA…"
-    vouched_by: str  # "signers" (a list that was given) | "storage" (the one that lies beside) | "nobody"
-    name: str = ""  # under which that list knows it
+    name: str = ""  # under which the list that counts knows it; "" = nobody vouches for it
 
     @property
     def trusted(self) -> bool:
-        """A list that lies on the same flash can be exchanged with it, so only one that was given counts."""
-        return self.vouched_by == "signers"
+        return bool(self.name)
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "fingerprint": self.fingerprint,
             "key": self.key,
             "trusted": self.trusted,
-            "vouched_by": self.vouched_by,
+            "vouched_by": "signers" if self.trusted else "nobody",
             "name": self.name,
         }
 
@@ -89,12 +88,14 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """authentic | not_closed | recovered | altered | unreadable"""
+        """authentic | unvouched | not_closed | recovered | altered | unreadable"""
         match max((finding.severity for finding in self.findings), default=None):
             case Severity.ALTERED:
                 return "altered"
             case Severity.UNREADABLE:
                 return "unreadable"
+            case Severity.UNVOUCHED:
+                return "unvouched"
             case Severity.UNFINISHED:
                 return "not_closed"
             case None:
@@ -105,8 +106,24 @@ class Report:
         """What exit code 0 stands for."""
         return self.verdict in ("authentic", "recovered")
 
+    @property
+    def standing(self) -> str:
+        """The verdict in the words that an export puts on what it made."""
+        words = self.verdict.replace("_", " ")
+        if self.verdict != "unvouched" or self.signer is None:
+            return words
+        recovered = ", and recovered after it was broken off" if self.recovered else ""
+        key = self.signer.fingerprint
+        return f"{words}: unchanged since it was signed by the key {key}, for which nobody vouches{recovered}"
+
     def altered(self, where: str, what: str) -> None:
         self.findings.append(Finding(printable(where), printable(what), Severity.ALTERED))
+
+    def unvouched(self, where: str, what: str) -> None:
+        """Once for each cause: a journal of many files has one key."""
+        finding = Finding(printable(where), printable(what), Severity.UNVOUCHED)
+        if all((known.severity, known.what) != (finding.severity, finding.what) for known in self.findings):
+            self.findings.append(finding)
 
     def unreadable(self, where: str, what: str) -> None:
         self.findings.append(Finding(printable(where), printable(what), Severity.UNREADABLE))

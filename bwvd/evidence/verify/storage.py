@@ -17,7 +17,7 @@ from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.folder import DirectoryFolder
 from bwvd.evidence.verify.journal import JournalFacts, check_journal
 from bwvd.evidence.verify.recording import Verification
-from bwvd.evidence.verify.report import Report
+from bwvd.evidence.verify.report import Report, Severity
 from bwvd.evidence.verify.trust import Trust
 
 
@@ -31,15 +31,14 @@ def verify_storage(
 ) -> list[Report]:
     """A report on the storage at `path`, and one on each recording in it, in order. Blocking.
 
-    Without `signers` the storage's own allowed_signers counts. What the recordings and the journal say of each other is
-    compared: gaps in the serial numbers, how each recording ended, and the journal's state that each one names, which
-    must be in the journal as it is now: that is how a journal that was cut is found.
+    Without `signers` nobody vouches for a key: the storage's own allowed_signers counts for nothing. What the journal
+    and the recordings say of each other is compared: gaps in the serial numbers, how each recording ended, and the
+    journal's state that each one names, which must be in it as it is now: that is how a journal that was cut is found.
     """
     report = Report(str(path), "storage", Path(path).resolve().name)
-    beside = None
-    if signers is None and os.path.lexists(Path(path) / ALLOWED_SIGNERS):
+    if os.path.lexists(Path(path) / ALLOWED_SIGNERS):
         try:
-            beside = AllowedSigners.load(Path(path) / ALLOWED_SIGNERS)
+            AllowedSigners.load(Path(path) / ALLOWED_SIGNERS)
         except SignersUnusable as error:
             report.altered(ALLOWED_SIGNERS, str(error))
     found: dict[str, Verification] = {}
@@ -51,15 +50,14 @@ def verify_storage(
                 report.altered(f"{RECORDINGS}/{name}", f"{odd or 'a file'}, not a recording's folder")
                 continue
             with DirectoryFolder(Path(path) / RECORDINGS / name) as folder:
-                trust = Trust(signers, beside)
                 found[name] = Verification(
-                    folder, trust, identities=identities, decode=decode, name=name, progress=progress
+                    folder, Trust(signers), identities=identities, decode=decode, name=name, progress=progress
                 )
                 found[name].run()
         heads = [check.open.journal for check in found.values() if check.open is not None and check.open.journal]
         wanted = frozenset((head.bytes, head.sha512) for head in heads)
         with DirectoryFolder(path) as folder:
-            facts = check_journal(folder, report, signers, beside, wanted)
+            facts = check_journal(folder, report, signers, wanted)
             known = len(report.findings)
     except OSError as error:
         report.unreadable(str(error.filename or path), error.strerror or str(error))
@@ -84,9 +82,10 @@ def verify_storage(
 def _compare(name: str, check: Verification, facts: JournalFacts, *, broken: bool) -> None:
     """One recording against its folder's name and against the journal; broken: that of the journal is said already."""
     report = check.report
-    if name in facts.released and not report.good:
+    unvouched = [finding for finding in report.findings if finding.severity is Severity.UNVOUCHED]
+    if name in facts.released and len(report.findings) > len(unvouched):
         # The journal has the receipt before the first file goes, and the power may go in between.
-        report.findings.clear()
+        report.findings[:] = unvouched
         report.unfinished(name, f"was released on {facts.released[name]}; its removal was not finished")
         return
     if (opening := check.open) is not None:

@@ -14,19 +14,17 @@ class Trust:
     """Collects the keys of one file's signatures, then judges them.
 
     Args:
-        signers: a list that was given by whoever verifies; only its keys count.
-        beside: the storage's own list, which counts if no other was given. It lies on the same flash.
+        signers: whose keys count, by whoever verifies; None = nobody's. What lies beside the recordings can be
+            exchanged with them, and vouches for nothing.
         namespace: what the file's lines are signed as.
     """
 
     def __init__(
         self,
         signers: AllowedSigners | None,
-        beside: AllowedSigners | None = None,
         namespace: str = MANIFEST_NAMESPACE,
     ) -> None:
-        self._signers = beside if signers is None else signers
-        self._vouched_by = "storage" if signers is None else "signers"
+        self._signers = signers
         self._namespace = namespace
         self._principals: tuple[str, ...] = (DEFAULT_PRINCIPAL,)
         self._claimed = ""  # the key that `open` names
@@ -60,25 +58,37 @@ class Trust:
             report.altered(where, str(error))
 
     def judge(self, report: Report) -> Signatory | None:
-        """Find out whether every key may sign; what may not is a finding. Returns whose recording it is."""
+        """Find out whether every key may sign; what may not is a finding. Returns whose recording it is.
+
+        Everything by one key that nobody vouches for is what its owner has signed, whoever that is: unvouched. A key
+        that nobody vouches for behind another one is somebody's who has added to it: altered.
+        """
         signatory: Signatory | None = None
         for index, (key, where) in enumerate(self._keys.values()):
             plain = _plain(key)
             if index == 0 and self._claimed and plain.line != self._claimed:
                 report.altered(where, f"names another key than the one that signed it ({plain.fingerprint})")
-            name = ""
-            if self._signers is not None:
-                try:
-                    name = self._signers.check(key, self._namespace, self._principals, self._at_s)
-                except SignatureBad as error:
-                    report.altered(where, str(error))
-            elif index > 0:
-                report.altered(where, f"signed by another key ({plain.fingerprint}), which nobody vouches for")
+            vouching = key.authority if isinstance(key, Certificate) else key
+            name, reason = self._vouched(key)
             if index == 0:
-                vouched_by = self._vouched_by if name else "nobody"
-                vouching = key.authority if isinstance(key, Certificate) else key
-                signatory = Signatory(vouching.fingerprint, plain.line, vouched_by, name)
+                signatory = Signatory(vouching.fingerprint, plain.line, name)
+                if not name:
+                    report.unvouched(
+                        where, f"signed by the key {vouching.fingerprint}, for which nobody vouches{reason}"
+                    )
+            elif not name:
+                report.altered(where, f"signed by another key ({plain.fingerprint}), which nobody vouches for{reason}")
         return signatory
+
+    def _vouched(self, key: PublicKey | Certificate) -> tuple[str, str]:
+        """The name under which the list knows a key, or "" and why it does not."""
+        if self._signers is None:
+            return "", ""
+        try:
+            return self._signers.check(key, self._namespace, self._principals, self._at_s), ""
+        except SignatureBad as error:
+            vouching = key.authority if isinstance(key, Certificate) else key
+            return "", f" ({str(error).removeprefix(vouching.fingerprint).lstrip(': ')})"
 
 
 def _plain(key: PublicKey | Certificate) -> PublicKey:

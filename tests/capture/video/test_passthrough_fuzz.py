@@ -25,13 +25,13 @@ from bwvd.capture.video.frame_loss import Losses
 from bwvd.capture.video.passthrough import CopiedVideo
 from bwvd.clock import NS, Clock
 from bwvd.config.schema import VIDEO_SCHEMES, Config, Loop, Video
-from bwvd.evidence.export.mp4 import export_mp4
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format import records
 from bwvd.media.samples import Batch
 from bwvd.messages import MediaEvent
 from bwvd.testing.clock import VirtualClock
 from tests.support.capture_listen import Listener, numbers
+from tests.support.desk import export_mp4
 from tests.support.fuzzed_packets import GOP, RATE, STEP_US, Fuzzed, clips, fuzzed
 from tests.support.rig import Rig, configuration
 from tests.support.stock import need

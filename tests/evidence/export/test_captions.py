@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import pyrage
 import pytest
 
-from bwvd.evidence.export.mp4 import export_mp4
 from bwvd.evidence.keys.age import AgeSealer
+from tests.support.desk import export_mp4
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.stock import need
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from click.testing import CliRunner
 from bwvd.cli.main import main
 from bwvd.evidence.errors import ExportRefused
 from bwvd.evidence.export.canvas import Canvas, wrapped
-from bwvd.evidence.export.contact_sheet import export_sheet
 from bwvd.evidence.keys.age import AgeSealer
 from bwvd.media.dot_font import GLYPH_HEIGHT, glyph
+from tests.support.desk import export_sheet
 from tests.support.evidence_folder import make_recording, make_storage
+from tests.support.evidence_keys import fixed_signer
 from tests.support.stock import need
 
 
@@ -213,7 +215,7 @@ def test_a_broken_segment_is_labelled(
     assert sheet.pictures == 4
     assert [note[:26] for note in sheet.notes] == ["no picture: 000003.m4s (se"]
     assert texts.count("000003.m4s (segment 3,") == 1
-    assert "altered  SIGNER NOT VOUCHED FOR" in texts
+    assert "altered  SIGNER TRUSTED" in texts
 
 
 def test_signed_segments_that_are_no_video_are_labelled(
@@ -246,8 +248,9 @@ def test_a_failure_half_way_leaves_nothing(storage: Path, tmp_path: Path, monkey
 
 @pytest.mark.parametrize("film", [False, True])
 def test_the_command_with_and_without_a_film(storage: Path, tmp_path: Path, film: bool) -> None:
-    folder = make_recording(storage)
-    arguments = ["export", str(folder), "--sheet", str(tmp_path / "out.png")]
+    folder, signers = make_recording(storage), tmp_path / "signers"
+    signers.write_text(fixed_signer().allowed_signers("BWV-0001"))
+    arguments = ["export", str(folder), "--sheet", str(tmp_path / "out.png"), "--signers", str(signers)]
     done = CliRunner().invoke(main, [*arguments, "-o", str(tmp_path / "out.mp4")] if film else arguments)
     assert (done.exit_code, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == f"{tmp_path / 'out.png'}: 5 pictures"
@@ -255,6 +258,26 @@ def test_the_command_with_and_without_a_film(storage: Path, tmp_path: Path, film
     again = CliRunner().invoke(main, arguments)
     assert (again.exit_code, again.stdout) == (1, "")
     assert again.stderr == f"bwvd: {tmp_path / 'out.png'} exists; an export overwrites nothing\n"
+
+
+def test_a_recording_that_nobody_vouches_for_is_named(storage: Path, tmp_path: Path, texts: list[str]) -> None:
+    """Invariant 7: it is exported, and sheet, film and whoever ordered them are told; in red."""
+    folder, signers = make_recording(storage), tmp_path / "signers"
+    signers.write_text(fixed_signer(2).allowed_signers("BWV-0001"))
+    out = [str(tmp_path / name) for name in ("out.png", "out.mp4", "out.zip")]
+    arguments = ["export", str(folder), "--sheet", out[0], "--signers", str(signers)]
+    done = CliRunner().invoke(main, [*arguments, "-o", out[1], "--proof", out[2]])
+    key = fixed_signer().key.fingerprint
+    standing = f"unvouched: unchanged since it was signed by the key {key}, for which nobody vouches"
+    assert (done.exit_code, done.stderr) == (0, f"bwvd: the recording is {standing}\n")
+    with av.open(out[1]) as film:
+        assert film.metadata["bwvd_verdict"] == "unvouched"
+        assert f"verified as {standing}; " in film.metadata["comment"]
+    with zipfile.ZipFile(out[2]) as archive:
+        assert f"Verdict         {standing} (by bwvd; " in archive.read("CHAIN.txt").decode()
+    alone = export_sheet(folder, tmp_path / "alone.png", signers=None)
+    assert alone.notes == [f"the recording is {standing}"]
+    assert "unvouched  SIGNER NOT VOUCHED FOR" in texts
 
 
 def test_the_command_wants_something_to_write(storage: Path) -> None:

@@ -14,8 +14,8 @@ import pyrage
 import pytest
 
 from bwvd.evidence.errors import ExportRefused
-from bwvd.evidence.export.mp4 import export_mp4
 from bwvd.evidence.keys.age import AgeSealer
+from tests.support.desk import export_mp4
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.evidence_keys import fixed_signer
 from tests.support.stock import need

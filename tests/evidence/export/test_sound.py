@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bwvd.evidence.export.mp4 import export_mp4
+from tests.support.desk import export_mp4
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.stock import need
 

@@ -26,9 +26,9 @@ from bwvd.evidence.journal.journal import Draft, Journal
 from bwvd.evidence.keys.age import AgeSealer
 from bwvd.evidence.keys.sshsig import armour, signed_bytes
 from bwvd.evidence.startup.recovery import recover
-from bwvd.evidence.verify.recording import verify_recording
 from bwvd.testing.clock import VirtualClock
 from tests.support import format_stranger
+from tests.support.desk import verify_recording
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.evidence_keys import fixed_signer
 from tests.support.format_stranger import Wrong, check_recording, read_pairs

@@ -15,10 +15,10 @@ from bwvd.evidence.flash.posix import PosixVolume
 from bwvd.evidence.journal.journal import Draft, Journal
 from bwvd.evidence.journal.witness import FileWitness, Remembered, WitnessLost, remembering
 from bwvd.evidence.keys.sshsig import KeySigner
-from bwvd.evidence.verify.storage import verify_storage
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.conformance import witness as conformance
 from bwvd.testing.witness import VirtualWitness
+from tests.support.desk import verify_storage
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.evidence_keys import fixed_signer
 

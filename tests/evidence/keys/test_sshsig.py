@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from bwvd.evidence.errors import EvidenceError, KeyUnusable, SignatureBad
 from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, MANIFEST_NAMESPACE, SUMS_NAMESPACE
 from bwvd.evidence.keys.ssh_keys import PublicKey, parse_key, parse_key_line
-from bwvd.evidence.keys.sshsig import KeySigner, Signature, allowed_signers_line, armour, keygen, unarmour
+from bwvd.evidence.keys.sshsig import (
+    NAMESPACES,
+    KeySigner,
+    Signature,
+    allowed_signers_line,
+    armour,
+    keygen,
+    unarmour,
+)
 from tests.support.evidence_keys import certify, fixed_signer, ssh_keygen, stock_key, stock_sign, stock_verify
 
 MESSAGE = b"what the camera saw\n"
@@ -30,6 +38,8 @@ def test_keygen_makes_what_ssh_keygen_reads(tmp_path: Path) -> None:
     signer = KeySigner.load(paths[0])
     assert derived.stdout.decode().split()[:2] == signer.public_key.split()
     assert paths[1].read_text().startswith(signer.public_key)
+    assert 'namespaces="bwvd-manifest,bwvd-journal,bwvd-sums" ' in paths[2].read_text()
+    assert NAMESPACES.split(",") == [MANIFEST_NAMESPACE, JOURNAL_NAMESPACE, SUMS_NAMESPACE]
     listed = ssh_keygen("-l", "-f", paths[1])
     assert signer.key.fingerprint in listed.stdout.decode()
 

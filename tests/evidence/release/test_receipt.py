@@ -12,7 +12,7 @@ import pytest
 
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.keys.sshsig import KeySigner, allowed_signers_line, armour
-from bwvd.evidence.release.receipt import RECEIPT_NAMESPACE, Accepted, ReceiptBad, accept_receipt
+from bwvd.evidence.release.receipt import RECEIPT_NAMESPACE, Accepted, ReceiptBad, accept_receipt, unfit
 from tests.support.evidence_keys import certify, fixed_signer, ssh_keygen, stock_key
 
 SERVER = fixed_signer(7)
@@ -122,6 +122,55 @@ def test_the_devices_own_key_signs_no_receipts() -> None:
     assert "may not sign" in refusal(message, armour(sign(message, device)).encode())
     manifest = armour(sign(message, device, "bwvd-manifest")).encode()
     assert "signed for" in refusal(message, manifest, [own])
+
+
+FLEET = allowed_signers_line("BWV-0001", fixed_signer(3).public_key)
+
+
+@pytest.mark.parametrize(
+    ("signer", "lines", "why"),
+    [
+        (SERVER, f"evidence-server {SERVER.public_key}\n", "do not name bwvd-receipt"),
+        (SERVER, f'evidence-server namespaces="bwvd-*" {SERVER.public_key}\n', "do not name bwvd-receipt"),
+        (SERVER, f'evidence-server namespaces="*,!git" {SERVER.public_key}\n', "do not name bwvd-receipt"),
+        (SERVER, f'evidence-server namespaces="bwvd-receipt,bwvd-sums" {SERVER.public_key}\n', "what devices sign"),
+        (
+            fixed_signer(3),
+            f'{FLEET}evidence-server namespaces="bwvd-receipt" {fixed_signer(3).public_key}\n',
+            "what devices sign",
+        ),
+        (fixed_signer(), f'evidence-server namespaces="bwvd-receipt" {fixed_signer().public_key}\n', "own key line 1"),
+    ],
+)
+def test_a_list_of_devices_lets_none_of_them_acknowledge(signer: KeySigner, lines: str, why: str) -> None:
+    """Invariant 8: a fleet's list in keys.release makes no camera the receiver of its own recordings."""
+    signers = AllowedSigners.parse(lines.encode(), "receivers")
+    own = AllowedSigners.parse(fixed_signer().allowed_signers("BWV-0001").encode(), "own key")
+    with pytest.raises(ReceiptBad, match=f"may not sign receipts: .*{why}"):
+        accept_receipt(text(), armour(sign(text(), signer)).encode(), [signers], NOW, device=own)
+    (said,) = unfit([signers], own)
+    assert "receivers line" in said
+    assert unfit([LIST], own) == []
+
+
+def test_a_fleets_authority_certifies_no_receivers(tmp_path: Path) -> None:
+    """Invariant 8: nor does its authority, whose certificates the cameras have."""
+    authority, key = stock_key(tmp_path / "ca"), stock_key(tmp_path / "key")
+    certify(authority, key, "-n", "BWV-0001")
+    message = text(by="BWV-0001")
+    (tmp_path / "receipt.json").write_bytes(message)
+    ssh_keygen("-Y", "sign", "-f", tmp_path / "key-cert.pub", "-n", RECEIPT_NAMESPACE, tmp_path / "receipt.json")
+    signature = (tmp_path / "receipt.json.sig").read_bytes()
+    public = " ".join((tmp_path / "ca.pub").read_text().split()[:2])
+    fleet = AllowedSigners.parse(allowed_signers_line("*", public, authority=True).encode(), "fleet")
+    old = allowing(public, "*", 'cert-authority,namespaces="bwvd-*"')
+    named = allowing(public, "*", f'cert-authority,namespaces="{RECEIPT_NAMESPACE}"')
+    assert "not for bwvd-receipt" in refusal(message, signature, [fleet])
+    assert "do not name bwvd-receipt" in refusal(message, signature, [old])
+    assert "listed for what devices sign" in refusal(message, signature, [named, fleet])
+    assert accept_receipt(message, signature, [named], time.time()).receipt.by == "BWV-0001"
+    with pytest.raises(ReceiptBad, match="listed for what devices sign"):
+        accept_receipt(message, signature, [named], time.time(), device=fleet)
 
 
 def test_a_key_for_other_purposes() -> None:

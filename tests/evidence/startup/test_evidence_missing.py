@@ -14,8 +14,8 @@ from bwvd.evidence.flash.reserve import Reserve
 from bwvd.evidence.format import records
 from bwvd.evidence.journal.journal import Draft, Journal
 from bwvd.evidence.startup.recovery import RecoveryResult, drafts_of, evidence_missing, recover
-from bwvd.evidence.verify.recording import verify_recording
 from bwvd.testing.clock import VirtualClock
+from tests.support.desk import verify_recording
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.evidence_keys import fixed_signer
 

@@ -16,11 +16,11 @@ from bwvd.evidence.journal.journal import Draft, Journal
 from bwvd.evidence.startup import owner
 from bwvd.evidence.startup.admission import StorageRefused, open_storage
 from bwvd.evidence.startup.recovery import RecoveryResult, drafts_of, recover
-from bwvd.evidence.verify.storage import verify_storage
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.flash.medium import Tree
 from bwvd.testing.flash.storage import VirtualVolume
 from tests.evidence.journal.test_journal import READING
+from tests.support.desk import verify_storage
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.evidence_keys import fixed_signer
 from tests.support.rig import KEY, Rig

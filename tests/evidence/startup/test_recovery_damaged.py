@@ -33,6 +33,7 @@ from bwvd.messages import Answer, Order
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.flash.storage import VirtualVolume
+from tests.support.desk import SIGNERS
 from tests.support.rig import KEY, Rig, configuration
 from tests.support.storage_recording import TreeFolder
 
@@ -246,7 +247,9 @@ def survives(card: Card) -> None:
     for folder in old:
         if not finished(folder, card):
             check_covered(folder, card, after)
-    assert Verification(TreeFolder(after, f"recordings/{answer.recording}"), Trust(None)).run().verdict == "authentic"
+    assert (
+        Verification(TreeFolder(after, f"recordings/{answer.recording}"), Trust(SIGNERS)).run().verdict == "authentic"
+    )
     assert recover(device.volume, KEY, device.clock, "boot-3", reserve=Reserve(0)) == []
 
 

@@ -14,10 +14,10 @@ from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, Chain
 from bwvd.evidence.format.recording_id import AHEAD, LARGEST, counted, serial_of
 from bwvd.evidence.startup.serials import next_serial, unrecorded
-from bwvd.evidence.verify.storage import verify_storage
 from bwvd.evidence.write.numbering import RecordingNumbers
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.flash.storage import VirtualVolume
+from tests.support.desk import verify_storage
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.rig import KEY, Rig, configuration
 

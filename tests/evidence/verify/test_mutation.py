@@ -22,9 +22,9 @@ from bwvd.evidence.format.chain_reader import ChainReader
 from bwvd.evidence.format.records import Segment
 from bwvd.evidence.keys.age import AgeSealer
 from bwvd.evidence.startup.recovery import recover
-from bwvd.evidence.verify.recording import verify_recording
 from bwvd.evidence.verify.report import Report
 from bwvd.testing.clock import VirtualClock
+from tests.support.desk import verify_recording
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.evidence_keys import fixed_signer
 

@@ -13,8 +13,8 @@ import pytest
 from bwvd.clock import NS
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, Chain
 from bwvd.evidence.format.records import FORMAT, Close, Open, PreEvent, Press, Segment, Stamp, TrackInfo
-from bwvd.evidence.verify.recording import verify_recording
 from bwvd.testing.clip import numbered_video
+from tests.support.desk import verify_recording
 from tests.support.rig import KEY
 
 SECOND_BYTES = 500_000  # of media at 4 Mbit/s

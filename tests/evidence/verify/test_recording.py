@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pyrage
 import pytest
 
+from bwvd.evidence.flash.posix import PosixVolume
+from bwvd.evidence.flash.reserve import Reserve
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, Chain
 from bwvd.evidence.keys.age import AgeSealer, load_identities
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
-from bwvd.evidence.verify.recording import verify_recording
+from bwvd.evidence.keys.sshsig import KeySigner
+from bwvd.evidence.startup.recovery import recover
 from bwvd.evidence.verify.report import Report
+from bwvd.testing.clock import VirtualClock
+from tests.support.desk import verify_recording
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.evidence_keys import fixed_signer
 
@@ -44,8 +48,8 @@ def test_a_recording_is_authentic(storage: Path) -> None:
         "signer": {
             "fingerprint": fixed_signer().key.fingerprint,
             "key": fixed_signer().public_key,
-            "trusted": False,
-            "vouched_by": "storage",
+            "trusted": True,
+            "vouched_by": "signers",
             "name": "BWV-0001",
         },
         "kind": "recording",
@@ -135,7 +139,7 @@ class TestWhoseKey:
     )
     def test_a_list_that_does_not_vouch_is_a_no(self, storage: Path, line: str, message: str) -> None:
         report = verify_recording(make_recording(storage), AllowedSigners.parse(line.encode(), "given"))
-        assert report.verdict == "altered"
+        assert report.verdict == "unvouched"
         assert message in report.findings[0].what
         assert places(report)[0] == "manifest.jsonl line 1 (byte 0)"
 
@@ -145,25 +149,42 @@ class TestWhoseKey:
             verify_recording(make_recording(storage), AllowedSigners.parse(line.encode(), "x")).verdict == "authentic"
         )
 
-    def test_alone_nobody_vouches_for_the_key(self, storage: Path, tmp_path: Path) -> None:
-        folder = shutil.copytree(make_recording(storage), tmp_path / "copy")
-        report = verify_recording(folder)
-        assert report.verdict == "authentic"
+    @pytest.mark.parametrize("signer", [fixed_signer(), fixed_signer(2)])
+    def test_without_a_list_nobody_vouches_for_any_key(self, storage: Path, signer: KeySigner) -> None:
+        """Invariant 7: a recording forged with a new key is whole, and is not authentic. No list on the card counts."""
+        (storage / "allowed_signers").write_text(signer.allowed_signers("BWV-0001"))
+        report = verify_recording(make_recording(storage, signer=signer), None)
+        assert (report.verdict, report.good) == ("unvouched", False)
+        fingerprint = signer.key.fingerprint
+        assert report.findings[0].what == f"signed by the key {fingerprint}, for which nobody vouches"
+        key = f"the key {fingerprint}, for which nobody vouches"
+        assert report.standing == f"unvouched: unchanged since it was signed by {key}"
         assert report.signer
-        assert (report.signer.trusted, report.signer.vouched_by) == (False, "nobody")
+        assert (report.signer.trusted, report.as_dict()["signer"]["vouched_by"]) == (False, "nobody")
 
     def test_the_whole_recording_signed_anew_by_another_key_is_found(self, storage: Path) -> None:
-        """Invariant 7: the storage's own list names the device's key."""
-        report = verify_recording(make_recording(storage, signer=fixed_signer(2)))
-        assert report.verdict == "altered"
+        """Invariant 7: the desk's list names the device's key, and that of the card names the other one."""
+        stranger = fixed_signer(2)
+        (storage / "allowed_signers").write_text(stranger.allowed_signers("BWV-0001"))
+        report = verify_recording(make_recording(storage, signer=stranger))
+        assert report.verdict == "unvouched"
+        assert stranger.key.fingerprint in report.findings[0].what
 
-    def test_a_broken_list_beside_vouches_for_nobody(self, storage: Path) -> None:
-        folder = make_recording(storage)
-        (storage / "allowed_signers").write_text("nonsense\n")
-        report = verify_recording(folder)
-        assert report.signer
-        assert report.signer.vouched_by == "nobody"
-        assert "line 1" in report.notes[0].what
+    @pytest.mark.parametrize(("change", "verdict"), [("000002.m4s", "altered"), ("", "unvouched")])
+    def test_a_change_is_worse_than_a_key_that_nobody_knows(self, storage: Path, change: str, verdict: str) -> None:
+        folder = make_recording(storage, close="" if change else "stop", finish=False)
+        if change:
+            (folder / change).write_bytes(b"x")
+        assert verify_recording(folder, None).verdict == verdict
+
+    def test_recovered_and_unvouched(self, storage: Path) -> None:
+        folder = make_recording(storage, close="")
+        with PosixVolume(storage) as volume:
+            recover(volume, fixed_signer(), VirtualClock(seconds=lambda: 9.0), "boot-2", reserve=Reserve(0))
+        assert verify_recording(folder).verdict == "recovered"
+        report = verify_recording(folder, None)
+        assert (report.verdict, report.recovered, report.end) == ("unvouched", True, "recovered: power_cut")
+        assert report.standing.endswith("nobody vouches, and recovered after it was broken off")
 
 
 class TestUnfinished:
@@ -195,6 +216,21 @@ class TestUnfinished:
         assert report.notes[0].where == "000005.m4s"
         (folder / "000006.m4s").write_bytes(b"one too many")
         assert places(verify_recording(folder))[-1] == "000006.m4s"
+
+    @pytest.mark.parametrize("count", [1, 64, 65, 1000])
+    def test_sealed_texts_whose_lines_never_came(self, storage: Path, count: int) -> None:
+        """A commit has as many as waited for it while the flash stalled; a cut may leave any of them."""
+        folder = make_recording(storage, sealer=AgeSealer([str(IDENTITY.to_public())]), close="")
+        texts = [f"sealed-{number:06d}.json.age" for number in range(3, 3 + count)]
+        for name in texts:
+            (folder / name).write_bytes(b"torn")
+        report = verify_recording(folder)
+        assert report.verdict == "not_closed"
+        assert [note.where for note in report.notes] == texts
+        for name in ("sealed-000000.json.age", "sealed-7.json.age", "sealed-0000007.json.age"):
+            (folder / name).touch()
+            assert places(verify_recording(folder))[-1] == name
+            (folder / name).unlink()
 
     def test_a_manifest_that_was_being_written_anew(self, storage: Path) -> None:
         folder = make_recording(storage, close="")

@@ -15,8 +15,8 @@ from bwvd.evidence.journal.journal import Draft, Journal
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.startup.recovery import recover
 from bwvd.evidence.verify.report import Report
-from bwvd.evidence.verify.storage import verify_storage
 from bwvd.testing.clock import VirtualClock
+from tests.support.desk import verify_storage
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.evidence_keys import fixed_signer
 
@@ -225,7 +225,15 @@ class TestJournal:
         storage = make_storage(tmp_path / "storage")
         with PosixVolume(storage) as volume:
             Journal.open(volume, fixed_signer(2), device="BWV-0001", limit_bytes=1_000_000).close()
-        assert verify_storage(storage)[0].verdict == "altered"
+        (report,) = verify_storage(storage)
+        assert report.verdict == "unvouched"
+        assert fixed_signer(2).key.fingerprint in report.findings[0].what
+
+    def test_nobody_vouches_for_it_once_for_each_key(self, tmp_path: Path) -> None:
+        """Invariant 7: neither for the journal nor for a recording, whatever list lies on the card."""
+        reports = verify_storage(a_storage(tmp_path / "storage", limit_bytes=9000), None)
+        assert {report.verdict for report in reports} == {"unvouched"}
+        assert len(reports[0].findings) == 1
 
 
 class TestAfterRecovery:

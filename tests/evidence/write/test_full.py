@@ -18,6 +18,7 @@ from bwvd.messages import Order
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.flash.storage import VirtualVolume
+from tests.support.desk import SIGNERS
 from tests.support.rig import Rig, configuration
 from tests.support.storage_recording import TreeFolder
 
@@ -40,7 +41,7 @@ def _rig() -> tuple[Rig, VirtualVolume]:
 
 
 def _verified(volume: VirtualVolume, recording: str) -> Report:
-    return Verification(TreeFolder(volume.tree(), f"recordings/{recording}"), Trust(None), name=recording).run()
+    return Verification(TreeFolder(volume.tree(), f"recordings/{recording}"), Trust(SIGNERS), name=recording).run()
 
 
 def _end(rig: Rig, recording: str) -> tuple[records.Open, list[records.Gap], records.Close]:

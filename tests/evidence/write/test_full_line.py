@@ -13,13 +13,13 @@ from bwvd.evidence.export.catalogue import signed_records
 from bwvd.evidence.flash.posix import PosixVolume
 from bwvd.evidence.format import records
 from bwvd.evidence.keys.age import AgeSealer
-from bwvd.evidence.verify.recording import verify_recording
 from bwvd.evidence.write.finalize import finish_recording
 from bwvd.evidence.write.group import Group
 from bwvd.evidence.write.lost_media import Unwritten
 from bwvd.evidence.write.recording_folder import Device, RecordingFolder
 from bwvd.messages import Marked, OpenRecording, PreEvent
 from bwvd.testing.clock import VirtualClock
+from tests.support.desk import verify_recording
 from tests.support.evidence_folder import Media, make_storage, media
 from tests.support.evidence_keys import fixed_signer
 

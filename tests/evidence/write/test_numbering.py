@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bwvd.evidence.format import records
-from bwvd.evidence.verify.storage import verify_storage
 from bwvd.evidence.write.numbering import RecordingNumbers
 from bwvd.messages import Order
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.flash.crash import crash_states
 from bwvd.testing.flash.storage import VirtualVolume
+from tests.support.desk import verify_storage
 from tests.support.rig import Rig, configuration
 
 RATE = 10
