@@ -1,6 +1,6 @@
 """Peripherals of the configuration: controls, indicators, power, clock, the service manager.
 
-Each is an actor that lives and dies with the device side (`Peripheral` in daemon.py). What only some configurations
+Each is an actor that outlives the writer (`Peripheral` in daemon.py). What only some configurations
 need is imported when it begins: all of it would be a seventh of the daemon's start.
 """
 
@@ -50,24 +50,34 @@ def all_peripherals(config: Config, config_path: Path) -> list[Peripheral]:
 async def _feedback(
     lamps: Sequence[Indicator], stealth: bool, daemon: Daemon, *, task_status: trio.TaskStatus[None]
 ) -> None:
-    from bwvd.feedback.event_patterns import ShuttingDown
+    from bwvd.feedback.event_patterns import AllClosed, ShuttingDown
     from bwvd.feedback.lamp_actor import run_feedback
 
-    send, events = trio.open_memory_channel[Event | ShuttingDown](LISTENER_BOUND)
+    send, events = trio.open_memory_channel[Event | ShuttingDown | AllClosed](LISTENER_BOUND)
     daemon.hub.attach("feedback", send.clone())
+    said = trio.Event()
+    daemon.farewells.append(said)
 
     async def say_the_end() -> None:
-        await daemon.wait_ending()
-        with contextlib.suppress(trio.WouldBlock, trio.BrokenResourceError):
-            send.send_nowait(ShuttingDown(daemon.clock.monotonic_ns()))
+        with send:
+            await daemon.wait_ending()
+            with contextlib.suppress(trio.WouldBlock, trio.BrokenResourceError):
+                send.send_nowait(ShuttingDown(daemon.clock.monotonic_ns()))
+            await daemon.wait_closed()
+            with contextlib.suppress(trio.WouldBlock, trio.BrokenResourceError):
+                send.send_nowait(AllClosed(daemon.clock.monotonic_ns()))
 
     report = daemon.hub.report
-    with daemon.ledger.pulse("feedback") as pulse:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(say_the_end)
-            await run_feedback(
-                events, lamps, daemon.clock, report, stealth=stealth, pulse=pulse, task_status=task_status
-            )
+    try:
+        with daemon.ledger.pulse("feedback") as pulse:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(say_the_end)
+                await run_feedback(
+                    events, lamps, daemon.clock, report, stealth=stealth, pulse=pulse, task_status=task_status
+                )
+                nursery.cancel_scope.cancel()
+    finally:
+        said.set()
 
 
 # --- the system ------------------------------------------------------------------------------------------------------
@@ -92,8 +102,10 @@ async def _power(config: Config, daemon: Daemon, *, task_status: trio.TaskStatus
 async def _metrics(path: Path, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
     from bwvd.service.textfile import run_textfile
 
+    task_status.started()
+    await daemon.wait_started()  # numbers that nobody knows yet are no numbers
     with daemon.ledger.pulse("metrics") as pulse:
-        await run_textfile(path, daemon.status, daemon.hub.report, pulse=pulse, task_status=task_status)
+        await run_textfile(path, daemon.status, daemon.hub.report, pulse=pulse)
 
 
 async def _clockwatch(daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
@@ -106,7 +118,7 @@ async def _clockwatch(daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> 
 
 
 async def _service(daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
-    """Tell the service manager how things stand, and feed its watchdog while everybody is alive."""
+    """Tell the service manager how things stand, and feed its watchdog while recorder and writer are alive."""
     notifier = Notifier.from_environment()
 
     def stuck(one: Stuck, active: bool) -> None:
@@ -127,7 +139,8 @@ async def _service(daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> Non
             await daemon.camera_up.wait()
             notifier.ready(daemon.summary())
             async for _ in events:
-                notifier.status(daemon.summary())
+                if not daemon.ending:
+                    notifier.status(daemon.summary())
             nursery.cancel_scope.cancel()
     finally:
         notifier.close()

@@ -9,8 +9,7 @@ from bwvd.capture.audio.drift_statistics import Corrections
 from bwvd.clock import NS, Clock
 from bwvd.config.schema import Config
 from bwvd.daemon.event_bus import Hub
-from bwvd.evidence.evidence_side import EvidenceSide
-from bwvd.evidence.write.writer import Writer
+from bwvd.evidence.write.statistics import WriterStatistics
 from bwvd.recorder.backlog import Inbox
 from bwvd.recorder.recorder import Recorder
 from bwvd.service.power_supply import PowerReading
@@ -35,8 +34,14 @@ class Observed(Protocol):
     controls: list[str]
     power: PowerReading | None
     recorder: Recorder
-    writer: Writer
-    evidence: EvidenceSide
+
+    def written(self) -> WriterStatistics:
+        """What the writer has done."""
+        ...
+
+    def storage_status(self) -> dict[str, Any]:
+        """The room, the reserve and the journal."""
+        ...
 
     @property
     def parts(self) -> Booted: ...
@@ -44,10 +49,10 @@ class Observed(Protocol):
 
 def snapshot(daemon: Observed) -> dict[str, Any]:
     """Everything the contract names, and what an engineer on call asks next. Quick, pure of I/O."""
-    recorder, writer, config = daemon.recorder, daemon.writer, daemon.config
+    recorder, config = daemon.recorder, daemon.config
     now_ns = daemon.clock.monotonic_ns()
     reading = daemon.clock.read()
-    current, written, inbox = recorder.current, writer.statistics, daemon.inbox.statistics()
+    current, written, inbox = recorder.current, daemon.written(), daemon.inbox.statistics()
     recording = None
     if current is not None:
         since_ns = current.first_ns or now_ns
@@ -90,7 +95,7 @@ def snapshot(daemon: Observed) -> dict[str, Any]:
             **daemon.corrections.status(),
         },
         "storage": {
-            **daemon.evidence.storage_status(),
+            **daemon.storage_status(),
             "backlog_bytes": inbox.backlog_bytes,
             "backlog_peak_bytes": inbox.peak_bytes,
             "commits": written.commits,
