@@ -25,21 +25,24 @@ class Pace:
         self._room = burst
         self._since_ns: int | None = None  # up to when it has been filled
 
-    def lets_through(self, now_ns: int) -> bool:
-        """Take one out at CLOCK_MONOTONIC `now_ns`; False if there is none."""
+    def lets_through(self, now_ns: int, *, leaving: int = 0) -> bool:
+        """Take one out at CLOCK_MONOTONIC `now_ns`, if more than `leaving` are there; False if not."""
         since_ns = now_ns if self._since_ns is None else self._since_ns
         more = max(now_ns - since_ns, 0) // self._refill_ns
         self._room = min(self._room + more, self._burst)
         self._since_ns = now_ns if self._room == self._burst else since_ns + more * self._refill_ns
-        if not self._room:
+        if self._room <= leaving:
             return False
         self._room -= 1
         return True
 
 
-def paced(send: Send, clock: Clock, refused: Refused) -> Send:
-    """A `send` that says no to a flood; `refused` hears of the first of each flood alone, for the journal."""
-    pace = Pace()
+def paced(send: Send, clock: Clock, refused: Refused, pace: Pace | None = None) -> Send:
+    """A `send` that says no to a flood; `refused` hears of the first of each flood alone, for the journal.
+
+    pace: shared with what else the control's clients may ask for and is journalled; its own by default.
+    """
+    pace = pace or Pace()
     flooded = False
 
     def send_paced(command: Command) -> None:

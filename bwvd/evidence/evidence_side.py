@@ -33,7 +33,7 @@ from bwvd.evidence.release.release import Release, finish_releases
 from bwvd.evidence.startup.officer import load_wearer, save_wearer
 from bwvd.evidence.startup.recovery import drafts_of, recover
 from bwvd.evidence.startup.serials import next_serial, unrecorded
-from bwvd.messages import Assigned, Event, LowStorage
+from bwvd.messages import Assigned, Event, LowStorage, Pressed, Recorded, StateChanged
 
 GAUGE_PERIOD_S = 10.0  # between two looks at the free room; a minute of room is told long before it is gone
 
@@ -190,7 +190,7 @@ class EvidenceSide:
 
     async def finish(self, reason: str) -> None:
         """Enter the end, and wait until the journal is durable or a dead flash was tried often enough."""
-        self.enter("shutdown", reason=reason)
+        self._actor.put(Draft("shutdown", {"reason": reason}, self._clock.read()), press=True)
         self._actor.close()
         await self._ended.wait()
         with suppress(OSError):
@@ -247,7 +247,7 @@ class EvidenceSide:
             self._wearer_changed.set()
         draft = draft_of(event, self._clock.read(), private=self._terms.private)
         if draft is not None:
-            self._actor.put(draft)
+            self._actor.put(draft, press=isinstance(event, Pressed | StateChanged | Recorded))
 
     def _journal_fault(self, active: bool, detail: str) -> None:
         if active:

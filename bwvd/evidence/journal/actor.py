@@ -15,6 +15,8 @@ from bwvd.log import get_logger
 # Entries that wait. A hand, a clock and a few devices make one a second, so this is a quarter of an hour without a
 # flash, and half a megabyte. The oldest are kept: they say how it began. How many were lost is entered.
 QUEUE_BOUND = 1024
+# Of these, room that only presses and what they did may take: no flood of anything else loses one of them.
+PRESS_ROOM = 256
 GROUP_BOUND = 256  # entries to one append
 RETRY_S = (0.5, 2.0, 5.0)  # after an error; the last one repeats
 ATTEMPTS_AT_THE_END = 3
@@ -51,15 +53,18 @@ class JournalActor:
         """Entries that are not durable yet."""
         return self._accepted - self._settled
 
-    def put(self, draft: Draft) -> None:
-        """Enter `draft` soon. Never blocks; what finds no room is counted, and so is what comes after `close`."""
-        try:
-            self._send.send_nowait(draft)
-        except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
-            self.lost += 1
-            self._unsaid += 1
-        else:
-            self._accepted += 1
+    def put(self, draft: Draft, *, press: bool = False) -> None:
+        """Enter `draft` soon. Never blocks; what finds no room is counted, and so is what comes after `close`.
+
+        press: it is a press, or what came of one, and may take the room that is kept for these.
+        """
+        if press or self._receive.statistics().current_buffer_used < QUEUE_BOUND - PRESS_ROOM:
+            with suppress(trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
+                self._send.send_nowait(draft)
+                self._accepted += 1
+                return
+        self.lost += 1
+        self._unsaid += 1
 
     async def flush(self) -> None:
         """Wait until all that was put so far is durable, or was given up at the end."""
