@@ -24,6 +24,7 @@ from bwvd.capture.source import AudioGate, DeviceWedged, MediaSource
 from bwvd.clock import Clock
 from bwvd.config.schema import Config
 from bwvd.daemon.event_bus import Hub
+from bwvd.daemon.media_queue import MediaQueue
 from bwvd.daemon.status import snapshot
 from bwvd.evidence.evidence_side import EvidenceSide, Terms, start_evidence
 from bwvd.evidence.flash.volume import Storage
@@ -34,7 +35,6 @@ from bwvd.evidence.write.recording_folder import Device
 from bwvd.evidence.write.statistics import WriterStatistics
 from bwvd.evidence.write.writer import STUCK_S, Writer
 from bwvd.log import get_logger
-from bwvd.media.samples import Batch
 from bwvd.messages import Command, MediaEvent, Order, SourceUp, State
 from bwvd.recorder.backlog import Inbox
 from bwvd.recorder.loop import Loop
@@ -43,10 +43,8 @@ from bwvd.recorder.state_machine import Times
 from bwvd.service.power_supply import PowerReading
 from bwvd.service.pulse import Ledger
 
-# A device's batches come once a second or four times, commands at the pace of a hand. So many that wait mean that
-# trio's thread has been held for seconds: then a batch is dropped, which leaves a gap that is named, and a command is
-# refused.
-MEDIA_BOUND = 64
+# Commands come at the pace of a hand. So many that wait mean that trio's thread has been held for seconds, or that the
+# storage is being put in order: one more is refused.
 COMMAND_BOUND = 64
 # Of these, room that only a press may take: whoever floods a line with markers while the storage is put in order must
 # not make a button that is pressed "busy".
@@ -118,13 +116,12 @@ class Daemon:
         self.hub = Hub(parts.clock)
         self.started_ns = parts.clock.monotonic_ns()
         self.camera_up = trio.Event()  # the first frame has been delivered
-        self.media_dropped = 0  # batches for which there was no room on trio's side
         self.corrections = Corrections()
         self._state = state
         self._ending = trio.Event()
         self._end_reason = ""
         self._send_command, self._commands = trio.open_memory_channel[Command](COMMAND_BOUND)
-        self._send_media, self._media = trio.open_memory_channel[MediaEvent](MEDIA_BOUND)
+        self.media = MediaQueue()
         self.inbox = Inbox(config.storage.backlog_bytes)
         self.controls: list[str] = []  # names, as their actors begin
         self.ledger = Ledger(parts.clock.monotonic_ns)
@@ -362,7 +359,7 @@ class Daemon:
 
             async def record(task_status: trio.TaskStatus[None]) -> None:
                 with self.ledger.pulse("recorder", vital=True) as self.recorder.pulse, self._announcing():
-                    await self.recorder.run(self._media, self._commands, task_status=task_status)
+                    await self.recorder.run(self.media.receive, self._commands, task_status=task_status)
                 recorded.set()
 
             await nursery.start(record)
@@ -389,18 +386,10 @@ class Daemon:
                 # Nothing that a device gave is still on its way: it has been silent for longer than that takes.
                 self.recorder.end_recording("device_wedged")
                 raise
-        self._send_media.close()
+        self.media.close()
 
     def _take_media(self, event: MediaEvent) -> None:
         if isinstance(event, SourceUp) and event.device == "camera":
             self.camera_up.set()
         self.corrections.take(event)
-        try:
-            self._send_media.send_nowait(event)
-        except trio.WouldBlock:
-            # What is lost here is seen by the recorder as a hole in the stream, and named.
-            if isinstance(event, Batch):
-                self.media_dropped += 1
-                event.wipe()
-        except trio.BrokenResourceError:
-            pass  # the recorder has failed; its error is on its way
+        self.media.take(event)

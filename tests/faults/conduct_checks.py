@@ -119,8 +119,8 @@ def check_camera(after: Aftermath) -> Iterator[str]:
     world = after.world
     if after.kind.camera or not world.started:
         return
-    if world.daemon.media_dropped:
-        yield f"10: {world.daemon.media_dropped} batches found no room on their way from the camera"
+    if world.daemon.media.dropped:
+        yield f"10: {world.daemon.media.dropped} batches found no room on their way from the camera"
     frames = world.witness.frames
     for a, b in itertools.pairwise(frames):
         if b.pts_ns - a.pts_ns > HOLE_NS:
