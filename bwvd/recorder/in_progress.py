@@ -15,6 +15,12 @@ from bwvd.messages import CloseRecording, Command, FaultChanged, GapSeen, MediaG
 from bwvd.recorder.backlog import Inbox
 from bwvd.recorder.loop import NEIGHBOUR_NS
 
+# While the camera is away what is missing is named in pieces of this length: a hole that a power cut ends has its name
+# then, but for the last piece. A megabyte in eight hours.
+AWAY_PIECE_NS = 30 * NS
+# A camera that comes back may give frames that are this much older than its coming.
+AWAY_SETTLED_NS = 2 * NS
+
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
@@ -66,6 +72,7 @@ class Progress:
         self._rate = 0.0  # frames per second of the last pictures that were handed on
         self._dropped = 0  # the same, since the last GOP that the writer took
         self._named: list[tuple[int, int]] = []  # from, to: pictures that capture has named as missing
+        self._away_named_ns = 0  # up to where the pieces of an absence that lasts have been named
         self._inbox = inbox
         self._why_missing = why_missing
         self._waiting: list[Note] = []  # notes from before the opening
@@ -161,6 +168,21 @@ class Progress:
         for from_ns, to_ns in unnamed(self.handed_ns, until_ns, self._named):
             if frames := round((to_ns - from_ns) / NS * rate):
                 self._inbox.put(GapSeen("video", from_ns, to_ns, self._why_missing(from_ns, to_ns), frames))
+
+    def away_due_ns(self) -> int | None:
+        """When the next piece of the camera's absence is to be named, if it lasts; None before the opening."""
+        return max(self.handed_ns, self._away_named_ns) + AWAY_PIECE_NS if self.opened else None
+
+    def name_absence(self, now_ns: int) -> None:
+        """The camera is away: if a piece of that is due, name what is missing so far."""
+        due_ns = self.away_due_ns()
+        if due_ns is None or now_ns < due_ns:
+            return
+        until_ns = now_ns - AWAY_SETTLED_NS
+        if not self._dropped:  # frames that found no room are named with what follows them
+            self._lack(until_ns, self._rate)
+            self._named.append((self.handed_ns, until_ns))
+        self._away_named_ns = until_ns
 
     def lack_sound(self, span_ns: tuple[int, int] | None, cause: str) -> None:
         """There is no sound between the two times, and no more of it will come."""
