@@ -18,7 +18,7 @@ from bwvd.config.schema import Config
 from bwvd.daemon.control_actors import control_actors
 from bwvd.daemon.daemon import Daemon, Peripheral
 from bwvd.daemon.event_bus import LISTENER_BOUND
-from bwvd.messages import ClockStepped, Event, PowerRead
+from bwvd.messages import ClockStepped, Event, PowerRead, StateChanged
 from bwvd.service.battery_level import Level
 from bwvd.service.clock_watch import open_alarm, run_clockwatch
 from bwvd.service.notify import Notifier
@@ -58,6 +58,13 @@ async def _feedback(
     said = trio.Event()
     daemon.farewells.append(said)
 
+    async def show_the_start() -> None:
+        await daemon.camera_up.wait()  # the loop turns: nothing else tells it before the first press
+        machine = daemon.recorder.machine
+        if not machine.stop_asked:
+            with contextlib.suppress(trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
+                send.send_nowait(StateChanged(machine.state, machine.state, daemon.clock.monotonic_ns(), "start"))
+
     async def say_the_end() -> None:
         with send:
             await daemon.wait_ending()
@@ -71,6 +78,7 @@ async def _feedback(
     try:
         with daemon.ledger.pulse("feedback") as pulse:
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(show_the_start)
                 nursery.start_soon(say_the_end)
                 await run_feedback(
                     events, lamps, daemon.clock, report, stealth=stealth, pulse=pulse, task_status=task_status

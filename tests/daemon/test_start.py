@@ -11,12 +11,14 @@ import trio.testing
 from bwvd.config.schema import Gestures
 from bwvd.controls.contact_actor import run_contact
 from bwvd.controls.slide_switch import gesture_reader
+from bwvd.daemon import peripherals
 from bwvd.daemon.daemon import COMMAND_BOUND, Daemon
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format import records
 from bwvd.messages import Answer, Command, FaultChanged, Order
 from bwvd.testing.contact import VirtualContact
 from bwvd.testing.flash.storage import VirtualVolume
+from bwvd.testing.lamp import VirtualLamp
 from tests.support.rig import Rig, configuration
 
 RECOVERY_S = 20.0
@@ -131,3 +133,18 @@ async def test_a_press_is_answered_where_the_start_fails(autojump_clock: trio.te
         async with rig.running():
             pass
     assert [answer.text for answer in answers] == ["ending"]
+
+
+async def test_the_green_light_blinks_when_the_loop_turns(autojump_clock: trio.testing.MockClock) -> None:
+    """What the wearer waits for before the first press; not while the storage is put in order."""
+    rig = slow_rig()
+    green = VirtualLamp("led:green", "light", "green", now_ns=rig.clock.monotonic_ns)
+    rig.peripherals = [partial(peripherals._feedback, [green.indicator], False)]
+    began_ns = rig.clock.monotonic_ns()
+    async with rig.running() as daemon:
+        await trio.sleep(10)
+        daemon.shut_down("asked")
+        ended_ns = rig.clock.monotonic_ns()
+    blinks_s = [(at_ns - began_ns) / 1e9 for at_ns, level in green.history if level and at_ns < ended_ns]
+    assert len(blinks_s) >= 3
+    assert blinks_s[0] >= RECOVERY_S
