@@ -91,7 +91,7 @@ hold                 | - | refused | stop_asked | stop_asked | refused already |
 stop                 | - | refused | post_roll | post_roll | refused already | already post_roll | refused
 mark                 | - | refused | marker | marker | refused marker | marker | refused
 sleep                | - | asleep | refused | refused | refused asleep | refused | asleep
-storm                | - | recording | marker | marker | recording resumed | marker resumed | recording
+storm                | - | recording | marker | marker | recording resumed | marker resumed | recording refused
 clock-forward        | - | whole | whole | whole | whole | whole | whole
 clock-back           | - | whole | whole | whole | whole | whole | whole
 clock-not-set        | - | told | told | told | told | told | told
@@ -99,8 +99,8 @@ battery-empty        | - | ended | ended | told ended | told | told | told
 process-kill         | untouched | untouched | recovered untouched | recovered | recovered untouched | recovered untouched | recovered untouched
 process-cancel       | untouched | untouched | recovered untouched | recovered | recovered untouched | recovered untouched | recovered untouched
 process-bug          | crashed no-start | crashed | crashed recovered | crashed recovered | crashed recovered | crashed recovered | crashed recovered
-process-end          | - | ended | ended | ended | ended | ended | ended
-process-end-twice    | - | ended | ended | ended | ended | ended | ended
+process-end          | - | ended | ended | ended | ended | ended | ended whole
+process-end-twice    | - | ended | ended | ended | ended | ended | ended whole
 light-lost           | - | - | told | - | told | told | told
 tone-lost            | - | - | told | told | told | told | told
 light-bug            | - | - | crashed | - | crashed | crashed | crashed
