@@ -46,12 +46,9 @@ from bwvd.service.pulse import Ledger
 # Commands come at the pace of a hand. So many that wait mean that trio's thread has been held for seconds, or that the
 # storage is being put in order: one more is refused.
 COMMAND_BOUND = 64
-# Of these, room that only a press may take: whoever floods a line with markers while the storage is put in order must
-# not make a button that is pressed "busy".
+# Beside these, room that only a press may take: whoever floods a line with markers while the storage is put in order
+# must not make a button that is pressed "busy".
 PRESS_ROOM = 16
-
-# How long the lamps are waited for, once everything is on the flash, to say so.
-FAREWELL_S = 3.0
 
 STORAGE_UNKNOWN = {
     "free_bytes": 0,
@@ -120,16 +117,18 @@ class Daemon:
         self._state = state
         self._ending = trio.Event()
         self._end_reason = ""
-        self._send_command, self._commands = trio.open_memory_channel[Command](COMMAND_BOUND)
+        self._send_command, self._commands = trio.open_memory_channel[Command](COMMAND_BOUND + PRESS_ROOM)
         self.media = MediaQueue()
         self.inbox = Inbox(config.storage.backlog_bytes)
         self.controls: list[str] = []  # names, as their actors begin
         self.ledger = Ledger(parts.clock.monotonic_ns)
         self.power: PowerReading | None = None
-        self.farewells: list[trio.Event] = []  # of peripherals that have something to say when all is closed
         self._started = trio.Event()
         self._closed = trio.Event()
         self._failures: list[Exception] = []
+        # The peripherals by their tasks, and whether they have ended.
+        self._serving: dict[trio.lowlevel.Task, tuple[trio.CancelScope, trio.Event]] = {}
+        self._outlasting: set[trio.lowlevel.Task] = set()
         self._naming = Naming(config.device.id, 1, parts.clock)  # counted from what lies on the flash, when it is known
         self._attendance = self._devices()
         self.recorder = self._recorder()
@@ -172,7 +171,7 @@ class Daemon:
         Until the storage has been put in order it is kept; then the recorder answers it.
         """
         waiting = self._commands.statistics().current_buffer_used
-        if waiting >= COMMAND_BOUND - PRESS_ROOM and command.order not in (Order.PRESS, Order.RECORD):
+        if waiting >= COMMAND_BOUND and command.order not in (Order.PRESS, Order.RECORD):
             self.hub.publish(command.refuse("busy", self.clock.monotonic_ns()))
             return
         try:
@@ -218,6 +217,10 @@ class Daemon:
         """Return when closing in order has been asked for."""
         await self._ending.wait()
 
+    def outlast_controls(self) -> None:
+        """For a peripheral, in its task: end after the others, to show what became of the last that they asked for."""
+        self._outlasting.add(trio.lowlevel.current_task())
+
     async def wait_started(self) -> None:
         """Return when the storage is in order, and recorder and writer are about to work."""
         await self._started.wait()
@@ -225,6 +228,10 @@ class Daemon:
     async def wait_closed(self) -> None:
         """Return when everything is on the flash, and nothing more will be written: the battery may be pulled."""
         await self._closed.wait()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed.is_set()
 
     @property
     def started(self) -> bool:
@@ -250,15 +257,10 @@ class Daemon:
                 for peripheral in self.parts.peripherals:
                     await around.start(self._serve, peripheral)
                 await self._run_storage(task_status)
-                self._closed.set()
             except Exception as error:  # noqa: BLE001  kept until everything is closed, then raised
                 self._fail(error)
             self._refuse_waiting()
             self.hub.close()
-            if self._closed.is_set():
-                with trio.move_on_after(FAREWELL_S):
-                    for said in self.farewells:
-                        await said.wait()
             around.cancel_scope.cancel()
         if len(self._failures) > 1:
             raise ExceptionGroup("what ended the daemon", self._failures)
@@ -267,13 +269,30 @@ class Daemon:
 
     async def _serve(self, peripheral: Peripheral, *, task_status: trio.TaskStatus[None]) -> None:
         """Run a peripheral. Its error ends the daemon in order; one from before it listened is raised at once."""
-        listening = _Listening(task_status)
+        listening, gone = _Listening(task_status), trio.Event()
         try:
-            await peripheral(self, task_status=listening)
+            with trio.CancelScope() as scope:
+                self._serving[trio.lowlevel.current_task()] = scope, gone
+                await peripheral(self, task_status=listening)
         except Exception as error:
             if not listening.said:
                 raise
             self._fail(error)
+        finally:
+            gone.set()
+
+    async def _stop_serving(self) -> None:
+        """Everything is on the flash: end what is around the core, first what can still be refused, then the lamps."""
+        controls = [ends for task, ends in self._serving.items() if task not in self._outlasting]
+        for scope, _ in controls:
+            scope.cancel()
+        for _, gone in controls:
+            await gone.wait()
+        self._closed.set()
+        self.hub.close()
+        for scope, gone in self._serving.values():
+            scope.cancel()
+            await gone.wait()
 
     def _refuse_waiting(self) -> None:
         """Answer what was asked for before the recorder began, where it never did (invariant 5)."""
@@ -340,7 +359,9 @@ class Daemon:
                 self._fail(error)
             await written.wait()
             with self.ledger.pulse("journal", vital=True) as pulse, pulse.working(STUCK_S):
-                await self.evidence.finish("error" if self._failures else "shutdown")
+                await self.evidence.drain("error" if self._failures else "shutdown")
+                await self._stop_serving()
+                await self.evidence.finish()
             storage_side.cancel_scope.cancel()
 
     @contextmanager

@@ -7,6 +7,7 @@ need is imported when it begins: all of it would be a seventh of the daemon's st
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,8 @@ from bwvd.service.power import run_power
 from bwvd.service.power_supply import PowerReading
 from bwvd.service.pulse import Stuck
 from bwvd.service.watchdog import run_watchdog
+
+FAREWELL_S = 3.0  # for the lamps to say that everything is on the flash
 
 if TYPE_CHECKING:
     from bwvd.feedback.ports import Indicator
@@ -55,8 +58,8 @@ async def _feedback(
 
     send, events = trio.open_memory_channel[Event | ShuttingDown | AllClosed](LISTENER_BOUND)
     daemon.hub.attach("feedback", send.clone())
-    said = trio.Event()
-    daemon.farewells.append(said)
+    daemon.outlast_controls()
+    farewell = trio.CancelScope(shield=True)
 
     async def show_the_start() -> None:
         await daemon.camera_up.wait()  # the loop turns: nothing else tells it before the first press
@@ -74,18 +77,25 @@ async def _feedback(
             with contextlib.suppress(trio.WouldBlock, trio.BrokenResourceError):
                 send.send_nowait(AllClosed(daemon.clock.monotonic_ns()))
 
+    async def end_the_farewell() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:  # cancelled, as everything around the core is; the lamps may still say that all is safe
+            farewell.deadline = trio.current_time() + FAREWELL_S if daemon.closed else -math.inf
+
     report = daemon.hub.report
-    try:
-        with daemon.ledger.pulse("feedback") as pulse:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(show_the_start)
-                nursery.start_soon(say_the_end)
-                await run_feedback(
-                    events, lamps, daemon.clock, report, stealth=stealth, pulse=pulse, task_status=task_status
-                )
-                nursery.cancel_scope.cancel()
-    finally:
-        said.set()
+    with daemon.ledger.pulse("feedback") as pulse:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(end_the_farewell)
+            with farewell:
+                async with trio.open_nursery() as told:
+                    told.start_soon(show_the_start)
+                    told.start_soon(say_the_end)
+                    await run_feedback(
+                        events, lamps, daemon.clock, report, stealth=stealth, pulse=pulse, task_status=task_status
+                    )
+                    told.cancel_scope.cancel()
+            nursery.cancel_scope.cancel()
 
 
 # --- the system ------------------------------------------------------------------------------------------------------

@@ -188,9 +188,16 @@ class EvidenceSide:
             nursery.cancel_scope.cancel()
         self._ended.set()
 
-    async def finish(self, reason: str) -> None:
-        """Enter the end, and wait until the journal is durable or a dead flash was tried often enough."""
+    async def drain(self, reason: str) -> None:
+        """Enter the end, and wait until the journal is durable or a dead flash was tried often enough.
+
+        What happens until `finish`, a press that is refused, is entered behind it.
+        """
         self._actor.put(Draft("shutdown", {"reason": reason}, self._clock.read()), press=True)
+        await self._actor.drain()
+
+    async def finish(self) -> None:
+        """Close the journal, after `drain`."""
         self._actor.close()
         await self._ended.wait()
         with suppress(OSError):

@@ -66,7 +66,7 @@ storage-stall-7s     | whole short | whole | whole | whole | whole | whole | who
 storage-stall-15s    | whole short | whole | whole gap | whole gap | whole gap | whole | whole
 storage-stall-40s    | short gap | gap | gap | gap | whole gap | whole | whole
 power-cut-lost       | untouched | untouched | recovered untouched | recovered | recovered untouched | recovered untouched | recovered untouched
-power-cut-kept       | untouched | untouched | recovered | recovered | recovered untouched | recovered untouched | recovered untouched
+power-cut-kept       | untouched | untouched | recovered untouched | recovered | recovered untouched | recovered untouched | recovered untouched
 power-cut-torn       | untouched | untouched | recovered untouched | recovered | recovered untouched | recovered untouched | recovered untouched
 camera-unplug-2s     | - | short gap | gap | gap | gap | told gap | told
 camera-gone          | - | no-video | no-video | gap no-video | gap | told gap | told
@@ -91,7 +91,7 @@ hold                 | - | refused | stop_asked | stop_asked | refused already |
 stop                 | - | refused | post_roll | post_roll | refused already | already post_roll | refused
 mark                 | - | refused | marker | marker | refused marker | marker | refused
 sleep                | - | asleep | refused | refused | refused asleep | refused | asleep
-storm                | - | recording | marker | marker | recording resumed | marker resumed | recording refused
+storm                | - | recording | marker | marker | recording resumed | marker resumed | recording
 clock-forward        | - | whole | whole | whole | whole | whole | whole
 clock-back           | - | whole | whole | whole | whole | whole | whole
 clock-not-set        | - | told | told | told | told | told | told
@@ -106,7 +106,7 @@ tone-lost            | - | - | told | told | told | told | told
 light-bug            | - | - | crashed | - | crashed | crashed | crashed
 line-hangs-up        | - | - | told | told | told | told | told
 line-stalls          | - | - | whole | whole | whole | whole | whole
-signer-bug           | no-start | - | recovered | recovered | crashed recovered | recovered | crashed recovered
+signer-bug           | no-start crashed | - | recovered | recovered | crashed recovered | recovered | crashed recovered
 """  # noqa: E501 - a table is read by its columns
 
 

@@ -20,6 +20,7 @@ PRESS_ROOM = 256
 GROUP_BOUND = 256  # entries to one append
 RETRY_S = (0.5, 2.0, 5.0)  # after an error; the last one repeats
 ATTEMPTS_AT_THE_END = 3
+ROUNDS_AT_THE_END = 3  # for what is put while the last entries are written: a flood must not keep a device from ending
 
 _log = get_logger("journal")
 
@@ -44,6 +45,7 @@ class JournalActor:
         self._settled = 0  # of the accepted ones: durable, or given up at the end
         self._progress = trio.Event()
         self._failing = False
+        self._last = False
         self._unsaid = 0  # lost entries that no entry tells of yet
         self.lost = 0  # entries for which there was no room, since the start
         self.written = 0
@@ -71,6 +73,14 @@ class JournalActor:
         target = self._accepted
         while self._settled < target:
             await self._progress.wait()
+
+    async def drain(self) -> None:
+        """At the end: wait until nothing waits any more; a dead flash is tried a few times from here on."""
+        self._last = True
+        for _ in range(ROUNDS_AT_THE_END):
+            if not self.waiting:
+                return
+            await self.flush()
 
     def close(self) -> None:
         """No more entries: `run` returns when those that wait are durable, or a dead flash was tried often enough."""
@@ -123,7 +133,7 @@ class JournalActor:
 
     @property
     def _ending(self) -> bool:
-        return self._receive.statistics().open_send_channels == 0
+        return self._last or self._receive.statistics().open_send_channels == 0
 
     async def _attempt(self) -> bool:
         group, unsaid = list(self._group), self._unsaid
