@@ -168,8 +168,11 @@ class Daemon:
     def post(self, command: Command) -> None:
         """Take a command from a control. Never waits; one that finds no room is refused.
 
-        Until the storage has been put in order it is kept; then the recorder answers it.
+        Until the storage has been put in order it is kept; then the recorder answers it. When everything is closed the
+        controls are gone, and a command is as one to a device that is off.
         """
+        if self.closed:
+            return
         waiting = self._commands.statistics().current_buffer_used
         if waiting >= COMMAND_BOUND and command.order not in (Order.PRESS, Order.RECORD):
             self.hub.publish(command.refuse("busy", self.clock.monotonic_ns()))
