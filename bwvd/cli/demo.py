@@ -25,7 +25,7 @@ from bwvd.config.schema import Config
 from bwvd.controls.pending_answer import PendingAnswer
 from bwvd.daemon.board import build
 from bwvd.daemon.daemon import Daemon, Peripheral
-from bwvd.daemon.process import CONFIGURATION_ERRORS, flatten
+from bwvd.daemon.process import REFUSALS, flatten
 from bwvd.daemon.status import snapshot
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.export.mp4 import export_mp4
@@ -84,11 +84,11 @@ def run_demo(*, headless: bool, loop_s: float, record_s: float, source: str, fol
             trio.run(_run, config, config_path, play)
     except BaseException as error:
         causes = list(flatten(error))
-        if not all(isinstance(cause, (*CONFIGURATION_ERRORS, DemoFailed, OSError)) for cause in causes):
+        if not all(isinstance(cause, (*REFUSALS, DemoFailed, OSError)) for cause in causes):
             raise
         for cause in causes:
             click.echo(f"bwvd: {cause}", err=True)
-        return 2 if all(isinstance(cause, CONFIGURATION_ERRORS) for cause in causes) else 1
+        return 2 if all(isinstance(cause, REFUSALS) for cause in causes) else 1
     return _conclude(place, config)
 
 

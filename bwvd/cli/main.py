@@ -59,6 +59,9 @@ def main() -> None:
 def run(config_path: str) -> None:
     """Run the daemon."""
     gc.disable()  # what is imported stays: looking through it again and again while it grows finds nothing
+    from bwvd.service.signals_held import hold_signals
+
+    hold_signals()  # before what takes a second to import: a signal to a process that starts waits for its handler
     from bwvd.daemon.process import run_forever
 
     sys.exit(run_forever(load_config(config_path), Path(config_path)))

@@ -17,9 +17,19 @@ REFILL_NS = NS // 4  # one more after so long
 TOO_MANY = "too many commands"
 
 
-def paced(send: Send, clock: Clock, refused: Refused) -> Send:
-    """A `send` that says no to a flood; `refused` hears of the first of each flood alone, for the journal."""
-    bucket = Bucket(BURST, REFILL_NS)
+class Pace(Bucket):
+    """What the clients of one line or socket may ask for together. **Synchronization:** one caller at a time."""
+
+    def __init__(self) -> None:
+        super().__init__(BURST, REFILL_NS)
+
+
+def paced(send: Send, clock: Clock, refused: Refused, pace: Pace | None = None) -> Send:
+    """A `send` that says no to a flood; `refused` hears of the first of each flood alone, for the journal.
+
+    pace: shared with what else the control's clients may ask for and is journalled; its own by default.
+    """
+    bucket = pace or Pace()
     flooded = False
 
     def send_paced(command: Command) -> None:

@@ -22,6 +22,7 @@ async def run_signals(
     shut_down: Callable[[str], None],
     reload: Callable[[], None],
     *,
+    let_in: Callable[[], None] = lambda: None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> NoReturn:
     """Act on signals until cancelled: the only place that receives any.
@@ -31,9 +32,13 @@ async def run_signals(
     one kind that come together count once, which these orders bear.
 
     **Synchronization:** must run in the main thread's trio loop.
+    Args:
+        let_in: called when signals are received, for those that were held until then.
+
     **Cancellation:** the signals have their former effect again.
     """
     with trio.open_signal_receiver(*_ENDS, signal.SIGHUP, *_ORDERS) as received:
+        let_in()
         task_status.started()
         async for number in received:
             name = signal.Signals(number).name

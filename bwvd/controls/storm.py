@@ -53,13 +53,13 @@ class Bucket:
         self._room = burst
         self._since_ns: int | None = None  # up to when it has been filled
 
-    def lets_through(self, now_ns: int) -> bool:
-        """Take one out at CLOCK_MONOTONIC `now_ns`; False if there is none."""
+    def lets_through(self, now_ns: int, *, leaving: int = 0) -> bool:
+        """Take one out at CLOCK_MONOTONIC `now_ns`, if more than `leaving` are there; False if not."""
         since_ns = now_ns if self._since_ns is None else self._since_ns
         more = max(now_ns - since_ns, 0) // self._refill_ns
         self._room = min(self._room + more, self._burst)
         self._since_ns = now_ns if self._room == self._burst else since_ns + more * self._refill_ns
-        if not self._room:
+        if self._room <= leaving:
             return False
         self._room -= 1
         return True

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 import trio
 
 from bwvd.config.schema import Config, Gpio, Input, Serial
-from bwvd.controls.command_rate import paced
+from bwvd.controls.command_rate import Pace, paced
 from bwvd.controls.ports import Contact, Refused, Send, allowing
 from bwvd.controls.signals import run_signals
 from bwvd.controls.socket import Bell, run_socket
 from bwvd.daemon.daemon import Daemon, Peripheral
 from bwvd.daemon.reload import reload_configuration
-from bwvd.daemon.socket_requests import SOCKET_REQUESTS
+from bwvd.daemon.socket_requests import socket_requests
 from bwvd.messages import Command, Pressed
+from bwvd.service.signals_held import let_signals_in
 
 if TYPE_CHECKING:
     from bwvd.controls.gesture import Reader
@@ -55,10 +56,10 @@ def _refused(daemon: Daemon) -> Refused:
     return refused
 
 
-def _commands(allow: Sequence[str], daemon: Daemon) -> Send:
+def _commands(allow: Sequence[str], daemon: Daemon, pace: Pace | None = None) -> Send:
     """What a line or a socket may ask for, at a pace that no flood of commands exceeds."""
     refused = _refused(daemon)
-    return paced(allowing(allow, daemon.post, refused), daemon.clock, refused)
+    return paced(allowing(allow, daemon.post, refused), daemon.clock, refused, pace)
 
 
 async def gpio(config: Gpio, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
@@ -98,16 +99,16 @@ async def serial_line(config: Serial, daemon: Daemon, *, task_status: trio.TaskS
 
 
 async def control_socket(config: Config, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
-    changed = Bell()
+    changed, pace = Bell(), Pace()
     daemon.hub.sink(lambda _: changed.ring())
     daemon.controls.append("socket")
     await run_socket(
         config.socket.path,
-        _commands(config.socket.allow, daemon),
+        _commands(config.socket.allow, daemon, pace),
         daemon.clock,
         daemon.hub.publish,
         daemon.status,
-        {name: partial(handle, daemon) for name, handle in SOCKET_REQUESTS.items()},
+        socket_requests(daemon, pace),
         changed,
         task_status=task_status,
     )
@@ -119,5 +120,6 @@ async def signals(config_path: Path, daemon: Daemon, *, task_status: trio.TaskSt
         daemon.clock,
         shut_down=daemon.shut_down,
         reload=partial(reload_configuration, daemon, config_path),
+        let_in=let_signals_in,
         task_status=task_status,
     )

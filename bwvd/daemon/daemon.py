@@ -1,14 +1,18 @@
-"""The composition root: wires the areas to each other, and begins and ends them in order.
+"""The composition root: who is wired to whom, and in which order they begin and end.
 
-Storage side and device side are separate nurseries. When anything on the device side fails, the recorder closes what
-it has, the writer writes and signs it, and only then does the error end the process: systemd starts it again. The
-order of the end is the order of the channels: devices close, the recorder sees the end of its media and closes the
-recording, the writer sees the end of its backlog and drains it, the journal is last.
+Three nurseries, one in the other. Outermost are the peripherals: controls listen before the storage is put in order,
+so that a press is heard while that takes long, and controls, lamps and the service manager's watchdog are served until
+the last byte is on the flash. Inside is the storage side, and inside that the device side. When anything fails, the
+recorder closes what it has, the writer writes and signs it, and only then does the error end the process: systemd
+starts it again. The order of the end is the order of the channels: devices close, the recorder sees the end of its
+media and closes the recording, the writer sees the end of its backlog and drains it, the journal is the last of what
+is written, and the peripherals end after it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,6 +24,7 @@ from bwvd.capture.source import AudioGate, DeviceWedged, MediaSource
 from bwvd.clock import Clock
 from bwvd.config.schema import Config
 from bwvd.daemon.event_bus import Hub
+from bwvd.daemon.media_queue import MediaQueue
 from bwvd.daemon.status import snapshot
 from bwvd.evidence.evidence_side import EvidenceSettings, EvidenceSide, start_evidence
 from bwvd.evidence.flash.volume import Storage
@@ -28,10 +33,10 @@ from bwvd.evidence.journal.witness import Witness
 from bwvd.evidence.keys.age import Sealer
 from bwvd.evidence.write.numbering import RecordingNumbers
 from bwvd.evidence.write.recording_folder import Device
-from bwvd.evidence.write.writer import Writer
+from bwvd.evidence.write.statistics import WriterStatistics
+from bwvd.evidence.write.writer import STUCK_S, Writer
 from bwvd.log import get_logger
-from bwvd.media.samples import Batch
-from bwvd.messages import Command, MediaEvent, State
+from bwvd.messages import Command, MediaEvent, Order, State
 from bwvd.recorder.backlog import Backlog
 from bwvd.recorder.loop import Loop
 from bwvd.recorder.recorder import Recorder
@@ -39,11 +44,22 @@ from bwvd.recorder.state_machine import Times
 from bwvd.service.power_supply import PowerReading
 from bwvd.service.pulse import Ledger
 
-# A device's batches come once a second or four times, commands at the pace of a hand. So many that wait mean that
-# trio's thread has been held for seconds: then a batch is dropped, which leaves a gap that is named, and a command is
-# refused.
-MEDIA_BOUND = 64
+# Commands come at the pace of a hand. So many that wait mean that trio's thread has been held for seconds, or that the
+# storage is being put in order: one more is refused.
 COMMAND_BOUND = 64
+# Beside these, room that only a press may take: whoever floods a line with markers while the storage is put in order
+# must not make a button that is pressed "busy".
+PRESS_ROOM = 16
+
+STORAGE_UNKNOWN = {
+    "free_bytes": 0,
+    "total_bytes": 0,
+    "minutes_left": None,
+    "reserved": False,
+    "refuses": "",
+    "journal_waiting": 0,
+    "journal_lost": 0,
+}
 
 _log = get_logger("daemon")
 
@@ -51,7 +67,8 @@ _log = get_logger("daemon")
 class Peripheral(Protocol):
     """Something around the core: a control, an indicator, the service manager. Runs until cancelled.
 
-    Says `task_status.started()` when it listens; raising anything ends the daemon in order.
+    Begins before the storage is looked at (`Daemon.wait_started`) and is cancelled when everything is on the flash.
+    Says `task_status.started()` when it listens; raising anything after that ends the daemon in order.
     """
 
     async def __call__(self, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None: ...
@@ -73,6 +90,18 @@ class Parts:
     config_sha256: str = ""  # of the configuration file, for the journal
 
 
+class _Listening:
+    """A peripheral's `task_status`, which remembers whether it was said."""
+
+    def __init__(self, task_status: trio.TaskStatus[None]) -> None:
+        self._task_status = task_status
+        self.said = False
+
+    def started(self, value: None = None) -> None:
+        self.said = True
+        self._task_status.started(value)
+
+
 def times_of(config: Config) -> Times:
     """The recorder's spans."""
     recording = config.recording
@@ -91,33 +120,70 @@ class Daemon:
         self.clock = parts.clock
         self.hub = Hub(parts.clock)
         self.started_ns = parts.clock.monotonic_ns()
-        self.media_dropped = 0  # batches for which there was no room on trio's side
         self.corrections = Corrections()
         self._state = state
-        gate, microphone = AudioGate(), parts.microphone
-        self._devices = CaptureDevices(
-            lambda: parts.camera(gate),
-            (lambda: microphone(gate)) if microphone is not None else None,
-            gate,
-            parts.clock,
-            awake=state is not State.ASLEEP,
-        )
-        self.camera_up = self._devices.camera_delivers  # set when it has, for the first time
         self._ending = trio.Event()
-        self._send_command, self._commands = trio.open_memory_channel[Command](COMMAND_BOUND)
-        self._send_media, self._media = trio.open_memory_channel[MediaEvent](MEDIA_BOUND)
+        self._send_command, self._commands = trio.open_memory_channel[Command](COMMAND_BOUND + PRESS_ROOM)
+        self.media = MediaQueue()
         self.backlog = Backlog(config.storage.backlog_bytes)
         self.controls: list[str] = []  # names, as their actors begin
         self.ledger = Ledger(parts.clock.monotonic_ns)
         self.power: PowerReading | None = None
-        self.recorder: Recorder
+        self._started = trio.Event()
+        self._closed = trio.Event()
+        self._failures: list[Exception] = []
+        # The peripherals by their tasks, and whether they have ended.
+        self._serving: dict[trio.lowlevel.Task, tuple[trio.CancelScope, trio.Event]] = {}
+        self._outlasting: set[trio.lowlevel.Task] = set()
+        self._naming = RecordingNumbers(
+            config.device.id, 1, parts.clock
+        )  # counted from what lies on the flash, when it is known
+        self._devices = self._capture_devices()
+        self.camera_up = self._devices.camera_delivers  # set when it has, for the first time
+        self.recorder = self._recorder()
         self.writer: Writer
         self.evidence: EvidenceSide
+
+    def _capture_devices(self) -> CaptureDevices:
+        parts, gate = self.parts, AudioGate()
+        microphone = parts.microphone
+        return CaptureDevices(
+            lambda: parts.camera(gate),
+            (lambda: microphone(gate)) if microphone is not None else None,
+            gate,
+            parts.clock,
+            awake=self._state is not State.ASLEEP,
+        )
+
+    def _recorder(self) -> Recorder:
+        config = self.config
+        return Recorder(
+            times=times_of(config),
+            loop=Loop(config.loop.seconds, config.loop.max_bytes),
+            backlog=self.backlog,
+            devices=self._devices,
+            numbering=self._naming,
+            clock=self.clock,
+            publish=self.hub.publish,
+            refuse=lambda: self.evidence.refuse(),
+            pre_event_audio=config.audio.pre_event,
+            state=self._state,
+        )
 
     # --- for peripherals ---------------------------------------------------------------------------------------------
 
     def post(self, command: Command) -> None:
-        """Take a command from a control. Never waits; one that finds no room is refused."""
+        """Take a command from a control. Never waits; one that finds no room is refused.
+
+        Until the storage has been put in order it is kept; then the recorder answers it. When everything is closed the
+        controls are gone, and a command is as one to a device that is off.
+        """
+        if self.closed:
+            return
+        waiting = self._commands.statistics().current_buffer_used
+        if waiting >= COMMAND_BOUND and command.order not in (Order.PRESS, Order.RECORD):
+            self.hub.publish(command.refuse("busy", self.clock.monotonic_ns()))
+            return
         try:
             self._send_command.send_nowait(command)
         except trio.WouldBlock:
@@ -135,13 +201,23 @@ class Daemon:
         """The document of `bwvd status --json`. Quick."""
         return snapshot(self).document()
 
+    def written(self) -> WriterStatistics:
+        """What the writer has done; nothing before it began."""
+        return self.writer.statistics if self.started else WriterStatistics()
+
+    def storage_status(self) -> dict[str, Any]:
+        """The storage's part of the status; while it is being put in order nothing is known of it."""
+        return self.evidence.storage_status() if self.started else dict(STORAGE_UNKNOWN)
+
     def in_progress(self) -> str:
         """The id of the recording that is being written, "" for none. One that broke off on a storage error and goes on
         under another id is not: it gets its end meanwhile."""
-        return self.writer.statistics.recording or ""
+        return self.written().recording or ""
 
     def summary(self) -> str:
         """One line for the service manager."""
+        if not self.started:
+            return "starting"
         machine, current = self.recorder.machine, self.recorder.current
         what = machine.state.value.replace("_", " ") + (f" {current.recording}" if current else "")
         return what + (f", faults: {', '.join(sorted(self.hub.faults))}" if self.hub.faults else "")
@@ -149,6 +225,26 @@ class Daemon:
     async def wait_ending(self) -> None:
         """Return when closing in order has been asked for."""
         await self._ending.wait()
+
+    def outlast_controls(self) -> None:
+        """For a peripheral, in its task: end after the others, to show what became of the last that they asked for."""
+        self._outlasting.add(trio.lowlevel.current_task())
+
+    async def wait_started(self) -> None:
+        """Return when the storage is in order, and recorder and writer are about to work."""
+        await self._started.wait()
+
+    async def wait_closed(self) -> None:
+        """Return when everything is on the flash, and nothing more will be written: the battery may be pulled."""
+        await self._closed.wait()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed.is_set()
+
+    @property
+    def started(self) -> bool:
+        return self._started.is_set()
 
     @property
     def ending(self) -> bool:
@@ -159,11 +255,71 @@ class Daemon:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until `shut_down`, or an error.
 
-        `task_status.started()` is said when recovery is done, every peripheral listens and the devices are being
-        opened; `camera_up` is set when the camera delivers.
+        Every peripheral listens before the storage is looked at, and until everything is on the flash.
+        `task_status.started()` is said when recovery is done and the devices are being opened; `camera_up` is set when
+        the camera delivers.
 
         Raises: what ended it, after everything was closed and signed: SourceRefused, an error of a peripheral, …
         """
+        async with trio.open_nursery() as around:
+            try:
+                for peripheral in self.parts.peripherals:
+                    await around.start(self._serve, peripheral)
+                await self._run_storage(task_status)
+            except Exception as error:  # noqa: BLE001  kept until everything is closed, then raised
+                self._fail(error)
+            self._refuse_waiting()
+            self.hub.close()
+            around.cancel_scope.cancel()
+        if len(self._failures) > 1:
+            raise ExceptionGroup("what ended the daemon", self._failures)
+        if self._failures:
+            raise self._failures[0]
+
+    async def _serve(self, peripheral: Peripheral, *, task_status: trio.TaskStatus[None]) -> None:
+        """Run a peripheral. Its error ends the daemon in order; one from before it listened is raised at once."""
+        listening, gone = _Listening(task_status), trio.Event()
+        try:
+            with trio.CancelScope() as scope:
+                self._serving[trio.lowlevel.current_task()] = scope, gone
+                await peripheral(self, task_status=listening)
+        except Exception as error:
+            if not listening.said:
+                raise
+            self._fail(error)
+        finally:
+            gone.set()
+
+    async def _stop_serving(self) -> None:
+        """Everything is on the flash: end what is around the core, first what can still be refused, then the lamps."""
+        controls = [ends for task, ends in self._serving.items() if task not in self._outlasting]
+        for scope, _ in controls:
+            scope.cancel()
+        for _, gone in controls:
+            await gone.wait()
+        self._closed.set()
+        self.hub.close()
+        for scope, gone in self._serving.values():
+            scope.cancel()
+            await gone.wait()
+
+    def _refuse_waiting(self) -> None:
+        """Answer what was asked for before the recorder began, where it never did (invariant 5)."""
+        with suppress(trio.WouldBlock, trio.ClosedResourceError):
+            while True:
+                self.hub.publish(self._commands.receive_nowait().refuse("ending", self.clock.monotonic_ns()))
+
+    def _fail(self, error: Exception) -> None:
+        """Keep an error until everything is closed, and end in order: whoever listens hears of the end now."""
+        if not self._failures:
+            _log.info("closing_after_error", error=type(error).__name__)  # what it was is the last word
+            if not self.ending:
+                self.recorder.end_reason = "crash"
+        self._failures.append(error)
+        self.shut_down("error")
+
+    async def _run_storage(self, task_status: trio.TaskStatus[None]) -> None:
+        """The storage side: recovery, journal, writer, and the device side within. Returns when all is on the flash."""
         config, parts = self.config, self.parts
         terms = EvidenceSettings(
             device=config.device.id,
@@ -177,25 +333,14 @@ class Daemon:
         self.evidence = await start_evidence(
             parts.storage, terms, parts.signer, parts.clock, parts.boot, self.hub, parts.witness
         )
-        naming = RecordingNumbers(config.device.id, self.evidence.next_serial, parts.clock)
-        self.recorder = Recorder(
-            times=times_of(config),
-            loop=Loop(config.loop.seconds, config.loop.max_bytes),
-            backlog=self.backlog,
-            devices=self._devices,
-            numbering=naming,
-            clock=parts.clock,
-            publish=self.hub.publish,
-            refuse=self.evidence.refuse,
-            pre_event_audio=config.audio.pre_event,
-            state=self._state,
-        )
+        self.hub.forget_early()
+        self._naming.next_serial = self.evidence.next_serial
         self.recorder.officer = self.evidence.officer
         self.writer = Writer(
             storage=parts.storage,
             device=Device(config.device.id, parts.boot, config.recording.segment_s, parts.signer, parts.sealer),
             backlog=self.backlog,
-            naming=naming,
+            naming=self._naming,
             room=self.evidence.room,
             clock=parts.clock,
             publish=self.hub.publish,
@@ -204,43 +349,53 @@ class Daemon:
             measured=self.evidence.measured,
             mender=self.evidence,
         )
-        failure: BaseException | None = None
         written = trio.Event()
         async with trio.open_nursery() as storage_side:
 
+            async def keep_journal(task_status: trio.TaskStatus[None]) -> None:
+                with self._announcing():
+                    await self.evidence.run(task_status=task_status)
+
             async def write(task_status: trio.TaskStatus[None]) -> None:
-                with self.ledger.pulse("writer") as self.writer.pulse:
+                with self.ledger.pulse("writer", vital=True) as self.writer.pulse, self._announcing():
                     await self.writer.run(task_status=task_status)
                 written.set()
 
-            await storage_side.start(self.evidence.run)
+            await storage_side.start(keep_journal)
             await storage_side.start(write)
+            self._started.set()
             try:
                 await self._run_devices(task_status)
             except Exception as error:  # noqa: BLE001  kept until everything is closed, then raised
-                failure = error
-                _log.info("closing_after_error", error=type(error).__name__)  # what it was is the last word
+                self._fail(error)
             await written.wait()
-            self.hub.close()
-            await self.evidence.finish("shutdown" if failure is None else "error")
+            with self.ledger.pulse("journal", vital=True) as pulse, pulse.working(STUCK_S):
+                await self.evidence.drain("error" if self._failures else "shutdown")
+                await self._stop_serving()
+                await self.evidence.finish()
             storage_side.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
+
+    @contextmanager
+    def _announcing(self) -> Iterator[None]:
+        """An error in here cancels what is around it; whoever is told of the end hears of it before that takes long."""
+        try:
+            yield
+        except Exception:
+            self.shut_down("error")
+            raise
 
     async def _run_devices(self, task_status: trio.TaskStatus[None]) -> None:
-        """The device side: recorder, capture, peripherals. Returns when the recorder has handed on its last GOP."""
+        """The device side: recorder and capture. Returns when the recorder has handed on its last GOP."""
         async with trio.open_nursery() as nursery:
             recorded = trio.Event()
 
             async def record(task_status: trio.TaskStatus[None]) -> None:
-                with self.ledger.pulse("recorder") as self.recorder.pulse:
-                    await self.recorder.run(self._media, self._commands, task_status=task_status)
+                with self.ledger.pulse("recorder", vital=True) as self.recorder.pulse, self._announcing():
+                    await self.recorder.run(self.media.receive, self._commands, task_status=task_status)
                 recorded.set()
 
             await nursery.start(record)
             capture = await nursery.start(self._capture)
-            for peripheral in self.parts.peripherals:
-                await nursery.start(peripheral, self)
             task_status.started()
             await self._ending.wait()
             capture.cancel()
@@ -263,16 +418,8 @@ class Daemon:
                 # Nothing that a device gave is still on its way: it has been silent for longer than that takes.
                 self.recorder.end_recording("device_wedged")
                 raise
-        self._send_media.close()
+        self.media.close()
 
     def _take_media(self, event: MediaEvent) -> None:
         self.corrections.take(event)
-        try:
-            self._send_media.send_nowait(event)
-        except trio.WouldBlock:
-            # What is lost here is seen by the recorder as a hole in the stream, and named.
-            if isinstance(event, Batch):
-                self.media_dropped += 1
-                event.wipe()
-        except trio.BrokenResourceError:
-            pass  # the recorder has failed; its error is on its way
+        self.media.take(event)

@@ -6,6 +6,7 @@ and lost for that listener alone. The journal has its own queue with its own pro
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,9 @@ from bwvd.messages import Event, FaultChanged
 
 # A listener that has let this many events pile up is stuck: a hand and a clock make a few a second at the most.
 LISTENER_BOUND = 256
+# The controls listen before the storage is in order; what they say until then is kept for who listens later: so many
+# of the newest.
+EARLY_BOUND = 256
 
 _log = get_logger("event")
 
@@ -40,6 +44,7 @@ class Hub:
     faults: dict[str, FaultChanged] = field(default_factory=dict)
     _listeners: list[_Listener] = field(default_factory=list)
     _sinks: list[Callable[[Event], None]] = field(default_factory=list)
+    _early: deque[Event] | None = field(default_factory=lambda: deque(maxlen=EARLY_BOUND))
 
     def listen(self, name: str) -> trio.MemoryReceiveChannel[Event]:
         """A channel with every event from now on. Closing it ends the listening."""
@@ -52,8 +57,14 @@ class Hub:
         self._listeners.append(_Listener(name, send))
 
     def sink(self, take: Callable[[Event], None]) -> None:
-        """Call `take` with every event from now on; it must not block."""
+        """Call `take` with every event from now on, and before with those of the start; it must not block."""
+        for event in self._early or ():
+            take(event)
         self._sinks.append(take)
+
+    def forget_early(self) -> None:
+        """The start is over: who listens from now on hears from now on."""
+        self._early = None
 
     def fault(self, name: str, detail: str) -> None:
         """Raise a fault; with the same detail again: nothing happens."""
@@ -82,6 +93,8 @@ class Hub:
                 return
         name, values = _log_entry(event)
         _log.info(name, **values)
+        if self._early is not None:
+            self._early.append(event)
         for take in self._sinks:
             take(event)
         for listener in list(self._listeners):

@@ -1,12 +1,13 @@
 """Peripherals of the configuration: controls, indicators, power, clock, the service manager.
 
-Each is an actor that lives and dies with the device side (`Peripheral` in daemon.py). What only some configurations
+Each is an actor that outlives the writer (`Peripheral` in daemon.py). What only some configurations
 need is imported when it begins: all of it would be a seventh of the daemon's start.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from bwvd.daemon.control_actors import control_actors
 from bwvd.daemon.daemon import Daemon, Peripheral
 from bwvd.daemon.event_bus import LISTENER_BOUND
 from bwvd.daemon.status import snapshot
-from bwvd.messages import ClockStepped, Event, PowerRead
+from bwvd.messages import ClockStepped, Event, PowerRead, StateChanged
 from bwvd.service.battery_level import Level
 from bwvd.service.clock_watch import open_alarm, run_clockwatch
 from bwvd.service.notify import Notifier
@@ -27,6 +28,8 @@ from bwvd.service.power import run_power
 from bwvd.service.power_supply import PowerReading
 from bwvd.service.pulse import Stuck
 from bwvd.service.watchdog import run_watchdog
+
+FAREWELL_S = 3.0  # for the lamps to say that everything is on the flash
 
 if TYPE_CHECKING:
     from bwvd.feedback.ports import Indicator
@@ -51,24 +54,49 @@ def all_peripherals(config: Config, config_path: Path) -> list[Peripheral]:
 async def _feedback(
     lamps: Sequence[Indicator], stealth: bool, daemon: Daemon, *, task_status: trio.TaskStatus[None]
 ) -> None:
-    from bwvd.feedback.event_patterns import ShuttingDown
+    from bwvd.feedback.event_patterns import AllClosed, ShuttingDown
     from bwvd.feedback.lamp_actor import run_feedback
 
-    send, events = trio.open_memory_channel[Event | ShuttingDown](LISTENER_BOUND)
+    send, events = trio.open_memory_channel[Event | ShuttingDown | AllClosed](LISTENER_BOUND)
     daemon.hub.attach("feedback", send.clone())
+    daemon.outlast_controls()
+    farewell = trio.CancelScope(shield=True)
+
+    async def show_the_start() -> None:
+        await daemon.camera_up.wait()  # the loop turns: nothing else tells it before the first press
+        machine = daemon.recorder.machine
+        if not machine.stop_asked:
+            with contextlib.suppress(trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
+                send.send_nowait(StateChanged(machine.state, machine.state, daemon.clock.monotonic_ns(), "start"))
 
     async def say_the_end() -> None:
-        await daemon.wait_ending()
-        with contextlib.suppress(trio.WouldBlock, trio.BrokenResourceError):
-            send.send_nowait(ShuttingDown(daemon.clock.monotonic_ns()))
+        with send:
+            await daemon.wait_ending()
+            with contextlib.suppress(trio.WouldBlock, trio.BrokenResourceError):
+                send.send_nowait(ShuttingDown(daemon.clock.monotonic_ns()))
+            await daemon.wait_closed()
+            with contextlib.suppress(trio.WouldBlock, trio.BrokenResourceError):
+                send.send_nowait(AllClosed(daemon.clock.monotonic_ns()))
+
+    async def end_the_farewell() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:  # cancelled, as everything around the core is; the lamps may still say that all is safe
+            farewell.deadline = trio.current_time() + FAREWELL_S if daemon.closed else -math.inf
 
     report = daemon.hub.report
     with daemon.ledger.pulse("feedback") as pulse:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(say_the_end)
-            await run_feedback(
-                events, lamps, daemon.clock, report, stealth=stealth, pulse=pulse, task_status=task_status
-            )
+            nursery.start_soon(end_the_farewell)
+            with farewell:
+                async with trio.open_nursery() as told:
+                    told.start_soon(show_the_start)
+                    told.start_soon(say_the_end)
+                    await run_feedback(
+                        events, lamps, daemon.clock, report, stealth=stealth, pulse=pulse, task_status=task_status
+                    )
+                    told.cancel_scope.cancel()
+            nursery.cancel_scope.cancel()
 
 
 # --- the system ------------------------------------------------------------------------------------------------------
@@ -93,8 +121,10 @@ async def _power(config: Config, daemon: Daemon, *, task_status: trio.TaskStatus
 async def _metrics(path: Path, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
     from bwvd.service.textfile import run_textfile
 
+    task_status.started()
+    await daemon.wait_started()  # numbers that nobody knows yet are no numbers
     with daemon.ledger.pulse("metrics") as pulse:
-        await run_textfile(path, partial(snapshot, daemon), daemon.hub.report, pulse=pulse, task_status=task_status)
+        await run_textfile(path, partial(snapshot, daemon), daemon.hub.report, pulse=pulse)
 
 
 async def _clockwatch(daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
@@ -107,7 +137,7 @@ async def _clockwatch(daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> 
 
 
 async def _service(daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
-    """Tell the service manager how things stand, and feed its watchdog while everybody is alive."""
+    """Tell the service manager how things stand, and feed its watchdog while recorder and writer are alive."""
     notifier = Notifier.from_environment()
 
     def stuck(one: Stuck, active: bool) -> None:
@@ -128,7 +158,8 @@ async def _service(daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> Non
             await daemon.camera_up.wait()
             notifier.ready(daemon.summary())
             async for _ in events:
-                notifier.status(daemon.summary())
+                if not daemon.ending:
+                    notifier.status(daemon.summary())
             nursery.cancel_scope.cancel()
     finally:
         notifier.close()

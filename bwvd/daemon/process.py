@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import trio
 from bwvd.capture.source import DeviceWedged, SourceRefused
 from bwvd.config.schema import Config, ConfigError
 from bwvd.controls.ports import ControlRefused
+from bwvd.controls.socket_file import SocketInUse
 from bwvd.daemon.board import build
 from bwvd.daemon.daemon import Daemon
 from bwvd.evidence.errors import EvidenceError
-from bwvd.evidence.startup.admission import StorageRefused
+from bwvd.evidence.startup.admission import StorageInUse, StorageRefused
 from bwvd.log import configure, get_logger
 from bwvd.service.memory import collect_now_and_then, leave_out_of_collections, one_heap
 from bwvd.service.notify import Notifier
@@ -22,8 +24,25 @@ from bwvd.service.privacy import protect
 GOOD, FAILED, USAGE = 0, 1, 2
 PATIENCE_S = 30.0
 
-# What a person has to put right before a start can succeed: one line, exit 2, and nothing was begun.
-CONFIGURATION_ERRORS = (ConfigError, SourceRefused, StorageRefused, EvidenceError, ControlRefused)
+# What keeps a start from succeeding: one line, and nothing was begun.
+REFUSALS = (ConfigError, SourceRefused, StorageRefused, EvidenceError, ControlRefused)
+
+# Of the system's errors those that a person has to put right in the configuration: a path that is not there or is
+# something else, rights that are not given. Any other passes, or may: a card that fails or is read-only until it is
+# mounted again, a system that is out of memory. An exit 2 is never tried again (RestartPreventExitStatus).
+LASTING_ERRNOS = frozenset(
+    {
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EACCES,
+        errno.EPERM,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.EINVAL,
+        errno.EFBIG,
+    }
+)
 
 _log = get_logger("main")
 
@@ -62,21 +81,42 @@ def run_daemon(config: Config, config_path: Path) -> int:
             if isinstance(cause, DeviceWedged):
                 _log.critical("device_wedged", reason=str(cause))
                 return FAILED
-            if not isinstance(cause, CONFIGURATION_ERRORS):
+            if not isinstance(cause, REFUSALS):
                 _log.critical("crashed", exc_info=cause)
                 return FAILED
         for cause in causes:
             _log.critical("refused", reason=str(cause))
-        return USAGE
+        # One thing in the configuration that nobody mends by waiting is enough: the rest is not worth trying again.
+        return FAILED if all(passes(cause) for cause in causes) else USAGE
     return GOOD
 
 
 async def _ask_for_patience(notifier: Notifier, daemons: list[Daemon]) -> None:
     """While recovery takes long, no camera delivers yet, or the last commits are being made: it is slow, not dead."""
     while True:
-        if not daemons or not daemons[0].camera_up.is_set() or daemons[0].ending:
+        starting = not daemons or not daemons[0].camera_up.is_set()
+        ending = bool(daemons) and daemons[0].ending
+        stuck = bool(daemons) and any(one.vital for one in daemons[0].ledger.stuck())
+        if (starting or ending) and not stuck:  # a flash that never answers is not waited for without an end
             notifier.extend(PATIENCE_S)
-        await trio.sleep(PATIENCE_S / 3)
+        with trio.move_on_after(PATIENCE_S / 3):
+            if daemons and not ending:
+                await daemons[0].wait_ending()
+            else:
+                await trio.sleep_forever()
+
+
+def passes(refusal: BaseException) -> bool:
+    """Whether a refusal may be over at the next try: the last process still ends, the flash or the system fails.
+
+    A source that is refused says that it can't work as configured, whatever the library's error was.
+    """
+    if isinstance(refusal, StorageInUse | SocketInUse):
+        return True
+    if isinstance(refusal, SourceRefused):
+        return False
+    cause = refusal.__cause__
+    return isinstance(cause, OSError) and cause.errno not in LASTING_ERRNOS
 
 
 def flatten(error: BaseException) -> Iterator[BaseException]:

@@ -1,16 +1,28 @@
-"""Requests on the control socket that are no orders to the recorder: an access to evidence, and a receipt."""
+"""Requests on the control socket that are no orders to the recorder: an access to evidence, and a receipt.
+
+Each leaves a line in the journal, so they share the pace of the socket's commands, and leave half of it to them. One
+that comes too soon waits for its turn: whoever hands in a hundred receipts need not count.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import trio
 
 from bwvd.clock import NS
+from bwvd.controls.command_rate import BURST, REFILL_NS, TOO_MANY, Pace
+from bwvd.controls.socket import Handler
 from bwvd.controls.socket_protocol import shown
 from bwvd.daemon.daemon import Daemon
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.journal.events import clean
+
+TURN_WITHIN_S = 10.0  # the command line waits for its answer for 15 s
+LEFT_TO_COMMANDS = BURST // 2
+
+Request = Callable[[Daemon, dict[str, Any], str], Awaitable[dict[str, Any]]]
 
 
 async def log_access(daemon: Daemon, request: dict[str, Any], source: str) -> dict[str, Any]:
@@ -53,3 +65,27 @@ SOCKET_REQUESTS = {
     "log_access": log_access,
     "did": log_access,  # its name up to 0.1; answered for one more version
 }
+
+
+def socket_requests(daemon: Daemon, pace: Pace) -> dict[str, Handler]:
+    """The handlers for `bwvd.controls.socket.run_socket`.
+
+    They wait until the storage is in order; once the end has begun they are refused: the journal takes its last entry.
+    """
+
+    def in_turn(handle: Request) -> Handler:
+        async def take(request: dict[str, Any], source: str) -> dict[str, Any]:
+            await daemon.wait_started()
+            with trio.move_on_after(TURN_WITHIN_S) as waiting:
+                # A look for each refill: the pace has no event, and no more than the socket's clients wait here.
+                while not pace.lets_through(daemon.clock.monotonic_ns(), leaving=LEFT_TO_COMMANDS):  # noqa: ASYNC110  see above
+                    await trio.sleep(REFILL_NS / NS)
+            if waiting.cancelled_caught:
+                return {"ok": False, "error": TOO_MANY}
+            if daemon.ending:
+                return {"ok": False, "error": "ending"}
+            return await handle(daemon, request, source)
+
+        return take
+
+    return {name: in_turn(handle) for name, handle in SOCKET_REQUESTS.items()}

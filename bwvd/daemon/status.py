@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 from bwvd import __version__
 from bwvd.capture.audio.drift_statistics import Corrections
 from bwvd.clock import NS, Clock
 from bwvd.config.schema import Config
 from bwvd.daemon.event_bus import Hub
-from bwvd.evidence.evidence_side import EvidenceSide
 from bwvd.evidence.write.statistics import WriterStatistics
-from bwvd.evidence.write.writer import Writer
 from bwvd.recorder.backlog import Backlog
 from bwvd.recorder.recorder import Recorder
 from bwvd.service.power_supply import PowerReading
@@ -47,8 +45,14 @@ class StatusSource(Protocol):
     controls: list[str]
     power: PowerReading | None
     recorder: Recorder
-    writer: Writer
-    evidence: EvidenceSide
+
+    def written(self) -> WriterStatistics:
+        """What the writer has done."""
+        ...
+
+    def storage_status(self) -> dict[str, Any]:
+        """The room, the reserve and the journal."""
+        ...
 
     @property
     def parts(self) -> HasBoot: ...
@@ -59,7 +63,7 @@ def snapshot(daemon: StatusSource) -> Status:
     recorder, config = daemon.recorder, daemon.config
     now_ns = daemon.clock.monotonic_ns()
     reading = daemon.clock.read()
-    written = daemon.writer.statistics
+    written = daemon.written()
     video, audio, power, corrections = recorder.video, recorder.audio, daemon.power, daemon.corrections
     return Status(
         state=recorder.machine.state.value,
@@ -92,7 +96,7 @@ def snapshot(daemon: StatusSource) -> Status:
             gap_s=round(corrections.gap_ns / NS, 3),
         ),
         storage=StorageStatus(
-            **daemon.evidence.storage_status(),
+            **daemon.storage_status(),
             backlog_bytes=daemon.backlog.bytes,
             backlog_peak_bytes=daemon.backlog.peak_bytes,
             commits=written.commits,

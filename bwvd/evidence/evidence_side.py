@@ -35,7 +35,7 @@ from bwvd.evidence.release.release import Release, finish_releases
 from bwvd.evidence.startup.officer import load_officer, save_officer
 from bwvd.evidence.startup.recovery import drafts_of, evidence_missing, recover, recover_one
 from bwvd.evidence.startup.serials import next_serial, unrecorded
-from bwvd.messages import Assigned, Event, LowStorage
+from bwvd.messages import Assigned, Event, LowStorage, Pressed, Recorded, StateChanged
 
 GAUGE_PERIOD_S = 10.0  # between two looks at the free room; a minute of room is told long before it is gone
 
@@ -211,9 +211,16 @@ class EvidenceSide:
             nursery.cancel_scope.cancel()
         self._ended.set()
 
-    async def finish(self, reason: str) -> None:
-        """Enter the end, and wait until the journal is durable or a dead flash was tried often enough."""
-        self.enter("shutdown", reason=reason)
+    async def drain(self, reason: str) -> None:
+        """Enter the end, and wait until the journal is durable or a dead flash was tried often enough.
+
+        What happens until `finish`, a press that is refused, is entered behind it.
+        """
+        self._actor.put(Draft("shutdown", {"reason": reason}, self._clock.read()), press=True)
+        await self._actor.drain()
+
+    async def finish(self) -> None:
+        """Close the journal, after `drain`."""
         self._actor.close()
         await self._ended.wait()
         with suppress(OSError):
@@ -270,7 +277,7 @@ class EvidenceSide:
             self._officer_changed.set()
         draft = draft_of(event, self._clock.read(), private=self._settings.private)
         if draft is not None:
-            self._actor.put(draft)
+            self._actor.put(draft, press=isinstance(event, Pressed | StateChanged | Recorded))
 
     async def _remember(self) -> None:
         """Tell the witness how far the journal is durable. One that fails is a fault, and told again."""

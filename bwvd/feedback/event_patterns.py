@@ -27,7 +27,14 @@ from bwvd.messages import (
 
 @dataclass(frozen=True, slots=True)
 class ShuttingDown:
-    """Closing in order has begun: shown until the lamps are let go."""
+    """Closing in order has begun: shown until everything is on the flash."""
+
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class AllClosed:
+    """Everything is on the flash, and nothing more will be written: the last thing that is shown."""
 
     at_ns: int
 
@@ -49,7 +56,7 @@ class Interpreter:
         self._player = player
         self._faults: set[str] = set()
 
-    def take(self, event: Event | ShuttingDown, now_ns: int) -> None:
+    def take(self, event: Event | ShuttingDown | AllClosed, now_ns: int) -> None:
         """Show one event from `now_ns` on (CLOCK_MONOTONIC)."""
         player = self._player
         match event:
@@ -77,6 +84,11 @@ class Interpreter:
             case ShuttingDown():
                 player.begin(Condition.SHUTTING_DOWN, now_ns)
                 player.play(Signal.CLOSING, now_ns)
+            case AllClosed():
+                player.base(State.ASLEEP, now_ns)
+                for condition in Condition:
+                    player.end(condition)
+                player.play(Signal.CLOSED, now_ns)
             case Recorded() | ClockStepped() | Assigned():
                 pass  # nothing that an officer has to act on
             case _:

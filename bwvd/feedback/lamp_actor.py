@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import trio
 
 from bwvd.clock import NS, Clock
-from bwvd.feedback.event_patterns import Interpreter, ShuttingDown
+from bwvd.feedback.event_patterns import AllClosed, Interpreter, ShuttingDown
 from bwvd.feedback.patterns import Channel
 from bwvd.feedback.player import NEVER, PatternPlayer, carried
 from bwvd.feedback.ports import Indicator, IndicatorLost, Lamp
@@ -24,7 +24,7 @@ FaultCallback = Callable[[str, bool, str], None]
 
 
 async def run_feedback(
-    events: trio.MemoryReceiveChannel[Event | ShuttingDown],
+    events: trio.MemoryReceiveChannel[Event | ShuttingDown | AllClosed],
     indicators: Sequence[Indicator],
     clock: Clock,
     fault: FaultCallback,
@@ -35,6 +35,8 @@ async def run_feedback(
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Show events until the channel's other end is closed or this is cancelled; then all lamps are dark and let go.
+
+    What is being told once (a signal) when the channel ends is told to its end.
 
     Waits for nothing but its channel and the next change of a pattern: neither the flash nor a camera can delay what
     the officer is told.
@@ -54,23 +56,27 @@ async def run_feedback(
         async with events:
             board.drive(clock.monotonic_ns())
             task_status.started()
-            while True:
+            ended = False
+            while not ended or player.is_telling(clock.monotonic_ns()):
                 now_ns = clock.monotonic_ns()
                 next_ns = min(player.next_change(now_ns), board.retry_ns)
                 pulse.idle()
                 with trio.move_on_after(float("inf") if next_ns == NEVER else max(0, next_ns - now_ns) / NS):
-                    interpreter.take(await events.receive(), clock.monotonic_ns())
+                    if ended:
+                        await trio.sleep_forever()
+                    try:
+                        interpreter.take(await events.receive(), clock.monotonic_ns())
+                    except trio.EndOfChannel:
+                        ended = True
                 pulse.busy(ROUND_S)
                 _take_waiting(events, interpreter, clock.monotonic_ns())
                 board.drive(clock.monotonic_ns())
-    except trio.EndOfChannel:
-        pass  # the orderly end
     finally:
         board.close()
 
 
 def _take_waiting(
-    events: trio.MemoryReceiveChannel[Event | ShuttingDown], interpreter: Interpreter, now_ns: int
+    events: trio.MemoryReceiveChannel[Event | ShuttingDown | AllClosed], interpreter: Interpreter, now_ns: int
 ) -> None:
     """Take everything that is there: lamps show how things stand, not each step on the way there."""
     while True:

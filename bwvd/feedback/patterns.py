@@ -79,6 +79,7 @@ class Signal(StrEnum):
     ASLEEP = "asleep"
     AWAKE = "awake"
     CLOSING = "closing"
+    CLOSED = "closed"  # everything is on the flash: the battery may be pulled
 
 
 class Condition(StrEnum):
@@ -159,6 +160,14 @@ SIGNALS: Mapping[Signal, Pattern] = {
     Signal.UNMUTED: Pattern({Channel.TONE: _tones((330, 80), (0, 40), (440, 120))}, priority=80),
     Signal.CLOSING: Pattern(
         {Channel.HAPTIC: _pulses(1, 400, 100), Channel.TONE: _tones((988, 100), (659, 100), (440, 200))}, priority=75
+    ),
+    Signal.CLOSED: Pattern(
+        {
+            Channel.GREEN: _pulses(3, 300, 200),
+            Channel.HAPTIC: _pulses(2, 400, 150),
+            Channel.TONE: _tones((659, 150), (440, 150), (330, 300)),
+        },
+        priority=85,
     ),
     Signal.STORAGE_FULL: Pattern(
         {

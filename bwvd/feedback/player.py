@@ -85,6 +85,10 @@ class PatternPlayer:
             if since_ns - asked_ns <= STALE_NS:
                 self._signals.append(_Playing(waiting, since_ns, since_ns + waiting.duration_ns, asked_ns))
 
+    def is_telling(self, now_ns: int) -> bool:
+        """Whether a signal plays, or waits for its turn."""
+        return not self._stealth and any(told.until_ns > now_ns for told in self._signals)
+
     def level_at(self, now_ns: int, carries: Collection[Channel]) -> int:
         """The level of an indicator that stands for these channels: a light for one colour or for several."""
         if self._stealth:

@@ -25,6 +25,13 @@ from bwvd.messages import (
 from bwvd.recorder.backlog import Backlog
 from bwvd.recorder.loop import NEIGHBOUR_NS
 
+# While the camera is away what is missing is named in pieces of this length: a hole that a power cut ends has its name
+# then, but for the last piece. A megabyte in eight hours.
+AWAY_PIECE_NS = 30 * NS
+# A camera that comes back may give frames that are this much older than its coming.
+AWAY_SETTLED_NS = 2 * NS
+
+
 WhyMissing = Callable[[int, int], str]
 """Takes two times (CLOCK_MONOTONIC, nanoseconds) and says why there is no video between them."""
 
@@ -63,6 +70,7 @@ class RecordingInProgress:
         self._rate = 0.0  # frames per second of the last GOP that was handed on
         self._dropped = 0  # the same, since the last GOP that the writer took
         self._named: list[tuple[int, int]] = []  # from, to: video that capture has named as missing
+        self._away_named_ns = 0  # up to where the pieces of an absence that lasts have been named
         self._backlog = backlog
         self._why_missing = why_missing
         self._waiting: list[Note] = []  # notes from before the opening
@@ -165,6 +173,21 @@ class RecordingInProgress:
         for from_ns, to_ns in unnamed(self.handed_ns, until_ns, self._named):
             if frames := round((to_ns - from_ns) / NS * rate):
                 self._backlog.put(GapSeen("video", from_ns, to_ns, self._why_missing(from_ns, to_ns), frames))
+
+    def away_due_ns(self) -> int | None:
+        """When the next piece of the camera's absence is to be named, if it lasts; None before the opening."""
+        return max(self.handed_ns, self._away_named_ns) + AWAY_PIECE_NS if self.opened else None
+
+    def name_absence(self, now_ns: int) -> None:
+        """The camera is away: if a piece of that is due, name what is missing so far."""
+        due_ns = self.away_due_ns()
+        if due_ns is None or now_ns < due_ns:
+            return
+        until_ns = now_ns - AWAY_SETTLED_NS
+        if not self._dropped:  # frames that found no room are named with what follows them
+            self._lack(until_ns, self._rate)
+            self._named.append((self.handed_ns, until_ns))
+        self._away_named_ns = until_ns
 
     def lack_audio(self, span_ns: tuple[int, int] | None, cause: str) -> None:
         """There is no audio between the two times, and no more of it will come."""

@@ -145,8 +145,10 @@ class Recorder:
         while True:
             self._on_time()
             given_up_ns = self._completion.given_up_ns() if self.machine.finishing else None
+            away_ns = self.current.away_due_ns() if self.current and not self._builder.has_camera else None
             times = (
-                self.machine.deadline_ns(), self.loop.next_eviction_ns(), self._builder.deadline_ns(), given_up_ns
+                self.machine.deadline_ns(), self.loop.next_eviction_ns(), self._builder.deadline_ns(), given_up_ns,
+                away_ns,
             )  # fmt: skip
             deadline_ns = min((ns for ns in times if ns is not None), default=None)
             seconds = float("inf") if deadline_ns is None else max(0, deadline_ns - self._clock.monotonic_ns()) / NS
@@ -402,6 +404,8 @@ class Recorder:
         self._take(self._builder.ready(now_ns), now_ns)
         for effect in self.machine.expire(now_ns):
             self._on_expired(effect, now_ns)
+        if self.current and not self._builder.has_camera:
+            self.current.name_absence(now_ns)
         if self.machine.finishing and self._completion.is_reached(self.current, now_ns):
             if not self._builder.has_camera:
                 self._flush(now_ns)  # audio that would have come with the next second's

@@ -20,8 +20,9 @@ class Pulse:
     **Synchronization:** any one thread at a time; the ledger reads it from trio's thread.
     """
 
-    def __init__(self, name: str, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(self, name: str, now_ns: Callable[[], int] = time.monotonic_ns, *, vital: bool = False) -> None:
         self.name = name
+        self.vital = vital
         self._now_ns = now_ns
         self._due_ns: int | None = None
 
@@ -53,6 +54,7 @@ class Stuck:
 
     name: str
     overdue_s: float
+    vital: bool = False  # without it nothing is recorded, or nothing reaches the flash
 
 
 class Ledger:
@@ -63,14 +65,16 @@ class Ledger:
         self._pulses: list[Pulse] = []
 
     @contextmanager
-    def pulse(self, name: str) -> Iterator[Pulse]:
+    def pulse(self, name: str, *, vital: bool = False) -> Iterator[Pulse]:
         """A line in the ledger for as long as the block lasts; idle at first. A name may be there only once.
+
+        vital: whether only a restart helps when it is stuck, and is worth a recording that is cut for it.
 
         An actor that has ended can't be stuck: its error speaks for itself.
         """
         if name in self.names():
             raise ValueError(f"{name!r} is in the ledger already")
-        pulse = Pulse(name, self._now_ns)
+        pulse = Pulse(name, self._now_ns, vital=vital)
         self._pulses.append(pulse)
         try:
             yield pulse
@@ -80,8 +84,12 @@ class Ledger:
     def stuck(self) -> list[Stuck]:
         """Who is past its deadline now, the longest first."""
         now_ns = self._now_ns()
-        late = [(pulse.overdue_ns(now_ns), pulse.name) for pulse in self._pulses]
-        return [Stuck(name, overdue_ns / NS) for overdue_ns, name in sorted(late, reverse=True) if overdue_ns > 0]
+        late = [(pulse.overdue_ns(now_ns), pulse.name, pulse.vital) for pulse in self._pulses]
+        return [
+            Stuck(name, overdue_ns / NS, vital)
+            for overdue_ns, name, vital in sorted(late, reverse=True)
+            if overdue_ns > 0
+        ]
 
     def names(self) -> list[str]:
         """Who is in the ledger."""

@@ -16,6 +16,7 @@ from bwvd.service.status_document import Status
 WRITE_EVERY_S = 15.0
 # The collector's folder may lie on the card that stalls.
 WRITE_WITHIN_S = 120.0
+REMOVE_WITHIN_S = 2.0  # at the end, which waits no longer for a folder that hangs
 
 
 def write_textfile(path: Path, text: str) -> None:
@@ -47,6 +48,8 @@ async def run_textfile(
 ) -> None:
     """Write the status as metrics every 15 s until cancelled; then remove the file: what does not run has no numbers.
 
+    **Cancellation:** a folder that hangs is not waited for; its thread is given up.
+
     Args:
         path: of the file, whose name must end in ".prom" for the collector.
         snapshot: called on trio's thread.
@@ -60,7 +63,7 @@ async def run_textfile(
             with pulse.working(WRITE_WITHIN_S):
                 try:
                     text = exposition(snapshot())
-                    await trio.to_thread.run_sync(write_textfile, path, text)
+                    await trio.to_thread.run_sync(write_textfile, path, text, abandon_on_cancel=True)
                     trouble = ""
                 except OSError as error:
                     trouble = f"{path}: {error.strerror}"
@@ -69,8 +72,9 @@ async def run_textfile(
                 fault("metrics", bool(trouble), trouble)
             await trio.sleep(WRITE_EVERY_S)
     finally:
-        with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(_remove, path)
+        with trio.move_on_after(REMOVE_WITHIN_S) as scope:
+            scope.shield = True
+            await trio.to_thread.run_sync(_remove, path, abandon_on_cancel=True)
 
 
 def _remove(path: Path) -> None:

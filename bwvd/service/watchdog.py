@@ -1,8 +1,11 @@
-"""The actor that feeds the service manager's watchdog while every actor is alive, and stops when one is not.
+"""The actor that feeds the service manager's watchdog while all that a recording needs is alive, and stops when not.
+
 
 Feeding happens on trio's loop: a loop that is blocked starves the watchdog without anybody having to notice it, and an
-actor that is stuck while the loop turns is found in the ledger. Either way the manager ends this process and starts it
-again, and recovery makes good what was being written.
+actor that is stuck while the loop turns is found in the ledger. If it is a vital one (the recorder, the writer, the
+journal at the end), the manager ends this process and starts it again, and recovery makes good what was being written.
+Any other (a fuel gauge on a dead bus, a folder of figures that hangs, a lamp) is a fault that is told: a restart would
+cut the recording, and find the same bus.
 """
 
 from __future__ import annotations
@@ -43,6 +46,6 @@ async def run_watchdog(
             if name not in now:
                 stuck(one, False)
         known = now
-        if not now:
+        if not any(one.vital for one in now.values()):
             notifier.watchdog()
         await trio.sleep(interval_s)

@@ -1,15 +1,106 @@
-"""Requests on the control socket that are no orders."""
+"""A flood of requests on the control socket: it fills no journal, and costs no press its entry."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+import trio
 import trio.testing
 
-from bwvd.daemon.socket_requests import SOCKET_REQUESTS
+from bwvd.clock import NS
+from bwvd.controls.command_rate import BURST, REFILL_NS, TOO_MANY, Pace
+from bwvd.daemon.socket_requests import SOCKET_REQUESTS, socket_requests
+from bwvd.evidence.journal.actor import QUEUE_BOUND
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.flash.storage import VirtualVolume
 from tests.faults.recorded import entries_of
-from tests.support.rig import Rig
+from tests.support.rig import Rig, configuration
+
+FLOOD: dict[str, dict[str, Any]] = {
+    "log_access": {"what": "exported", "where": "w" * 190, "outcome": "o" * 190},
+    "did": {"what": "exported", "where": "w" * 190, "outcome": "o" * 190},
+    "release": {"recording": "r" * 190, "receipt": "{}", "signature": None},
+}
+
+
+def test_every_request_has_a_flood() -> None:
+    assert FLOOD.keys() == SOCKET_REQUESTS.keys()
+
+
+@pytest.mark.parametrize("name", FLOOD)
+async def test_a_flood_of_requests_gets_the_pace_of_a_hand(autojump_clock: trio.testing.MockClock, name: str) -> None:
+    rig = Rig(config=configuration(loop={"seconds": 5}))
+    answers: list[dict[str, Any]] = []
+    async with rig.running() as daemon, trio.open_nursery() as nursery:
+        pace = Pace()
+        handle = socket_requests(daemon, pace)[name]
+
+        async def client() -> None:
+            while True:
+                answers.append(await handle(FLOOD[name], "socket:uid=1000,pid=77"))
+
+        before = rig.volume.size("journal.jsonl")
+        for _ in range(8):
+            nursery.start_soon(client)
+        await trio.sleep(60)
+        served = [answer for answer in answers if answer.get("error") != TOO_MANY]
+        assert len(served) <= BURST + 60 * NS // REFILL_NS
+        assert (rig.volume.size("journal.jsonl") - before) / 60 < 8000
+        for _ in range(BURST // 2 - 1):  # that much is left to commands, whoever floods
+            assert pace.lets_through(rig.clock.monotonic_ns())
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_hundred_receipts_in_a_row_are_not_refused(autojump_clock: trio.testing.MockClock) -> None:
+    """One client at a time waits for its turn."""
+    rig = Rig(config=configuration(loop={"seconds": 5}))
+    async with rig.running() as daemon:
+        handle = socket_requests(daemon, Pace())["did"]
+        for _ in range(100):
+            assert (await handle(FLOOD["did"], "test"))["ok"]
+
+
+async def test_requests_wait_for_the_start_and_are_refused_at_the_end(autojump_clock: trio.testing.MockClock) -> None:
+    volume = VirtualVolume()
+    volume.stall(20, kind="sync")
+    rig = Rig(config=configuration(loop={"seconds": 5}), volume=volume)
+    answers: list[dict[str, Any]] = []
+
+    async def ask() -> None:
+        await trio.sleep(5)
+        answers.append(await socket_requests(rig.daemon, Pace())["did"](FLOOD["did"], "test"))
+        assert trio.current_time() >= 20
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        async with rig.running() as daemon:
+            await trio.sleep(1)
+            daemon.shut_down("asked")
+            answers.append(await socket_requests(daemon, Pace())["did"](FLOOD["did"], "test"))
+    assert [(answer["ok"], answer.get("error")) for answer in answers] == [(True, None), (False, "ending")]
+
+
+async def test_a_press_has_room_of_its_own_in_the_journal(autojump_clock: trio.testing.MockClock) -> None:
+    """The flash takes nothing for a while, and something fills the queue: the press that comes then is entered."""
+    volume = VirtualVolume()
+    rig = Rig(config=configuration(loop={"seconds": 5}, recording={"post_roll_s": 0}), volume=volume)
+    async with rig.running() as daemon:
+        await trio.sleep(6)
+        volume.stall(30, kind="sync", path="journal")
+        daemon.evidence.enter("exported", where="first")
+        await trio.sleep(1)
+        for _ in range(2 * QUEUE_BOUND):
+            daemon.evidence.enter("exported", where="flood")
+        assert daemon.storage_status()["journal_lost"] >= QUEUE_BOUND
+        assert (await rig.press()).ok
+        await trio.sleep(60)
+        await rig.stop()
+        await rig.closed()
+    journal = volume.read("journal.jsonl")
+    for event in ("press", "state", "opened", "closed", "shutdown"):
+        assert b'"event":"%s"' % event.encode() in journal, event
 
 
 async def test_an_access_is_journalled_under_its_name_and_its_old_one(autojump_clock: trio.testing.MockClock) -> None:

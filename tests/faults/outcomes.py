@@ -66,7 +66,7 @@ storage-stall-7s     | whole short | whole | whole | whole | whole | whole | who
 storage-stall-15s    | whole short | whole | whole gap | whole gap | whole gap | whole | whole
 storage-stall-40s    | short gap | gap | gap | gap | whole gap | whole | whole
 power-cut-lost       | untouched | untouched | recovered untouched | recovered | recovered untouched | recovered untouched | recovered untouched
-power-cut-kept       | untouched | untouched | recovered | recovered | recovered untouched | recovered untouched | recovered untouched
+power-cut-kept       | untouched | untouched | recovered untouched | recovered | recovered untouched | recovered untouched | recovered untouched
 power-cut-torn       | untouched | untouched | recovered untouched | recovered | recovered untouched | recovered untouched | recovered untouched
 camera-unplug-2s     | - | short gap | gap | gap | gap | told gap | told
 camera-gone          | - | no-video | no-video | gap no-video | gap | told gap | told
@@ -99,14 +99,14 @@ battery-empty        | - | ended | ended | told ended | told | told | told
 process-kill         | untouched | untouched | recovered untouched | recovered | recovered untouched | recovered untouched | recovered untouched
 process-cancel       | untouched | untouched | recovered untouched | recovered | recovered untouched | recovered untouched | recovered untouched
 process-bug          | crashed no-start | crashed | crashed recovered | crashed recovered | crashed recovered | crashed recovered | crashed recovered
-process-end          | - | ended | ended | ended | ended | ended | ended
-process-end-twice    | - | ended | ended | ended | ended | ended | ended
+process-end          | - | ended | ended | ended | ended | ended | ended whole
+process-end-twice    | - | ended | ended | ended | ended | ended | ended whole
 light-lost           | - | - | told | - | told | told | told
 tone-lost            | - | - | told | told | told | told | told
 light-bug            | - | - | crashed | - | crashed | crashed | crashed
 line-hangs-up        | - | - | told | told | told | told | told
 line-stalls          | - | - | whole | whole | whole | whole | whole
-signer-bug           | no-start | - | recovered | recovered | crashed recovered | recovered | crashed recovered
+signer-bug           | no-start crashed | - | recovered | recovered | crashed recovered | recovered | crashed recovered
 """  # noqa: E501 - a table is read by its columns
 
 

@@ -16,6 +16,7 @@ from bwvd.config.schema import Config
 from bwvd.daemon import process
 from bwvd.service import memory
 from bwvd.service.memory import EVERY_S, collect_now_and_then
+from bwvd.service.pulse import Ledger
 
 
 class Circle:
@@ -51,6 +52,8 @@ def test_the_process_collects_while_the_daemon_runs(monkeypatch: pytest.MonkeyPa
     class Daemon:
         camera_up = trio.Event()
         ending = False
+        ledger = Ledger()
+        wait_ending = staticmethod(trio.sleep_forever)
 
         def __init__(self, *_: object) -> None: ...
 

@@ -48,7 +48,7 @@ async def test_a_stuck_actor_starves_the_watchdog_until_it_speaks_again(
 
     async with trio.open_nursery() as nursery:
         await nursery.start(run_watchdog, notifier, ledger, lambda one, bad: told.append((one.name, bad)))
-        with ledger.pulse("writer") as writer, ledger.pulse("controls"):
+        with ledger.pulse("writer", vital=True) as writer, ledger.pulse("controls"):
             await trio.sleep(9.5)
             assert feeds(manager) == 10  # all idle
             writer.busy(3)
@@ -65,6 +65,24 @@ async def test_a_stuck_actor_starves_the_watchdog_until_it_speaks_again(
         await trio.sleep(2)  # it has left: whoever has ended is not stuck
         assert told[2:] == [("writer", True), ("writer", False)]
         assert feeds(manager) > 0
+        nursery.cancel_scope.cancel()
+    notifier.close()
+
+
+async def test_what_only_serves_does_not_starve_it(autojump_clock: MockClock, manager: socket.socket) -> None:
+    """A fuel gauge on a dead bus is a fault; a restart would cut the recording and find the same bus."""
+    notifier = Notifier(manager.getsockname(), watchdog_ns=1 * NS)
+    ledger, told = Ledger(trio_ns), []
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(run_watchdog, notifier, ledger, lambda one, bad: told.append((one.name, bad)))
+        with ledger.pulse("power") as power, ledger.pulse("recorder", vital=True):
+            power.busy(3)
+            await trio.sleep(50)
+            feeds(manager)
+            await trio.sleep(8.5)
+            assert feeds(manager) >= 8
+            assert told == [("power", True)]
         nursery.cancel_scope.cancel()
     notifier.close()
 

@@ -193,3 +193,45 @@ async def test_a_camera_of_another_codec_size_and_rate_in_real_time(tmp_path: Pa
     assert gap.cause == "camera: No such device"
     exported = export_mp4(folder, tmp_path / "out.mp4")
     assert sum(file.frames for file in exported.files) == report.frames
+
+
+@pytest.mark.parametrize("has_microphone", [False, True])
+async def test_an_absence_that_lasts_is_named_before_it_is_over(
+    autojump_clock: trio.testing.MockClock, has_microphone: bool
+) -> None:
+    """Invariant 4: the power may go while the camera is away; what is on the flash then says what is missing."""
+    rig = virtual(has_microphone=has_microphone)
+    camera = rig.camera
+    assert camera is not None
+    async with rig.running():
+        await trio.sleep(6)
+        answer = await rig.press()
+        await trio.sleep(5)
+        camera.unplug()
+        await trio.sleep(200)
+        (recording,) = rig.recordings()
+        assert answer.recording == recording
+        now_ns = rig.clock.monotonic_ns()
+        on_flash = rig.signed(recording)
+        origin_ns = of(on_flash, records.Open)[0].origin_mono_ns
+        last_ns = max(one.pts_ns + one.duration_ns for one in of(on_flash, records.Segment) if one.frames)
+        named = [(one.from_ns, one.to_ns) for one in of(on_flash, records.Gap) if one.track == "video"]
+        _follow(named, last_ns)
+        assert now_ns - origin_ns - named[-1][1] < 32 * NS
+        camera.plug()
+        await trio.sleep(10)
+        await rig.stop()
+        await rig.closed()
+    gaps = [one for one in of(rig.manifest(recording), records.Gap) if one.track == "video"]
+    _follow([(one.from_ns, one.to_ns) for one in gaps], last_ns)
+    span_ns = gaps[-1].to_ns - gaps[0].from_ns
+    assert span_ns > 200 * NS
+    assert abs(sum(one.frames for one in gaps) - span_ns / NS * RATE) <= len(gaps)
+
+
+def _follow(spans: list[tuple[int, int]], begin_ns: int) -> None:
+    """Each begins where the one before it ends."""
+    assert len(spans) >= 5
+    for from_ns, to_ns in spans:
+        assert abs(from_ns - begin_ns) < NS // RATE
+        begin_ns = to_ns

@@ -16,9 +16,12 @@ from bwvd.service.backoff import Backoff
 # Entries that wait. A hand, a clock and a few devices make one a second, so this is a quarter of an hour without a
 # flash, and half a megabyte. The oldest are kept: they say how it began. How many were lost is entered.
 QUEUE_BOUND = 1024
+# Of these, room that only presses and what they did may take: no flood of anything else loses one of them.
+PRESS_ROOM = 256
 GROUP_BOUND = 256  # entries to one append
 BACKOFF = Backoff(first_s=0.5, factor=4.0, limit_s=5.0)  # after an error
 ATTEMPTS_AT_THE_END = 3
+ROUNDS_AT_THE_END = 3  # for what is put while the last entries are written: a flood must not keep a device from ending
 
 _log = get_logger("journal")
 
@@ -52,6 +55,7 @@ class JournalActor:
         self._settled = 0  # of the accepted ones: durable, or given up at the end
         self._progress = trio.Event()
         self._failing = False
+        self._last = False
         self._unsaid = 0  # lost entries that no entry tells of yet
         self.lost = 0  # entries for which there was no room, since the start
         self.written = 0
@@ -61,21 +65,32 @@ class JournalActor:
         """Entries that are not durable yet."""
         return self._accepted - self._settled
 
-    def put(self, draft: Draft) -> None:
-        """Enter `draft` soon. Never blocks; what finds no room is counted, and so is what comes after `close`."""
-        try:
-            self._send.send_nowait(draft)
-        except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
-            self.lost += 1
-            self._unsaid += 1
-        else:
-            self._accepted += 1
+    def put(self, draft: Draft, *, press: bool = False) -> None:
+        """Enter `draft` soon. Never blocks; what finds no room is counted, and so is what comes after `close`.
+
+        press: it is a press, or what came of one, and may take the room that is kept for these.
+        """
+        if press or self._receive.statistics().current_buffer_used < QUEUE_BOUND - PRESS_ROOM:
+            with suppress(trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
+                self._send.send_nowait(draft)
+                self._accepted += 1
+                return
+        self.lost += 1
+        self._unsaid += 1
 
     async def flush(self) -> None:
         """Wait until all that was put so far is durable, or was given up at the end."""
         target = self._accepted
         while self._settled < target:
             await self._progress.wait()
+
+    async def drain(self) -> None:
+        """At the end: wait until nothing waits any more; a dead flash is tried a few times from here on."""
+        self._last = True
+        for _ in range(ROUNDS_AT_THE_END):
+            if not self.waiting:
+                return
+            await self.flush()
 
     def close(self) -> None:
         """No more entries: `run` returns when those that wait are durable, or a dead flash was tried often enough."""
@@ -128,7 +143,7 @@ class JournalActor:
 
     @property
     def _ending(self) -> bool:
-        return self._receive.statistics().open_send_channels == 0
+        return self._last or self._receive.statistics().open_send_channels == 0
 
     async def _attempt(self) -> bool:
         group, unsaid = list(self._group), self._unsaid

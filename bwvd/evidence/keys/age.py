@@ -120,7 +120,7 @@ def _recipients_of_file(entry: str) -> list[str]:
         data = read_regular(entry, _FILE_BYTES, follow=True)
     except OSError as error:
         what = "is neither age1…, nor ssh-…, nor a file that can be read"
-        raise RecipientsUnusable(f"keys.recipients: {entry[:200]!r} {what}: {error.strerror}") from None
+        raise RecipientsUnusable(f"keys.recipients: {entry[:200]!r} {what}: {error.strerror}") from error
     if b"AGE-SECRET-KEY-" in data.upper() or b"PRIVATE KEY-----" in data:
         raise RecipientsUnusable(f"keys.recipients: {entry} holds a secret key; it must never be on a device")
     recipients = []

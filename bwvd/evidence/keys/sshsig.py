@@ -235,7 +235,7 @@ def _read(path: Path, *, secret: bool) -> bytes:
                 raise KeyUnusable(f"{path}: mode {mode:04o} lets others at the key; chmod 600 it")
             return read_bounded(file, _KEY_FILE_BYTES, path)
     except OSError as error:
-        raise KeyUnusable(f"{path}: {error.strerror}") from None
+        raise KeyUnusable(f"{path}: {error.strerror}") from error
 
 
 def _certificate(text: str) -> Certificate:

@@ -101,7 +101,7 @@ def _saying(path: str, what: str) -> Iterator[None]:
         yield
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        raise StorageRefused(f"storage.path: {path} {what}: {error.strerror}{where}") from None
+        raise StorageRefused(f"storage.path: {path} {what}: {error.strerror}{where}") from error
 
 
 def _opened(path: str | Path) -> HeldVolume:
@@ -112,7 +112,7 @@ def _opened(path: str | Path) -> HeldVolume:
     except NotADirectoryError:
         raise StorageRefused(f"storage.path: {path} is not a folder") from None
     except OSError as error:
-        raise StorageRefused(f"storage.path: {path} can't be opened: {error.strerror}") from None
+        raise StorageRefused(f"storage.path: {path} can't be opened: {error.strerror}") from error
 
 
 def _first_foreign(volume: PosixVolume) -> str:
