@@ -46,6 +46,7 @@ from bwvd.recorder.in_progress import RecordingInProgress, backlog_fault
 from bwvd.recorder.loop import Loop
 from bwvd.recorder.ports import Devices, Numbering
 from bwvd.recorder.recent_gaps import RecentGaps
+from bwvd.recorder.sleep_barrier import SleepBarrier
 from bwvd.recorder.state_machine import Effect, Machine, Times
 from bwvd.service.pulse import Pulse
 
@@ -98,6 +99,7 @@ class Recorder:
         self._builder = GopBuilder()
         self._completion = Completion(self.machine, self._builder, loop.seconds_ns)
         self._recent = RecentGaps(loop.seconds_ns)
+        self._barrier = SleepBarrier()
         self._stirred = trio.Event()
 
     # --- the actor ---------------------------------------------------------------------------------------------------
@@ -167,11 +169,10 @@ class Recorder:
 
     def _on_media(self, event: MediaEvent) -> None:
         now_ns = self._clock.monotonic_ns()
+        if not self._barrier.passes(event, asleep=self.machine.state is State.ASLEEP):
+            return
         match event:
             case Batch():
-                if self.machine.state is State.ASLEEP:
-                    event.wipe()  # it was on its way when the loop was wiped
-                    return
                 if event.track.kind == "video":
                     self.frames += len(event.samples)
                     self._builder.video(event, now_ns)
@@ -368,6 +369,7 @@ class Recorder:
             case Effect.MARK:
                 self._note(Marked(command.at_ns, command.source, command.text))
             case Effect.SLEEP:
+                self._barrier.sleep(now_ns, self.video is not None, self.audio is not None)
                 self._devices.sleep()
                 self._builder.clear()
                 self.loop.clear("asleep")

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from bwvd.clock import NS
-from bwvd.daemon.daemon import COMMAND_BOUND
+from bwvd.daemon.daemon import COMMAND_BOUND, PRESS_ROOM
 from bwvd.evidence.format import records
 from bwvd.messages import Command, FaultChanged, Order, Pressed, State, StateChanged
 from bwvd.testing.camera import VirtualCamera
@@ -373,11 +373,11 @@ async def test_an_order_for_which_there_is_no_room_is_refused_like_any_other(
     rig = _rig()
     async with rig.running() as daemon:
         await trio.sleep(7)
-        for number in range(COMMAND_BOUND + 9):
+        for number in range(COMMAND_BOUND + PRESS_ROOM + 9):
             daemon.post(Command(Order.PRESS, "storm", rig.clock.monotonic_ns() + number))
         await trio.sleep(3)
     presses = [event for event in rig.events if isinstance(event, Pressed)]
-    assert len(presses) == COMMAND_BOUND + 9
+    assert len(presses) == COMMAND_BOUND + PRESS_ROOM + 9
     refused = [press.reason for press in presses if press.outcome == "refused"]
     assert refused == ["busy"] * len(refused)
     assert 7 <= len(refused) <= 9, "one or two were taken out of the queue before it was full"

@@ -63,8 +63,9 @@ class CaptureSwitch:
     def flush(self, flush: bool) -> None:
         """Say if what is in the making is delivered at the end (a recording runs) or wiped (standby)."""
         self._flush = flush
-        for source in self._open:
-            source.flush_on_cancel(flush)
+        for source, scope in self._open.items():
+            if not scope.cancel_called:  # one that is being closed for a sleep has nothing to deliver
+                source.flush_on_cancel(flush)
 
     @property
     def flushes(self) -> bool:
