@@ -316,6 +316,14 @@ MUTANTS = (
         ("evidence/keys/test_allowed_signers.py", "evidence/verify/test_recording.py"),
     ),
     Mutant(
+        "hold recordings against what the journal says later",
+        7,
+        "evidence/verify/storage.py",
+        'said.closed.get(name, ("", report.segments))',
+        'facts.closed.get(name, ("", report.segments))',
+        ("evidence/verify/test_storage.py",),
+    ),
+    Mutant(
         "without a list every key counts",
         7,
         "evidence/verify/trust.py",

@@ -29,7 +29,7 @@ from bwvd.evidence.verify.files import (
     segment_label,
     unfinished_names,
 )
-from bwvd.evidence.verify.folder import CHUNK, DirectoryFolder, Folder, HashedFile
+from bwvd.evidence.verify.folder import CHUNK, DirectoryFolder, Folder, HashedFile, Part
 from bwvd.evidence.verify.report import Report, Severity
 from bwvd.evidence.verify.trust import Trust
 
@@ -98,8 +98,9 @@ class Verification:
             progress=self._progress,
         ) as contents:
             try:
+                size = self._folder.size(MANIFEST)  # one that grows is read as far as it has come
                 with self._folder.open(MANIFEST) as file:
-                    manifest = HashedFile(file, hashlib.sha256())
+                    manifest = HashedFile(Part(file, size), hashlib.sha256())
                     reader = ChainReader(io.BufferedReader(manifest, CHUNK), MANIFEST)
                     self._walk(reader, contents)
             except OSError as error:
