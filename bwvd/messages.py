@@ -24,6 +24,7 @@ class SourceUp:
 
     device: Device
     track: Track
+    on_trial: bool = False  # it was refused before: its fault is over when it comes again without this
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Order(StrEnum):
     UNMUTE = "unmute"
     SLEEP = "sleep"
     WAKE = "wake"
-    ASSIGN = "assign"  # the wearer's id, in `text`; empty clears it
+    ASSIGN = "assign"  # the officer's id, in `text`; empty clears it
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,15 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class PreEvent:
+    """How much a recording holds from before its press."""
+
+    asked_ns: int
+    got_ns: int  # from the first frame to the press; 0 when there is none
+    reason: str  # why less than asked, see bwvd.evidence.format.records.PreEvent; "" when it is not
+
+
+@dataclass(frozen=True, slots=True)
 class OpenRecording:
     """Begin a recording; the GOP that follows in the queue is its first."""
 
@@ -111,11 +121,9 @@ class OpenRecording:
     press_source: str
     press_ns: int
     handled_ns: int
-    asked_ns: int  # pre-event part: asked, got, and why less
-    got_ns: int
-    short_because: str
+    pre_event: PreEvent
     video: Track
-    audio: Track | None  # a microphone that may come to sound during the recording
+    audio: Track | None  # a microphone that may come to deliver during the recording
     pre_event_audio: bool
     officer: str
 
@@ -139,8 +147,8 @@ class GapSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class SoundSwitched:
-    """Sound went on or off inside a recording."""
+class AudioSwitched:
+    """Audio went on or off inside a recording."""
 
     on: bool
     at_ns: int
@@ -249,6 +257,7 @@ class Recorded:
     closed: bool
     reason: str = ""  # of closing: "stop", "shutdown", "max_s", "storage_full", "camera_lost", ...
     segments: int = 0
+    manifest_sha512: str = ""  # of a closed one: hex, of the whole manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +279,7 @@ class ClockStepped:
 
 @dataclass(frozen=True, slots=True)
 class Muted:
-    """Sound was switched off (`muted`) or on by a command or by policy."""
+    """Audio was switched off (`muted`) or on by a command or by policy."""
 
     muted: bool
     at_ns: int
@@ -279,7 +288,7 @@ class Muted:
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """The wearer's id changed; it is private: it goes only into sealed records."""
+    """The officer's id changed; it is private: it goes only into sealed records."""
 
     officer: str
     at_ns: int
@@ -304,7 +313,7 @@ Event = (
 MediaEvent = Batch | SourceUp | SourceDown | MediaGap | FaultChanged
 """What capture sends to the recorder."""
 
-Note = Marked | GapSeen | SoundSwitched | PowerRead | Stage | FaultChanged | ClockStepped | Assigned
+Note = Marked | GapSeen | AudioSwitched | PowerRead | Stage | FaultChanged | ClockStepped | Assigned
 """What a manifest says between its segments."""
 
 WriterMessage = OpenRecording | Gop | Note | CloseRecording

@@ -1,16 +1,29 @@
 """What is run when: the exhaustive runs, and those on a machine under QEMU, only when they are asked for.
 
+Chance has no place in the plain run: Hypothesis derives its examples from each test, and trio the order of its tasks
+from the test's name, so that a run is like the one before it. `-m complete` tries other examples each time, and more of
+them; what it finds is kept beside the test, with `@example`.
+
 And what is said at the end: how many faults were tried, also where several processes share the tests (pytest-xdist).
 """
 
 from __future__ import annotations
 
 import sys
+import zlib
 from typing import Any
 
 import pytest
+from hypothesis import is_hypothesis_test, settings
+
+from bwvd.testing.process import without_dice
 
 ASKED_FOR = ("complete", "machine")  # markers
+
+PLAIN, COMPLETE = "plain", "complete"  # of Hypothesis's settings
+
+settings.register_profile(PLAIN, derandomize=True, database=None)
+settings.register_profile(COMPLETE, max_examples=2_000, database=None, print_blob=True)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -20,7 +33,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     machine.addoption("--keep", action="store_true", help="keep the machine's disks and logs")
 
 
+def _is_complete(config: pytest.Config) -> bool:
+    """True if the exhaustive runs were asked for."""
+    asked = str(config.getoption("markexpr"))
+    return "complete" in asked and "not complete" not in asked
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before any test module is imported: `@settings` takes what it does not name from the profile of that moment."""
+    if not config.getoption("--hypothesis-profile"):
+        settings.load_profile(COMPLETE if _is_complete(config) else PLAIN)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if not _is_complete(item.config):
+        without_dice(zlib.crc32(item.nodeid.encode()))
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest leaves out what was not asked for
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if _is_complete(config):
+        for item in items:
+            if isinstance(item, pytest.Function) and is_hypothesis_test(item.obj):
+                item.add_marker("complete")
     asked = str(config.getoption("markexpr"))
     kept: list[pytest.Item] = []
     left: list[pytest.Item] = []

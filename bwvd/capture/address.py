@@ -1,17 +1,12 @@
-"""What `video.source` and `audio.source` may say, taken apart. Pure."""
+"""Addresses of sources: `video.source` and `audio.source`, taken apart. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
 from bwvd.capture.source import SourceRefused
-
-Scheme = Literal["v4l2", "rtsp", "file", "lavfi", "alsa"]
-
-VIDEO_SCHEMES: tuple[Scheme, ...] = ("v4l2", "rtsp", "file", "lavfi")
-AUDIO_SCHEMES: tuple[Scheme, ...] = ("alsa", "lavfi")
+from bwvd.config.schema import Scheme
 
 
 @dataclass(frozen=True, slots=True)

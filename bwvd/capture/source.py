@@ -1,11 +1,9 @@
-"""The Protocol of a media source, and the gate that keeps sound out."""
+"""The Protocol of a media source, and the gate that keeps audio out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
-
-import trio
 
 from bwvd.messages import MediaEvent
 
@@ -35,12 +33,12 @@ class MayHang(Protocol):
     """A source whose thread may never come back from its driver."""
 
     def hangs(self) -> bool:
-        """After the end of `run`: whether its thread is still inside the driver."""
+        """True if, after the end of `run`, its thread is still inside the driver."""
         ...
 
 
 class AudioGate:
-    """Says from when on sound may enter the loop. Closed = no microphone sample leaves the device's thread.
+    """Says from when on audio may enter the loop. Closed = no microphone sample leaves the device's thread.
 
     **Synchronization:** written on trio's thread, read by the device's thread; one reference, replaced whole.
     """
@@ -66,16 +64,11 @@ class MediaSource(Protocol):
     """A camera, a microphone, or both in one (a file, an RTSP stream).
 
     A source delivers batches: a video batch is one closed GOP, sent when the next key frame has arrived, or when the
-    source is asked to end; audio batches are sent at least every AUDIO_BATCH_NS of sound.
+    source is asked to end; audio batches are sent at least every AUDIO_BATCH_NS of audio.
     """
 
-    async def run(
-        self,
-        send: Callable[[MediaEvent], None],
-        *,
-        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> None:
-        """Open, call `task_status.started()` and send SourceUp when the first sample is there, deliver until cancelled.
+    async def run(self, send: Callable[[MediaEvent], None]) -> None:
+        """Open, send SourceUp when the first sample is there, deliver until cancelled.
 
         `send` never blocks and is called on trio's thread. Does not send SourceDown: the supervisor does, from the
         exception. On cancellation the GOP in the making is sent if `flush_on_cancel` was set, else wiped.
@@ -85,7 +78,7 @@ class MediaSource(Protocol):
         ...
 
     def flush_on_cancel(self, flush: bool) -> None:
-        """Whether the pending partial GOP is delivered (a recording runs) or wiped (standby) at the end of `run`."""
+        """Say if the GOP in the making is delivered (a recording runs) or wiped (standby) at the end of `run`."""
         ...
 
 

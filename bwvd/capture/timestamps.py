@@ -17,11 +17,12 @@ What is assumed of each kind of source:
 
 No assumption at all: that stamps are there, rise, or make sense. `FrameTimes` fills what is missing and what repeats or
 runs backwards from the arrivals, says so, and gives strictly rising decode times for any input. Nothing is invented: a
-camera that pauses, or goes slower in the dark, has pictures further apart.
+camera that pauses, or goes slower in the dark, has frames further apart.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple, Protocol
 
@@ -63,36 +64,98 @@ class Stamps(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class _Laid:
+    """One track of what is played, laid onto CLOCK_MONOTONIC."""
+
+    begin_ns: int  # its first packet of this round
+    first_offset_ns: int  # from its stamps to the clock, there
+    offset_ns: int  # the same, now
+    last_ns: int  # its last packet
+    end_ns: int  # the end of the latest one
+
+
 class Playback:
-    """The time line of something that is played: one for all tracks of the container."""
+    """The time line of something that is played: one for all tracks of the container.
+
+    A track whose stamps lie elsewhere (sound that is 100 s late), or begin anew, is laid where it comes in the file: by
+    the distance of another track, where that makes sense, else at the moment that the line has come to.
+    """
 
     def __init__(self, begin_ns: int) -> None:
         """begin_ns: CLOCK_MONOTONIC at which the first packet is due."""
         self._last_ns = begin_ns
-        self._offset_ns: int | None = None
+        self._tracks: dict[int, _Laid] = {}
 
-    def due(self, stamp_ns: int) -> int:
-        """When a packet is due, in the order of the file. Stamps that begin anew go on from the packet before."""
-        if self._offset_ns is None or not -NS <= stamp_ns + self._offset_ns - self._last_ns <= LONGEST_HOLE_NS:
-            self._offset_ns = self._last_ns - stamp_ns
-        self._last_ns = stamp_ns + self._offset_ns
-        return self._last_ns
+    def due(self, stamp_ns: int, duration_ns: int = 0, *, track: int = 0) -> int:
+        """The time at which a packet of a track is due, in the file's order."""
+        laid = self._tracks.get(track)
+        if laid is None:
+            offset_ns = self._offset(stamp_ns)
+            due_ns = stamp_ns + offset_ns
+            self._tracks[track] = _Laid(due_ns, offset_ns, offset_ns, due_ns, due_ns + duration_ns)
+        else:
+            due_ns = stamp_ns + laid.offset_ns
+            if not (_follows(due_ns, laid.last_ns) or _follows(due_ns, self._last_ns)):
+                laid.offset_ns = self._offset(stamp_ns)
+                due_ns = stamp_ns + laid.offset_ns
+            laid.last_ns, laid.end_ns = due_ns, max(laid.end_ns, due_ns + duration_ns)
+        self._last_ns = due_ns
+        return due_ns
 
-    def monotonic(self, stamp_ns: int | None, arrival_ns: int, unix_ns: int) -> int | None:  # noqa: ARG002 - of Stamps
-        if stamp_ns is None or self._offset_ns is None:
-            return None
-        return stamp_ns + self._offset_ns
+    def _offset(self, stamp_ns: int) -> int:
+        for other in self._tracks.values():
+            if _follows(stamp_ns + other.offset_ns, self._last_ns):
+                return other.offset_ns
+        return self._last_ns - stamp_ns
+
+    def of(self, track: int) -> Stamps:
+        """The reading of one track's stamps."""
+        return _PlayedTrack(self, track)
+
+    def monotonic(self, stamp_ns: int | None, track: int) -> int | None:
+        """The time of a stamp, as its track lies now; None where nothing of it has been due yet."""
+        laid = self._tracks.get(track)
+        return None if stamp_ns is None or laid is None else stamp_ns + laid.offset_ns
 
     def late(self, by_ns: int) -> None:
         """Put everything that follows off: it could not be played in time."""
-        if self._offset_ns is not None:
-            self._offset_ns += by_ns
-            self._last_ns += by_ns
+        self._last_ns += by_ns
+        for laid in self._tracks.values():
+            laid.begin_ns += by_ns
+            laid.first_offset_ns += by_ns
+            laid.offset_ns += by_ns
+            laid.last_ns += by_ns
+            laid.end_ns += by_ns
+
+    def length_ns(self, track: int) -> int:
+        """The length of a track in this round, what it could not be played in time for left out."""
+        laid = self._tracks.get(track)
+        return 0 if laid is None else laid.end_ns - laid.begin_ns
 
     def again(self, length_ns: int) -> None:
-        """The same stamps begin again, `length_ns` of media later."""
-        if self._offset_ns is not None:
-            self._offset_ns += length_ns
+        """The same stamps begin again, `length_ns` of media after they began."""
+        for laid in self._tracks.values():
+            laid.begin_ns += length_ns
+            laid.first_offset_ns += length_ns
+            laid.offset_ns = laid.first_offset_ns
+            laid.end_ns = laid.begin_ns
+
+
+def _follows(due_ns: int, last_ns: int) -> bool:
+    """True if a packet that is due then can come after one that was due at `last_ns`."""
+    return -NS <= due_ns - last_ns <= LONGEST_HOLE_NS
+
+
+class _PlayedTrack:
+    """`Stamps` of one track of a `Playback`."""
+
+    def __init__(self, playback: Playback, track: int) -> None:
+        self._playback = playback
+        self._track = track
+
+    def monotonic(self, stamp_ns: int | None, arrival_ns: int, unix_ns: int) -> int | None:  # noqa: ARG002 - of Stamps
+        return self._playback.monotonic(stamp_ns, self._track)
 
 
 class KernelStamps:
@@ -110,7 +173,7 @@ class KernelStamps:
 class UnixStamps:
     """ALSA: Unix time, useless around a step of the wall clock."""
 
-    OLDEST_NS = 2 * NS  # more sound than any capture buffer of libav holds
+    OLDEST_NS = 2 * NS  # more audio than any capture buffer of libav holds
     STEP_NS = 5 * MS  # between two packets; slewing (500 ppm) makes at most a tenth of it
     HOLDOVER_NS = 15 * NS  # libav's smoothing has settled to below a millisecond by then
 
@@ -157,7 +220,7 @@ class OwnClock:
         self._last_ns = self._window_ns = arrival_ns
 
     def delay_ns(self, stamp_ns: int, arrival_ns: int) -> int:
-        """How late a packet is; below 0, it claims to be from the future. 0 while nothing is known."""
+        """The lateness of a packet in ns; below 0, it claims to be from the future. 0 while nothing is known."""
         return 0 if self._offset_ns is None else arrival_ns - stamp_ns - self._offset_ns
 
     def monotonic(self, stamp_ns: int | None, arrival_ns: int, unix_ns: int) -> int | None:  # noqa: ARG002 - of Stamps
@@ -187,7 +250,7 @@ class WithoutJumps:
     """One track's stamps on an `OwnClock`, with what they jumped by taken out."""
 
     JUMP_NS = 300 * MS  # ahead of the time that has passed, and of all that was late
-    BACK_NS = 500 * MS  # less far back go pictures that are shown in another order than they come
+    BACK_NS = 500 * MS  # less far back go frames that are shown in another order than they come
 
     def __init__(self, clock: OwnClock) -> None:
         """clock: shared with the other tracks of the camera."""
@@ -216,7 +279,7 @@ class WithoutJumps:
 
 
 class Placed(NamedTuple):
-    """Where a frame lies on CLOCK_MONOTONIC."""
+    """The time of a frame on CLOCK_MONOTONIC."""
 
     pts_ns: int
     dts_ns: int

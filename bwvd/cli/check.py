@@ -1,61 +1,87 @@
-"""`bwvd check`: configuration, keys, storage, devices and controls, looked at before the daemon needs them."""
+"""`bwvd check`: configuration, keys, storage, devices and controls, looked at before the daemon needs them.
+
+What a start of the daemon would refuse is not good here either: the daemon's own adapters open everything. Where a
+daemon holds the devices already, they are only looked at.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bwvd.capture.address import AUDIO_SCHEMES, VIDEO_SCHEMES, Address, parse_address
-from bwvd.capture.source import DeviceLost, SourceRefused
+from bwvd.capture.address import parse_address
+from bwvd.capture.source import SourceRefused
+from bwvd.cli.finding import Finding
+from bwvd.clock import SystemClock
 from bwvd.config.advice import advice
 from bwvd.config.profile import profile_table
-from bwvd.config.schema import Config
+from bwvd.config.schema import AUDIO_SCHEMES, VIDEO_SCHEMES, Config
+from bwvd.controls.client import Unreachable, request
+from bwvd.controls.ports import ControlRefused
+from bwvd.controls.socket_file import SocketInUse, listening_socket
 from bwvd.evidence.errors import EvidenceError
+from bwvd.evidence.flash.space_gauge import StorageGauge
+from bwvd.evidence.format.layout import RESERVE
 from bwvd.evidence.keys.age import load_recipients
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.keys.own_key import own_key
 from bwvd.evidence.keys.sshsig import KeySigner
 from bwvd.evidence.release.receipt import unfit
-from bwvd.evidence.startup.admission import StorageInUse, StorageRefused, open_storage
+from bwvd.evidence.startup.admission import HeldVolume, StorageInUse, StorageRefused, open_storage
+from bwvd.service.power_supply import SupplyLost, read_power
 from bwvd.text import clean
 
+if TYPE_CHECKING:
+    from bwvd.cli.probe import Trial
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    area: str  # "configuration", "keys", "storage", "camera", "microphone", "gpio", "input", "serial", "profile"
-    ok: bool
-    text: str  # one line that names the key, file or device
-    advice: bool = False  # good, but worth knowing
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+ANSWER_S = 5.0  # a daemon that lives answers sooner
+UNIT_FOLDER = Path("/run/bwvd")  # made by the service manager before it starts the unit: RuntimeDirectory=bwvd
 
 
-def check_all(config: Config) -> list[Finding]:
-    """Look at everything that the configuration names. Blocking; opens no camera; an empty storage is laid out."""
-    return [
-        Finding("configuration", True, f"device {config.device.id}, loop {config.loop.seconds:g} s"),
-        *(Finding("configuration", True, line, advice=True) for line in advice(config)),
-        *_keys(config),
-        *_storage(config),
-        *_sources(config),
-        *_controls(config),
-        *_profile(config),
-    ]
+@dataclass(slots=True)
+class _Device:
+    """A device that the configuration names: what a look at it said, and how to open it for real."""
+
+    area: str
+    text: str  # what is said of it where all is well; names the key
+    problem: str  # what a look has found, "" for nothing
+    trial: Trial | None = None  # None where its address can't be understood
+
+    def looked_at(self) -> Finding:
+        return Finding(self.area, not self.problem, self.text + (f": {self.problem}" if self.problem else ""))
 
 
-def print_findings(findings: list[Finding]) -> None:
-    """One line each: what is good, what is advised, what is wrong."""
+def check_all(config: Config, *, probe: bool = True) -> Iterator[Finding]:
+    """Look at everything that the configuration names. Blocking; an empty storage is laid out.
+
+    probe: open cameras, encoders, microphones, controls and indicators for real, unless a daemon holds them.
+    """
+    yield Finding("configuration", True, f"device {config.device.id}, loop {config.loop.seconds:g} s")
+    yield from (Finding("configuration", True, line, advice=True) for line in advice(config))
+    yield from _keys(config)
+    daemon = _daemon(config)
+    held, storage = _storage(config, daemon)
+    yield from storage
+    answered, socket = _socket(config, daemon, held=held)
+    yield socket
+    yield from _around(config)
+    yield from _devices(config, probe=probe and not (held or answered))
+    yield from _profile(config)
+
+
+def print_findings(findings: Iterable[Finding]) -> bool:
+    """One line each, as they come: what is good, what is advised, what is wrong. Returns whether all is good."""
+    good = True
     for finding in findings:
         mark = "advice" if finding.advice else "good" if finding.ok else "WRONG"
         click.echo(f"{mark:7} {finding.area:14} {clean(finding.text)}")
+        good = good and finding.ok
+    return good
 
 
 def _keys(config: Config) -> Iterator[Finding]:
@@ -82,19 +108,56 @@ def _keys(config: Config) -> Iterator[Finding]:
         yield Finding("keys", False, f"keys.release: {line}")
 
 
-def _storage(config: Config) -> Iterator[Finding]:
-    before = _names(config.storage.path)
+def _daemon(config: Config) -> dict[str, Any] | None:
+    """The status of the daemon that answers at the control socket; None where none does."""
     try:
-        volume = open_storage(config.storage.path, device=config.device.id)
+        status = request(config.socket.path, {"cmd": "status"}, ANSWER_S).get("status")
+    except Unreachable:
+        return None
+    return status if isinstance(status, dict) else None
+
+
+def _storage(config: Config, daemon: dict[str, Any] | None) -> tuple[bool, list[Finding]]:
+    """Whether a daemon holds the storage, and what is found of it."""
+    path = config.storage.path
+    before = _names(path)
+    try:
+        volume = open_storage(path, device=config.device.id)
     except StorageInUse as error:
-        yield Finding("storage", True, f"{error} (a daemon is running)", advice=True)
+        if daemon is not None:
+            return True, [Finding("storage", True, f"{error} (a daemon is running)", advice=True)]
+        unheard = f"{error}, which does not answer at socket.path: {config.socket.path}"
+        return True, [Finding("storage", False, unheard)]
     except StorageRefused as error:
-        yield Finding("storage", False, str(error))
-    else:
-        free = volume.free_bytes()
-        _hand_over(Path(config.storage.path), _names(config.storage.path) - before)
+        return False, [Finding("storage", False, str(error))]
+    try:
+        _hand_over(Path(path), _names(path) - before)
+        return False, [_room(config, volume)]
+    except OSError as error:
+        return False, [Finding("storage", False, f"storage.path: {path}: {error.strerror or error}")]
+    finally:
         volume.close()
-        yield Finding("storage", True, f"storage.path: {config.storage.path}, {free / 1e9:.1f} GB free")
+
+
+def _room(config: Config, volume: HeldVolume) -> Finding:
+    """Whether a recording could begin: with the reserve set aside, as the daemon does at its start."""
+    wanted, free, total = config.storage.reserve_bytes, volume.free_bytes(), volume.total_bytes()
+    try:
+        held = volume.size(RESERVE)
+    except FileNotFoundError:
+        held = 0
+    free_then = free + held - wanted
+    if wanted > total:
+        return Finding(
+            "storage", False, f"storage.reserve_bytes: {wanted} bytes are more than the storage has: {total}"
+        )
+    bits = config.video.bitrate + (config.audio.bitrate if config.audio.source else 0)
+    gauge = StorageGauge(bits_per_s=bits, loop_s=config.loop.seconds)
+    gauge.update(max(free_then, 0), reserved=free_then >= 0)
+    text = f"storage.path: {config.storage.path}, {free / 1e9:.1f} GB free"
+    if gauge.refusal:
+        text += f", storage.reserve_bytes: {wanted}: a press would be refused: {gauge.refusal}"
+    return Finding("storage", not gauge.refusal, text)
 
 
 def _names(path: str) -> set[str]:
@@ -112,36 +175,110 @@ def _hand_over(folder: Path, made: Iterable[str]) -> None:
             os.chown(folder / name, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
-def _sources(config: Config) -> Iterator[Finding]:
-    wanted = [("camera", "video.source", config.video.source, VIDEO_SCHEMES)]
+def _socket(config: Config, daemon: dict[str, Any] | None, *, held: bool) -> tuple[bool, Finding]:
+    """Whether somebody has the control socket, and whether that is good; held: a daemon holds the storage."""
+    path = config.socket.path
+    if daemon is not None:
+        if not held or daemon.get("device") != config.device.id:
+            whose = f"the daemon of another configuration answers there (device {daemon.get('device')})"
+            return True, Finding("socket", False, f"socket.path: {path}: {whose}")
+        faults = ", ".join(str(fault) for fault in daemon.get("faults", ())) or "none"
+        answers = f"a daemon answers and holds the devices, so that none is opened; its faults: {faults}"
+        return True, Finding("socket", True, f"socket.path: {path}: {answers}", advice=True)
+    if Path(path).parent == UNIT_FOLDER and not UNIT_FOLDER.exists():
+        return False, Finding("socket", True, f"socket.path: {path}: the service manager makes its folder", advice=True)
+    try:
+        with listening_socket(path):
+            return False, Finding("socket", True, f"socket.path: {path}")
+    except ControlRefused as error:
+        return isinstance(error, SocketInUse), Finding("socket", False, str(error))
+
+
+def _around(config: Config) -> Iterator[Finding]:
+    """What is around the recorder: the power supply and the metrics."""
+    if config.power.supply not in ("", "none"):
+        try:
+            read_power(config.power.supply)
+            yield Finding("power", True, f"power.supply: {config.power.supply}")
+        except SupplyLost as error:
+            yield Finding("power", False, str(error))
+    if config.metrics.textfile:
+        problem = _access(str(Path(config.metrics.textfile).parent), os.W_OK | os.X_OK)
+        text = f"metrics.textfile: {config.metrics.textfile}"
+        yield Finding("metrics", not problem, text + (f": its folder: {problem}" if problem else ""))
+
+
+# --- devices ---------------------------------------------------------------------------------------------------------
+
+
+def _devices(config: Config, *, probe: bool) -> Iterator[Finding]:
+    devices = [*_sources(config), *_controls(config), *_indicators(config)]
+    if not probe:
+        yield from (device.looked_at() for device in devices)
+        return
+    from bwvd.cli.probe import try_all
+
+    # What is not even there need not be opened.
+    tried = try_all([device.trial for device in devices if device.trial is not None and not device.problem])
+    for device in devices:
+        if device.problem:
+            yield device.looked_at()
+        else:
+            yield from next(tried)
+
+
+def _sources(config: Config) -> Iterator[_Device]:
+    from bwvd.cli.probe import camera_trial, microphone_trial
+
+    wanted = [("camera", "video.source", config.video.source, VIDEO_SCHEMES, camera_trial)]
     if config.audio.source not in ("", "video"):
-        wanted.append(("microphone", "audio.source", config.audio.source, AUDIO_SCHEMES))
-    for area, key, text, schemes in wanted:
+        wanted.append(("microphone", "audio.source", config.audio.source, AUDIO_SCHEMES, microphone_trial))
+    for area, key, text, schemes, trial in wanted:
         try:
             address = parse_address(text, key, schemes)
         except SourceRefused as error:
-            yield Finding(area, False, str(error))
+            reason = str(error)
+            yield _Device(area, key, reason.removeprefix(f"{key}: "))
             continue
         problem = ""
         if address.scheme in ("v4l2", "file"):
             problem = _access(address.target, os.R_OK | (os.W_OK if address.scheme == "v4l2" else 0))
-        if address.scheme == "alsa":
-            problem = _sound_problem(address, config)
-        yield Finding(area, not problem, f"{key}: {address.text}" + (f": {problem}" if problem else ""))
+        yield _Device(area, f"{key}: {address.text}", problem, trial(config, address.text))
 
 
-def _controls(config: Config) -> Iterator[Finding]:
+def _controls(config: Config) -> Iterator[_Device]:
+    from bwvd.cli.probe import contact_trial, serial_trial
+    from bwvd.controls.gpio import GpioContact
+    from bwvd.controls.input import InputContact
+    from bwvd.controls.modem_line import ModemContact
+    from bwvd.controls.serial_port import SerialPort
+
+    clock = SystemClock()
     for gpio in config.gpio:
-        problem = _line_problem(gpio.chip, gpio.line)
-        yield Finding("gpio", not problem, f"gpio: {gpio.chip} line {gpio.line}" + (f": {problem}" if problem else ""))
+        text = f"gpio: {gpio.chip} line {gpio.line}"
+        trial = contact_trial("gpio", text, GpioContact(gpio, clock.monotonic_ns))
+        yield _Device("gpio", text, _line_problem(gpio.chip, gpio.line), trial)
     for key in config.input:
-        problem = _access(key.device, os.R_OK)
-        yield Finding(
-            "input", not problem, f"input.device: {key.device} {key.key}" + (f": {problem}" if problem else "")
-        )
+        text = f"input.device: {key.device} {key.key}"
+        trial = contact_trial("input", text, InputContact(key))
+        yield _Device("input", text, _access(key.device, os.R_OK), trial)
     for serial in config.serial:
+        text = f"serial.port: {serial.port}"
         problem = _access(serial.port, os.R_OK | os.W_OK) or _tty_problem(serial.port)
-        yield Finding("serial", not problem, f"serial.port: {serial.port}" + (f": {problem}" if problem else ""))
+        yield _Device("serial", text, problem, serial_trial(text, SerialPort(serial)))
+        if serial.button:
+            text = f"serial.button: {serial.port} {serial.button}"
+            trial = contact_trial("serial", text, ModemContact(serial, clock.monotonic_ns))
+            yield _Device("serial", text, problem, trial)
+
+
+def _indicators(config: Config) -> Iterator[_Device]:
+    from bwvd.cli.probe import indicator_trial
+    from bwvd.feedback.indicators import indicators
+
+    for indicator in indicators(config):
+        area = indicator.name.partition(":")[0]
+        yield _Device(area, f"{area}: {indicator.name}", "", indicator_trial(area, indicator))
 
 
 def _access(path: str, mode: int) -> str:
@@ -149,19 +286,6 @@ def _access(path: str, mode: int) -> str:
     if not Path(path).exists():
         return "no such device or file"
     return "" if os.access(path, mode) else "no permission"
-
-
-def _sound_problem(address: Address, config: Config) -> str:
-    """Why a sound card can't be opened, "" if it can: only libasound knows what its names stand for."""
-    from bwvd.capture.device.alsa import in_use
-    from bwvd.capture.device.open_input import open_input
-
-    try:
-        open_input(address, config).close()
-    except DeviceLost as error:
-        # libav says "Input/output error" of a card that somebody has opened, which may be the daemon
-        return "" if in_use() else str(error).removeprefix(f"{address.text}: ")
-    return ""
 
 
 def _line_problem(chip: str, line: int | str) -> str:

@@ -19,13 +19,14 @@ import trio
 from rich.console import Console
 from rich.live import Live
 
-from bwvd.cli.demo_view import picture
+from bwvd.cli.demo_view import status_line
 from bwvd.config.load import load
 from bwvd.config.schema import Config
 from bwvd.controls.pending_answer import PendingAnswer
 from bwvd.daemon.board import build
 from bwvd.daemon.daemon import Daemon, Peripheral
 from bwvd.daemon.process import CONFIGURATION_ERRORS, flatten
+from bwvd.daemon.status import snapshot
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.export.mp4 import export_mp4
 from bwvd.evidence.format.layout import RECORDINGS
@@ -216,7 +217,7 @@ class _Keyboard:
 
     def __init__(self, config_path: Path) -> None:
         self._config_path = config_path
-        self._said = ""  # to the last key, where the state does not say it
+        self._answer = ""  # to the last key, where the state does not say it
 
     async def __call__(self, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
         console = Console()
@@ -227,7 +228,7 @@ class _Keyboard:
                 nursery.start_soon(self._keys, daemon)
                 task_status.started()
                 while True:
-                    live.update(picture(daemon.status(), self._said), refresh=True)
+                    live.update(status_line(snapshot(daemon), self._answer), refresh=True)
                     await trio.sleep(VIEW_PERIOD_S)
 
     async def _keys(self, daemon: Daemon) -> None:
@@ -256,7 +257,7 @@ class _Keyboard:
 
     async def _order(self, daemon: Daemon, order: Order, *, text: str = "") -> None:
         answer = await _order(daemon, order, text=text)
-        self._said = ANSWERS.get(answer.text, "") if answer.ok else f"refused: {answer.text}"
+        self._answer = ANSWERS.get(answer.text, "") if answer.ok else f"refused: {answer.text}"
 
 
 async def _order(daemon: Daemon, order: Order, *, confirmed: bool = False, text: str = "") -> Answer:

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from rich.text import Text
+
+from bwvd.service.status_document import Status
 
 BAR_CELLS = 16  # the line's first half, up to what is on flash, fits 80 columns
 COLOURS = {"asleep": "blue", "standby": "green", "recording": "bold red", "post_roll": "bold yellow"}
 
 
-def picture(status: Mapping[str, Any], said: str = "") -> Text:
-    """One line of a status document (`bwvd status --json`), and what was said to the last key."""
-    loop, video, storage = status["loop"], status["video"], status["storage"]
-    state, recording = str(status["state"]), status["recording"]
-    filled = round(BAR_CELLS * min(1.0, loop["seconds"] / loop["capacity_s"])) if loop["capacity_s"] else 0
+def status_line(status: Status, answer: str = "") -> Text:
+    """A status on one line, and the answer to the last key."""
+    loop, video, storage, recording = status.loop, status.video, status.storage, status.recording
+    filled = round(BAR_CELLS * min(1.0, loop.seconds / loop.capacity_s)) if loop.capacity_s else 0
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append("█" * filled + "░" * (BAR_CELLS - filled), style="cyan")
-    line.append(f" {loop['seconds']:5.1f} s {loop['bytes'] / 1e6:5.1f} MB  ")
-    line.append(state.replace("_", " ").upper(), style=COLOURS.get(state, ""))
-    if status["stop_asked"]:
+    line.append(f" {loop.seconds:5.1f} s {loop.bytes / 1e6:5.1f} MB  ")
+    line.append(status.state.replace("_", " ").upper(), style=COLOURS.get(status.state, ""))
+    if status.stop_asked:
         line.append("  stop asked: space confirms", style="bold yellow")
-    elif said:
-        line.append(f"  {said}", style="italic")
+    elif answer:
+        line.append(f"  {answer}", style="italic")
     if recording:
-        line.append(f"  {recording['committed_s']:.1f} s on flash in {recording['segments']} segments")
-    line.append(f"  {video['frames']} frames")
-    if video["dropped"]:
-        line.append(f" ({video['dropped']} lost)", style="red")
-    minutes = storage["minutes_left"]
-    line.append(f"  room for {minutes} min" if minutes is not None else f"  {storage['free_bytes'] / 1e9:.1f} GB free")
-    for fault in status["faults"]:
+        line.append(f"  {recording.committed_s:.1f} s on flash in {recording.segments} segments")
+    line.append(f"  {video.frames} frames")
+    if video.dropped:
+        line.append(f" ({video.dropped} lost)", style="red")
+    minutes = storage.minutes_left
+    line.append(f"  room for {minutes} min" if minutes is not None else f"  {storage.free_bytes / 1e9:.1f} GB free")
+    for fault in status.faults:
         line.append(f"  ! {fault}", style="bold red")
     return line

@@ -1,4 +1,4 @@
-"""Cameras, microphones and controls that are plugged in: `bwvd devices`."""
+"""`bwvd devices`: cameras, microphones and controls that are plugged in."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ Texts that come from outside (labels, ids) are shown without control characters:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import click
 
@@ -14,19 +14,53 @@ from bwvd.clock import NS
 from bwvd.evidence.export.catalogue import Entry
 from bwvd.text import clean
 
+SAME_S = 0.05  # what is shown to a tenth of a second, and differs by less, is the same
+
 
 def print_list(entries: Sequence[Entry]) -> None:
     """`bwvd list`: one line a recording."""
     if not entries:
         click.echo("no recordings")
         return
-    click.echo(f"{'RECORDING':44} {'FIRST FRAME (UTC)':24} {'LENGTH':>9} {'BEFORE':>7} {'MB':>8}  END")
+    head = f"{'RECORDING':44} {'FIRST FRAME (UTC)':24} {'LENGTH':>9} {'BEFORE':>7} {'MB':>8}  {'END':14} MISSING"
+    click.echo(head)
     for entry in entries:
-        lock = " encrypted" if entry.encrypted else ""
+        end = clean(entry.end) + (" encrypted" if entry.encrypted else "")
         click.echo(
             f"{clean(entry.id):44} {clean(entry.started):24} {entry.seconds:7.1f} s {entry.pre_event_s:5.1f} s"
-            f" {entry.bytes / 1e6:8.1f}  {clean(entry.end)}{lock}"
+            f" {entry.bytes / 1e6:8.1f}  {end:14} {missing_text(entry) or '-'}"
         )
+
+
+class Missing(Protocol):
+    """What a recording says that it lacks: an entry of `list`, or a report of `verify`."""
+
+    @property
+    def gaps(self) -> int: ...
+
+    @property
+    def missing_video_s(self) -> float: ...
+
+    @property
+    def missing_audio_s(self) -> float: ...
+
+    @property
+    def missing_pre_event_s(self) -> float: ...
+
+
+def missing_text(one: Missing) -> str:
+    """What is not there: "6.0 s in 1 gap, 12.5 s before the press"; "" where all is."""
+    parts = []
+    video_s, audio_s = one.missing_video_s, one.missing_audio_s
+    if one.gaps:
+        if abs(video_s - audio_s) < SAME_S:
+            spans = f"{video_s:.1f} s"
+        else:
+            spans = " and ".join(f"{s:.1f} s of {kind}" for kind, s in (("video", video_s), ("sound", audio_s)) if s)
+        parts.append(f"{spans} in {one.gaps} gap{'s' if one.gaps > 1 else ''}")
+    if one.missing_pre_event_s >= SAME_S:
+        parts.append(f"{one.missing_pre_event_s:.1f} s before the press")
+    return ", ".join(parts)
 
 
 def print_recording(document: Mapping[str, Any]) -> None:

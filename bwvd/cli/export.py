@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bwvd.cli.options import config_option, find_recording, load_config_or_default, tell_device
+from bwvd.cli.options import config_option, find_recording, load_config_or_default, log_access
 from bwvd.cli.printing import warn
 from bwvd.cli.progress import progress_bar, size_of
 from bwvd.cli.vouching import vouching
@@ -62,7 +62,7 @@ def export(
         captions=not no_captions,
         force=force,
     )
-    tell_device(config_path, "exported", folder, "done" if code == 0 else "refused")
+    log_access(config_path, "exported", folder, "done" if code == 0 else "refused")
     sys.exit(code)
 
 

@@ -1,4 +1,4 @@
-"""Puts units, rules, users and a commented configuration in place: `bwvd install`.
+"""`bwvd install`: units, rules, users and a commented configuration, put in place.
 
 Idempotent: what is there already as it should be is left alone and said to be. An existing configuration is never
 overwritten: the new one lies beside it as `.new`, if it differs.

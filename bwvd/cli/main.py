@@ -1,5 +1,5 @@
-"""The command line: one short function a command. What is heavy is imported where it is used, because `bwvd status`
-must answer at once on a small board.
+"""The command line: one short function a command. What is heavy is imported where it is used: `bwvd status` must answer
+at once on a small board.
 
 Exit codes: 0 good · 1 the answer is no · 2 usage or configuration, one line naming the key or the file · 3 the daemon
 can't be reached.
@@ -82,16 +82,19 @@ def demo(headless: bool, loop_s: float, record_s: float, source: str, folder: st
 @main.command()
 @config_option
 @json_option
-def check(config_path: str, as_json: bool) -> None:
+@click.option("--no-probe", is_flag=True, help="Only look: open no camera, microphone, control or light.")
+def check(config_path: str, as_json: bool, no_probe: bool) -> None:
     """Validate configuration, devices, keys and storage."""
     from bwvd.cli.check import check_all, print_findings
 
-    findings = check_all(load_config(config_path))
+    findings = check_all(load_config(config_path), probe=not no_probe)
     if as_json:
-        print_json([finding.as_dict() for finding in findings])
+        found = list(findings)
+        print_json([finding.as_dict() for finding in found])
+        good = all(finding.ok for finding in found)
     else:
-        print_findings(findings)
-    sys.exit(0 if all(finding.ok for finding in findings) else 2)
+        good = print_findings(findings)
+    sys.exit(0 if good else 2)
 
 
 # --- orders to the daemon --------------------------------------------------------------------------------------------
@@ -149,20 +152,20 @@ def _order(config_path: str, as_json: bool, payload: dict[str, Any]) -> None:
     click.echo(clean(str(answer.get("recording") or answer.get("text", ""))))
 
 
-@main.command()
-@config_option
-@json_option
-def record(config_path: str, as_json: bool) -> None:
-    """Ensure that a recording runs; prints its id."""
-    _order(config_path, as_json, {"cmd": "record"})
+def _add_order(name: str, text: str) -> None:
+    """The command of an order that takes nothing."""
+
+    @main.command(name, help=text)
+    @config_option
+    @json_option
+    def order(config_path: str, as_json: bool) -> None:
+        _order(config_path, as_json, {"cmd": name})
 
 
-@main.command()
-@config_option
-@json_option
-def stop(config_path: str, as_json: bool) -> None:
-    """Ask to stop and confirm in one; the post-roll follows. Prints the recording's id."""
-    _order(config_path, as_json, {"cmd": "stop"})
+_add_order("record", "Ensure that a recording runs; prints its id.")
+_add_order("stop", "Ask to stop and confirm in one; the post-roll follows. Prints the recording's id.")
+_add_order("sleep", "Close camera and microphone and wipe the loop.")
+_add_order("wake", "Open camera and microphone: the loop turns again.")
 
 
 @main.command()
@@ -172,22 +175,6 @@ def stop(config_path: str, as_json: bool) -> None:
 def mark(config_path: str, as_json: bool, label: str) -> None:
     """Set a marker in the recording in progress; prints its id."""
     _order(config_path, as_json, {"cmd": "mark", "label": label})
-
-
-@main.command()
-@config_option
-@json_option
-def sleep(config_path: str, as_json: bool) -> None:
-    """Close camera and microphone and wipe the loop."""
-    _order(config_path, as_json, {"cmd": "sleep"})
-
-
-@main.command()
-@config_option
-@json_option
-def wake(config_path: str, as_json: bool) -> None:
-    """Open camera and microphone: the loop turns again."""
-    _order(config_path, as_json, {"cmd": "wake"})
 
 
 @main.command()

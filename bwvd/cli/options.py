@@ -1,4 +1,4 @@
-"""What every command does around its work: its options, its configuration, one line when it fails, an exit code."""
+"""The part that commands share: options, configuration, one line when one fails, an exit code."""
 
 from __future__ import annotations
 
@@ -105,8 +105,8 @@ def find_recording(config: Config, name: str) -> Path:
         raise Failure(str(error), 2) from None
 
 
-def tell_device(config_path: str, what: str, path: Path, outcome: str) -> None:
-    """Let the device's journal say that its evidence was read; nothing to tell where no daemon holds that storage."""
+def log_access(config_path: str, what: str, path: Path, outcome: str) -> None:
+    """Let the device's journal say that its evidence was read; nothing to do where no daemon holds that storage."""
     from bwvd.controls.client import Unreachable, request
 
     if not Path(config_path).exists():
@@ -114,5 +114,6 @@ def tell_device(config_path: str, what: str, path: Path, outcome: str) -> None:
     config = load_config(config_path)
     if Path(config.storage.path).resolve() not in (path.resolve(), *path.resolve().parents):
         return
+    payload = {"cmd": "log_access", "what": what, "where": path.name, "outcome": outcome}
     with contextlib.suppress(Unreachable):
-        request(config.socket.path, {"cmd": "did", "what": what, "where": path.name, "outcome": outcome}, 5)
+        request(config.socket.path, payload, 5)

@@ -8,15 +8,14 @@ from pathlib import Path
 
 import click
 
-from bwvd.cli.options import config_option, json_option, load_config, print_json, tell_device
+from bwvd.cli.options import config_option, json_option, load_config, log_access, print_json
 from bwvd.cli.printing import warn
 from bwvd.cli.progress import progress_bar, size_of
+from bwvd.cli.verify_printing import print_reports
 from bwvd.cli.vouching import vouching
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.keys.age import load_identities
 from bwvd.evidence.verify.paths import verify_paths
-from bwvd.evidence.verify.report import Report
-from bwvd.text import clean
 
 
 @click.command()
@@ -24,20 +23,32 @@ from bwvd.text import clean
 @json_option
 @click.option("--signers", metavar="FILE", help="allowed_signers file: only these keys count.")
 @click.option("--identity", "identities", multiple=True, metavar="FILE", help="Decrypt, and decode every frame.")
+@click.option("-v", "--verbose", is_flag=True, help="Also what follows from a problem, every place, and the notes.")
 @click.argument("paths", nargs=-1, metavar="PATH…")
 def verify(
-    config_path: str, as_json: bool, signers: str | None, identities: tuple[str, ...], paths: tuple[str, ...]
+    config_path: str,
+    as_json: bool,
+    signers: str | None,
+    identities: tuple[str, ...],
+    verbose: bool,
+    paths: tuple[str, ...],
 ) -> None:
     """Verify recordings, storages, segment files or proofs; without PATH the whole storage of this device."""
     where = list(paths) or [load_config(config_path).storage.path]
-    code = _verify(config_path, where, signers, list(identities), as_json=as_json)
+    code = _verify(config_path, where, signers, list(identities), as_json=as_json, verbose=verbose)
     for path in where:
-        tell_device(config_path, "verified", Path(path), "good" if code == 0 else "not good")
+        log_access(config_path, "verified", Path(path), "good" if code == 0 else "not good")
     sys.exit(code)
 
 
 def _verify(
-    config_path: str, paths: Sequence[str], signers: str | None, identities: Sequence[str], *, as_json: bool
+    config_path: str,
+    paths: Sequence[str],
+    signers: str | None,
+    identities: Sequence[str],
+    *,
+    as_json: bool,
+    verbose: bool,
 ) -> int:
     """Print a verdict for everything at `paths`; returns the exit code."""
     try:
@@ -51,23 +62,5 @@ def _verify(
     if as_json:
         print_json([report.as_dict() for report in reports])
     else:
-        for report in reports:
-            _print_report(report)
+        print_reports(reports, verbose=verbose)
     return 0 if reports and all(report.good for report in reports) else 1
-
-
-def _print_report(report: Report) -> None:
-    what = f" ({report.kind})" if report.kind != "recording" else ""
-    click.echo(f"{report.verdict:12} {clean(report.id)}{what}")
-    if report.kind == "recording" and report.started_utc:
-        click.echo(
-            f"{'':12} {report.segments} segments, {report.frames} frames, {report.duration_s:.3f} s from "
-            f"{clean(report.started_utc)}, {report.pre_event_s:.3f} s of it before the press"
-        )
-    if report.signer is not None:
-        trust = "trusted" if report.signer.trusted else "a key that nobody vouches for: give --signers FILE"
-        click.echo(f"{'':12} signed by {report.signer.as_dict()['fingerprint']} ({trust})")
-    for finding in report.findings:
-        click.echo(f"{'':12} {clean(finding.where)}: {clean(finding.what)}")
-    for note in report.notes:
-        click.echo(f"{'':12} note: {clean(note.where)}: {clean(note.what)}")

@@ -69,10 +69,10 @@ def _parts(status: Status) -> Table:
     if recording is not None:
         on_flash = f"{_span(recording.committed_s)} on flash in {recording.segments} segments"
         table.add_row("recording", Text(f"{_span(recording.seconds)}, {on_flash}\n{clean(recording.id, 80)}"))
-    picture = f"{clean(video.source, 80)}, {clean(video.encoder, 30) or 'no picture'}"
+    stream = f"{clean(video.source, 80)}, {clean(video.encoder, 30) or 'no picture'}"
     if video.width:
-        picture += f", {video.width}x{video.height}"
-    frames = Text(f"{picture}\n{video.frames} frames")
+        stream += f", {video.width}x{video.height}"
+    frames = Text(f"{stream}\n{video.frames} frames")
     frames.append(f", {video.dropped} dropped", style="red" if video.dropped else "")
     table.add_row("video", frames)
     if audio is not None and audio.source:

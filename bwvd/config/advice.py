@@ -1,4 +1,4 @@
-"""What is allowed but probably not meant: one line each, for `bwvd check`. Pure; the configuration has been checked."""
+"""Advice on a checked configuration, for `bwvd check`: what is allowed but probably not meant, one line each. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bwvd.config.schema import Config, Gestures
 
 def advice(config: Config) -> list[str]:
     """The warnings, each beginning with the key that it is about."""
-    return [*_loop(config), *_secrecy(config), *_controls(config), *_sound(config)]
+    return [*_loop(config), *_secrecy(config), *_controls(config), *_audio(config)]
 
 
 def loop_bytes(config: Config) -> int:
@@ -48,6 +48,6 @@ def _controls(config: Config) -> Iterator[str]:
             yield f"{name}: every gesture is empty; the control does nothing"
 
 
-def _sound(config: Config) -> Iterator[str]:
+def _audio(config: Config) -> Iterator[str]:
     if not config.audio.source:
         yield "audio.source: empty; recordings have no sound"

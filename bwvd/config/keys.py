@@ -1,4 +1,4 @@
-"""Which keys there are and what kind of value each takes.
+"""The keys that there are, and the kind of value that each takes.
 
 `msgspec.convert` decides whether a document fits `Config`; this explains to a person why it doesn't.
 """

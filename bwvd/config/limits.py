@@ -1,4 +1,4 @@
-"""From where to where each number may go, and why there."""
+"""Limits of each number, and why they lie there."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def _with_origin(problem: Problem, written: dict[str, Any], policy: profile.Prof
 def _defaults(written: dict[str, Any], policy: profile.Profile | None) -> dict[str, Any]:
     defaults = policy.defaults() if policy is not None else {}
     if written.get("video", {}).get("encoder") == "copy":
-        defaults.setdefault("video", {})["stamp"] = False  # pictures that are copied can't be drawn on
+        defaults.setdefault("video", {})["stamp"] = False  # frames that are copied can't be drawn on
     return defaults
 
 

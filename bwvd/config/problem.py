@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, and how a key or a value is written in one line."""
+"""A problem of a configuration, and how a key or a value is written in one line."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ Value = bool | int | float | str
 class Clause(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One rule about one key, or about the sum of several.
 
-    A sum is there for upper bounds: standby holds the loop and the group of pictures that is being replaced, so what
+    A sum is there for upper bounds: standby holds the loop and the GOP that is being replaced, so what
     is held is `loop.seconds` + `video.keyframe_s`.
     """
 

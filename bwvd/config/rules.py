@@ -1,4 +1,4 @@
-"""What must hold of several values together, and of controls and indicators: each has one target, no two the same.
+"""Rules over several values together, and over controls and indicators: each has one target, no two the same.
 
 Pure. Each message names every key that takes part.
 """
@@ -13,7 +13,7 @@ from bwvd.config.keys import numbered, sections
 from bwvd.config.problem import Problem, shown
 from bwvd.config.schema import Config, Gestures, Haptic, Led, Section, Tone
 
-GROUPS_IN_LOOP = 5  # groups of pictures; with fewer, the loop would be off by more than a fifth of its length
+GROUPS_IN_LOOP = 5  # GOPs; with fewer, the loop would be off by more than a fifth of its length
 
 _TARGETS: dict[type[Section], tuple[str, ...]] = {
     Led: ("name", "device", "chip"),
@@ -27,7 +27,7 @@ def problems(config: Config, document: dict[str, Any]) -> Iterator[Problem]:
     """What is wrong. `document` is what was written, for rules about what was said and not left to its default."""
     yield from _groups(config)
     yield from _encoder(config, document)
-    yield from _sound(config)
+    yield from _audio(config)
     yield from _memory(config)
     yield from _power(config)
     yield from _unheard(document)
@@ -77,7 +77,7 @@ def _encoder(config: Config, document: dict[str, Any]) -> Iterator[Problem]:
         yield Problem('video.encoder = "copy", video.preset', "what is copied is not encoded: there is no preset")
 
 
-def _sound(config: Config) -> Iterator[Problem]:
+def _audio(config: Config) -> Iterator[Problem]:
     audio, video = config.audio, config.video
     if audio.source == "video" and video.source.startswith("v4l2:"):
         yield Problem('audio.source = "video"', 'a v4l2 camera carries no sound; use "alsa:DEVICE"')

@@ -9,6 +9,10 @@ from typing import Literal
 
 import msgspec
 
+Scheme = Literal["v4l2", "rtsp", "file", "lavfi", "alsa"]
+VIDEO_SCHEMES: tuple[Scheme, ...] = ("v4l2", "rtsp", "file", "lavfi")  # of `video.source`
+AUDIO_SCHEMES: tuple[Scheme, ...] = ("alsa", "lavfi")  # of `audio.source`
+
 
 class ConfigError(Exception):
     """The configuration can't be used; the text is one line that names the file and the key."""
@@ -68,6 +72,7 @@ class Storage(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     reserve_bytes: int = 16_777_216
     backlog_bytes: int = 67_108_864
     journal_bytes: int = 4_194_304  # a journal file is rotated at this size
+    witness: str = "auto"  # a folder on another disk | "auto" the unit's own | "" none: remembers the journal's head
 
 
 class Keys(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -115,6 +120,7 @@ class Input(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Serial(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     port: str = "/dev/ttyS1"
     baud: int = 115200
+    pty: bool = False  # a pseudo-terminal is taken: a program is at the other end
     button: Literal["", "cts", "dsr", "cd", "ri"] = ""
     debounce_ms: int = 20
     events: bool = True  # send EVT lines

@@ -1,4 +1,4 @@
-"""The small languages inside strings: sources, sizes, paths, recipients. Each function says what is wrong, or "".
+"""Grammars of strings: sources, sizes, paths, recipients. Each function says what is wrong, or "".
 
 Whether a device, a file or a codec is there is asked later, by `bwvd check` and by those who open it.
 """
@@ -9,16 +9,14 @@ import re
 
 from bwvd.config.nearest import did_you_mean, nearest
 from bwvd.config.problem import shown
+from bwvd.config.schema import AUDIO_SCHEMES, VIDEO_SCHEMES
+from bwvd.media.presets import PRESET_ENCODERS, PRESETS
 
 DEVICE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,31}", re.ASCII)
 SIZE = re.compile(r"(?P<width>[1-9][0-9]{0,4})x(?P<height>[1-9][0-9]{0,4})", re.ASCII)
 CODEC_WORD = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}", re.ASCII)  # libav's names of encoders, presets, pixel formats
 FILE_NAME = re.compile(r"(?!\.{1,2}$)[^/\x00]{1,255}")  # one component of a path
 SOCKET_PATH_BYTES = 107  # sun_path holds 108 with its final NUL
-
-X264_PRESETS = (
-    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo",
-)  # fmt: skip
 
 _RTSP = re.compile(
     r"rtsp://(?:[^/@\s]*@)?(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?:/\S*)?", re.ASCII
@@ -27,9 +25,6 @@ _ALSA = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_:,.=/-]*", re.ASCII)
 _CHIP = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.:,@+-]{0,63}", re.ASCII)
 _PWM = re.compile(r"pwmchip[0-9]+/(?:pwm)?[0-9]+", re.ASCII)
 _KEY_NAME = re.compile(r"(KEY|BTN|SW)_[A-Z0-9_]+", re.ASCII)
-
-_VIDEO_SCHEMES = ("v4l2", "rtsp", "file", "lavfi")
-_AUDIO_SCHEMES = ("alsa", "lavfi")
 
 
 def device_id(text: str) -> str:
@@ -92,7 +87,7 @@ def video_source(text: str) -> str:
             return ""
         case "lavfi":
             return "" if rest.strip() else "must be lavfi:GRAPH with a filter graph"
-    return _no_scheme(text, _VIDEO_SCHEMES, "v4l2:PATH, rtsp://…, file:PATH or lavfi:GRAPH")
+    return _no_scheme(text, VIDEO_SCHEMES, "v4l2:PATH, rtsp://…, file:PATH or lavfi:GRAPH")
 
 
 def audio_source(text: str) -> str:
@@ -104,7 +99,7 @@ def audio_source(text: str) -> str:
             return "" if _ALSA.fullmatch(rest) else 'must be alsa:DEVICE, as in "alsa:default" or "alsa:hw:1,0"'
         case "lavfi":
             return "" if rest.strip() else "must be lavfi:GRAPH with a filter graph"
-    return _no_scheme(text, (*_AUDIO_SCHEMES, "video"), '"" (no sound), "video", alsa:DEVICE or lavfi:GRAPH')
+    return _no_scheme(text, (*AUDIO_SCHEMES, "video"), '"" (no sound), "video", alsa:DEVICE or lavfi:GRAPH')
 
 
 def codec_word(text: str) -> str:
@@ -114,12 +109,12 @@ def codec_word(text: str) -> str:
 
 
 def preset(text: str, encoder: str) -> str:
-    if encoder not in ("auto", "libx264", "libx265"):
+    if encoder != "auto" and encoder not in PRESET_ENCODERS:
         return codec_word(text)  # other encoders have presets of their own
-    if text in X264_PRESETS:
+    if text in PRESETS:
         return ""
-    hint = did_you_mean(text, X264_PRESETS)
-    return hint or f"must be one of {', '.join(X264_PRESETS)}"
+    hint = did_you_mean(text, PRESETS)
+    return hint or f"must be one of {', '.join(PRESETS)}"
 
 
 def key_name(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What must hold of each value by itself: its range, its grammar, its characters. Pure."""
+"""Checks of each value by itself: its range, its grammar, its characters. Pure."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _file_name(text: str) -> str:
     return "" if grammar.FILE_NAME.fullmatch(text) else "must be one name, without /"
 
 
-def _line(line: int | str) -> str:
+def _gpio_line(line: int | str) -> str:
     if isinstance(line, int):
         return "" if 0 <= line <= MAX_LINE else f"must be from 0 to {MAX_LINE}, or a line's name"
     return "" if line.strip() else "must be a line's number or its name"
@@ -81,7 +81,7 @@ def _textfile(text: str) -> str:
     return wrong
 
 
-_PLACE = {"chip": _or_empty(grammar.gpio_chip), "line": _line}
+_PLACE = {"chip": _or_empty(grammar.gpio_chip), "line": _gpio_line}
 
 _JUDGES: dict[type[c.Section], dict[str, Callable[[Any], str]]] = {
     c.Device: {"id": grammar.device_id},
@@ -93,11 +93,11 @@ _JUDGES: dict[type[c.Section], dict[str, Callable[[Any], str]]] = {
         "pixel_format": _or_empty(grammar.codec_word),
     },
     c.Audio: {"source": grammar.audio_source, "rate": _aac_rate},
-    c.Storage: {"path": _folder},
+    c.Storage: {"path": _folder, "witness": lambda text: "" if text in ("", "auto") else _folder(text)},
     c.Keys: {"signing": grammar.absolute},
     c.Socket: {"path": grammar.socket_path},
     c.Gestures: dict.fromkeys(("press", "hold", "double", "press_hold"), _gesture),
-    c.Gpio: {"chip": grammar.gpio_chip, "line": _line},
+    c.Gpio: {"chip": grammar.gpio_chip, "line": _gpio_line},
     c.Input: {"device": grammar.absolute, "key": grammar.key_name},
     c.Serial: {"port": grammar.absolute, "baud": _baud},
     c.Led: {"name": _or_empty(_file_name), "device": _or_empty(grammar.absolute), **_PLACE},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import assert_never
 
 import trio
@@ -34,27 +35,20 @@ async def run_contact(
     `task_status.started()` is called after the first attempt to open the contact, whatever came of it.
     **Cancellation:** releases the contact; a gesture in the making is dropped (its press has been sent).
     """
-    await _Attendance(contact, reader, send, clock, report, task_status).run()
+    presence = Presence(contact.name, clock, report, task_status)
+    await _ContactActor(contact, reader, send, clock, report, presence).run()
 
 
-class _Attendance:
-    def __init__(
-        self,
-        contact: Contact,
-        reader: Reader,
-        send: Send,
-        clock: Clock,
-        report: Report,
-        task_status: trio.TaskStatus[None],
-    ) -> None:
-        self._contact = contact
-        self._reader = reader
-        self._send = send
-        self._clock = clock
-        self._report = report
-        self._presence = Presence(contact.name, clock, report, task_status)
-        self._earlier = trio.Event()  # set when the deadline came nearer than `_waits_for_ns`
-        self._waits_for_ns = NEVER
+@dataclass(eq=False)
+class _ContactActor:
+    _contact: Contact
+    _reader: Reader
+    _send: Send
+    _clock: Clock
+    _report: Report
+    _presence: Presence
+    _earlier: trio.Event = field(default_factory=trio.Event)  # set when the deadline came nearer than `_waits_for_ns`
+    _waits_for_ns: int = NEVER
 
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -113,11 +107,11 @@ class _Attendance:
 class _Opened:
     """The contact's `task_status`: hears of the position before the first edge can come."""
 
-    def __init__(self, attendance: _Attendance) -> None:
-        self._attendance = attendance
+    def __init__(self, actor: _ContactActor) -> None:
+        self._actor = actor
 
     def started(self, value: bool = False) -> None:
-        self._attendance.opened(value)
+        self._actor.opened(value)
 
 
 async def probe(contact: Contact) -> bool:

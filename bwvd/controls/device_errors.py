@@ -1,4 +1,4 @@
-"""What a device's OSError means for its control."""
+"""Errors of a device, in the terms of its control."""
 
 from __future__ import annotations
 

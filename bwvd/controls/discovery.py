@@ -1,4 +1,4 @@
-"""What could be a control on this board, each with what to write in the configuration. For `bwvd devices`.
+"""Discovery of what could be a control on this board, each with what to write in the configuration. For `bwvd devices`.
 
 It needs no rights: what may not be opened is named by what sysfs tells everybody, with the reason.
 """

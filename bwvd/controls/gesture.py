@@ -1,4 +1,4 @@
-"""From the movements of one button to orders. Pure: neither trio nor av, and the time is an argument.
+"""Gestures of one button, turned into orders. Pure: neither trio nor av, and the time is an argument.
 
     down ──▶ press, at once: evidence first              up, steady for the debounce time ──▶ released
     down, steady for hold_s ──▶ hold                     second down within double_ms ──▶ double instead of press
@@ -83,11 +83,11 @@ class Reader(Protocol):
 
     @property
     def deadline(self) -> int | None:
-        """When `expire` next has something to say, CLOCK_MONOTONIC; None = not before the next edge."""
+        """The time at which `expire` next has something to say, CLOCK_MONOTONIC; None = not before the next edge."""
         ...
 
     def expire(self, now_ns: int) -> list[GestureEvent]:
-        """What the passing of time says. All edges before `now_ns` should have been handed in."""
+        """Return what the passing of time says. All edges before `now_ns` should have been handed in."""
         ...
 
     def gone(self, at_ns: int) -> list[GestureEvent]:
@@ -96,7 +96,7 @@ class Reader(Protocol):
 
     @property
     def faults(self) -> Collection[FaultName]:
-        """What is wrong with the contact now."""
+        """The faults of the contact now."""
         ...
 
 
@@ -128,8 +128,8 @@ class ButtonReader:
     """The gestures of a button.
 
     An order "mute" means two things: on a hold, MUTE while it is held and UNMUTE at its release; on a press or a
-    double, MUTE and UNMUTE in turn. That is the only toggle there is: a wrong guess at its state costs sound, not
-    pictures, and the next press puts it right.
+    double, MUTE and UNMUTE in turn. That is the only toggle there is: a wrong guess at its state costs audio, not
+    video, and the next press puts it right.
     """
 
     def __init__(self, gestures: Gestures, debounce_ns: int) -> None:

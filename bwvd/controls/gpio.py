@@ -29,7 +29,7 @@ QUEUE_EDGES = 64
 LOOK_S = 2.0
 
 
-class Line(Protocol):
+class InputLine(Protocol):
     """One requested line: what this adapter uses of `gpiod.LineRequest`, and the offset that belongs to it."""
 
     @property
@@ -54,7 +54,7 @@ class GpioContact:
     """
 
     def __init__(
-        self, config: Gpio, monotonic_ns: Callable[[], int], open_line: Callable[[Gpio], Line] | None = None
+        self, config: Gpio, monotonic_ns: Callable[[], int], open_line: Callable[[Gpio], InputLine] | None = None
     ) -> None:
         self.name = f"gpio:{config.line}" if isinstance(config.line, str) else f"gpio:{_chip(config)}:{config.line}"
         self._config = config
@@ -94,7 +94,7 @@ def _chip(config: Gpio) -> str:
     return config.chip.rpartition("/")[2]
 
 
-def request_line(config: Gpio) -> Line:
+def request_line(config: Gpio) -> InputLine:
     """Ask the kernel for the line, both edges, debounced. Raises OSError (absent, busy, forbidden) or ValueError."""
     import gpiod
     from gpiod.line import Bias, Clock, Direction

@@ -30,7 +30,7 @@ _EVIOCGSW_8 = 0x8008451B  # _IOC(_IOC_READ, 'E', 0x1b, 8)
 
 
 class Event(Protocol):
-    """What this adapter uses of `evdev.InputEvent`."""
+    """The part of `evdev.InputEvent` that this adapter uses."""
 
     sec: int
     usec: int
@@ -40,7 +40,7 @@ class Event(Protocol):
 
 
 class Device(Protocol):
-    """What this adapter uses of `evdev.InputDevice`."""
+    """The part of `evdev.InputDevice` that this adapter uses."""
 
     fd: int
 

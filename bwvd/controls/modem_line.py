@@ -26,7 +26,7 @@ from bwvd.clock import NS
 from bwvd.config.schema import Serial
 from bwvd.controls.device_errors import NOT_SUCH_ERRNOS, device_errors
 from bwvd.controls.ports import ControlRefused, Edge
-from bwvd.controls.serial_port import look_at_port
+from bwvd.controls.serial_identity import SerialIdentity
 
 POLL_S = 0.02
 IDLE_POLL_S = 0.05  # a tap is hardly ever shorter
@@ -43,7 +43,7 @@ class ModemPort(Protocol):
     def is_down(self) -> bool: ...
 
     def edges(self) -> int | None:
-        """How often the line has moved since some time (modulo 2**32); None where the driver does not count."""
+        """The line's movements since some time (modulo 2**32); None where the driver does not count."""
         ...
 
     def close(self) -> None: ...
@@ -63,7 +63,7 @@ class ModemContact:
         self.name = f"serial:{config.port}:{config.button}"
         self._config = config
         self._monotonic_ns = monotonic_ns
-        self._open_port = open_port or open_modem_port
+        self._open_port = open_port or functools.partial(open_modem_port, SerialIdentity(config))
         self._debounce_ns = config.debounce_ms * 1_000_000
 
     async def run(
@@ -98,12 +98,13 @@ class ModemContact:
             port.close()
 
 
-def open_modem_port(config: Serial) -> ModemPort:
+def open_modem_port(identity: SerialIdentity, config: Serial) -> ModemPort:
     """Open the port for its modem lines alone. Raises OSError, ControlLost or ControlRefused."""
-    look_at_port(config.port)
+    identity.look()
     fd = os.open(config.port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
     port = _Port(fd, config.button)
     try:
+        identity.keep(fd)
         _be_local(fd)
         port.look(config.port)
     except BaseException:

@@ -1,4 +1,4 @@
-"""Waiting for what became of a command."""
+"""The answer to a command that is still awaited."""
 
 from __future__ import annotations
 

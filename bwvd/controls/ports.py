@@ -64,10 +64,10 @@ class CommandLine(Protocol):
 
 
 Send = Callable[[Command], None]
-"""How a control hands a command on: never blocks. Commands that find no room are answered «refused: busy» by it."""
+"""Hands a control's command on: never blocks. Commands that find no room are answered «refused: busy» by it."""
 
 Report = Callable[[FaultChanged], None]
-"""How a control says that something about it is wrong, or right again: never blocks."""
+"""Says that something about a control is wrong, or right again: never blocks."""
 
 Refused = Callable[[Command, str], None]
 """Told of every command that a control may not give, with the reason, for the journal: never blocks."""

@@ -1,23 +1,24 @@
-"""Whether a control is there, who is told, and when a lost one is tried again."""
+"""The presence of a control: its fault while it is absent, and when it is opened again."""
 
 from __future__ import annotations
 
 import trio
 
-from bwvd.clock import NS, Clock
+from bwvd.clock import Clock
 from bwvd.controls.ports import Report
 from bwvd.messages import FaultChanged
+from bwvd.service.backoff import Backoff
+from bwvd.service.supervised import Supervised
 
-FIRST_DELAY_S = 0.5
-LONGEST_DELAY_S = 10.0
+# One that comes and goes does not fill the journal: the delays begin anew for a control that has been there for 10 s.
+BACKOFF = Backoff(first_s=0.5, limit_s=10.0, reset_after_s=10.0)
 
 
 class Presence:
-    """Says the fault "control:NAME" while a control is absent, and how long to wait before it is opened again.
+    """Reports the fault "control:NAME" while a control is absent, and says how long to wait before it is opened again.
 
-    The delays double from FIRST_DELAY_S to LONGEST_DELAY_S, and start again for a control that had been there for
-    LONGEST_DELAY_S: one that comes and goes does not fill the journal. `task_status.started()` is called after the
-    first attempt, whatever came of it.
+    Each new reason is reported, so that the fault's detail is what a person has to put right now.
+    `task_status.started()` is called after the first attempt, whatever came of it.
 
     **Synchronization:** one task.
     """
@@ -27,32 +28,22 @@ class Presence:
         self._clock = clock
         self._report = report
         self._task_status: trio.TaskStatus[None] | None = task_status
-        self._absent = ""  # why, while it is
-        self._delay_s = FIRST_DELAY_S
-        self._opened_ns: int | None = None
+        self._device = Supervised(BACKOFF)
 
     def opened(self) -> None:
-        """It is there."""
+        """The control is there."""
         now_ns = self._clock.monotonic_ns()
-        self._opened_ns = now_ns
-        if self._absent:
-            self._absent = ""
+        if self._device.opened(now_ns):
             self._report(FaultChanged(self.fault, active=False, at_ns=now_ns))
         self._say_started()
 
     def lost(self, error: BaseException) -> float:
-        """It is not; seconds to wait before the next attempt."""
+        """The control is not there; returns the seconds to wait before the next attempt."""
         now_ns = self._clock.monotonic_ns()
-        if str(error) != self._absent:
-            self._absent = str(error)
-            self._report(FaultChanged(self.fault, active=True, at_ns=now_ns, detail=self._absent))
+        if self._device.lost(now_ns, str(error), new_reason_is_news=True):
+            self._report(FaultChanged(self.fault, active=True, at_ns=now_ns, detail=str(error)))
         self._say_started()
-        if self._opened_ns is not None and now_ns - self._opened_ns >= LONGEST_DELAY_S * NS:
-            self._delay_s = FIRST_DELAY_S
-        self._opened_ns = None
-        delay_s = self._delay_s
-        self._delay_s = min(2 * delay_s, LONGEST_DELAY_S)
-        return delay_s
+        return self._device.delay_s
 
     def _say_started(self) -> None:
         if self._task_status is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import Any, Protocol, assert_never
 
 import trio
@@ -31,7 +32,7 @@ WAITING_ANSWERS = 32
 
 
 class Port(Protocol):
-    """Where a line can be opened. Real: `serial_port.SerialPort`. Virtual: `bwvd.testing.line.VirtualLine`."""
+    """A line that can be opened. Real: `serial_port.SerialPort`. Virtual: `bwvd.testing.line.VirtualLine`."""
 
     name: str
 
@@ -62,26 +63,21 @@ async def run_serial(
     `task_status.started()` is called after the first attempt to open the port, whatever came of it.
     **Cancellation:** closes the port; answers that wait are dropped.
     """
-    await _Attendance(port, send, clock, report, status, task_status).run(events)
+    presence = Presence(port.name, clock, report, task_status)
+    await _SerialActor(port, send, clock, status, presence).run(events)
 
 
-class _Attendance:
-    def __init__(
-        self,
-        port: Port,
-        send: Send,
-        clock: Clock,
-        report: Report,
-        status: Callable[[], Mapping[str, Any]],
-        task_status: trio.TaskStatus[None],
-    ) -> None:
-        self._port = port
-        self._send = send
-        self._clock = clock
-        self._status = status
-        self._presence = Presence(port.name, clock, report, task_status)
-        self._line: CommandLine | None = None
-        self._writing = trio.Lock()  # a line of text goes out whole
+@dataclass(eq=False)
+class _SerialActor:
+    _port: Port
+    _send: Send
+    _clock: Clock
+    _status: Callable[[], Mapping[str, Any]]
+    _presence: Presence
+    _line: CommandLine | None = None
+    _serving: trio.CancelScope | None = None  # of the line that is open
+    _failure: ControlLost | None = None  # of a write on it
+    _writing: trio.Lock = field(default_factory=trio.Lock)  # a line of text goes out whole
 
     async def run(self, events: trio.MemoryReceiveChannel[Event] | None) -> None:
         async with trio.open_nursery() as nursery:
@@ -97,15 +93,18 @@ class _Attendance:
 
     async def _serve(self) -> None:
         with self._port.open() as line:
-            self._line = line
+            self._line, self._failure = line, None
             self._presence.opened()
             try:
                 answers, waiting = trio.open_memory_channel[PendingAnswer | str](WAITING_ANSWERS)
-                async with trio.open_nursery() as nursery, answers:
+                async with answers, waiting, trio.open_nursery() as nursery:
+                    self._serving = nursery.cancel_scope
                     nursery.start_soon(self._answer, waiting)
                     await self._listen(line, answers)
             finally:
-                self._line = None
+                self._line = self._serving = None
+            if self._failure is not None:
+                raise self._failure
 
     async def _listen(self, line: CommandLine, answers: trio.MemorySendChannel[PendingAnswer | str]) -> None:
         reader, limit = LineReader(), ErrorLimit()
@@ -137,22 +136,25 @@ class _Attendance:
                 assert_never(said)
 
     async def _answer(self, waiting: trio.MemoryReceiveChannel[PendingAnswer | str]) -> None:
-        async with waiting:
-            async for answer in waiting:
-                await self._write(answer if isinstance(answer, str) else answer_line(await answer.wait()))
+        async for answer in waiting:
+            await self._write(answer if isinstance(answer, str) else answer_line(await answer.wait()))
 
     async def _tell(self, events: trio.MemoryReceiveChannel[Event]) -> None:
         async with events:
             async for event in events:
                 text = event_line(event)
-                if text is None:
-                    continue
-                try:
+                if text is not None:
                     await self._write(text)
-                except ControlLost:
-                    continue  # the listener hears of it too, and has the line reopened
 
     async def _write(self, text: str) -> None:
+        """A line that can't be written on is reopened, also where it still gives data."""
         async with self._writing:
-            if self._line is not None:
-                await self._line.send(text.encode("ascii") + b"\r\n")
+            line = self._line
+            if line is None:
+                return
+            try:
+                await line.send(text.encode("ascii") + b"\r\n")
+            except ControlLost as error:
+                if self._line is line and self._serving is not None:
+                    self._failure = error
+                    self._serving.cancel()

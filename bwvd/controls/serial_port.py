@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
@@ -20,6 +18,7 @@ import trio
 from bwvd.config.schema import Serial
 from bwvd.controls.device_errors import NOT_SUCH_ERRNOS, device_errors
 from bwvd.controls.ports import ControlLost, ControlRefused
+from bwvd.controls.serial_identity import SerialIdentity
 
 if TYPE_CHECKING:
     import serial
@@ -28,28 +27,24 @@ SEND_PATIENCE_S = 1.0  # the other end takes nothing for this long: what is left
 RECEIVE_BYTES = 4096
 
 
-def look_at_port(port: str) -> None:
-    """Raise ControlLost if nothing is at `port`, ControlRefused if what is there can't be a serial port."""
-    with device_errors(port, "serial.port"):
-        mode = Path(port).stat().st_mode
-    if not stat.S_ISCHR(mode):
-        raise ControlRefused(f"serial.port: {port} is not a serial port")
-
-
 class SerialPort:
-    """Where a serial line is; `open` makes it a `bwvd.controls.ports.CommandLine`."""
+    """The place of a serial line; `open` makes it a `bwvd.controls.ports.CommandLine`."""
 
     def __init__(self, config: Serial) -> None:
         self.name = f"serial:{config.port}"
         self._config = config
+        self._identity = SerialIdentity(config)
 
     @contextmanager
     def open(self) -> Iterator[SerialLine]:
-        """The line, while it lasts. Quick. Raises ControlLost (absent, in use) or ControlRefused (no serial port)."""
+        """The line, while it lasts. Quick.
+
+        Raises: ControlLost (absent, in use), ControlRefused (no serial port, or another one than at the first opening).
+        """
         import serial
 
         path = self._config.port
-        look_at_port(path)
+        self._identity.look()
         with device_errors(path, "serial.port"):
             try:
                 # exclusive: a second program on the line would take every other byte
@@ -58,6 +53,7 @@ class SerialPort:
                 raise _refusal(path, error) from error
         line = SerialLine(self.name, port.fileno())
         try:
+            self._identity.keep(port.fileno())
             yield line
         finally:
             line.closing()

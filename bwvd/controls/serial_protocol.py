@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, assert_never
 
 from bwvd.clock import NS
+from bwvd.controls.storm import Bucket
 from bwvd.messages import (
     Answer,
     Assigned,
@@ -74,7 +75,7 @@ Said = Ordered | Asked | NotUnderstood
 
 
 def parse_line(line: bytes) -> Said:
-    """What one line says, without its end."""
+    """Parse one line, without its end."""
     if len(line) > MAX_LINE_BYTES:
         return NotUnderstood("line too long")
     if not all(0x20 <= byte < 0x7F for byte in line):
@@ -100,7 +101,7 @@ class LineReader:
         self._after_cr = False
 
     def feed(self, data: bytes) -> list[Said]:
-        """What the lines say that `data` completes. A line that gets too long is said once, when it does."""
+        """Parse the lines that `data` completes. A line that gets too long is said once, when it does."""
         said: list[Said] = []
         if self._after_cr and data[:1] == b"\n":
             data = data[1:]
@@ -130,23 +131,14 @@ class ErrorLimit:
     """Answers the first ERR_BURST bad lines, then one every ERR_REFILL_NS, and says how many went unanswered."""
 
     def __init__(self) -> None:
-        self._room = ERR_BURST
-        self._since_ns: int | None = None
+        self._bucket = Bucket(ERR_BURST, ERR_REFILL_NS)
         self.unanswered = 0
 
     def line(self, reason: str, now_ns: int) -> str | None:
         """The ERR line for a bad line, or None."""
-        if self._since_ns is None:
-            self._since_ns = now_ns
-        refill, rest_ns = divmod(max(now_ns - self._since_ns, 0), ERR_REFILL_NS)
-        if self._room + refill >= ERR_BURST:
-            self._room, self._since_ns = ERR_BURST, now_ns
-        elif refill:
-            self._room, self._since_ns = self._room + refill, now_ns - rest_ns
-        if not self._room:
+        if not self._bucket.lets_through(now_ns):
             self.unanswered += 1
             return None
-        self._room -= 1
         more, self.unanswered = self.unanswered, 0
         return one_line(f"ERR {reason}" + (f" ({more} more)" if more else ""))
 
@@ -193,7 +185,7 @@ def _number(value: object, digits: int = 1) -> str | None:
 
 
 def event_line(event: Event) -> str | None:
-    """The EVT line that tells of an event; None for what a line is not told. The wearer's id is private."""
+    """The EVT line that tells of an event; None for what a line is not told. The officer's id is private."""
     said = _event(event)
     return None if said is None else one_line(f"EVT {said}")
 

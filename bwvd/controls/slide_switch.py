@@ -1,4 +1,4 @@
-"""From the positions of a two-position slide switch to orders. Pure: neither trio nor av, and the time is an argument.
+"""Positions of a two-position slide switch, turned into orders. Pure: neither trio nor av, and the time is an argument.
 
 On means RECORD, at the first edge; off, once it has been steady, asks to stop. Moving a slide back is deliberate, so
 its STOP is confirmed; a post-roll still follows, and moving it on again resumes. Rattling ends nothing (invariant 11):

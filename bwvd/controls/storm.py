@@ -1,4 +1,4 @@
-"""How often something happened lately, against a bound. Pure: the time is an argument."""
+"""Bounds on how often something may happen: within a window, or from a bucket. Pure: the time is an argument."""
 
 from __future__ import annotations
 
@@ -42,3 +42,24 @@ class Rate:
 
     def forget(self) -> None:
         self._times.clear()
+
+
+class Bucket:
+    """A bucket of `burst` that fills by one every `refill_ns`. **Synchronization:** one caller at a time."""
+
+    def __init__(self, burst: int, refill_ns: int) -> None:
+        self._burst = burst
+        self._refill_ns = refill_ns
+        self._room = burst
+        self._since_ns: int | None = None  # up to when it has been filled
+
+    def lets_through(self, now_ns: int) -> bool:
+        """Take one out at CLOCK_MONOTONIC `now_ns`; False if there is none."""
+        since_ns = now_ns if self._since_ns is None else self._since_ns
+        more = max(now_ns - since_ns, 0) // self._refill_ns
+        self._room = min(self._room + more, self._burst)
+        self._since_ns = now_ns if self._room == self._burst else since_ns + more * self._refill_ns
+        if not self._room:
+            return False
+        self._room -= 1
+        return True

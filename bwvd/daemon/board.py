@@ -1,7 +1,8 @@
-"""What is on the board: the real adapters that a configuration names, as parts for a daemon."""
+"""The board's real adapters, as the configuration names them: parts for a daemon."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -11,13 +12,14 @@ import trio
 
 from bwvd.capture.device.libav_source import open_camera, open_microphone
 from bwvd.capture.source import AudioGate, MediaSource, SourceRefused
-from bwvd.capture.video.encoder_choice import Roster
+from bwvd.capture.video.encoder_choice import EncoderChoice
 from bwvd.clock import Clock, SystemClock
 from bwvd.config.load import digest
 from bwvd.config.schema import Config
 from bwvd.daemon.daemon import Parts, Peripheral
 from bwvd.daemon.peripherals import all_peripherals
 from bwvd.evidence.flash.posix import PosixStorage
+from bwvd.evidence.journal.witness import FileWitness, Witness
 from bwvd.evidence.keys.age import load_recipients
 from bwvd.evidence.keys.sshsig import KeySigner
 from bwvd.evidence.startup.admission import open_storage
@@ -44,8 +46,9 @@ async def build(config: Config, config_path: Path, extra: Sequence[Peripheral] =
             boot=boot_id(),
             storage=PosixStorage(volume),
             signer=signer,
+            witness=witness_of(config),
             sealer=sealer,
-            camera=partial(open_camera, config, clock, roster=Roster()),
+            camera=partial(open_camera, config, clock, choice=EncoderChoice()),
             microphone=partial(_microphone, config, clock) if has_microphone else None,
             config_sha256=config_sha256,
             peripherals=[*all_peripherals(config, config_path), *extra],
@@ -59,6 +62,15 @@ def _microphone(config: Config, clock: Clock, gate: AudioGate) -> MediaSource:
     if source is None:
         raise SourceRefused(f"audio.source: {config.audio.source!r} is no microphone of its own")
     return source
+
+
+def witness_of(config: Config) -> Witness | None:
+    """The journal's witness: in `storage.witness`, or in the service manager's folder for it, if there is one."""
+    folder = config.storage.witness
+    if folder == "auto":
+        given = os.environ.get("STATE_DIRECTORY", "").split(":")
+        folder = next((path for path in given if path.endswith("witness")), "")
+    return FileWitness(folder) if folder else None
 
 
 def boot_id(path: Path = Path("/proc/sys/kernel/random/boot_id")) -> str:

@@ -1,4 +1,4 @@
-"""The composition root: who is wired to whom, and in which order they begin and end.
+"""The composition root: wires the areas to each other, and begins and ends them in order.
 
 Storage side and device side are separate nurseries. When anything on the device side fails, the recorder closes what
 it has, the writer writes and signs it, and only then does the error end the process: systemd starts it again. The
@@ -15,23 +15,24 @@ from typing import Any, Protocol
 import trio
 
 from bwvd.capture.audio.drift_statistics import Corrections
-from bwvd.capture.device.supervisor import Attendance
+from bwvd.capture.device.supervisor import CaptureDevices
 from bwvd.capture.source import AudioGate, DeviceWedged, MediaSource
 from bwvd.clock import Clock
 from bwvd.config.schema import Config
 from bwvd.daemon.event_bus import Hub
 from bwvd.daemon.status import snapshot
-from bwvd.evidence.evidence_side import EvidenceSide, Terms, start_evidence
+from bwvd.evidence.evidence_side import EvidenceSettings, EvidenceSide, start_evidence
 from bwvd.evidence.flash.volume import Storage
 from bwvd.evidence.format.chain import Signer
+from bwvd.evidence.journal.witness import Witness
 from bwvd.evidence.keys.age import Sealer
-from bwvd.evidence.write.numbering import Naming
+from bwvd.evidence.write.numbering import RecordingNumbers
 from bwvd.evidence.write.recording_folder import Device
 from bwvd.evidence.write.writer import Writer
 from bwvd.log import get_logger
 from bwvd.media.samples import Batch
-from bwvd.messages import Command, MediaEvent, SourceUp, State
-from bwvd.recorder.backlog import Inbox
+from bwvd.messages import Command, MediaEvent, State
+from bwvd.recorder.backlog import Backlog
 from bwvd.recorder.loop import Loop
 from bwvd.recorder.recorder import Recorder
 from bwvd.recorder.state_machine import Times
@@ -66,9 +67,16 @@ class Parts:
     signer: Signer
     sealer: Sealer | None
     camera: Callable[[AudioGate], MediaSource]
+    witness: Witness | None = None  # of the journal; a place that is not on the card
     microphone: Callable[[AudioGate], MediaSource] | None = None  # where it is a device of its own
     peripherals: Sequence[Peripheral] = ()
     config_sha256: str = ""  # of the configuration file, for the journal
+
+
+def times_of(config: Config) -> Times:
+    """The recorder's spans."""
+    recording = config.recording
+    return Times.of_seconds(recording.post_roll_s, recording.stop_confirm_s, recording.max_s, recording.reminder_s)
 
 
 class Daemon:
@@ -83,15 +91,22 @@ class Daemon:
         self.clock = parts.clock
         self.hub = Hub(parts.clock)
         self.started_ns = parts.clock.monotonic_ns()
-        self.camera_up = trio.Event()  # the first frame has been delivered
         self.media_dropped = 0  # batches for which there was no room on trio's side
         self.corrections = Corrections()
         self._state = state
+        gate, microphone = AudioGate(), parts.microphone
+        self._devices = CaptureDevices(
+            lambda: parts.camera(gate),
+            (lambda: microphone(gate)) if microphone is not None else None,
+            gate,
+            parts.clock,
+            awake=state is not State.ASLEEP,
+        )
+        self.camera_up = self._devices.camera_delivers  # set when it has, for the first time
         self._ending = trio.Event()
-        self._end_reason = ""
         self._send_command, self._commands = trio.open_memory_channel[Command](COMMAND_BOUND)
         self._send_media, self._media = trio.open_memory_channel[MediaEvent](MEDIA_BOUND)
-        self.inbox = Inbox(config.storage.backlog_bytes)
+        self.backlog = Backlog(config.storage.backlog_bytes)
         self.controls: list[str] = []  # names, as their actors begin
         self.ledger = Ledger(parts.clock.monotonic_ns)
         self.power: PowerReading | None = None
@@ -114,12 +129,11 @@ class Daemon:
         """End in order: close the recording, sign it, leave. Returns at once."""
         if not self._ending.is_set():
             _log.info("shutting_down", reason=reason)
-            self._end_reason = reason
             self._ending.set()
 
     def status(self) -> dict[str, Any]:
         """The document of `bwvd status --json`. Quick."""
-        return snapshot(self)
+        return snapshot(self).document()
 
     def in_progress(self) -> str:
         """The id of the recording that is being written, "" for none. One that broke off on a storage error and goes on
@@ -151,7 +165,7 @@ class Daemon:
         Raises: what ended it, after everything was closed and signed: SourceRefused, an error of a peripheral, …
         """
         config, parts = self.config, self.parts
-        terms = Terms(
+        terms = EvidenceSettings(
             device=config.device.id,
             private=parts.sealer is not None,
             reserve_bytes=config.storage.reserve_bytes,
@@ -160,26 +174,16 @@ class Daemon:
             loop_s=config.loop.seconds,
             config_sha256=parts.config_sha256,
         )
-        self.evidence = await start_evidence(parts.storage, terms, parts.signer, parts.clock, parts.boot, self.hub)
-        naming = Naming(config.device.id, self.evidence.next_serial, parts.clock)
-        gate = AudioGate()
-        microphone = parts.microphone
-        attendance = Attendance(
-            lambda: parts.camera(gate),
-            (lambda: microphone(gate)) if microphone is not None else None,
-            gate,
-            parts.clock,
-            awake=self._state is not State.ASLEEP,
+        self.evidence = await start_evidence(
+            parts.storage, terms, parts.signer, parts.clock, parts.boot, self.hub, parts.witness
         )
-        recording = config.recording
+        naming = RecordingNumbers(config.device.id, self.evidence.next_serial, parts.clock)
         self.recorder = Recorder(
-            times=Times.of_seconds(
-                recording.post_roll_s, recording.stop_confirm_s, recording.max_s, recording.reminder_s
-            ),
+            times=times_of(config),
             loop=Loop(config.loop.seconds, config.loop.max_bytes),
-            inbox=self.inbox,
-            devices=attendance,
-            naming=naming,
+            backlog=self.backlog,
+            devices=self._devices,
+            numbering=naming,
             clock=parts.clock,
             publish=self.hub.publish,
             refuse=self.evidence.refuse,
@@ -190,7 +194,7 @@ class Daemon:
         self.writer = Writer(
             storage=parts.storage,
             device=Device(config.device.id, parts.boot, config.recording.segment_s, parts.signer, parts.sealer),
-            backlog=self.inbox,
+            backlog=self.backlog,
             naming=naming,
             room=self.evidence.room,
             clock=parts.clock,
@@ -212,7 +216,7 @@ class Daemon:
             await storage_side.start(self.evidence.run)
             await storage_side.start(write)
             try:
-                await self._run_devices(attendance, task_status)
+                await self._run_devices(task_status)
             except Exception as error:  # noqa: BLE001  kept until everything is closed, then raised
                 failure = error
                 _log.info("closing_after_error", error=type(error).__name__)  # what it was is the last word
@@ -223,7 +227,7 @@ class Daemon:
         if failure is not None:
             raise failure
 
-    async def _run_devices(self, attendance: Attendance, task_status: trio.TaskStatus[None]) -> None:
+    async def _run_devices(self, task_status: trio.TaskStatus[None]) -> None:
         """The device side: recorder, capture, peripherals. Returns when the recorder has handed on its last GOP."""
         async with trio.open_nursery() as nursery:
             recorded = trio.Event()
@@ -234,7 +238,7 @@ class Daemon:
                 recorded.set()
 
             await nursery.start(record)
-            capture = await nursery.start(self._capture, attendance)
+            capture = await nursery.start(self._capture)
             for peripheral in self.parts.peripherals:
                 await nursery.start(peripheral, self)
             task_status.started()
@@ -247,12 +251,12 @@ class Daemon:
         self.evidence.was_full()
         self.recorder.end_recording("storage_full")
 
-    async def _capture(self, attendance: Attendance, *, task_status: trio.TaskStatus[trio.CancelScope]) -> None:
+    async def _capture(self, *, task_status: trio.TaskStatus[trio.CancelScope]) -> None:
         """Run the devices under a scope of their own; when they are closed, so is the media channel."""
         with trio.CancelScope() as scope:
             task_status.started(scope)
             try:
-                await attendance.run(self._take_media)
+                await self._devices.run(self._take_media)
                 # Every source has come to its end for good. Whoever presses now is still to be answered.
                 await trio.sleep_forever()
             except* DeviceWedged:
@@ -262,8 +266,6 @@ class Daemon:
         self._send_media.close()
 
     def _take_media(self, event: MediaEvent) -> None:
-        if isinstance(event, SourceUp) and event.device == "camera":
-            self.camera_up.set()
         self.corrections.take(event)
         try:
             self._send_media.send_nowait(event)

@@ -1,4 +1,4 @@
-"""Events to everybody who listens: journal, feedback, serial lines, status.
+"""The event bus: every event to journal, feedback, serial lines and status.
 
 One sender must never wait for a listener: each has a channel with a bound of its own, and what finds it full is counted
 and lost for that listener alone. The journal has its own queue with its own promise (see `evidence.journal`).
@@ -80,7 +80,7 @@ class Hub:
                 self.faults[event.name] = event
             elif self.faults.pop(event.name, None) is None:
                 return
-        name, values = _line(event)
+        name, values = _log_entry(event)
         _log.info(name, **values)
         for take in self._sinks:
             take(event)
@@ -99,8 +99,8 @@ class Hub:
         self._listeners.clear()
 
 
-def _line(event: Event) -> tuple[str, dict[str, object]]:
-    """The log's event name and fields. The wearer's id is private: that it changed is logged, not what to."""
+def _log_entry(event: Event) -> tuple[str, dict[str, object]]:
+    """The log's event name and fields. The officer's id is private: that it changed is logged, not what to."""
     name = "".join("_" + letter.lower() if letter.isupper() else letter for letter in type(event).__name__).lstrip("_")
     values = {slot: getattr(event, slot) for slot in event.__slots__ if slot not in ("at_ns", "officer", "name")}
     if isinstance(event, FaultChanged):

@@ -18,6 +18,7 @@ from bwvd.config.schema import Config
 from bwvd.daemon.control_actors import control_actors
 from bwvd.daemon.daemon import Daemon, Peripheral
 from bwvd.daemon.event_bus import LISTENER_BOUND
+from bwvd.daemon.status import snapshot
 from bwvd.messages import ClockStepped, Event, PowerRead
 from bwvd.service.battery_level import Level
 from bwvd.service.clock_watch import open_alarm, run_clockwatch
@@ -44,7 +45,7 @@ def all_peripherals(config: Config, config_path: Path) -> list[Peripheral]:
     return found
 
 
-# --- what the wearer sees, hears and feels ---------------------------------------------------------------------------
+# --- what the officer sees, hears and feels --------------------------------------------------------------------------
 
 
 async def _feedback(
@@ -81,7 +82,7 @@ async def _power(config: Config, daemon: Daemon, *, task_status: trio.TaskStatus
     def level(level: Level, power: PowerReading) -> None:
         if level is Level.CRITICAL:
             daemon.hub.fault("power", f"battery at {power.percent} %: closing in order")
-            # The end closes the recording: it waits for what the camera holds of the last group of pictures.
+            # The end closes the recording: it waits for what the camera holds of the last GOP.
             daemon.recorder.end_reason = "battery"
             daemon.shut_down("battery")
 
@@ -93,7 +94,7 @@ async def _metrics(path: Path, daemon: Daemon, *, task_status: trio.TaskStatus[N
     from bwvd.service.textfile import run_textfile
 
     with daemon.ledger.pulse("metrics") as pulse:
-        await run_textfile(path, daemon.status, daemon.hub.report, pulse=pulse, task_status=task_status)
+        await run_textfile(path, partial(snapshot, daemon), daemon.hub.report, pulse=pulse, task_status=task_status)
 
 
 async def _clockwatch(daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:

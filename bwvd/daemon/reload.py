@@ -1,25 +1,18 @@
-"""SIGHUP: the configuration is read again, and what can be changed while a camera runs is changed."""
+"""The answer to SIGHUP: reads the configuration again, and changes what can be changed while a camera runs."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from bwvd.config.load import load
-from bwvd.config.schema import Config, ConfigError
-from bwvd.daemon.daemon import Daemon
+from bwvd.config.schema import ConfigError
+from bwvd.daemon.daemon import Daemon, times_of
 from bwvd.log import get_logger
-from bwvd.recorder.state_machine import Times
 
 _log = get_logger("reload")
 
 # Everything else is wired at the start: changing it means other devices, keys or files.
 RELOADABLE = ("recording.post_roll_s", "recording.stop_confirm_s", "recording.max_s", "recording.reminder_s")
-
-
-def times_of(config: Config) -> Times:
-    """The recorder's spans."""
-    recording = config.recording
-    return Times.of_seconds(recording.post_roll_s, recording.stop_confirm_s, recording.max_s, recording.reminder_s)
 
 
 def reload_configuration(daemon: Daemon, path: Path) -> None:

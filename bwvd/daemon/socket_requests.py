@@ -1,4 +1,4 @@
-"""Requests on the control socket that are no orders to the recorder: what was read on the device, and a receipt."""
+"""Requests on the control socket that are no orders to the recorder: an access to evidence, and a receipt."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.journal.events import clean
 
 
-async def did(daemon: Daemon, request: dict[str, Any], source: str) -> dict[str, Any]:
-    """A command that read evidence on the device says so, for the journal: verified, exported."""
+async def log_access(daemon: Daemon, request: dict[str, Any], source: str) -> dict[str, Any]:
+    """A command that read evidence on the device reports the access to the journal: verified, exported."""
     what, where, outcome = (request.get(key) for key in ("what", "where", "outcome"))
     if what not in ("verified", "exported") or not isinstance(where, str) or not isinstance(outcome, str):
-        return {"ok": False, "error": 'did takes "what" (verified, exported), "where" and "outcome"'}
+        return {"ok": False, "error": 'log_access takes "what" (verified, exported), "where" and "outcome"'}
     daemon.evidence.enter(what, where=clean(where), outcome=clean(outcome), source=source)
     return {"ok": True, "text": "entered"}
 
@@ -48,4 +48,8 @@ async def release(daemon: Daemon, request: dict[str, Any], source: str) -> dict[
     return {"ok": True, "text": f"released {recording}", "recording": recording}
 
 
-SOCKET_REQUESTS = {"release": release, "did": did}
+SOCKET_REQUESTS = {
+    "release": release,
+    "log_access": log_access,
+    "did": log_access,  # its name up to 0.1; answered for one more version
+}

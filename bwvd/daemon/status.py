@@ -1,8 +1,9 @@
-"""The daemon at one moment, as the document of `bwvd status --json`."""
+"""The snapshot of a running daemon: the values that socket, serial line, metrics and text file show."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Iterable
+from typing import Protocol
 
 from bwvd import __version__
 from bwvd.capture.audio.drift_statistics import Corrections
@@ -10,27 +11,38 @@ from bwvd.clock import NS, Clock
 from bwvd.config.schema import Config
 from bwvd.daemon.event_bus import Hub
 from bwvd.evidence.evidence_side import EvidenceSide
+from bwvd.evidence.write.statistics import WriterStatistics
 from bwvd.evidence.write.writer import Writer
-from bwvd.recorder.backlog import Inbox
+from bwvd.recorder.backlog import Backlog
 from bwvd.recorder.recorder import Recorder
 from bwvd.service.power_supply import PowerReading
+from bwvd.service.status_document import (
+    AudioStatus,
+    ClockStatus,
+    FaultDetail,
+    LoopStatus,
+    PowerStatus,
+    Quantiles,
+    RecordingStatus,
+    Status,
+    StorageStatus,
+    VideoStatus,
+)
 
 
-class Booted(Protocol):
+class HasBoot(Protocol):
     @property
-    def boot(self) -> str:
-        """The kernel's boot id."""
-        ...
+    def boot(self) -> str: ...  # the kernel's boot id
 
 
-class Observed(Protocol):
-    """What a status is made of: the parts of a daemon that runs (`bwvd.daemon.daemon.Daemon`)."""
+class StatusSource(Protocol):
+    """The parts of a running daemon that a status shows (`bwvd.daemon.daemon.Daemon`)."""
 
     config: Config
     clock: Clock
     hub: Hub
     started_ns: int
-    inbox: Inbox
+    backlog: Backlog
     corrections: Corrections
     controls: list[str]
     power: PowerReading | None
@@ -39,83 +51,88 @@ class Observed(Protocol):
     evidence: EvidenceSide
 
     @property
-    def parts(self) -> Booted: ...
+    def parts(self) -> HasBoot: ...
 
 
-def snapshot(daemon: Observed) -> dict[str, Any]:
+def snapshot(daemon: StatusSource) -> Status:
     """Everything the contract names, and what an engineer on call asks next. Quick, pure of I/O."""
-    recorder, writer, config = daemon.recorder, daemon.writer, daemon.config
+    recorder, config = daemon.recorder, daemon.config
     now_ns = daemon.clock.monotonic_ns()
     reading = daemon.clock.read()
-    current, written, inbox = recorder.current, writer.statistics, daemon.inbox.statistics()
-    recording = None
-    if current is not None:
-        since_ns = current.first_ns or now_ns
-        mine = current.recording in (written.recording, written.began)
-        recording = {
-            # After a storage error it goes on under another id, which is where it is to be looked for.
-            "id": (written.recording or current.recording) if mine else current.recording,
-            "seconds": round((now_ns - since_ns) / NS, 3),
-            "segments": written.segments if mine else 0,
-            "committed_s": round(written.committed_s, 3) if mine else 0.0,
-        }
-    video, audio, power = recorder.video, recorder.audio, daemon.power
-    return {
-        "state": recorder.machine.state.value,
-        "device": config.device.id,
-        "version": __version__,
-        "boot": daemon.parts.boot,
-        "uptime_s": round((now_ns - daemon.started_ns) / NS, 3),
-        "loop": {
-            "seconds": round(recorder.loop.held_ns / NS, 3),
-            "capacity_s": config.loop.seconds,
-            "bytes": recorder.loop.bytes,
-        },
-        "recording": recording,
-        "stop_asked": recorder.machine.stop_asked,
-        "video": {
-            "source": video.source if video else config.video.source,
-            "encoder": video.encoder if video else "",
-            "preset": video.preset if video else "",
-            "width": video.width if video else 0,
-            "height": video.height if video else 0,
-            "frames": recorder.frames,
-            "dropped": recorder.frames_lost,
-        },
-        "audio": {
-            "source": audio.source if audio else config.audio.source,
-            "up": audio is not None,
-            "muted": recorder.machine.muted,
-            "pre_event": config.audio.pre_event,
-            **daemon.corrections.status(),
-        },
-        "storage": {
+    written = daemon.writer.statistics
+    video, audio, power, corrections = recorder.video, recorder.audio, daemon.power, daemon.corrections
+    return Status(
+        state=recorder.machine.state.value,
+        device=config.device.id,
+        version=__version__,
+        boot=daemon.parts.boot,
+        uptime_s=round((now_ns - daemon.started_ns) / NS, 3),
+        loop=LoopStatus(
+            seconds=round(recorder.loop.held_ns / NS, 3), capacity_s=config.loop.seconds, bytes=recorder.loop.bytes
+        ),
+        recording=_recording(recorder, written, now_ns),
+        stop_asked=recorder.machine.stop_asked,
+        video=VideoStatus(
+            source=video.source if video else config.video.source,
+            encoder=video.encoder if video else "",
+            preset=video.preset if video else "",
+            width=video.width if video else 0,
+            height=video.height if video else 0,
+            frames=recorder.frames,
+            dropped=recorder.frames_lost,
+        ),
+        audio=AudioStatus(
+            source=audio.source if audio else config.audio.source,
+            up=audio is not None,
+            muted=recorder.machine.muted,
+            pre_event=config.audio.pre_event,
+            samples_put_in=corrections.put_in,
+            samples_left_out=corrections.left_out,
+            gaps=corrections.gaps,
+            gap_s=round(corrections.gap_ns / NS, 3),
+        ),
+        storage=StorageStatus(
             **daemon.evidence.storage_status(),
-            "backlog_bytes": inbox.backlog_bytes,
-            "backlog_peak_bytes": inbox.peak_bytes,
-            "commits": written.commits,
-            "errors": written.errors,
-            "commit_ms": _quantiles(written.commit_ms),
-            "press_to_commit_ms": _quantiles(written.press_to_commit_ms),
-        },
-        "clock": {"utc": reading.utc, "quality": reading.quality, "uncertainty_us": reading.uncertainty_us},
-        "power": {"percent": power.percent, "supply": power.supply, "flags": list(power.flags)} if power else None,
-        "officer_assigned": bool(recorder.officer),
-        "faults": sorted(daemon.hub.faults),
-        "fault_details": {
-            fault.name: {"detail": fault.detail, "since_s": round((now_ns - fault.at_ns) / NS, 1)}
+            backlog_bytes=daemon.backlog.bytes,
+            backlog_peak_bytes=daemon.backlog.peak_bytes,
+            commits=written.commits,
+            errors=written.errors,
+            commit_ms=_quantiles(written.commit_ms),
+            press_to_commit_ms=_quantiles(written.press_to_commit_ms),
+        ),
+        clock=ClockStatus(utc=reading.utc, quality=reading.quality, uncertainty_us=reading.uncertainty_us),
+        power=PowerStatus(percent=power.percent, supply=power.supply, flags=list(power.flags)) if power else None,
+        officer_assigned=bool(recorder.officer),
+        faults=sorted(daemon.hub.faults),
+        fault_details={
+            fault.name: FaultDetail(detail=fault.detail, since_s=round((now_ns - fault.at_ns) / NS, 1))
             for fault in daemon.hub.faults.values()
         },
-        "controls": list(daemon.controls),
-    }
+        controls=list(daemon.controls),
+    )
 
 
-def _quantiles(values: object) -> dict[str, float] | None:
+def _recording(recorder: Recorder, written: WriterStatistics, now_ns: int) -> RecordingStatus | None:
+    current = recorder.current
+    if current is None:
+        return None
+    seconds = round((now_ns - (current.first_ns or now_ns)) / NS, 3)
+    if current.recording not in (written.recording, written.began):
+        return RecordingStatus(id=current.recording, seconds=seconds, segments=0, committed_s=0.0)
+    return RecordingStatus(
+        # After a storage error it goes on under another id, which is where it is to be looked for.
+        id=written.recording or current.recording,
+        seconds=seconds,
+        segments=written.segments,
+        committed_s=round(written.committed_s, 3),
+    )
+
+
+def _quantiles(values: Iterable[float]) -> Quantiles | None:
     """Median and 99th percentile of the last few hundred."""
-    found = sorted(float(value) for value in values)  # type: ignore[attr-defined]  # a deque of floats
+    found = sorted(values)
     if not found:
         return None
-    return {
-        "p50": round(found[len(found) // 2], 1),
-        "p99": round(found[min(len(found) - 1, len(found) * 99 // 100)], 1),
-    }
+    return Quantiles(
+        p50=round(found[len(found) // 2], 1), p99=round(found[min(len(found) - 1, len(found) * 99 // 100)], 1)
+    )

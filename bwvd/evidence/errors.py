@@ -1,4 +1,4 @@
-"""What can be wrong with keys and evidence. The text of each error is one line, shown to a person as it is."""
+"""Errors of keys and evidence. The text of each is one line, shown to a person as it is."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -28,19 +28,20 @@ from bwvd.evidence.format.records import JournalHead
 from bwvd.evidence.journal.actor import JournalActor
 from bwvd.evidence.journal.events import draft_of
 from bwvd.evidence.journal.journal import Detail, Draft, Journal
+from bwvd.evidence.journal.witness import Remembered, Witness, WitnessLost, remembering
 from bwvd.evidence.keys.allowed_signers import FILE_BYTES
 from bwvd.evidence.release.receipt import Accepted
 from bwvd.evidence.release.release import Release, finish_releases
-from bwvd.evidence.startup.officer import load_wearer, save_wearer
-from bwvd.evidence.startup.recovery import drafts_of, recover, recover_one
+from bwvd.evidence.startup.officer import load_officer, save_officer
+from bwvd.evidence.startup.recovery import drafts_of, evidence_missing, recover, recover_one
 from bwvd.evidence.startup.serials import next_serial, unrecorded
 from bwvd.messages import Assigned, Event, LowStorage
 
 GAUGE_PERIOD_S = 10.0  # between two looks at the free room; a minute of room is told long before it is gone
 
 
-class Told(Protocol):
-    """Who hears of events and faults: `bwvd.daemon.event_bus.Hub`."""
+class EventBus(Protocol):
+    """Takes events and faults and passes them on: `bwvd.daemon.event_bus.Hub`."""
 
     def publish(self, event: Event) -> None: ...
 
@@ -52,14 +53,14 @@ class Told(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class EvidenceSettings:
     """What of the configuration concerns the evidence side."""
 
     device: str
-    private: bool  # there are recipients: who wears the device is not written in the clear
+    private: bool  # there are recipients: the officer's id is not written in the clear
     reserve_bytes: int
     journal_bytes: int
-    bits_per_s: int  # as configured, of video and sound
+    bits_per_s: int  # as configured, of video and audio
     loop_s: float
     config_sha256: str  # of the configuration file, for the journal
 
@@ -73,6 +74,10 @@ class _Found:
     next_serial: int
     officer: str
     drafts: list[Draft]
+    storages: list[Remembered]
+    rolled_back: str  # what is not as the witness remembers it, in one line
+    witness_lost: str  # why the witness could not be asked
+    missing: list[str]  # acknowledged evidence that is gone, a line each
     free_bytes: int
     total_bytes: int
 
@@ -86,22 +91,23 @@ class EvidenceSide:
     def __init__(
         self,
         storage: Storage,
-        terms: Terms,
+        settings: EvidenceSettings,
         signer: Signer,
         clock: Clock,
         boot: str,
-        told: Told,
+        bus: EventBus,
         found: _Found,
         room: Reserve,
+        witness: Witness | None,
     ) -> None:
         self.next_serial = found.next_serial
-        self.officer = found.officer  # who wore the device when it was last switched off
+        self.officer = found.officer  # when the device was last switched off
         self.room = room
-        self.gauge = StorageGauge(bits_per_s=terms.bits_per_s, loop_s=terms.loop_s)
+        self.gauge = StorageGauge(bits_per_s=settings.bits_per_s, loop_s=settings.loop_s)
         self._storage = storage
-        self._terms = terms
+        self._settings = settings
         self._clock = clock
-        self._told = told
+        self._bus = bus
         self._signer = signer
         self._boot = boot
         self._journal = found.journal
@@ -110,12 +116,21 @@ class EvidenceSide:
         self._unmended: dict[str, str] = {}  # why, by recording
         self._total_bytes = found.total_bytes
         self._full = False
-        self._actor = JournalActor(storage, found.journal, clock, self._journal_fault)
+        self._witness = witness
+        self._storages = found.storages  # that the witness remembers
+        self._actor = JournalActor(storage, found.journal, clock, self._journal_fault, self._remember)
         self._ended = trio.Event()
-        self._wearer_changed = trio.Event()
+        self._officer_changed = trio.Event()
         for draft in found.drafts:
             self._actor.put(draft)
-        told.sink(self._journalled)
+        bus.sink(self._journalled)
+        if found.rolled_back:
+            bus.fault("storage_rolled_back", found.rolled_back)
+        if found.witness_lost:
+            bus.fault("witness", found.witness_lost)
+        if found.missing:
+            more = f" (and {len(found.missing) - 1} more recordings)" if len(found.missing) > 1 else ""
+            bus.fault("evidence_missing", found.missing[0] + more)
         self._level(found.free_bytes)
 
     def refuse(self) -> str:
@@ -132,7 +147,7 @@ class EvidenceSide:
             self._volume,
             self._journal,
             accepted,
-            device=self._terms.device,
+            device=self._settings.device,
             clock=self._clock,
             in_progress=in_progress,
         )
@@ -143,7 +158,10 @@ class EvidenceSide:
         # One may have been released meanwhile.
         there = frozenset(broken) & {name.removesuffix("/") for name in volume.names(RECORDINGS)}
         signer, clock, boot = self._signer, self._clock, self._boot
-        outcomes = [recover_one(volume, signer, clock, boot, name, reserve=self.room) for name in sorted(there)]
+        said = self._journal.said
+        outcomes = [
+            recover_one(volume, signer, clock, boot, name, reserve=self.room, said=said) for name in sorted(there)
+        ]
         results = [result for result in outcomes if result is not None]
         failed = {result.recording: result.error for result in results if result.error}
         # An attempt that fails as the last one did is no news for the journal.
@@ -188,7 +206,7 @@ class EvidenceSide:
         """Write the journal and watch the room until `finish`."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch_room)
-            nursery.start_soon(self._keep_wearer)
+            nursery.start_soon(self._keep_officer)
             await self._actor.run(task_status=task_status)
             nursery.cancel_scope.cancel()
         self._ended.set()
@@ -201,20 +219,20 @@ class EvidenceSide:
         with suppress(OSError):
             await self._storage.run(lambda _: self._journal.close())
 
-    async def _keep_wearer(self) -> None:
-        """Write down who wears the device whenever that changes; a flash that does not take it is tried again."""
+    async def _keep_officer(self) -> None:
+        """Keep the officer's id whenever it changes; a flash that does not take it is tried again."""
         while True:
-            await self._wearer_changed.wait()
-            self._wearer_changed = trio.Event()
+            await self._officer_changed.wait()
+            self._officer_changed = trio.Event()
             officer = self.officer
             try:
-                await self._storage.run(partial(save_wearer, signer=self._signer, officer=officer))
+                await self._storage.run(partial(save_officer, signer=self._signer, officer=officer))
             except OSError as error:
-                self._told.fault("wearer", f"the wearer's id is not kept over a restart: {error}")
+                self._bus.fault("wearer", f"the wearer's id is not kept over a restart: {error}")
                 await trio.sleep(GAUGE_PERIOD_S)
-                self._wearer_changed.set()
+                self._officer_changed.set()
             else:
-                self._told.clear("wearer")
+                self._bus.clear("wearer")
 
     async def _watch_room(self) -> None:
         while True:
@@ -231,56 +249,94 @@ class EvidenceSide:
     def _level(self, free_bytes: int) -> None:
         level = self.gauge.update(free_bytes, reserved=self.room.held)
         if level is not None:
-            self._told.publish(LowStorage(level, self._clock.monotonic_ns()))
+            self._bus.publish(LowStorage(level, self._clock.monotonic_ns()))
         if self.gauge.refusal:
             self._full = True
-            self._told.fault("storage", self.gauge.refusal)
+            self._bus.fault("storage", self.gauge.refusal)
         elif self._full:
             self._full = False
-            self._told.clear("storage")
+            self._bus.clear("storage")
         quality = self._clock.read().quality
         if quality == "not_set":
-            self._told.fault("clock", "the clock was never set")
+            self._bus.fault("clock", "the clock was never set")
         else:
-            self._told.clear("clock")
+            self._bus.clear("clock")
 
     # --- the journal -------------------------------------------------------------------------------------------------
 
     def _journalled(self, event: Event) -> None:
         if isinstance(event, Assigned):
             self.officer = event.officer
-            self._wearer_changed.set()
-        draft = draft_of(event, self._clock.read(), private=self._terms.private)
+            self._officer_changed.set()
+        draft = draft_of(event, self._clock.read(), private=self._settings.private)
         if draft is not None:
             self._actor.put(draft)
 
+    async def _remember(self) -> None:
+        """Tell the witness how far the journal is durable. One that fails is a fault, and told again."""
+        latest = self._journal.remembered()
+        if self._witness is None or latest is None:
+            return
+        self._storages = remembering(self._storages, latest)
+        try:
+            await self._witness.write(self._storages)
+        except WitnessLost as lost:
+            self._bus.fault("witness", str(lost))
+        else:
+            self._bus.clear("witness")
+
     def _journal_fault(self, active: bool, detail: str) -> None:
         if active:
-            self._told.fault("journal", detail)
+            self._bus.fault("journal", detail)
         else:
-            self._told.clear("journal")
+            self._bus.clear("journal")
 
 
 async def start_evidence(
-    storage: Storage, terms: Terms, signer: Signer, clock: Clock, boot: str, told: Told
+    storage: Storage,
+    settings: EvidenceSettings,
+    signer: Signer,
+    clock: Clock,
+    boot: str,
+    bus: EventBus,
+    witness: Witness | None = None,
 ) -> EvidenceSide:
     """Put the storage in order and begin its journal. Raises OSError where the storage can't be read."""
-    room = Reserve(terms.reserve_bytes)
-    found = await storage.run(lambda volume: _put_in_order(volume, terms, signer, clock, boot, room))
-    return EvidenceSide(storage, terms, signer, clock, boot, told, found, room)
+    storages, lost = [], ""
+    if witness is not None:
+        try:
+            storages = await witness.read()
+        except WitnessLost as error:
+            lost = str(error)
+    room = Reserve(settings.reserve_bytes)
+    found = await storage.run(lambda volume: _put_in_order(volume, settings, signer, clock, boot, room, storages))
+    found = replace(found, witness_lost=lost)
+    return EvidenceSide(storage, settings, signer, clock, boot, bus, found, room, witness)
 
 
-def _put_in_order(volume: Volume, terms: Terms, signer: Signer, clock: Clock, boot: str, room: Reserve) -> _Found:
+def _put_in_order(
+    volume: Volume,
+    settings: EvidenceSettings,
+    signer: Signer,
+    clock: Clock,
+    boot: str,
+    room: Reserve,
+    storages: list[Remembered],
+) -> _Found:
     reading = clock.read()
     with suppress(FileExistsError):
         volume.make_dir(RECORDINGS)
         volume.sync_dir("")
-    vouch(volume, signer.allowed_signers(terms.device))
-    journal = Journal.open(volume, signer, device=terms.device, limit_bytes=terms.journal_bytes)
+    vouch(volume, signer.allowed_signers(settings.device))
+    journal = Journal.open(volume, signer, device=settings.device, limit_bytes=settings.journal_bytes)
     drafts = [
-        Draft("boot", {"boot": boot, "software": f"bwvd {__version__}", "device": terms.device}, reading),
-        Draft("config", {"sha256": terms.config_sha256}, reading),
+        Draft("boot", {"boot": boot, "software": f"bwvd {__version__}", "device": settings.device}, reading),
+        Draft("config", {"sha256": settings.config_sha256}, reading),
     ]
+    rolled_back = ""
+    if (gone := journal.continues(storages)) is not None:
+        rolled_back, told = _rollback(gone, journal)
+        drafts.append(Draft("storage_rolled_back", told, reading))
     if (aside := journal.set_aside) is not None:
         detail: Detail = {"file": aside.where, "what": aside.what, "offset": aside.offset, "bytes": aside.bytes}
         drafts.append(Draft("journal_set_aside", detail, reading))
@@ -288,8 +344,11 @@ def _put_in_order(volume: Volume, terms: Terms, signer: Signer, clock: Clock, bo
     drafts += [Draft("release_unfinished", {"reason": complaint}, reading) for complaint in complaints]
     # Before anything new is recorded, and before the journal says what there is: whatever has no end gets one.
     folders = volume.names(RECORDINGS)
-    others = {name.rstrip("/") for name in folders if device_of(name) != terms.device}
-    recovered = recover(volume, signer, clock, boot, reserve=room, leave=frozenset(journal.released) | others)
+    others = {name.rstrip("/") for name in folders if device_of(name) != settings.device}
+    leave = frozenset(journal.released) | others
+    recovered = recover(
+        volume, signer, clock, boot, reserve=room, said=journal.said, leave=leave, rolled_back=bool(gone)
+    )
     drafts += drafts_of(recovered, reading)
     drafts += [
         Draft("opened", {"recording": harmless(recording), "serial": serial, "found": "at_start"}, reading)
@@ -299,12 +358,34 @@ def _put_in_order(volume: Volume, terms: Terms, signer: Signer, clock: Clock, bo
     return _Found(
         volume=volume,
         journal=journal,
-        next_serial=next_serial(folders, journal.last_serial),
-        officer=load_wearer(volume, signer),
+        next_serial=next_serial(folders, max(journal.last_serial, gone.last_serial if gone is not None else 0)),
+        officer=load_officer(volume, signer),
         drafts=drafts,
+        storages=storages,
+        rolled_back=rolled_back,
+        witness_lost="",
+        missing=[f"{harmless(one.recording)}: {text}" for one in recovered if (text := evidence_missing(one))],
         free_bytes=volume.free_bytes(),
         total_bytes=volume.total_bytes(),
     )
+
+
+def _rollback(gone: Remembered, journal: Journal) -> tuple[str, Detail]:
+    """A storage that is not as it was left: in one line, and for the journal, with both heads."""
+    now = journal.head()
+    told: Detail = {
+        "remembered_file": gone.number,
+        "remembered_bytes": gone.bytes,
+        "remembered_sha512": gone.sha512,
+        "last_serial": gone.last_serial,
+        "last_closed": gone.last_closed,
+        "bytes": now.bytes if now is not None else 0,
+        "sha512": now.sha512 if now is not None else "",
+    }
+    return (
+        f"the journal does not go on from where this device left it: {gone.bytes} bytes of file {gone.number}, "
+        f"recording number {gone.last_serial} the last"
+    ), told
 
 
 def vouch(volume: Volume, line: str) -> None:

@@ -1,4 +1,4 @@
-"""What an input device can show by itself: its LEDs, its bell, its force feedback (EV_LED, EV_SND, EV_FF)."""
+"""Outputs of an input device: its LEDs, its bell, its force feedback (EV_LED, EV_SND, EV_FF)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an event means to the wearer. Pure: feeds the player of patterns."""
+"""The meaning of an event to the officer. Pure: feeds the player of patterns."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Interpreter:
                 player.begin(Condition.SHUTTING_DOWN, now_ns)
                 player.play(Signal.CLOSING, now_ns)
             case Recorded() | ClockStepped() | Assigned():
-                pass  # nothing that a wearer has to act on
+                pass  # nothing that an officer has to act on
             case _:
                 assert_never(event)
 

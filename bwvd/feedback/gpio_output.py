@@ -9,7 +9,7 @@ from bwvd.feedback.ports import IndicatorLost
 from bwvd.service.gpio_chip import chip_path
 
 
-class Line(Protocol):
+class OutputLine(Protocol):
     """One requested output line."""
 
     def set(self, on: bool) -> None:
@@ -22,7 +22,7 @@ class Line(Protocol):
 class RequestLine(Protocol):
     """Takes an output line, inactive. Raises OSError (absent, in use, no right) or ValueError (no such line)."""
 
-    def __call__(self, chip: str, line: int | str, active_low: bool) -> Line: ...
+    def __call__(self, chip: str, line: int | str, active_low: bool) -> OutputLine: ...
 
 
 class _KernelLine:
@@ -47,7 +47,7 @@ class _KernelLine:
         self._request.release()
 
 
-def request_line(chip: str, line: int | str, active_low: bool) -> Line:
+def request_line(chip: str, line: int | str, active_low: bool) -> OutputLine:
     """The kernel's line."""
     return _KernelLine(chip, line, active_low)
 

@@ -11,7 +11,7 @@ from bwvd.feedback.ports import Lamp
 
 
 def haptic_name(haptic: Haptic) -> str:
-    """What a configured motor is called in faults and logs."""
+    """The name of a configured motor in faults and logs."""
     return f"haptic:{Path(haptic.device).name}" if haptic.device else f"haptic:{Path(haptic.chip).name}:{haptic.line}"
 
 

@@ -1,4 +1,4 @@
-"""From the configuration to indicators that can be opened."""
+"""The indicators of a configuration, ready to be opened."""
 
 from __future__ import annotations
 

@@ -12,8 +12,9 @@ from bwvd.feedback.patterns import Channel
 from bwvd.feedback.player import NEVER, PatternPlayer, carried
 from bwvd.feedback.ports import Indicator, IndicatorLost, Lamp
 from bwvd.messages import Event
-from bwvd.service.backoff import Backoff, Losses
+from bwvd.service.backoff import Backoff
 from bwvd.service.pulse import Pulse
+from bwvd.service.supervised import Supervised
 
 # A write to sysfs or to a GPIO line takes microseconds; one on a slow bus a few milliseconds.
 ROUND_S = 5.0
@@ -36,7 +37,7 @@ async def run_feedback(
     """Show events until the channel's other end is closed or this is cancelled; then all lamps are dark and let go.
 
     Waits for nothing but its channel and the next change of a pattern: neither the flash nor a camera can delay what
-    the wearer is told.
+    the officer is told.
 
     Args:
         events: what happens; closed here in the end. Whoever sends must not wait for room: what is dropped is told late
@@ -84,7 +85,7 @@ class _Held:
 
     def __init__(self, indicator: Indicator, backoff: Backoff) -> None:
         self.indicator = indicator
-        self.losses = Losses(backoff)
+        self.device = Supervised(backoff)
         self.lamp: Lamp | None = None
         self.carries: frozenset[Channel] = frozenset()
         self.shown = 0
@@ -103,7 +104,7 @@ class _Board:
 
     @property
     def retry_ns(self) -> int:
-        """When the next lost lamp is to be tried again."""
+        """The time at which the next lost lamp is to be tried again."""
         return min((held.retry_ns for held in self._held if held.lamp is None), default=NEVER)
 
     def drive(self, now_ns: int) -> None:
@@ -145,24 +146,22 @@ class _Board:
             self._lose(held, now_ns, lost)
             return
         held.shown = 0
-        held.losses.up(now_ns / NS)
         self._share_out()
-        if held.losses.in_a_row:
+        if held.device.opened(now_ns):
             self._fault(f"indicator:{held.indicator.name}", False, "")
 
     def _lose(self, held: _Held, now_ns: int, lost: IndicatorLost) -> None:
-        was_there = held.lamp is not None
         if held.lamp is not None:
             held.lamp.close()
             held.lamp = None
-        delay_s = held.losses.lost(now_ns / NS)
-        held.retry_ns = now_ns + round(delay_s * NS)
+        news = held.device.lost(now_ns, str(lost))
+        held.retry_ns = now_ns + round(held.device.delay_s * NS)
         self._share_out()
-        if was_there or held.losses.in_a_row == 1:  # a change, not another vain try
+        if news:
             self._fault(f"indicator:{held.indicator.name}", True, str(lost))
 
     def _share_out(self) -> None:
-        """Which colours each light stands for, among those that are there."""
+        """Share the colours out among the lights that are there."""
         lights = [held for held in self._held if held.lamp is not None and held.indicator.kind == "light"]
         for held, channels in zip(lights, carried([held.indicator.colour for held in lights]), strict=True):
             held.carries = channels

@@ -55,7 +55,7 @@ class SysfsLed:
 
 
 def led_name(led: Led) -> str:
-    """What a configured light is called in faults and logs."""
+    """The name of a configured light in faults and logs."""
     if led.name:
         return f"led:{led.name}"
     if led.device:

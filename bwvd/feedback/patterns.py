@@ -1,4 +1,4 @@
-"""What the camera can tell its wearer, and how each of it looks, feels and sounds. Data, and nothing else.
+"""The patterns: all that the camera can tell the officer, and how it looks, feels and sounds. Data, and nothing else.
 
 There are five channels: three colours of light, the vibration motor and the sounder. A pattern has a track on some of
 them: steps of a level and how long it lasts. Which pattern a channel follows at a given moment is `player`'s matter.
@@ -56,12 +56,12 @@ class Pattern:
 
 
 def track_ns(track: Track) -> int:
-    """How long a track lasts, once through."""
+    """The duration of a track in ns, once through."""
     return sum(step.duration_ms for step in track) * NS_PER_MS
 
 
 class Signal(StrEnum):
-    """What happens and is told once."""
+    """An event that is told once."""
 
     STARTED = "started"  # recording, by a press that arrived; also the answer to «record» when a recording runs
     RESUMED = "resumed"  # a press took a stop back
@@ -82,7 +82,7 @@ class Signal(StrEnum):
 
 
 class Condition(StrEnum):
-    """What lasts, and is told for as long as it does, over the state."""
+    """A state of things that is told for as long as it lasts, over the camera's state."""
 
     FAULT = "fault"
     STOP_ASKED = "stop_asked"  # a press now confirms

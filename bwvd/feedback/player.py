@@ -1,4 +1,4 @@
-"""Which level each indicator has at a moment, and when that changes next. Pure: the time is an argument.
+"""The player of patterns: each indicator's level at a moment, and when it changes next. Pure: the time is an argument.
 
 Three layers, from below: the state's own pattern (the base), conditions that last (a fault, a stop that waits for its
 confirmation), and one signal at a time (a start, a refusal). On lights the two upper layers toggle the base, so a fault
@@ -132,7 +132,7 @@ class PatternPlayer:
 
 
 def carried(colours: Sequence[str]) -> list[frozenset[Channel]]:
-    """Which channels each light stands for, given the colours of all lights that are there ("any" for unknown).
+    """The channels that each light stands for, given the colours of all lights that are there ("any" for unknown).
 
     A light of no particular colour stands for all. Where a colour has no light, red goes to amber or else green lights,
     amber to red or else green ones. Green goes nowhere else: a red blink in standby would say that a recording runs.
@@ -166,7 +166,7 @@ def _at(track: Track, passed_ns: int, repeat: bool) -> int:
 
 
 def _next_step(track: Track, passed_ns: int, repeat: bool) -> int | None:
-    """How long after its beginning a track's next step begins, or the track ends; None if nothing changes any more."""
+    """The time from a track's beginning to its next step or its end, in ns; None if nothing changes any more."""
     if repeat and len(track) == 1:
         return None
     turns, within_ns = divmod(passed_ns, track_ns(track)) if repeat else (0, passed_ns)

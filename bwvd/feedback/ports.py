@@ -1,4 +1,4 @@
-"""The Protocol of what tells the wearer something: a light, a motor, a sounder."""
+"""The Protocol of what tells the officer something: a light, a motor, a sounder."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class PwmTone:
 
 
 def tone_name(tone: Tone) -> str:
-    """What a configured sounder is called in faults and logs."""
+    """The name of a configured sounder in faults and logs."""
     if tone.device:
         return f"tone:{Path(tone.device).name}"
     return f"tone:{tone.pwm}" if tone.pwm else f"tone:{Path(tone.chip).name}:{tone.line}"

@@ -1,4 +1,4 @@
-"""What may stand in a log line: short printable text and numbers. Never media (invariant 1). Pure.
+"""Values as a log line may hold them: short printable text and numbers. Never media (invariant 1). Pure.
 
 Only what is known to be harmless is written out. Any other object is named by its type alone, because a dataclass's
 `repr` would print the buffer of samples that it holds.

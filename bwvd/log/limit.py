@@ -1,4 +1,4 @@
-"""A flood of one line becomes a few lines and a count.
+"""The limit on floods: of one line a few are written, the rest counted.
 
 A camera with a loose cable can make the same line thousands of times a second; the log must neither fill the flash nor
 hide what else happens. Within a window the first lines of one identity (logger, event and what it is about) are

@@ -1,4 +1,4 @@
-"""GOPs to fragmented MP4: one short-lived muxer per GOP.
+"""Fragments of an MP4 made of GOPs: one short-lived muxer per GOP.
 
 A muxer that lives as long as its recording holds back what we must have on flash now; one that lives for one GOP gives
 one fragment (moof + mdat), whole, when it is closed. What it writes before the first `moof` is the init segment again.

@@ -1,4 +1,4 @@
-"""Init segments: what an MP4 reader must know of a track, as the writer will need it."""
+"""Init segments: what an MP4 reader must know of a track, in the form that the writer needs."""
 
 from __future__ import annotations
 

@@ -53,8 +53,8 @@ class Track:
     height: int = 0
     rate: float = 0.0  # nominal frames (video) or samples (audio) per second
     channels: int = 0
-    stamped: bool = False  # time and device are drawn into the pictures
-    preset: str = ""  # of the encoder, where it has presets: how much work it puts into a picture
+    stamped: bool = False  # time and device are drawn into the frames
+    preset: str = ""  # of the encoder, where it has presets: how much work it puts into a frame
 
     def continues(self, other: Track) -> bool:
         """Whether samples of this track may follow those of another one in the same epoch of a recording."""
@@ -65,8 +65,8 @@ class Track:
 class Batch:
     """Samples of one track in decode order, and the one buffer that we own and can wipe.
 
-    A video batch is one closed group of pictures: its first sample, and no other, is a key frame; its last sample's
-    duration reaches to the next group's first dts when that was known. An audio batch is the sound since the last one.
+    A video batch is one closed GOP: its first sample, and no other, is a key frame; its last sample's duration reaches
+    to the next GOP's first dts when that was known. An audio batch is the audio since the last one.
 
     The loop and the writer's backlog share batches: each holds one while it needs it, and the last to let go wipes it.
     """
@@ -74,7 +74,7 @@ class Batch:
     track: Track
     samples: tuple[Sample, ...]  # never empty
     data: bytearray
-    stretched: int = 0  # samples of sound put in (+) or left out (-) since the last batch, so that it follows the clock
+    stretched: int = 0  # samples of audio put in (+) or left out (-) since the last batch, so that it follows the clock
     _holds: int = field(default=0, repr=False)
 
     @property
@@ -105,9 +105,9 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gop:
-    """One group of pictures with the sound of the same span: the unit of the loop and of everything after it.
+    """One group of pictures with the audio of the same span: the unit of the loop and of everything after it.
 
-    While the camera is gone and the microphone is not, a unit has sound alone.
+    While the camera is gone and the microphone is not, a unit has audio alone.
     """
 
     video: Batch | None
@@ -143,6 +143,11 @@ class Gop:
         for batch in self.batches:
             batch.release()
 
+    def wipe(self) -> None:
+        """Overwrite the samples: nobody holds them, and nobody is to."""
+        for batch in self.batches:
+            batch.wipe()
+
     def without_audio(self) -> Gop:
-        """The same pictures without their sound; shares the buffer."""
+        """The same video without its audio; shares the buffer."""
         return Gop(self.video)

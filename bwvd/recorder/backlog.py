@@ -8,7 +8,6 @@ When full: `offer` says no, and the recorder drops that GOP whole and records a 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import trio
 
@@ -16,16 +15,8 @@ from bwvd.media.samples import Gop
 from bwvd.messages import WriterMessage
 
 
-@dataclass(frozen=True, slots=True)
-class InboxStatistics:
-    backlog_bytes: int
-    backlog_gops: int
-    peak_bytes: int
-    dropped_gops: int
-
-
-class Inbox:
-    """Where the recorder leaves what the writer is to keep. The writer holds each GOP until its commit has returned.
+class Backlog:
+    """The GOPs and notes on their way to the writer, which holds each GOP until its commit has returned.
 
     **Synchronization:** trio's thread; the methods never block.
     """
@@ -34,27 +25,23 @@ class Inbox:
         self.max_bytes = max_bytes
         # No bound on the number of items: the bytes bound the GOPs, and controls bound the pace of the rest.
         self._send, self.receive = trio.open_memory_channel[WriterMessage](math.inf)
-        self._bytes = 0
-        self._gops = 0
-        self._peak = 0
-        self._dropped = 0
+        self.bytes = 0  # of media that waits, or is being committed
+        self.peak_bytes = 0  # the most that ever was
+        self.gops = 0
 
     def has_room(self, gop: Gop) -> bool:
         """Whether `offer` would take it."""
         # One GOP always fits into an empty backlog, however large: a bound that can never be met would lose all.
-        return not self._gops or self._bytes + gop.size <= self.max_bytes
+        return not self.gops or self.bytes + gop.size <= self.max_bytes
 
     def offer(self, gop: Gop) -> bool:
         """Queue a GOP and hold it; False, and nothing held, where the bytes would pass the bound."""
-        if not self.has_room(gop):
-            self._dropped += 1
-            return False
-        if not self.put(gop):
+        if not self.has_room(gop) or not self.put(gop):
             return False
         gop.hold()
-        self._bytes += gop.size
-        self._gops += 1
-        self._peak = max(self._peak, self._bytes)
+        self.bytes += gop.size
+        self.gops += 1
+        self.peak_bytes = max(self.peak_bytes, self.bytes)
         return True
 
     def put(self, message: WriterMessage) -> bool:
@@ -67,13 +54,10 @@ class Inbox:
 
     def done(self, gop: Gop) -> None:
         """The writer is through with a GOP that it received: committed, or given up with a gap record."""
-        self._bytes -= gop.size
-        self._gops -= 1
+        self.bytes -= gop.size
+        self.gops -= 1
         gop.release()
 
     def close(self) -> None:
         """Nothing more will come; the writer drains what is there and ends."""
         self._send.close()
-
-    def statistics(self) -> InboxStatistics:
-        return InboxStatistics(self._bytes, self._gops, self._peak, self._dropped)

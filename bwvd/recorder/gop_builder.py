@@ -1,7 +1,7 @@
-"""Video batches and the sound of the same span, joined to GOPs. Pure; the time is an argument.
+"""The GOP builder: joins video batches and the audio of the same span. Pure; the time is an argument.
 
-A GOP waits for its sound, because a segment that carries exactly its own span of both tracks can be judged, cut and
-played by itself; but never longer than AUDIO_WAIT_NS: late sound goes into the next GOP, where its own timestamps still
+A GOP waits for its audio, because a segment that carries exactly its own span of both tracks can be judged, cut and
+played by itself; but never longer than AUDIO_WAIT_NS: late audio goes into the next GOP, where its own timestamps still
 place it right.
 """
 
@@ -13,94 +13,94 @@ from bwvd.clock import NS
 from bwvd.media.samples import Batch, Gop, Sample, Track
 
 AUDIO_WAIT_NS = 500_000_000
-SOUND_ALONE_NS = NS  # without a camera, sound goes on in units of this length
+AUDIO_ALONE_NS = NS  # without a camera, audio goes on in units of this length
 
 
-class Assembler:
+class GopBuilder:
     """Joins the two tracks.
 
     **Synchronization:** one task.
     """
 
     def __init__(self) -> None:
-        self._videos: deque[tuple[Batch, int]] = deque()  # with the time of arrival
-        self._sounds: deque[tuple[Batch, int]] = deque()  # with the index of the first sample not yet used
-        self._sound_until_ns = 0
-        self._expects_sound = False  # a microphone delivers and its gate is open
+        self._video: deque[tuple[Batch, int]] = deque()  # with the time of arrival
+        self._audio: deque[tuple[Batch, int]] = deque()  # with the index of the first sample not yet used
+        self._audio_until_ns = 0
+        self._expects_audio = False  # a microphone delivers and its gate is open
         self.has_camera = True
 
     def video(self, batch: Batch, now_ns: int) -> None:
-        self._videos.append((batch, now_ns))
+        self._video.append((batch, now_ns))
 
     def audio(self, batch: Batch) -> None:
-        self._sounds.append((batch, 0))
-        self._sound_until_ns = batch.end_ns
+        self._audio.append((batch, 0))
+        self._audio_until_ns = batch.end_ns
 
     def deadline_ns(self) -> int | None:
-        """When the oldest waiting GOP stops waiting for its sound."""
-        return self._videos[0][1] + AUDIO_WAIT_NS if self._videos else None
+        """When the oldest waiting GOP stops waiting for its audio."""
+        return self._video[0][1] + AUDIO_WAIT_NS if self._video else None
 
-    def has_sound_until(self, at_ns: int) -> bool:
-        """Whether no more sound from before that time is to come."""
-        return not self._expects_sound or self._sound_until_ns >= at_ns
+    def has_audio_until(self, at_ns: int) -> bool:
+        """True if no more audio from before that time is to come."""
+        return not self._expects_audio or self._audio_until_ns >= at_ns
 
-    def expect_sound(self, expected: bool, from_ns: int) -> None:
-        """Whether there will be sound, and from when on where there was none before."""
-        if expected and not self._expects_sound:
-            self._sound_until_ns = max(self._sound_until_ns, from_ns)
-        self._expects_sound = expected
+    def expect_audio(self, expected: bool, from_ns: int) -> None:
+        """Say whether there will be audio, and from when on where there was none before."""
+        if expected and not self._expects_audio:
+            self._audio_until_ns = max(self._audio_until_ns, from_ns)
+        self._expects_audio = expected
 
-    def late_sound(self, until_ns: int) -> tuple[int, int] | None:
-        """From when to when sound is expected that has not come; None where nothing lacks before `until_ns`."""
-        return None if self.has_sound_until(until_ns) else (self._sound_until_ns, until_ns)
+    def late_audio(self, until_ns: int) -> tuple[int, int] | None:
+        """From when to when audio is expected that has not come; None where nothing lacks before `until_ns`."""
+        return None if self.has_audio_until(until_ns) else (self._audio_until_ns, until_ns)
 
     def ready(self, now_ns: int) -> list[Gop]:
         """The GOPs that are complete, oldest first."""
         gops: list[Gop] = []
-        while self._videos:
-            video, arrived_ns = self._videos[0]
-            if not self.has_sound_until(video.end_ns) and now_ns < arrived_ns + AUDIO_WAIT_NS:
+        while self._video:
+            video, arrived_ns = self._video[0]
+            if not self.has_audio_until(video.end_ns) and now_ns < arrived_ns + AUDIO_WAIT_NS:
                 return gops
-            self._videos.popleft()
-            gops.append(Gop(video, self._take_sound(video.end_ns)))
-        while not self.has_camera and self._sounds and self._sound_until_ns - self._next_sound_ns() >= SOUND_ALONE_NS:
-            gops.append(Gop(None, self._take_sound(self._next_sound_ns() + SOUND_ALONE_NS)))
+            self._video.popleft()
+            gops.append(Gop(video, self._take_audio(video.end_ns)))
+        while not self.has_camera and self._audio and self._audio_until_ns - self._next_audio_ns() >= AUDIO_ALONE_NS:
+            gops.append(Gop(None, self._take_audio(self._next_audio_ns() + AUDIO_ALONE_NS)))
         return gops
 
     def flush(self) -> list[Gop]:
         """Everything that is left, at the end: nothing more will come."""
         gops: list[Gop] = []
-        while self._videos:
-            video, _ = self._videos.popleft()
-            last = not self._videos
-            gops.append(Gop(video, self._take_sound(video.end_ns if not last else video.end_ns + AUDIO_WAIT_NS)))
-        while self._sounds and not self.has_camera:
-            gops.append(Gop(None, self._take_sound(self._next_sound_ns() + SOUND_ALONE_NS)))
-        self.drop_sound()
+        while self._video:
+            video, _ = self._video.popleft()
+            last = not self._video
+            gops.append(Gop(video, self._take_audio(video.end_ns if not last else video.end_ns + AUDIO_WAIT_NS)))
+        while self._audio and not self.has_camera:
+            gops.append(Gop(None, self._take_audio(self._next_audio_ns() + AUDIO_ALONE_NS)))
+        self.drop_audio()
         return gops
 
-    def drop_sound(self) -> None:
-        """Forget the sound that no GOP took, overwritten: it was not asked for."""
-        while self._sounds:
-            self._sounds.popleft()[0].wipe()
+    def drop_audio(self) -> None:
+        """Forget the audio that no GOP took, overwritten: it was not asked for."""
+        while self._audio:
+            self._audio.popleft()[0].wipe()
 
     def clear(self) -> None:
         """Forget everything, overwritten."""
-        self.drop_sound()
-        while self._videos:
-            self._videos.popleft()[0].wipe()
+        self.drop_audio()
+        while self._video:
+            self._video.popleft()[0].wipe()
 
-    def _next_sound_ns(self) -> int:
-        batch, used = self._sounds[0]
+    def _next_audio_ns(self) -> int:
+        batch, used = self._audio[0]
         return batch.samples[used].pts_ns
 
-    def _take_sound(self, until_ns: int) -> Batch | None:
-        """A batch of its own of the waiting sound before `until_ns`, of one track only."""
+    def _take_audio(self, until_ns: int) -> Batch | None:
+        """A batch of its own of the waiting audio before `until_ns`, of one track only."""
         track: Track | None = None
         samples: list[Sample] = []
         data = bytearray()
-        while self._sounds:
-            batch, used = self._sounds[0]
+        while self._audio:
+            batch, used = self._audio[0]
             if track is not None and batch.track is not track:
                 break
             taken = used
@@ -113,8 +113,8 @@ class Assembler:
             if taken > used:
                 track = batch.track
             if taken < len(batch.samples):
-                self._sounds[0] = (batch, taken)
+                self._audio[0] = (batch, taken)
                 break
-            self._sounds.popleft()
+            self._audio.popleft()
             batch.wipe()
         return Batch(track, tuple(samples), data) if track is not None else None

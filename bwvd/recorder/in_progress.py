@@ -7,33 +7,30 @@ in order, from the same place. What is missing between two of them is named (inv
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from bwvd.clock import NS
 from bwvd.media.samples import Batch, Gop, Track
-from bwvd.messages import CloseRecording, Command, FaultChanged, GapSeen, MediaGap, Note, OpenRecording, SoundSwitched
-from bwvd.recorder.backlog import Inbox
+from bwvd.messages import (
+    AudioSwitched,
+    CloseRecording,
+    Command,
+    FaultChanged,
+    GapSeen,
+    MediaGap,
+    Note,
+    OpenRecording,
+    PreEvent,
+)
+from bwvd.recorder.backlog import Backlog
 from bwvd.recorder.loop import NEIGHBOUR_NS
 
-
-@dataclass(frozen=True, slots=True)
-class Circumstances:
-    """What the opening says besides the press: as they are when the first GOP is there."""
-
-    asked_ns: int
-    short_because: str  # in case less than asked was got
-    audio: Track | None
-    muted: bool
-    pre_event_audio: bool
-    officer: str
-
-
 WhyMissing = Callable[[int, int], str]
-"""Why there are no pictures between two times (CLOCK_MONOTONIC, nanoseconds)."""
+"""Takes two times (CLOCK_MONOTONIC, nanoseconds) and says why there is no video between them."""
 
 
 def backlog_fault(lost: int, at_ns: int) -> FaultChanged:
-    """What the wearer is told when frames find no room on their way to the flash, or find it again (`lost` 0)."""
+    """The fault while frames find no room on their way to the flash; over when they find it again (`lost` 0)."""
     return FaultChanged("backlog", lost > 0, at_ns, "the flash stalls: pictures are being lost" if lost else "")
 
 
@@ -49,11 +46,11 @@ def unnamed(from_ns: int, to_ns: int, named: Iterable[tuple[int, int]]) -> list[
     return left
 
 
-class Progress:
+class RecordingInProgress:
     """One recording on its way to the writer. **Synchronization:** trio's thread, never waits."""
 
     def __init__(
-        self, serial: int, recording: str, command: Command, handled_ns: int, inbox: Inbox, why_missing: WhyMissing
+        self, serial: int, recording: str, command: Command, handled_ns: int, backlog: Backlog, why_missing: WhyMissing
     ) -> None:
         self.serial = serial
         self.recording = recording
@@ -63,34 +60,41 @@ class Progress:
         self.handed_ns = 0  # where the last GOP that the writer took ends
         self.first_ns = 0
         self.frames = 0
-        self._rate = 0.0  # frames per second of the last pictures that were handed on
+        self._rate = 0.0  # frames per second of the last GOP that was handed on
         self._dropped = 0  # the same, since the last GOP that the writer took
-        self._named: list[tuple[int, int]] = []  # from, to: pictures that capture has named as missing
-        self._inbox = inbox
+        self._named: list[tuple[int, int]] = []  # from, to: video that capture has named as missing
+        self._backlog = backlog
         self._why_missing = why_missing
         self._waiting: list[Note] = []  # notes from before the opening
 
-    def open(self, first: Batch, circumstances: Circumstances, gaps: Iterable[MediaGap]) -> None:
+    def open(
+        self,
+        first: Batch,
+        gaps: Iterable[MediaGap],
+        *,
+        pre_event: PreEvent,
+        audio: Track | None,
+        muted: bool,
+        pre_event_audio: bool,
+        officer: str,
+    ) -> None:
         """Tell the writer, now that the first GOP is here and says what the tracks are.
 
         Args:
-            gaps: what capture named lately; those that reach into the recording are repeated in its manifest.
+            gaps: what capture named recently; those that reach into the recording are repeated in its manifest.
         """
-        got_ns = max(0, self.press.at_ns - first.start_ns)
-        self._inbox.put(
+        self._backlog.put(
             OpenRecording(
                 recording=self.recording,
                 serial=self.serial,
                 press_source=self.press.source,
                 press_ns=self.press.at_ns,
                 handled_ns=self.handled_ns,
-                asked_ns=circumstances.asked_ns,
-                got_ns=got_ns,
-                short_because=circumstances.short_because if got_ns < circumstances.asked_ns else "",
+                pre_event=pre_event,
                 video=first.track,
-                audio=circumstances.audio,
-                pre_event_audio=circumstances.pre_event_audio,
-                officer=circumstances.officer,
+                audio=audio,
+                pre_event_audio=pre_event_audio,
+                officer=officer,
             )
         )
         self.opened = True
@@ -99,13 +103,13 @@ class Progress:
         for gap in gaps:
             if gap.to_ns > first.start_ns:
                 self.name_gap(gap)
-        if circumstances.audio is not None:
-            if circumstances.muted:
-                self.note(SoundSwitched(False, self.first_ns, "muted"))
-            elif circumstances.pre_event_audio:
-                self.note(SoundSwitched(True, self.first_ns, "pre-event"))
+        if audio is not None:
+            if muted:
+                self.note(AudioSwitched(False, self.first_ns, "muted"))
+            elif pre_event_audio:
+                self.note(AudioSwitched(True, self.first_ns, "pre-event"))
             else:
-                self.note(SoundSwitched(True, max(self.press.at_ns, self.first_ns), "press"))
+                self.note(AudioSwitched(True, max(self.press.at_ns, self.first_ns), "press"))
         waiting, self._waiting = self._waiting, []
         for note in waiting:
             if isinstance(note, FaultChanged):  # it lasts: one that is older than the recording goes on in it
@@ -115,7 +119,7 @@ class Progress:
     def note(self, note: Note) -> None:
         """Something for the manifest; before the opening it waits."""
         if self.opened:
-            self._inbox.put(note)
+            self._backlog.put(note)
         else:
             self._waiting.append(note)
 
@@ -131,13 +135,13 @@ class Progress:
         A GOP that finds the backlog full is dropped whole; the gap is named when the next one is taken, or at the end.
         Returns how many frames were dropped.
         """
-        if self._inbox.has_room(gop):
+        if self._backlog.has_room(gop):
             # First the gap: between two commits the power may go, and what follows a hole is never there without it.
             self._name_hole(gop)
-        if not self._inbox.offer(gop):
+        if not self._backlog.offer(gop):
             self._dropped += gop.frames
             return gop.frames
-        # Sound alone does not fill a hole in the pictures.
+        # Audio alone does not fill a hole in the video.
         if gop.video:
             self.handed_ns = gop.end_ns
             self._rate = gop.video.track.rate
@@ -148,36 +152,36 @@ class Progress:
     def _name_hole(self, gop: Gop) -> None:
         """What is missing between the last GOP that the writer took and the one that it is about to."""
         if self._dropped:
-            self._inbox.put(GapSeen("both", self.handed_ns, gop.start_ns, "backlog_full", self._dropped))
+            self._backlog.put(GapSeen("both", self.handed_ns, gop.start_ns, "backlog_full", self._dropped))
             self._dropped = 0
         elif gop.start_ns - self.handed_ns > NEIGHBOUR_NS and gop.video:
             self._lack(gop.start_ns, gop.video.track.rate)
 
     def _lack(self, until_ns: int, rate: float) -> None:
-        """There are no pictures from the last GOP that the writer took up to `until_ns`: name what nobody has named.
+        """There is no video from the last GOP that the writer took up to `until_ns`: name what nobody has named.
 
         rate: frames per second, to count what is missing.
         """
         for from_ns, to_ns in unnamed(self.handed_ns, until_ns, self._named):
             if frames := round((to_ns - from_ns) / NS * rate):
-                self._inbox.put(GapSeen("video", from_ns, to_ns, self._why_missing(from_ns, to_ns), frames))
+                self._backlog.put(GapSeen("video", from_ns, to_ns, self._why_missing(from_ns, to_ns), frames))
 
-    def lack_sound(self, span_ns: tuple[int, int] | None, cause: str) -> None:
-        """There is no sound between the two times, and no more of it will come."""
+    def lack_audio(self, span_ns: tuple[int, int] | None, cause: str) -> None:
+        """There is no audio between the two times, and no more of it will come."""
         if span_ns is not None and span_ns[1] - span_ns[0] > NEIGHBOUR_NS:
             self.note(GapSeen("audio", *span_ns, cause, 0))
 
     def close(self, reason: str, now_ns: int, lacks_until_ns: int | None) -> bool:
         """End it; False where nothing was ever handed on, and so nothing has to be closed.
 
-        lacks_until_ns: up to where there perhaps are no pictures; None where nothing more was to come.
+        lacks_until_ns: up to where there perhaps is no video; None where nothing more was to come.
         """
         if not self.opened:
             return False
         if self._dropped:
             until_ns = max(now_ns, self.handed_ns)
-            self._inbox.put(GapSeen("both", self.handed_ns, until_ns, "backlog_full", self._dropped))
+            self._backlog.put(GapSeen("both", self.handed_ns, until_ns, "backlog_full", self._dropped))
         elif lacks_until_ns is not None:
             self._lack(lacks_until_ns, self._rate)
-        self._inbox.put(CloseRecording(reason, now_ns))
+        self._backlog.put(CloseRecording(reason, now_ns))
         return True

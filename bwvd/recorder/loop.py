@@ -9,26 +9,16 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from dataclasses import dataclass
 
 from bwvd.clock import NS
 from bwvd.media.samples import Gop
+from bwvd.messages import PreEvent
 
 # Two GOPs whose edges lie this close are neighbours: less is rounding and jitter, more is a gap.
 NEIGHBOUR_NS = 50_000_000
-# The last picture of a GOP counts for so many times the GOP's mean interval: its duration reaches to the next picture,
-# over a stall of the camera too, and a picture is not younger because none came after it.
+# The last frame of a GOP counts for so many times the GOP's mean interval: its duration reaches to the next frame, over
+# a stall of the camera too, and a frame is not younger because none came after it.
 LAST_INTERVALS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class PreEvent:
-    """The GOPs from before a press, oldest first, and how far back they reach."""
-
-    gops: tuple[Gop, ...]
-    asked_ns: int
-    got_ns: int  # from the first GOP's start to the press; 0 when there is none
-    reason: str  # "" when got >= asked; see bwvd.evidence.format.records.PreEvent
 
 
 class Loop:
@@ -46,7 +36,7 @@ class Loop:
         self.max_bytes = max_bytes
         self.bytes = 0
         self._gops: deque[Gop] = deque()
-        self.short_because = "started"  # why a press finds less than asked, if it does
+        self._short_because = "started"  # why a press finds less than asked, if it does
 
     def __len__(self) -> int:
         return len(self._gops)
@@ -63,20 +53,20 @@ class Loop:
     def append(self, gop: Gop, now_ns: int) -> None:
         """Take the newest GOP, and let go of what is now too old or too much."""
         if self._gops and gop.start_ns - _seen_until_ns(self._gops[-1]) > NEIGHBOUR_NS:
-            self.short_because = "camera_gap"
+            self._short_because = "camera_gap"
         self._gops.append(gop.hold())
         self.bytes += gop.size
         self.evict(now_ns)
         while self.bytes > self.max_bytes and len(self._gops) > 1:
             self._drop()
-            self.short_because = "memory"
+            self._short_because = "memory"
 
     def evict(self, now_ns: int) -> int:
         """Let go of every GOP that ended `seconds` ago or earlier; returns how many went."""
         gone = 0
         while self._gops and self._leaves_ns() <= now_ns:
             # A loop that reaches its full length can only be short for a press that is handled late.
-            self.short_because = "late_press" if self._has_neighbour() else "camera_gap"
+            self._short_because = "late_press" if self._has_neighbour() else "camera_gap"
             self._drop()
             gone += 1
         return gone
@@ -85,28 +75,31 @@ class Loop:
         """When `evict` next has something to do, if nothing is appended before."""
         return self._leaves_ns() if self._gops else None
 
-    def before(self, press_ns: int) -> PreEvent:
+    def before(self, press_ns: int) -> tuple[Gop, ...]:
         """What a press at `press_ns` keeps. The GOPs stay in the loop: the next recording may want them too."""
         first = 0
         for index, gop in enumerate(self._gops):
             if gop.start_ns > press_ns - self.seconds_ns:
                 break
             first = index
-        gops = tuple(self._gops)[first:]
-        got_ns = max(0, press_ns - gops[0].start_ns) if gops else 0
+        return tuple(self._gops)[first:]
+
+    def pre_event(self, press_ns: int, first_ns: int) -> PreEvent:
+        """How far a recording that begins at `first_ns` reaches back from its press, and why less than the loop."""
+        got_ns = max(0, press_ns - first_ns)
         short = got_ns < self.seconds_ns
-        return PreEvent(gops, self.seconds_ns, got_ns, self._why_short(gops) if short else "")
+        return PreEvent(self.seconds_ns, got_ns, self._why_short(self.before(press_ns)) if short else "")
 
     def clear(self, reason: str) -> None:
         """Let go of everything. `reason` is why the next press may find little: "started", "asleep", "camera_gap"."""
         while self._gops:
             self._drop()
-        self.short_because = reason
+        self._short_because = reason
 
     def _why_short(self, gops: tuple[Gop, ...]) -> str:
         pairs = itertools.pairwise(gops)
         holes = any(later.start_ns - _seen_until_ns(earlier) > NEIGHBOUR_NS for earlier, later in pairs)
-        return "camera_gap" if holes else self.short_because
+        return "camera_gap" if holes else self._short_because
 
     def _leaves_ns(self) -> int:
         """When the oldest GOP's last frame is `seconds` old.

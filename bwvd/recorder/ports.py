@@ -1,4 +1,4 @@
-"""What the recorder asks of others, as Protocols: the capture side, and who numbers recordings."""
+"""Ports of the recorder: Protocols of the capture side, and of the numbering of recordings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Devices(Protocol):
     def close_gate(self) -> None: ...
 
 
-class Naming(Protocol):
+class Numbering(Protocol):
     """Who gives recordings their serial numbers and ids."""
 
     def take(self, press_ns: int) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""The recorder: what comes from the devices and from people, to the loop and to the writer.
+"""The recorder: media and commands in, GOPs to the loop and to the writer.
 
 Three tasks share one state on trio's thread and touch it only in plain functions, so that nothing can come between:
 media in, commands in, and time. The camera side never waits here: everything that goes on is `send_nowait`.
@@ -18,6 +18,7 @@ from bwvd.media.samples import Batch, Gop, Track
 from bwvd.messages import (
     Answer,
     Assigned,
+    AudioSwitched,
     ClockStepped,
     Command,
     Event,
@@ -30,7 +31,6 @@ from bwvd.messages import (
     PowerRead,
     Pressed,
     Reminder,
-    SoundSwitched,
     SourceDown,
     SourceUp,
     Stage,
@@ -39,13 +39,13 @@ from bwvd.messages import (
     StopAsked,
     StopNotConfirmed,
 )
-from bwvd.recorder.backlog import Inbox
-from bwvd.recorder.completion import Ending
-from bwvd.recorder.gop_builder import Assembler
-from bwvd.recorder.in_progress import Circumstances, Progress, backlog_fault
+from bwvd.recorder.backlog import Backlog
+from bwvd.recorder.completion import Completion
+from bwvd.recorder.gop_builder import GopBuilder
+from bwvd.recorder.in_progress import RecordingInProgress, backlog_fault
 from bwvd.recorder.loop import Loop
-from bwvd.recorder.ports import Devices, Naming
-from bwvd.recorder.recent_gaps import Lately
+from bwvd.recorder.ports import Devices, Numbering
+from bwvd.recorder.recent_gaps import RecentGaps
 from bwvd.recorder.state_machine import Effect, Machine, Times
 from bwvd.service.pulse import Pulse
 
@@ -58,10 +58,10 @@ class Recorder:
     Args:
         times: spans of the state machine.
         loop: the rolling loop, empty.
-        inbox: where the writer listens. Closed by `run` on every way out.
+        backlog: where the writer listens. Closed by `run` on every way out.
         publish: takes every event; never blocks.
         refuse: why no new recording can begin now, "" if it can.
-        pre_event_audio: whether sound may enter the loop in standby.
+        pre_event_audio: whether audio may enter the loop in standby.
     """
 
     def __init__(
@@ -69,9 +69,9 @@ class Recorder:
         *,
         times: Times,
         loop: Loop,
-        inbox: Inbox,
+        backlog: Backlog,
         devices: Devices,
-        naming: Naming,
+        numbering: Numbering,
         clock: Clock,
         publish: Callable[[Event], None],
         refuse: Callable[[], str],
@@ -80,7 +80,7 @@ class Recorder:
     ) -> None:
         self.machine = Machine(times, state)
         self.loop = loop
-        self.current: Progress | None = None
+        self.current: RecordingInProgress | None = None
         self.officer = ""
         self.end_reason = "shutdown"  # what a recording that still runs when the daemon ends in order is closed for
         self.pulse = Pulse("recorder")
@@ -88,16 +88,16 @@ class Recorder:
         self.audio: Track | None = None  # of the microphone, while it delivers
         self._power: PowerRead | None = None  # the last reading
         self.frames = self.frames_lost = 0
-        self._inbox = inbox
+        self._backlog = backlog
         self._devices = devices
-        self._naming = naming
+        self._numbering = numbering
         self._clock = clock
         self._publish = publish
         self._refuse = refuse
         self._pre_event_audio = pre_event_audio
-        self._assembler = Assembler()
-        self._ending = Ending(self.machine, self._assembler, loop.seconds_ns)
-        self._lately = Lately(loop.seconds_ns)
+        self._builder = GopBuilder()
+        self._completion = Completion(self.machine, self._builder, loop.seconds_ns)
+        self._recent = RecentGaps(loop.seconds_ns)
         self._stirred = trio.Event()
 
     # --- the actor ---------------------------------------------------------------------------------------------------
@@ -112,20 +112,20 @@ class Recorder:
         """Work until `media` is closed, which is how the daemon ends in order.
 
         On every way out, cancellation and errors included, a recording in progress is closed with what there is, the
-        loop is wiped and the inbox closed: nothing of that waits.
+        loop is wiped and the backlog closed: nothing of that waits.
         """
         reason = "crash"
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._take_commands, commands)
                 nursery.start_soon(self._watch_time)
-                self._regulate_sound()
+                self._regulate_audio()
                 task_status.started()
                 async with media:
                     async for event in media:
                         self._on_media(event)
                         self._stir()
-                reason, self._ending.all_is_in = self.end_reason, True
+                reason, self._completion.all_is_in = self.end_reason, True
                 nursery.cancel_scope.cancel()
         finally:
             self._end(reason)
@@ -144,9 +144,9 @@ class Recorder:
     async def _watch_time(self) -> None:
         while True:
             self._on_time()
-            given_up_ns = self._ending.given_up_ns() if self.machine.finishing else None
+            given_up_ns = self._completion.given_up_ns() if self.machine.finishing else None
             times = (
-                self.machine.deadline_ns(), self.loop.next_eviction_ns(), self._assembler.deadline_ns(), given_up_ns
+                self.machine.deadline_ns(), self.loop.next_eviction_ns(), self._builder.deadline_ns(), given_up_ns
             )  # fmt: skip
             deadline_ns = min((ns for ns in times if ns is not None), default=None)
             seconds = float("inf") if deadline_ns is None else max(0, deadline_ns - self._clock.monotonic_ns()) / NS
@@ -172,12 +172,12 @@ class Recorder:
                     return
                 if event.track.kind == "video":
                     self.frames += len(event.samples)
-                    self._assembler.video(event, now_ns)
+                    self._builder.video(event, now_ns)
                 elif self.current or self._pre_event_audio:
-                    self._assembler.audio(event)
+                    self._builder.audio(event)
                 else:
                     event.wipe()  # it was on its way when the recording ended: the next one must not begin with it
-                self._take(self._assembler.ready(now_ns), now_ns)
+                self._take(self._builder.ready(now_ns), now_ns)
             case SourceUp():
                 self._on_up(event, now_ns)
             case SourceDown():
@@ -185,7 +185,7 @@ class Recorder:
             case MediaGap():
                 self._on_gap(event, now_ns)
             case FaultChanged():
-                self._lately.fault(event)
+                self._recent.fault(event)
                 self._publish(event)
                 self._note(event)
             case _:
@@ -194,31 +194,34 @@ class Recorder:
     def _on_up(self, event: SourceUp, now_ns: int) -> None:
         if event.track.kind == "video":
             self.video = event.track
-            self._assembler.has_camera = True
+            self._builder.has_camera = True
         else:
             came_back = self.audio is None
             self.audio = event.track
-            self._regulate_sound()
-            if came_back and self.current and self.current.opened and self._wants_sound():
-                self._note(SoundSwitched(True, now_ns, "microphone delivers"))
-        over, was_told = self._lately.up(event.device, now_ns)
+            self._regulate_audio()
+            if came_back and self.current and self.current.opened and self._wants_audio():
+                self._note(AudioSwitched(True, now_ns, "microphone delivers"))
+        if event.on_trial:
+            self._recent.back(event.device, now_ns)
+            return
+        over, was_told = self._recent.up(event.device, now_ns)
         if was_told:
             self._note(over)
         self._publish(over)
 
     def _on_down(self, event: SourceDown, now_ns: int) -> None:
         if event.device == "camera":
-            # What is complete goes first: the sound that comes from here on stands alone.
-            self._take(self._assembler.ready(now_ns), now_ns)
+            # What is complete goes first: the audio that comes from here on stands alone.
+            self._take(self._builder.ready(now_ns), now_ns)
             self.video = None
-            self._assembler.has_camera = False
+            self._builder.has_camera = False
         else:
-            if self.audio is not None and self.current and self._wants_sound():
-                self.current.lack_sound(self._assembler.late_sound(event.at_ns), event.reason)
-                self._note(SoundSwitched(False, event.at_ns, event.reason))
+            if self.audio is not None and self.current and self._wants_audio():
+                self.current.lack_audio(self._builder.late_audio(event.at_ns), event.reason)
+                self._note(AudioSwitched(False, event.at_ns, event.reason))
             self.audio = None
-            self._regulate_sound()
-        fault = self._lately.down(event)
+            self._regulate_audio()
+        fault = self._recent.down(event)
         if fault is None:
             return
         self._publish(fault)
@@ -228,61 +231,60 @@ class Recorder:
 
     def _on_gap(self, gap: MediaGap, now_ns: int) -> None:
         self.frames_lost += gap.frames
-        self._lately.gap(gap, now_ns)
+        self._recent.gap(gap, now_ns)
         if self.current and self.current.opened:
             self.current.name_gap(gap)
 
     def _take(self, gops: list[Gop], now_ns: int) -> None:
+        """Take over GOPs, oldest first; a recording that is to end ends with the one that holds its last moment."""
         for gop in gops:
-            if self._worth_keeping(gop):
-                gop.hold()
-                self.loop.append(gop, now_ns)
-                if self.current:
-                    self._hand_on(self.current, gop)
-                gop.release()
-            else:
-                gop.hold().release()
+            self._keep(gop, now_ns)
             if self.machine.finishing and gop.end_ns >= self.machine.ends_ns:
                 self._finish(now_ns)
 
-    def _worth_keeping(self, gop: Gop) -> bool:
-        """Sound that stands alone is kept only while it may: in a recording, or with pre-event audio."""
-        return gop.video is not None or self.current is not None or self._pre_event_audio
+    def _keep(self, gop: Gop, now_ns: int) -> None:
+        if gop.video is None and self.current is None and not self._pre_event_audio:
+            gop.wipe()  # audio that stands alone is kept only in a recording, or with pre-event audio
+            return
+        gop.hold()
+        self.loop.append(gop, now_ns)
+        if self.current:
+            self._hand_on(self.current, gop)
+        gop.release()
 
     # --- the recording -----------------------------------------------------------------------------------------------
 
     def _begin(self, command: Command, now_ns: int) -> None:
-        serial, recording = self._naming.take(command.at_ns)
-        self.current = Progress(serial, recording, command, now_ns, self._inbox, self._lately.why_missing)
-        for fault in self._lately.faults:
+        serial, recording = self._numbering.take(command.at_ns)
+        self.current = RecordingInProgress(serial, recording, command, now_ns, self._backlog, self._recent.why_missing)
+        for fault in self._recent.faults:
             self.current.note(fault)
         self._devices.keep_partial(True)
-        self._regulate_sound(command.at_ns)
-        for gop in self.loop.before(command.at_ns).gops:
+        self._regulate_audio(command.at_ns)
+        for gop in self.loop.before(command.at_ns):
             self._hand_on(self.current, gop if self._pre_event_audio else gop.without_audio())
 
-    def _hand_on(self, current: Progress, gop: Gop) -> None:
+    def _hand_on(self, current: RecordingInProgress, gop: Gop) -> None:
         if not gop.batches:
             return
         if not current.opened:
             if gop.video is None:
                 return  # a recording starts at a key frame (invariant 3)
-            before = self.loop.before(current.press.at_ns)
-            circumstances = Circumstances(
-                asked_ns=before.asked_ns,
-                short_because=before.reason or self.loop.short_because,
+            current.open(
+                gop.video,
+                self._recent.gaps,
+                pre_event=self.loop.pre_event(current.press.at_ns, gop.start_ns),
                 audio=self.audio,
                 muted=self.machine.muted,
                 pre_event_audio=self._pre_event_audio,
                 officer=self.officer,
             )
-            current.open(gop.video, circumstances, self._lately.gaps)
             self._note_power(current)
         self.frames_lost += (lost := current.hand_on(gop))
         if gop.video:
             self._publish(backlog_fault(lost, self._clock.monotonic_ns()))
 
-    def _note_power(self, current: Progress) -> None:
+    def _note_power(self, current: RecordingInProgress) -> None:
         """The battery's level, at a recording's beginning and end."""
         if self._power is not None:
             current.note(replace(self._power, at_ns=self._clock.monotonic_ns()))
@@ -295,20 +297,19 @@ class Recorder:
     def _finish(self, now_ns: int) -> None:
         """Close the recording in progress with what was handed on."""
         current, self.current = self.current, None
-        reason = self.machine.finishing or "stop"
         before = self.machine.state
-        self.machine.finished()
+        reason = self.machine.finished()
         if current is None:
             return
         if current.opened:
             self._note_power(current)
-            current.lack_sound(self._assembler.late_sound(current.handed_ns), "late")
-        if not current.close(reason, now_ns, self._ending.lacks_until_ns(reason, current, now_ns)):
+            current.lack_audio(self._builder.late_audio(current.handed_ns), "late")
+        if not current.close(reason, now_ns, self._completion.lacks_until_ns(reason, current, now_ns)):
             # No GOP ever came, and nothing was recorded under its number.
-            self._naming.give_back(current.serial)
+            self._numbering.give_back(current.serial)
             reason = "no_video"
         self._devices.keep_partial(False)
-        self._regulate_sound()
+        self._regulate_audio()
         self._publish(backlog_fault(0, now_ns))
         self._publish(StateChanged(self.machine.state, before, now_ns, reason, current.recording))
 
@@ -323,18 +324,16 @@ class Recorder:
             self._finish(now_ns)
 
     def _flush(self, now_ns: int) -> None:
-        """Take over what still waits to be whole."""
-        gops = self._assembler.flush()
-        finishing, self.machine.finishing = self.machine.finishing, ""
-        self._take(gops, now_ns)
-        self.machine.finishing = finishing
+        """Take over what still waits to be whole, all of it: the recording ends after it."""
+        for gop in self._builder.flush():
+            self._keep(gop, now_ns)
 
     def _end(self, reason: str) -> None:
         """The last thing: no await, because it runs under cancellation too."""
         self._finish_now(reason, self._clock.monotonic_ns())
-        self._assembler.clear()
+        self._builder.clear()
         self.loop.clear("started")
-        self._inbox.close()
+        self._backlog.close()
 
     # --- commands ----------------------------------------------------------------------------------------------------
 
@@ -368,13 +367,13 @@ class Recorder:
                 self._note(Marked(command.at_ns, command.source, command.text))
             case Effect.SLEEP:
                 self._devices.sleep()
-                self._assembler.clear()
+                self._builder.clear()
                 self.loop.clear("asleep")
-                self._lately.forget_gaps()
+                self._recent.forget_gaps()
             case Effect.WAKE:
                 self._devices.wake()
             case Effect.MUTE | Effect.UNMUTE:
-                self._switch_sound(effect is Effect.MUTE, command, now_ns)
+                self._switch_audio(effect is Effect.MUTE, command, now_ns)
             case Effect.ASSIGN:
                 self.officer = command.text
                 assigned = Assigned(command.text, now_ns, command.source)
@@ -390,9 +389,9 @@ class Recorder:
             case _:
                 self._on_expired(effect, now_ns)
 
-    def _switch_sound(self, mute: bool, command: Command, now_ns: int) -> None:
-        self._regulate_sound(now_ns)
-        self._note(SoundSwitched(not mute, now_ns, "mute" if mute else "unmute"))
+    def _switch_audio(self, mute: bool, command: Command, now_ns: int) -> None:
+        self._regulate_audio(now_ns)
+        self._note(AudioSwitched(not mute, now_ns, "mute" if mute else "unmute"))
         self._publish(Muted(mute, now_ns, command.source))
 
     # --- time --------------------------------------------------------------------------------------------------------
@@ -400,12 +399,12 @@ class Recorder:
     def _on_time(self) -> None:
         now_ns = self._clock.monotonic_ns()
         self.loop.evict(now_ns)
-        self._take(self._assembler.ready(now_ns), now_ns)
+        self._take(self._builder.ready(now_ns), now_ns)
         for effect in self.machine.expire(now_ns):
             self._on_expired(effect, now_ns)
-        if self.machine.finishing and self._ending.is_reached(self.current, now_ns):
-            if not self._assembler.has_camera:
-                self._flush(now_ns)  # sound that would have come with the next second's
+        if self.machine.finishing and self._completion.is_reached(self.current, now_ns):
+            if not self._builder.has_camera:
+                self._flush(now_ns)  # audio that would have come with the next second's
             self._finish(now_ns)
 
     def _on_expired(self, effect: Effect, now_ns: int) -> None:
@@ -420,21 +419,21 @@ class Recorder:
             case _:
                 raise AssertionError(f"{effect} does not come from time")
 
-    # --- sound -------------------------------------------------------------------------------------------------------
+    # --- audio -------------------------------------------------------------------------------------------------------
 
-    def _wants_sound(self) -> bool:
+    def _wants_audio(self) -> bool:
         return not self.machine.muted and (self._pre_event_audio or self.current is not None)
 
-    def _regulate_sound(self, from_ns: int = 0) -> None:
+    def _regulate_audio(self, from_ns: int = 0) -> None:
         """Open or close the microphone's gate as state and policy say."""
-        if self._wants_sound():
+        if self._wants_audio():
             self._devices.open_gate(from_ns)
         else:
             self._devices.close_gate()
             if self.current is None:
-                self._assembler.drop_sound()
-        expected = self._wants_sound() and self.audio is not None
-        self._assembler.expect_sound(expected, from_ns or self._clock.monotonic_ns())
+                self._builder.drop_audio()
+        expected = self._wants_audio() and self.audio is not None
+        self._builder.expect_audio(expected, from_ns or self._clock.monotonic_ns())
 
     # --- from other actors -------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The recorder's decisions: what an order does in which state, and what happens when time runs out.
+"""The recorder's state machine: what an order does in which state, and what happens when time runs out.
 
 Pure: no device, no channel; the time is an argument. The recorder carries out the effects that come back.
 
@@ -251,10 +251,11 @@ class Machine:
         self.finishing = reason
         return True
 
-    def finished(self) -> None:
-        """The last GOP was handed on: the recording is over."""
+    def finished(self) -> str:
+        """The last GOP was handed on: the recording is over. Returns the reason."""
+        reason, self.finishing = self.finishing, ""
         self.state = State.STANDBY
-        self.finishing = ""
         self._asked_ns = None
         self._max_at_ns = None
         self._remind_ns = None
+        return reason

@@ -1,4 +1,4 @@
-"""When to try again what was lost. Pure."""
+"""Delays before what was lost is tried again, later and later. Pure."""
 
 from __future__ import annotations
 
@@ -38,6 +38,10 @@ class Losses:
     def up(self, now_s: float) -> None:
         """The device works."""
         self._up_since_s = now_s
+
+    def forget(self) -> None:
+        """The next loss is the first in a row."""
+        self.in_a_row = 0
 
     def lost(self, now_s: float) -> float:
         """The device was lost, or did not open: how many seconds to wait before the next try."""

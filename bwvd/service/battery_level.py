@@ -1,4 +1,4 @@
-"""When a battery is low, and when it is time to close in order. Pure."""
+"""Levels of the battery: good, low, and so low that it is time to close in order. Pure."""
 
 from __future__ import annotations
 

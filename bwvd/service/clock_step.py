@@ -1,4 +1,4 @@
-"""Did the wall clock jump? Pure: compares readings of the two clocks.
+"""Steps of the wall clock, found by comparing readings of the two clocks. Pure.
 
 Slewing changes both clocks alike on Linux, since CLOCK_MONOTONIC is adjusted with CLOCK_REALTIME; the distance between
 them changes when somebody sets the wall clock, at a leap second, and over a suspend, which the monotonic clock does not

@@ -1,4 +1,4 @@
-"""Which device file a GPIO chip has: for buttons that are read and for lights that are switched."""
+"""The device file of a GPIO chip: for buttons that are read and for lights that are switched."""
 
 from __future__ import annotations
 

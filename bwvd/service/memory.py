@@ -6,7 +6,7 @@ end up in another heap: 10 MB more after thirty of them (a 320x180 camera), in p
 threads ever allocate at the same time, and most of that under the interpreter's lock, so one heap costs nothing.
 
 Large blocks come from the kernel and go back to it, but glibc takes one that is freed for a sign that its size is
-wanted often, and keeps all up to that size in the heap from then on. There the groups of pictures of the loop, which
+wanted often, and keeps all up to that size in the heap from then on. There the GOPs of the loop, which
 live for half a minute, keep apart what is freed around them. A fixed size leaves them where they were.
 
 Counting references frees nearly everything of ours at once. The rest, circles that an error's traceback or a library

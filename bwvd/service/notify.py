@@ -1,4 +1,4 @@
-"""What systemd is told: sd_notify(3) over $NOTIFY_SOCKET, without libsystemd.
+"""Notices to systemd: sd_notify(3) over $NOTIFY_SOCKET, without libsystemd.
 
 FDSTORE is not used, for a reason: what a restart must not lose is on flash, and what it may lose (the loop) would have
 to be kept outside this process as a memory file that survives it: privacy forbids that. Device handles are better
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from collections.abc import Mapping
 
 
@@ -44,20 +43,16 @@ class Notifier:
         return cls(address, _watchdog_ns(environment, os.getpid() if pid is None else pid))
 
     def ready(self, status: str = "") -> bool:
-        """Starting, or reloading, is over."""
-        return self._send({"READY": "1"} | ({"STATUS": _line(status)} if status else {}))
+        """Starting is over."""
+        return self._send({"READY": "1"} | ({"STATUS": _one_line(status)} if status else {}))
 
     def status(self, text: str) -> bool:
         """One line for `systemctl status`."""
-        return self._send({"STATUS": _line(text)})
+        return self._send({"STATUS": _one_line(text)})
 
     def stopping(self, status: str = "closing") -> bool:
         """Closing in order has begun."""
-        return self._send({"STOPPING": "1", "STATUS": _line(status)})
-
-    def reloading(self) -> bool:
-        """The configuration is read again; `ready` ends that."""
-        return self._send({"RELOADING": "1", "MONOTONIC_USEC": str(time.monotonic_ns() // 1000)})
+        return self._send({"STOPPING": "1", "STATUS": _one_line(status)})
 
     def extend(self, seconds: float) -> bool:
         """Starting or stopping takes this much longer from now on than the unit allows: recovery, a slow flash."""
@@ -76,9 +71,6 @@ class Notifier:
         """Send what is owed, these states, and `passing`; False if it did not go out."""
         if self._socket is None or self._address is None:
             return False
-        if "READY" in states:  # what it ends must not come after it
-            self._owed.pop("RELOADING", None)
-            self._owed.pop("MONOTONIC_USEC", None)
         self._owed |= states
         lines = [f"{key}={value}" for key, value in self._owed.items()]
         if passing:
@@ -105,6 +97,6 @@ def _watchdog_ns(environment: Mapping[str, str], pid: int) -> int | None:
     return int(text) * 1000 // 2
 
 
-def _line(text: str) -> str:
+def _one_line(text: str) -> str:
     """`text` on one line: a newline in it would be another state."""
     return " ".join(text.split())

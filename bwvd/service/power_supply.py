@@ -1,4 +1,4 @@
-"""What the kernel shows of the power: battery, charger, undervoltage, heat. Reads sysfs; blocking.
+"""Readings of the power from sysfs: battery, charger, undervoltage, heat. Blocking.
 
 Reads can take a while (a fuel gauge on a slow bus is asked on the spot), so this runs off trio's thread.
 """

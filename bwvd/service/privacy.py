@@ -1,4 +1,4 @@
-"""Keeps what is in RAM in RAM: no swap, no core dump, no look from outside (invariant 1).
+"""Measures that keep what is in RAM in RAM: no swap, no core dump, no look from outside (invariant 1).
 
 Every measure says for itself whether it is in force. One that is not is told (`privacy:…`), not fatal: a developer's
 shell has no right to lock memory, and a camera that records without it is better than one that does not record.

@@ -1,4 +1,4 @@
-"""Who is alive: a ledger in which every actor says how long it may take, or that it waits by design. Pure.
+"""The ledger of live actors, in which each says how long it may take, or that it waits by design. Pure.
 
 An actor that works says `busy(seconds)`: longer than that without a word is stuck. One that waits for something that
 need not come (a press, a client) says `idle()`. What does both, like a camera's reader, is always busy: a frame is due.

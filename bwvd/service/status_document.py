@@ -1,7 +1,7 @@
-"""The document of `bwvd status --json`, with types: for those who read it, here and elsewhere.
+"""The status document of `bwvd status --json`, with types: what a daemon says of itself, and what readers get.
 
-The first group of fields of each part is the contract; the rest has defaults, so that a reader of this version
-understands an older daemon, and ignores what a newer one says besides.
+Fields without a default are the contract; the rest has defaults, so that a reader of this version understands an older
+daemon. What a newer one says besides is ignored.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class RecordingStatus(Part, frozen=True, kw_only=True):
 class VideoStatus(Part, frozen=True, kw_only=True):
     source: str
     encoder: str
-    frames: int  # since the start
-    dropped: int
     preset: str = ""  # that the encoder works with, where it has presets
     width: int = 0
     height: int = 0
+    frames: int  # since the start
+    dropped: int
 
 
 class AudioStatus(Part, frozen=True, kw_only=True):
@@ -55,20 +55,26 @@ class AudioStatus(Part, frozen=True, kw_only=True):
     up: bool = False
     muted: bool = False
     pre_event: bool = False
+    samples_put_in: int = 0  # by the resampler, because the microphone runs slow; since the start
+    samples_left_out: int = 0  # because it runs fast
+    gaps: int = 0
+    gap_s: float = 0.0
 
 
 class StorageStatus(Part, frozen=True, kw_only=True):
     free_bytes: int
-    minutes_left: float | None  # None = not known yet
-    backlog_bytes: int
     total_bytes: int = 0
+    minutes_left: float | None  # None = not known yet
+    reserved: bool = False  # the room to close in order is held
+    refuses: str = ""  # why a recording can't begin
+    journal_waiting: int = 0
+    journal_lost: int = 0
+    backlog_bytes: int
     backlog_peak_bytes: int = 0
     commits: int = 0
     errors: int = 0
-    refuses: str = ""  # why a recording can't begin
     commit_ms: Quantiles | None = None
     press_to_commit_ms: Quantiles | None = None
-    journal_lost: int = 0
 
 
 class ClockStatus(Part, frozen=True, kw_only=True):
@@ -93,21 +99,27 @@ class Status(Part, frozen=True, kw_only=True):
 
     state: str
     device: str
+    version: str = ""
+    boot: str = ""
     uptime_s: float
     loop: LoopStatus
     recording: RecordingStatus | None
+    stop_asked: bool = False
     video: VideoStatus
     audio: AudioStatus | None
     storage: StorageStatus
-    faults: list[str]
-    controls: list[str]
-    version: str = ""
-    boot: str = ""
-    stop_asked: bool = False
-    officer_assigned: bool = False
     clock: ClockStatus = ClockStatus()
     power: PowerStatus | None = None
+    officer_assigned: bool = False
+    faults: list[str]
     fault_details: dict[str, FaultDetail] = {}
+    controls: list[str]
+
+    def document(self) -> dict[str, Any]:
+        """What goes out as JSON."""
+        document = msgspec.to_builtins(self)
+        assert isinstance(document, dict)  # noqa: S101 - of a Struct it always is; tells mypy so
+        return document
 
 
 def read_status(document: Mapping[str, Any]) -> Status:
@@ -116,10 +128,3 @@ def read_status(document: Mapping[str, Any]) -> Status:
         return msgspec.convert(document, Status)
     except msgspec.ValidationError as error:
         raise StatusUnreadable(f"not a status: {error}") from error
-
-
-def status_dict(status: Status) -> dict[str, Any]:
-    """The values as a document again."""
-    document = msgspec.to_builtins(status)
-    assert isinstance(document, dict)  # noqa: S101 - of a Struct it always is; tells mypy so
-    return document

@@ -1,18 +1,17 @@
-"""Writes the metrics where node-exporter's textfile collector reads them."""
+"""The metrics as a file, where node-exporter's textfile collector reads them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import trio
 
 from bwvd.service.metrics import exposition
 from bwvd.service.pulse import Pulse
-from bwvd.service.status_document import StatusUnreadable, read_status
+from bwvd.service.status_document import Status
 
 WRITE_EVERY_S = 15.0
 # The collector's folder may lie on the card that stalls.
@@ -40,7 +39,7 @@ def write_textfile(path: Path, text: str) -> None:
 
 async def run_textfile(
     path: Path,
-    snapshot: Callable[[], Mapping[str, Any]],
+    snapshot: Callable[[], Status],
     fault: Callable[[str, bool, str], None],
     *,
     pulse: Pulse | None = None,
@@ -50,7 +49,7 @@ async def run_textfile(
 
     Args:
         path: of the file, whose name must end in ".prom" for the collector.
-        snapshot: the document of `bwvd status --json`; called on trio's thread.
+        snapshot: called on trio's thread.
         fault: called with "metrics" when writing begins to fail, with why, and when it works again. Never blocks.
     """
     pulse = pulse or Pulse("metrics")
@@ -60,13 +59,11 @@ async def run_textfile(
         while True:
             with pulse.working(WRITE_WITHIN_S):
                 try:
-                    text = exposition(read_status(snapshot()))
+                    text = exposition(snapshot())
                     await trio.to_thread.run_sync(write_textfile, path, text)
                     trouble = ""
                 except OSError as error:
                     trouble = f"{path}: {error.strerror}"
-                except StatusUnreadable as error:  # numbers are no reason to end a recording
-                    trouble = str(error)
             if trouble != told:
                 told = trouble
                 fault("metrics", bool(trouble), trouble)

@@ -1,4 +1,4 @@
-"""Feeds the service manager's watchdog while every actor is alive, and stops when one is not.
+"""The actor that feeds the service manager's watchdog while every actor is alive, and stops when one is not.
 
 Feeding happens on trio's loop: a loop that is blocked starves the watchdog without anybody having to notice it, and an
 actor that is stuck while the loop turns is found in the ledger. Either way the manager ends this process and starts it

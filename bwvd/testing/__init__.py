@@ -10,10 +10,10 @@ calls that are made, and needs neither pytest nor any other library for tests.
                                     unplug, drop, corrupt, jump (its clock), change (anything, at the next opening),
                                     end, refuse
     microphone.VirtualMicrophone    drift; drop, stall, restart, unplug, end
-    storage.VirtualVolume           capacity, short writes; fail (any errno at any operation), stall, read_only_from,
+    flash.storage.VirtualVolume     capacity, short writes; fail (any errno at any operation), stall, read_only_from,
                                     power_cut_at, plant; `gate.latency` per operation, `gate.log` of all of them
-    storage.VirtualStorage          runs jobs on a volume, in virtual time
-    crash.crash_states              everything that may be on the medium after a power cut: every legal subset of what
+    flash.storage.VirtualStorage    runs jobs on a volume, in virtual time
+    flash.crash.crash_states        everything that may be on the medium after a power cut: every legal subset of what
                                     was not synced, torn sectors included
     contact.VirtualContact          press, bounce, chattering_press, storm, stick, lose (edges), unplug
     line.VirtualLine                noise, flood, damage (bits), stall, hang_up
@@ -27,21 +27,21 @@ calls that are made, and needs neither pytest nor any other library for tests.
 **Suites.** Each module holds a `Subject`, which says how to reach the thing under test and how to disturb it, and
 CHECKS, a tuple of functions that take a subject of their own each and raise AssertionError:
 
-    conformance_source     MediaSource: VIDEO_CHECKS for cameras, SOUND_CHECKS for microphones
-    conformance_storage    Volume: what is written is read, what is planted is not opened
-    conformance_jobs       Storage: who runs the jobs
-    conformance_contact    Contact: buttons and switches
-    conformance_line       CommandLine and its port
-    conformance_clock      Clock
-    conformance_supply     what reads the power
-    conformance_lamp       Lamp: lights, motors, sounders
+    conformance.source     MediaSource: VIDEO_CHECKS for cameras, SOUND_CHECKS for microphones
+    conformance.storage    Volume: what is written is read, what is planted is not opened
+    conformance.jobs       Storage: who runs the jobs
+    conformance.contact    Contact: buttons and switches
+    conformance.line       CommandLine and its port
+    conformance.clock      Clock
+    conformance.supply     what reads the power
+    conformance.lamp       Lamp: lights, motors, sounders
 
 With pytest, for a camera of one's own:
 
-    @pytest.mark.parametrize("check", conformance_source.VIDEO_CHECKS, ids=lambda check: check.__name__)
+    @pytest.mark.parametrize("check", conformance.source.VIDEO_CHECKS, ids=lambda check: check.__name__)
     def test_my_camera(check):
         clock = SystemClock()
-        trio.run(check, conformance_source.Subject(lambda: MyCamera(clock), clock))
+        trio.run(check, conformance.source.Subject(lambda: MyCamera(clock), clock))
 
 and without: `for check in VIDEO_CHECKS: trio.run(check, subject())`. A disturbance that the real thing can't be made to
 suffer is None where the subject allows it, and what needs it is then not looked at.

@@ -33,7 +33,7 @@ class VirtualCamera:
     """A `MediaSource` without a device or a thread.
 
     Every frame that is taken carries the next number (`bwvd.testing.picture.frame_number` reads it from the decoded
-    picture). A frame that is dropped uses its number up, a stall or an unplugged camera takes none. Faults take effect
+    one). A frame that is dropped uses its number up, a stall or an unplugged camera takes none. Faults take effect
     at once, between two frames. Everything is determined by the arguments, the clock and the calls.
 
     **Synchronization:** trio's thread only.
@@ -159,19 +159,14 @@ class VirtualCamera:
     def flush_on_cancel(self, flush: bool) -> None:
         self._flush = flush
 
-    async def run(
-        self,
-        send: Callable[[MediaEvent], None],
-        *,
-        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> None:
+    async def run(self, send: Callable[[MediaEvent], None]) -> None:
         await trio.lowlevel.checkpoint()
         if self._refusal is not None:
             raise SourceRefused(self._refusal)
         if not self._plugged:
             raise DeviceLost(f"{self._source}: No such file or directory")
         self.openings += 1
-        opening = self._opening = _Opening(self, send, task_status)
+        opening = self._opening = _Opening(self, send)
         deliver = True
         try:
             while True:
@@ -208,13 +203,10 @@ class VirtualCamera:
 class _Opening:
     """The camera from one opening to the next."""
 
-    def __init__(
-        self, camera: VirtualCamera, send: Callable[[MediaEvent], None], task_status: trio.TaskStatus[None]
-    ) -> None:
+    def __init__(self, camera: VirtualCamera, send: Callable[[MediaEvent], None]) -> None:
         self._camera = camera
         self._shape = shape = camera._shape
         self._send = send
-        self._task_status = task_status
         self._maker: NumberedVideo = numbered_video(shape.width, shape.height, shape.rate, shape.b_frames)
         # How far decoding runs ahead of showing: a frame's decode time is the time of the one taken so many before.
         self._ahead = 1 if shape.b_frames else 0
@@ -255,7 +247,7 @@ class _Opening:
         return max(self._next_ns, self._origin_ns + int((self._beat + left - 1) * NS // self._shape.rate))
 
     def deliver(self, next_ns: int | None) -> None:
-        """Send the group of pictures in the making, if there is one. next_ns: when the next one begins, if known."""
+        """Send the GOP in the making, if there is one. next_ns: when the next one begins, if known."""
         if not self._pending or self._track is None:
             return
         coded = self._maker.gop(tuple(number for number, _, _ in self._pending))
@@ -296,7 +288,6 @@ class _Opening:
             return
         if self._track is None:
             self._track = self._new_track()
-            self._task_status.started()
             self._send(SourceUp("camera", self._track))
         if len(self._pending) >= self._shape.gop_frames:
             self.deliver(at_ns)

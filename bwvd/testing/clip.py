@@ -1,4 +1,4 @@
-"""Numbered media: groups of pictures and sound for virtual devices, and whole files for `file:` sources."""
+"""Numbered media: GOPs and audio for virtual devices, and whole files for `file:` sources."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _GOPS_KEPT = 4096  # some seventy minutes of virtual time; an older one is made 
 
 
 class CodedGop(NamedTuple):
-    """A closed group of pictures, one sample a frame, in the order in which they are decoded."""
+    """A closed GOP, one sample a frame, in the order in which they are decoded."""
 
     data: bytes
     spans: tuple[tuple[int, int], ...]  # offset, size
@@ -33,7 +33,7 @@ class CodedGop(NamedTuple):
 
 
 class NumberedVideo:
-    """H.264 groups of pictures with any frame numbers, made when first asked for and kept.
+    """H.264 GOPs with any frame numbers, made when first asked for and kept.
 
     Every group is independent of what was made before it, so any may follow any.
     **Synchronization:** one thread.
@@ -56,7 +56,7 @@ class NumberedVideo:
         self.init = self._segment.finish()
 
     def gop(self, numbers: tuple[int, ...]) -> CodedGop:
-        """The closed group of pictures whose frames carry `numbers` as they are shown."""
+        """The closed GOP whose frames carry `numbers` as they are shown."""
         found = self._gops.get(numbers)
         if found is None:
             found = self._gops[numbers] = self._make(numbers)

@@ -21,19 +21,19 @@ PRESET = "veryfast"  # other parameter sets than those of the encoder that takes
 
 @dataclass(frozen=True, slots=True)
 class EncoderFaults:
-    """What an encoder does wrong; pictures are counted from 0."""
+    """What an encoder does wrong; frames are counted from 0."""
 
     refuses: bool = False  # does not open
-    fails_at: int | None = None  # raises when it is given this picture
+    fails_at: int | None = None  # raises when it is given this frame
     swallows_from: int | None = None  # takes this one and those that follow, and gives nothing any more
     drops: frozenset[int] = frozenset()  # takes them, and goes on with the next
     holds: int = 0  # so many are inside before the first comes out
     fails_to_finish: bool = False
-    on_picture: Callable[[int], None] | None = None  # called with the number, before anything is done with a picture
+    on_picture: Callable[[int], None] | None = None  # called with the number, before anything is done with a frame
 
 
 class FaultyEncoder:
-    """An `Encoder` under any name, whose pictures are real H.264.
+    """An `Encoder` under any name, whose output is real H.264.
 
     **Synchronization:** one thread.
     """
@@ -119,7 +119,7 @@ class FaultyEncoder:
 
 
 def faulty(faults: dict[str, EncoderFaults]) -> Callable[[str, Video, int, int, Fraction, str, int], Encoder]:
-    """For `Roster`: the encoders that are named have these faults, all others are what they are."""
+    """For `EncoderChoice`: the encoders that are named have these faults, all others are what they are."""
 
     def make(name: str, config: Video, width: int, height: int, rate: Fraction, source: str, begin_ns: int) -> Encoder:
         if name in faults:

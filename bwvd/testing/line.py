@@ -36,6 +36,7 @@ class VirtualLine:
         self._present = present
         self._incoming = bytearray()
         self._stalled = False
+        self._deaf = False
         self._torn = False
         self._news = trio.Event()
 
@@ -70,6 +71,8 @@ class VirtualLine:
     async def send(self, data: bytes) -> None:
         await trio.lowlevel.checkpoint()
         self._check()
+        if self._deaf:
+            raise ControlLost(f"{self.name}: input/output error")
         with trio.move_on_after(SEND_PATIENCE_S):
             while self._stalled:
                 await self._wait()
@@ -102,6 +105,10 @@ class VirtualLine:
             self.overrun += max(len(data) - room, 0)
             self._incoming += data[:room]
             self._ring()
+
+    def fail_writes(self, fail: bool = True) -> None:
+        """Whether writing fails, while the other end still sends."""
+        self._deaf = fail
 
     def noise(self, count: int, seed: int = 0) -> bytes:
         """Send `count` random bytes, and return them."""

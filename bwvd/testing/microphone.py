@@ -1,4 +1,4 @@
-"""A microphone in virtual time: real AAC, no two packets of ten seconds alike, and the faults that sound has."""
+"""A microphone in virtual time: real AAC, no two packets of ten seconds alike, and the faults that audio has."""
 
 from __future__ import annotations
 
@@ -93,17 +93,12 @@ class VirtualMicrophone:
     def flush_on_cancel(self, flush: bool) -> None:
         self._flush = flush
 
-    async def run(
-        self,
-        send: Callable[[MediaEvent], None],
-        *,
-        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> None:
+    async def run(self, send: Callable[[MediaEvent], None]) -> None:
         await trio.lowlevel.checkpoint()
         if not self._present:
             raise DeviceLost(f"{self._source}: No such device")
         self.openings += 1
-        opening = self._opening = _Listening(self, send, task_status)
+        opening = self._opening = _Listening(self, send)
         deliver = True
         try:
             while True:
@@ -139,12 +134,9 @@ class VirtualMicrophone:
 class _Listening:
     """The microphone from one opening to the next."""
 
-    def __init__(
-        self, microphone: VirtualMicrophone, send: Callable[[MediaEvent], None], task_status: trio.TaskStatus[None]
-    ) -> None:
+    def __init__(self, microphone: VirtualMicrophone, send: Callable[[MediaEvent], None]) -> None:
         self._microphone = microphone
         self._send = send
-        self._task_status = task_status
         self._origin_ns = microphone._clock.monotonic_ns()
         # Packets in so many nanoseconds, as a fraction of integers: no rounding adds up over hours.
         self._per_ns = Fraction(microphone._maker.rate, SOUND_FRAME * NS) * (
@@ -212,7 +204,6 @@ class _Listening:
             return
         if not self._up:
             self._up = True
-            self._task_status.started()
             self._send(SourceUp("microphone", self._track))
         if self._lost_from_ns is not None:
             if microphone.gate.lets(begin_ns):

@@ -1,4 +1,4 @@
-"""Pictures that carry their number, so that a missing, doubled or reordered frame is found after decoding."""
+"""Frames that carry their number, so that a missing, doubled or reordered one is found after decoding."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def draw_number(frame: av.VideoFrame, number: int) -> None:
 def frame_number(frame: av.VideoFrame) -> int:
     """Read the number of a decoded frame.
 
-    Raises: ValueError when the check byte does not agree: the picture is damaged, or carries no number.
+    Raises: ValueError when the check byte does not agree: the frame is damaged, or carries no number.
     """
     plane = frame.planes[0]
     data, line = memoryview(plane), plane.line_size

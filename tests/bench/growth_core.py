@@ -37,13 +37,7 @@ class SteadyCamera:
 
     def flush_on_cancel(self, flush: bool) -> None: ...
 
-    async def run(
-        self,
-        send: Callable[[MediaEvent], None],
-        *,
-        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> None:
-        task_status.started()
+    async def run(self, send: Callable[[MediaEvent], None]) -> None:
         send(SourceUp("camera", self._track))
         size, step_ns = self._sample_bytes, NS // RATE
         while True:

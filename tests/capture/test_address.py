@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bwvd.capture.address import AUDIO_SCHEMES, VIDEO_SCHEMES, parse_address, without_password
+from bwvd.capture.address import parse_address, without_password
 from bwvd.capture.source import SourceRefused
+from bwvd.config.schema import AUDIO_SCHEMES, VIDEO_SCHEMES
 
 
 @pytest.mark.parametrize(

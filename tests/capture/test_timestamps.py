@@ -27,16 +27,12 @@ STEP = NS // 30
 HOUR = 3_600 * NS
 
 
-def played() -> Stamps:
-    return Playback(START)
-
-
 KINDS: dict[str, Callable[[], Stamps]] = {
     "kernel": KernelStamps,
     "unix": UnixStamps,
     "own": OwnClock,
     "own without jumps": lambda: WithoutJumps(OwnClock()),
-    "played": played,
+    "played": lambda: Playback(START).of(0),
 }
 
 stamps_or_none = st.one_of(st.none(), st.integers(-(1 << 63), 1 << 63), st.integers(START - NS, START + 10 * NS))
@@ -50,13 +46,14 @@ stamps_or_none = st.one_of(st.none(), st.integers(-(1 << 63), 1 << 63), st.integ
 def test_any_stamps_give_rising_decode_times_and_no_presentation_before_decoding(
     kind: str, frames: list[tuple[int | None, int | None, int]], reorder: bool
 ) -> None:
-    stamps = KINDS[kind]()
+    playback = Playback(START)
+    stamps = playback.of(0) if kind == "played" else KINDS[kind]()
     times = FrameTimes(stamps, STEP, live=kind != "played")
     arrival, last = START, 0
     for pts, dts, passed in frames:
         arrival += passed
-        if isinstance(stamps, Playback) and dts is not None:
-            stamps.due(dts)
+        if kind == "played" and dts is not None:
+            playback.due(dts)
         placed = times.place(pts, dts, arrival, UNIX + arrival, reorder=reorder)
         assert placed.dts_ns >= last + LEAST_STEP_NS or last == 0
         assert 0 <= placed.pts_ns - placed.dts_ns <= 2 * NS
@@ -244,13 +241,13 @@ def test_wrong_stamps_of_a_driver_put_no_frame_far_from_where_it_was_taken(fault
 
 def test_a_file_that_begins_again_goes_on_without_a_jump() -> None:
     playback = Playback(START)
-    times = FrameTimes(playback, STEP, live=False)
+    times = FrameTimes(playback.of(0), STEP, live=False)
     found = []
     for _ in range(4):
         for number in range(90):
-            playback.due(number * STEP)
+            playback.due(number * STEP, STEP)
             found.append(times.place(number * STEP, number * STEP, 0, 0).dts_ns)
-        playback.again(90 * STEP)
+        playback.again(playback.length_ns(0))
     assert found == [START + number * STEP for number in range(360)]
 
 
@@ -259,7 +256,7 @@ def test_what_is_played_goes_on_in_time_after_nothing_ran_for_a_while(asleep_s: 
     """Invariants 2 and 9: a process that was stopped, a board that slept. Its frames must not stay behind the clock for
     ever: the loop would take each for too old."""
     playback = Playback(START)
-    times = FrameTimes(playback, STEP, live=False)
+    times = FrameTimes(playback.of(0), STEP, live=False)
     for number in range(100):
         late = asleep_s * NS if number >= 50 else 0
         due = playback.due(number * STEP)
@@ -273,7 +270,7 @@ def test_what_is_played_goes_on_in_time_after_nothing_ran_for_a_while(asleep_s: 
 @given(st.integers(-100, 100).map(lambda hours: hours * HOUR).filter(bool))
 def test_a_jump_in_a_files_stamps_is_neither_waited_for_nor_shown(jump: int) -> None:
     playback = Playback(START)
-    times = FrameTimes(playback, STEP, live=False)
+    times = FrameTimes(playback.of(0), STEP, live=False)
     last = None
     for number in range(100):
         stamp = number * STEP + (jump if number >= 50 else 0)
@@ -283,6 +280,38 @@ def test_a_jump_in_a_files_stamps_is_neither_waited_for_nor_shown(jump: int) -> 
         if last is not None:
             assert 0 < placed.dts_ns - last <= STEP
         last = placed.dts_ns
+
+
+@pytest.mark.parametrize("late_s", [0, 3])
+@pytest.mark.parametrize("off_s", [-100, -5, 0, 5, 100])
+def test_a_track_whose_stamps_lie_elsewhere_is_laid_where_it_comes_in_the_file(off_s: int, late_s: int) -> None:
+    """Frames keep their pace, whatever the sound's stamps say, and over each new beginning."""
+    playback = Playback(START)
+    video, audio = playback.of(0), playback.of(1)
+    late_ns = 0
+    for turn in range(3):
+        for number in range(90):
+            if turn == 1 and number == 60:
+                late_ns = late_s * NS
+                playback.late(late_ns)
+            expected = START + (turn * 90 + number) * STEP + late_ns
+            assert playback.due(number * STEP, STEP, track=0) == expected
+            assert video.monotonic(number * STEP, 0, 0) == expected
+            stamp = number * STEP + off_s * NS
+            heard = playback.due(stamp, STEP, track=1)
+            # What is far off comes when it comes in the file; what is not keeps its distance.
+            assert heard == expected + (0 if abs(off_s) > 10 or off_s < 0 else off_s * NS)
+            assert audio.monotonic(stamp, 0, 0) == heard
+        assert playback.length_ns(0) == 90 * STEP
+        playback.again(90 * STEP)
+
+
+def test_tracks_whose_stamps_begin_anew_stay_together() -> None:
+    playback = Playback(START)
+    for number in range(200):
+        stamp = number * STEP + (3 * HOUR if number >= 100 else 0)
+        assert playback.due(stamp, STEP, track=0) == START + (number - (number >= 100)) * STEP
+        assert playback.due(stamp + 7 * MS, STEP, track=1) == playback.due(stamp, STEP, track=0) + 7 * MS
 
 
 @given(st.lists(st.integers(0, 16), min_size=1, max_size=30))

@@ -221,5 +221,7 @@ def test_groups_and_folders_of_the_unit_are_made() -> None:
     assert members | set(re.findall(r"(?m)^SupplementaryGroups=(\w+)", drop_in)) <= made | known
     assert any(line.startswith(f"u {service['User']} ") for line in users)
     config = Config()
-    assert Path(config.storage.path) == Path("/var/lib") / service["StateDirectory"]
+    storage, witness = service["StateDirectory"].split()
+    assert Path(config.storage.path) == Path("/var/lib") / storage
+    assert witness.endswith("witness")  # by which the daemon knows it among its folders
     assert Path(config.socket.path).parent == Path("/run") / service["RuntimeDirectory"]

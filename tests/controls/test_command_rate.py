@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from bwvd.clock import NS
 from bwvd.config.schema import Config, Serial
-from bwvd.controls.command_rate import BURST, REFILL_NS, TOO_MANY, Pace, paced
+from bwvd.controls.command_rate import BURST, REFILL_NS, TOO_MANY, paced
+from bwvd.controls.storm import Bucket
 from bwvd.daemon import control_actors
 from bwvd.messages import Answer, Command, Order
 from bwvd.testing.clock import VirtualClock
@@ -58,7 +59,7 @@ def test_a_flood_is_answered_and_told_once() -> None:
 
 @given(st.lists(st.integers(0, 3 * NS), max_size=200))
 def test_no_flood_gets_more_than_its_bound(gaps: list[int]) -> None:
-    pace, now_ns, through = Pace(5, NS), 0, 0
+    pace, now_ns, through = Bucket(5, NS), 0, 0
     for gap in gaps:
         now_ns += gap
         through += pace.lets_through(now_ns)
@@ -67,14 +68,14 @@ def test_no_flood_gets_more_than_its_bound(gaps: list[int]) -> None:
 
 @given(st.lists(st.integers(NS, 3 * NS), max_size=100))
 def test_the_pace_of_a_hand_is_never_refused(gaps: list[int]) -> None:
-    pace, now_ns = Pace(2, NS), 0
+    pace, now_ns = Bucket(2, NS), 0
     for gap in gaps:
         now_ns += gap
         assert pace.lets_through(now_ns)
 
 
 def test_a_clock_that_stands_still_or_a_long_rest() -> None:
-    pace = Pace(2, NS)
+    pace = Bucket(2, NS)
     assert [pace.lets_through(0) for _ in range(3)] == [True, True, False]
     assert [pace.lets_through(HOUR_NS) for _ in range(3)] == [True, True, False]
 

@@ -23,7 +23,9 @@ def virtual(_folder: Path) -> Iterator[Subject]:
 def pseudo_terminal(folder: Path) -> Iterator[Subject]:
     pty = Pty(folder)
     pty.plug()
-    yield Subject(SerialPort(Serial(port=pty.port)), pty.say, pty.hear, lambda _stalled: None, pty.hang_up, pty.plug)
+    yield Subject(
+        SerialPort(Serial(port=pty.port, pty=True)), pty.say, pty.hear, lambda _stalled: None, pty.hang_up, pty.plug
+    )
     pty.close()
 
 

@@ -97,7 +97,7 @@ async def test_a_pseudo_terminal_has_no_such_lines() -> None:
     port = os.ttyname(slave)
     try:
         with pytest.raises(ControlRefused) as raised:
-            await probe(ModemContact(Serial(port=port, button="ri"), now_ns))
+            await probe(ModemContact(Serial(port=port, pty=True, button="ri"), now_ns))
         assert str(raised.value) == f"serial.button: {port} has no RI line"
     finally:
         os.close(master)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from bwvd.controls.serial_protocol import ERR_BURST, ERR_REFILL_NS, LineReader, 
 from bwvd.messages import Answer, Command, Event, FaultChanged, Muted, Order, Recorded, State, StateChanged
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.line import VirtualLine
+from bwvd.testing.process import without_dice
 from tests.support.controls_pty import Pty
 
 MockClock = trio.testing.MockClock
@@ -162,6 +164,68 @@ async def test_events_and_answers_do_not_mix(autojump_clock: MockClock) -> None:
     assert sorted(lines) == sorted(["OK"] * 50 + [f"EVT opened {index}" for index in range(50)])
 
 
+@pytest.mark.parametrize("flood", [1, 50])
+async def test_a_line_that_fails_on_writing_while_it_gives_data_is_reopened(
+    autojump_clock: MockClock, flood: int
+) -> None:
+    line, recorder = VirtualLine(), Recorder()
+    async with serving(line, recorder):
+        line.fail_writes()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(line.flood, 5, data=b"PING\r\nRECORD\r\n" * flood))
+        assert recorder.told()[:1] == [("control:serial:virtual", True, "serial:virtual: input/output error")]
+        assert line.opened > 1
+        assert Order.RECORD in {command.order for command in recorder.commands}
+        line.fail_writes(False)
+        await trio.sleep(11)
+        line.say(b"PING\n")
+        assert await line.lines(1) == ["OK"]
+    assert not recorder.faults[-1].active
+
+
+async def test_an_event_that_can_not_be_written_has_the_line_reopened(autojump_clock: MockClock) -> None:
+    line, recorder = VirtualLine(), Recorder()
+    async with serving(line, recorder) as events:
+        line.fail_writes()
+        await events.send(RECORDING)
+        await trio.sleep(0.1)
+        assert recorder.told() == [("control:serial:virtual", True, "serial:virtual: input/output error")]
+        line.fail_writes(False)
+        await trio.sleep(1)
+        await events.send(RECORDING)
+        assert await line.lines(1) == ["EVT state recording X-1"]
+
+
+class Flooded:
+    """A line that gives a request at each look and takes nothing: its answer fails in the very tick of the next one."""
+
+    name = "serial:flooded"
+    requests = 0
+
+    @contextmanager
+    def open(self) -> Iterator[Flooded]:
+        yield self
+
+    async def receive(self) -> bytes:
+        await trio.lowlevel.checkpoint()
+        self.requests += 1
+        return b"PING\r\n"
+
+    async def send(self, data: bytes) -> None:  # noqa: ARG002 - CommandLine's
+        await trio.lowlevel.checkpoint()
+        raise ControlLost(f"{self.name}: input/output error")
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_a_request_in_the_tick_of_a_failed_answer_ends_nothing(autojump_clock: MockClock, seed: int) -> None:
+    without_dice(seed)
+    line, recorder = Flooded(), Recorder()
+    async with serving(line, recorder):
+        await trio.sleep(600)
+    assert line.requests > 30
+    assert {detail for _, active, detail in recorder.told() if active} == {"serial:flooded: input/output error"}
+
+
 # --- a real terminal --------------------------------------------------------------------------------------------------
 
 
@@ -169,7 +233,7 @@ async def test_a_real_line_hangs_up_and_returns(tmp_path: Path) -> None:
     pty, recorder = Pty(tmp_path), Recorder()
     fault = f"control:serial:{pty.port}"
     with trio.fail_after(20):
-        async with serving(SerialPort(Serial(port=pty.port)), recorder, SystemClock()) as events:
+        async with serving(SerialPort(Serial(port=pty.port, pty=True)), recorder, SystemClock()) as events:
             assert recorder.told() == [(fault, True, f"{pty.port}: No such file or directory")]
             pty.plug()
             await events.send(Muted(True, 0, "nobody hears this"))
@@ -197,7 +261,7 @@ def test_any_bytes_on_a_real_line(tmp_path_factory: pytest.TempPathFactory, piec
 
     async def speak() -> None:
         with trio.fail_after(20):
-            async with serving(SerialPort(Serial(port=pty.port)), recorder, SystemClock()):
+            async with serving(SerialPort(Serial(port=pty.port, pty=True)), recorder, SystemClock()):
                 pty.say(noise + b"\r\n\r\nPING\r\n")
                 heard = b""
                 while not heard.endswith(b"OK\r\n"):

@@ -39,16 +39,14 @@ class Stamped:
     def flush_on_cancel(self, flush: bool) -> None:
         self._source.flush_on_cancel(flush)
 
-    async def run(
-        self, send: Callable[[MediaEvent], None], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def run(self, send: Callable[[MediaEvent], None]) -> None:
         def stamped(event: MediaEvent) -> None:
             if isinstance(event, Batch) and event.track.kind == "video":
                 event = Batch(event.track, self._placed(event.samples), event.data)
                 self._losses.tell(send)
             send(event)
 
-        await self._source.run(stamped, task_status=task_status)
+        await self._source.run(stamped)
 
     def _placed(self, samples: Sequence[Sample]) -> tuple[Sample, ...]:
         found: list[Sample] = []
@@ -88,9 +86,7 @@ class Buggy:
     def flush_on_cancel(self, flush: bool) -> None:
         self._source.flush_on_cancel(flush)
 
-    async def run(
-        self, send: Callable[[MediaEvent], None], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def run(self, send: Callable[[MediaEvent], None]) -> None:
         async def fail() -> None:
             await self._world.until(self._at_s)
             self._world.strike()
@@ -98,7 +94,7 @@ class Buggy:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(fail)
-            await self._source.run(send, task_status=task_status)
+            await self._source.run(send)
 
 
 def _break(world: World, nth: int) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-import trio
-
 from bwvd.capture.source import MediaSource
 from bwvd.evidence.flash.volume import Volume
 from bwvd.media.samples import Batch, Sample
@@ -61,14 +59,12 @@ class _Watched:
     def flush_on_cancel(self, flush: bool) -> None:
         self._source.flush_on_cancel(flush)
 
-    async def run(
-        self, send: Callable[[MediaEvent], None], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def run(self, send: Callable[[MediaEvent], None]) -> None:
         def noted(event: MediaEvent) -> None:
             self._note(event)
             send(event)
 
-        await self._source.run(noted, task_status=task_status)
+        await self._source.run(noted)
 
 
 class WitnessedStorage(VirtualStorage):

@@ -22,7 +22,7 @@ from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.export.media_index import read_outline
 from bwvd.evidence.flash.posix import PosixVolume
 from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, MANIFEST_NAMESPACE
-from bwvd.evidence.format.chain_reader import scan_tail
+from bwvd.evidence.format.chain_reader import ChainReader
 from bwvd.evidence.format.chain_tail import read_ending
 from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.records import Record
@@ -115,16 +115,17 @@ def judged(report: Report) -> None:
 
 def walked(data: bytes, namespace: str) -> None:
     """The strict reader, and what continues a file, over the same bytes."""
-    tail = scan_tail(io.BytesIO(data), "f", namespace)
+    tail = ChainReader(io.BytesIO(data), "f", namespace)
+    strict = [signed.record for signed in tail]
     hold(0 <= tail.end <= len(data) + 1, "an end outside the file")
     for problem in tail.problems:
         one_line(problem.what)
     volume = VirtualVolume.from_state({"f": data})
     found, records = read_ending(volume, "f", "f", namespace, _All)
-    if found.problems == tail.problems and found.records == len(tail.records):
-        hold(records.all == tail.records, "the quick look sees other records")
+    if found.problems == tail.problems and found.records == len(strict):
+        hold(records.all == strict, "the quick look sees other records")
         hold((found.end, found.torn) == (tail.end, tail.torn), "the quick look sees another end")
-    hold(found.records <= max(len(tail.records), data.count(b"\n")), "more records than lines")
+    hold(found.records <= max(len(strict), data.count(b"\n")), "more records than lines")
 
 
 class _All:

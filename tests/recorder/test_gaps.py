@@ -11,7 +11,7 @@ from bwvd.evidence.format import records
 from bwvd.messages import SourceDown
 from bwvd.recorder.in_progress import unnamed
 from bwvd.recorder.loop import NEIGHBOUR_NS
-from bwvd.recorder.recent_gaps import UNKNOWN_CAUSE, Lately
+from bwvd.recorder.recent_gaps import UNKNOWN_CAUSE, RecentGaps
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from tests.support.rig import Rig, configuration
@@ -67,22 +67,22 @@ def _down(at_s: float, reason: str) -> SourceDown:
 
 def test_a_hole_is_blamed_on_the_absence_that_made_it() -> None:
     """Not on one that was over before it, nor on one that came after it."""
-    lately = Lately(30 * NS)
-    lately.up("camera", 0)
-    lately.down(_down(10, "unplugged"))
-    lately.down(_down(11, "no such file"))
-    assert lately.why_missing(9 * NS, 12 * NS) == "unplugged"
-    lately.up("camera", 13 * NS)
-    lately.down(_down(20, "wedged"))
-    assert lately.why_missing(9 * NS, 13 * NS) == "unplugged"
-    assert lately.why_missing(5 * NS, 6 * NS) == UNKNOWN_CAUSE
-    assert lately.why_missing(15 * NS, 17 * NS) == UNKNOWN_CAUSE
-    assert lately.why_missing(19 * NS, 25 * NS) == "wedged"
+    recent = RecentGaps(30 * NS)
+    recent.up("camera", 0)
+    recent.down(_down(10, "unplugged"))
+    recent.down(_down(11, "no such file"))
+    assert recent.why_missing(9 * NS, 12 * NS) == "unplugged"
+    recent.up("camera", 13 * NS)
+    recent.down(_down(20, "wedged"))
+    assert recent.why_missing(9 * NS, 13 * NS) == "unplugged"
+    assert recent.why_missing(5 * NS, 6 * NS) == UNKNOWN_CAUSE
+    assert recent.why_missing(15 * NS, 17 * NS) == UNKNOWN_CAUSE
+    assert recent.why_missing(19 * NS, 25 * NS) == "wedged"
 
 
 def test_what_is_long_over_is_forgotten() -> None:
-    lately = Lately(30 * NS)
+    recent = RecentGaps(30 * NS)
     for second in range(0, 100_000, 10):
-        lately.down(_down(second, "unplugged"))
-        lately.up("camera", (second + 1) * NS)
-    assert len(lately._absences) < 15
+        recent.down(_down(second, "unplugged"))
+        recent.up("camera", (second + 1) * NS)
+    assert len(recent._absences) < 15

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bwvd.clock import NS
 from bwvd.media.samples import Gop
-from bwvd.recorder.gop_builder import AUDIO_WAIT_NS, Assembler
+from bwvd.recorder.gop_builder import AUDIO_WAIT_NS, GopBuilder
 from tests.support.gops import AUDIO_FRAME_NS, audio_batch, video_batch
 
 
@@ -18,8 +18,8 @@ def _times(gops: list[Gop]) -> list[int]:
 @given(st.lists(st.integers(50_000_000, 900_000_000), min_size=1, max_size=20), st.integers(0, NS))
 def test_every_sound_goes_once_and_in_order(spans: list[int], lead_ns: int) -> None:
     """Invariant 4: whatever the lengths of the microphone's batches."""
-    assembler = Assembler()
-    assembler.expect_sound(True, 0)
+    builder = GopBuilder()
+    builder.expect_audio(True, 0)
     at_ns = 10 * NS - lead_ns
     sent: list[int] = []
     gops: list[Gop] = []
@@ -27,13 +27,13 @@ def test_every_sound_goes_once_and_in_order(spans: list[int], lead_ns: int) -> N
     for index, span_ns in enumerate(spans):
         video = video_batch((10 + index) * NS)
         now_ns = video.end_ns
-        assembler.video(video, now_ns)
+        builder.video(video, now_ns)
         audio = audio_batch(at_ns, span_ns)
         sent += [sample.pts_ns for sample in audio.samples]
         at_ns = audio.end_ns
-        assembler.audio(audio)
-        gops += assembler.ready(now_ns)
-    gops += assembler.ready(now_ns + AUDIO_WAIT_NS)
+        builder.audio(audio)
+        gops += builder.ready(now_ns)
+    gops += builder.ready(now_ns + AUDIO_WAIT_NS)
     assert [gop.start_ns for gop in gops] == [(10 + index) * NS for index in range(len(spans))]
     got = _times(gops)
     assert got == sent[: len(got)]
@@ -47,26 +47,26 @@ def test_every_sound_goes_once_and_in_order(spans: list[int], lead_ns: int) -> N
 
 def test_a_gop_waits_for_its_sound_but_not_for_ever() -> None:
     """Invariant 10: a dead microphone does not hold the pictures."""
-    assembler = Assembler()
-    assembler.expect_sound(True, 0)
-    assembler.video(video_batch(0), NS)
-    assert assembler.ready(NS) == []
-    assert assembler.deadline_ns() == NS + AUDIO_WAIT_NS
-    assert len(assembler.ready(NS + AUDIO_WAIT_NS)) == 1
+    builder = GopBuilder()
+    builder.expect_audio(True, 0)
+    builder.video(video_batch(0), NS)
+    assert builder.ready(NS) == []
+    assert builder.deadline_ns() == NS + AUDIO_WAIT_NS
+    assert len(builder.ready(NS + AUDIO_WAIT_NS)) == 1
 
 
 def test_without_a_microphone_nothing_waits() -> None:
-    assembler = Assembler()
-    assembler.video(video_batch(0), NS)
-    assert len(assembler.ready(NS)) == 1
+    builder = GopBuilder()
+    builder.video(video_batch(0), NS)
+    assert len(builder.ready(NS)) == 1
 
 
 def test_without_a_camera_the_sound_goes_alone() -> None:
-    assembler = Assembler()
-    assembler.expect_sound(True, 0)
-    assembler.has_camera = False
-    assembler.audio(audio_batch(5 * NS, 2 * NS + AUDIO_FRAME_NS))
-    gops = assembler.ready(8 * NS)
+    builder = GopBuilder()
+    builder.expect_audio(True, 0)
+    builder.has_camera = False
+    builder.audio(audio_batch(5 * NS, 2 * NS + AUDIO_FRAME_NS))
+    gops = builder.ready(8 * NS)
     assert [gop.video for gop in gops] == [None, None]
     assert gops[0].start_ns == 5 * NS
     assert sorted(_times(gops)) == _times(gops)
@@ -74,8 +74,8 @@ def test_without_a_camera_the_sound_goes_alone() -> None:
 
 def test_sound_that_no_gop_took_is_overwritten() -> None:
     """Invariant 2: dropped sound does not stay in memory."""
-    assembler = Assembler()
+    builder = GopBuilder()
     batch = audio_batch(0, NS)
-    assembler.audio(batch)
-    assembler.drop_sound()
+    builder.audio(batch)
+    builder.drop_audio()
     assert not any(batch.data)

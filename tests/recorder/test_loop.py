@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from bwvd.clock import NS
 from bwvd.media.samples import Gop
+from bwvd.messages import PreEvent
 from bwvd.recorder.loop import Loop
 from tests.support.gops import gop
 
@@ -25,6 +26,12 @@ def _fill(loop: Loop, lengths: list[int], start_ns: int = 10 * NS) -> tuple[int,
     return at_ns, gops
 
 
+def pre_event(loop: Loop, press_ns: int) -> PreEvent:
+    """Of a recording that begins with what the loop holds, or at the press."""
+    gops = loop.before(press_ns)
+    return loop.pre_event(press_ns, gops[0].start_ns if gops else press_ns)
+
+
 @given(GOPS, st.integers(1, 20), st.integers(0, 2 * NS))
 def test_pre_event_reaches_back_the_loop_and_less_than_one_gop_more(
     lengths: list[int], seconds: int, later_ns: int
@@ -34,11 +41,11 @@ def test_pre_event_reaches_back_the_loop_and_less_than_one_gop_more(
     now_ns, gops = _fill(loop, lengths)
     press_ns = now_ns + later_ns
     loop.evict(press_ns)
-    before = loop.before(press_ns)
-    if not before.gops:
+    kept, before = loop.before(press_ns), pre_event(loop, press_ns)
+    if not kept:
         assert before.reason
         return
-    first = before.gops[0]
+    first = kept[0]
     assert before.got_ns == press_ns - first.start_ns
     if before.got_ns < loop.seconds_ns:
         assert before.reason in ("started", "late_press", "camera_gap")
@@ -46,7 +53,7 @@ def test_pre_event_reaches_back_the_loop_and_less_than_one_gop_more(
     else:
         assert before.got_ns <= loop.seconds_ns + (first.end_ns - first.start_ns)
         assert before.reason == ""
-    assert list(before.gops) == gops[gops.index(first) :], "in order, without a hole"
+    assert list(kept) == gops[gops.index(first) :], "in order, without a hole"
 
 
 @given(GOPS, st.integers(1, 20), st.integers(0, 50 * NS))
@@ -56,7 +63,7 @@ def test_nothing_is_held_longer_than_the_loop_and_its_gop(lengths: list[int], se
     now_ns, gops = _fill(loop, lengths)
     now_ns += later_ns
     loop.evict(now_ns)
-    held = loop.before(now_ns).gops
+    held = loop.before(now_ns)
     for one in gops:
         assert one.video is not None
         if one.end_ns <= now_ns - loop.seconds_ns:
@@ -76,9 +83,9 @@ def test_the_bytes_are_bounded(lengths: list[int], max_bytes: int) -> None:
     loop = Loop(3600, max_bytes)
     now_ns, gops = _fill(loop, lengths)
     assert loop.bytes <= max(max_bytes, gops[-1].size)
-    before = loop.before(now_ns)
-    assert before.gops[-1] is gops[-1]
-    assert before.reason == ("memory" if len(before.gops) < len(gops) else "started")
+    kept = loop.before(now_ns)
+    assert kept[-1] is gops[-1]
+    assert pre_event(loop, now_ns).reason == ("memory" if len(kept) < len(gops) else "started")
 
 
 def test_a_gop_is_wiped_only_when_the_last_owner_lets_go() -> None:
@@ -111,7 +118,7 @@ def test_a_hole_in_the_pre_event_part_is_the_reason_for_its_shortness() -> None:
     loop = Loop(10, 1 << 30)
     loop.append(gop(0), NS)
     loop.append(gop(15 * NS), 16 * NS)
-    before = loop.before(16 * NS)
+    before = pre_event(loop, 16 * NS)
     assert before.got_ns == NS
     assert before.reason == "camera_gap"
 
@@ -128,7 +135,7 @@ def test_the_last_picture_before_a_stall_does_not_keep_its_group() -> None:
     loop.append(old, 11 * NS)
     loop.append(gop(11 * NS, 20, FRAME_NS), 12 * NS)
     assert not any(old.video.data), "wiped"
-    before = loop.before(12 * NS)
+    before = pre_event(loop, 12 * NS)
     assert before.got_ns == NS
     assert before.reason == "camera_gap"
 
@@ -138,7 +145,7 @@ def test_a_slow_camera_is_no_stall() -> None:
     loop = Loop(10, 1 << 30)
     for second in range(0, 40, 2):
         loop.append(gop(second * NS, 1, 2 * NS), (second + 2) * NS)
-    before = loop.before(40 * NS)
+    before = pre_event(loop, 40 * NS)
     assert before.got_ns == 10 * NS
     assert before.reason == ""
 
@@ -151,4 +158,4 @@ def test_clear_wipes_and_says_why_the_next_press_finds_nothing() -> None:
     assert one.video is not None
     assert not any(one.video.data)
     assert (len(loop), loop.bytes, loop.next_eviction_ns()) == (0, 0, None)
-    assert loop.before(2 * NS).reason == "asleep"
+    assert pre_event(loop, 2 * NS).reason == "asleep"

@@ -33,7 +33,7 @@ CONTRACTS = frozenset(
 # other. What stands in no list is forbidden, also under TYPE_CHECKING and inside functions.
 GROUND = {"", "clock", "text"}  # "" is the version
 VOCABULARY = {*GROUND, "media", "messages"}
-ON_THE_CAMERA = {*VOCABULARY, "config.schema", "log", "service.backoff", "service.pulse"}
+ON_THE_CAMERA = {*VOCABULARY, "config.schema", "log", "service.backoff", "service.supervised", "service.pulse"}
 FORMAT = {"evidence.errors", "evidence.flash", "evidence.keys", "evidence.format"}
 ALLOWED: dict[str, set[str]] = {
     "__main__": {"cli"},
@@ -41,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "text": set(),
     "media": {"clock"},
     "messages": {"media"},
-    "config": {"text", "messages"},
+    "config": {"text", "messages", "media.presets"},
     "log": {"clock", "text"},
     "service": ON_THE_CAMERA,
     "recorder": ON_THE_CAMERA,
@@ -68,25 +68,27 @@ ALLOWED: dict[str, set[str]] = {
         *ON_THE_CAMERA, "config", "service", "recorder", "capture", "capture.device", "capture.video.encoder_choice",
         "capture.audio.drift_statistics", "controls", "feedback", "evidence.evidence_side", "evidence.errors",
         "evidence.flash", "evidence.keys",
-        "evidence.format", "evidence.write", "evidence.journal.events", "evidence.release", "evidence.startup",
+        "evidence.format", "evidence.write", "evidence.journal.events", "evidence.journal.witness",
+        "evidence.release", "evidence.startup",
     },
     "cli": {
-        *ON_THE_CAMERA, "config", "daemon", "service", "controls", "capture", "capture.device", "evidence.errors",
-        "evidence.flash", "evidence.format", "evidence.keys", "evidence.verify", "evidence.export",
-        "evidence.release.receipt", "evidence.startup.admission",
+        *ON_THE_CAMERA, "config", "daemon", "service", "controls", "capture", "capture.device",
+        "capture.video.encoder_choice", "feedback", "evidence.errors", "evidence.flash", "evidence.format",
+        "evidence.keys", "evidence.verify", "evidence.export", "evidence.release.receipt", "evidence.startup.admission",
     },
     "testing": {
         *VOCABULARY, "config.schema", "capture", "capture.video.encoder", "capture.video.pixel_format", "controls",
-        "feedback.ports", "service", "evidence.flash.volume", "evidence.errors", "capture.video.libav_encoder",
+        "feedback.ports", "service", "evidence.flash.volume", "evidence.errors", "evidence.journal.witness",
+        "capture.video.libav_encoder",
     },
     "testing.conformance": {
         *VOCABULARY, "capture.source", "controls.ports", "controls.serial", "feedback.ports", "service",
-        "evidence.flash.volume",
+        "evidence.flash.volume", "evidence.journal.witness",
     },
     "testing.flash": {"evidence.flash.volume"},
 }  # fmt: skip
 
-INVARIANTS = range(1, 13)
+INVARIANTS = range(1, 14)
 
 MAX_LINES = 450  # a file of this length holds two concepts
 

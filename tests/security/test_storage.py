@@ -33,11 +33,11 @@ from bwvd.evidence.format.line_reader import LineReader, lines_before
 from bwvd.evidence.format.recording_id import serial_of
 from bwvd.evidence.journal.journal import Journal
 from bwvd.evidence.startup.admission import StorageRefused, open_storage
-from bwvd.evidence.startup.officer import load_wearer, save_wearer
+from bwvd.evidence.startup.officer import load_officer, save_officer
 from bwvd.evidence.startup.recovery import recover
 from bwvd.evidence.startup.serials import next_serial
 from bwvd.evidence.write.finalize import finish_recording
-from bwvd.evidence.write.numbering import Naming
+from bwvd.evidence.write.numbering import RecordingNumbers
 from bwvd.testing.clock import VirtualClock
 from tests.support.desk import export_mp4, export_proof, export_sheet, verify_storage
 from tests.support.evidence_folder import make_recording, make_storage
@@ -143,8 +143,8 @@ def start(storage: Path, _: Path) -> None:
             lambda: Journal.open(volume, fixed_signer(), device=DEVICE, limit_bytes=100).close(),
             lambda: recover(volume, fixed_signer(), clock(), "boot-2", reserve=reserve),
             lambda: reserve.restore(volume),
-            lambda: load_wearer(volume, fixed_signer()),
-            lambda: save_wearer(volume, fixed_signer(), "4711"),
+            lambda: load_officer(volume, fixed_signer()),
+            lambda: save_officer(volume, fixed_signer(), "4711"),
         ]
         for step in steps:
             _tolerant(step)
@@ -275,7 +275,7 @@ def test_digits_of_other_scripts_are_no_number() -> None:
 
 def test_an_id_is_one_path_component() -> None:
     """A configuration's device id has passed its check; the rest of an id is made of digits."""
-    _, recording = Naming(DEVICE, 1, clock()).take(0)
+    _, recording = RecordingNumbers(DEVICE, 1, clock()).take(0)
     assert serial_of(recording) == 1
     assert "/" not in recording
 
@@ -371,7 +371,7 @@ def test_other_files_of_a_gigabyte(template: Path, tmp_path: Path, name: str) ->
     try:
         with PosixVolume(storage) as volume:
             _tolerant(lambda: vouch(volume, "x\n"))
-            _tolerant(lambda: load_wearer(volume, fixed_signer()))
+            _tolerant(lambda: load_officer(volume, fixed_signer()))
             _tolerant(lambda: Journal.open(volume, fixed_signer(), device=DEVICE, limit_bytes=10**9).close())
             if name == "SHA256SUMS":
                 recover(volume, fixed_signer(), clock(), "boot-2", reserve=Reserve(0))

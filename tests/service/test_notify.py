@@ -60,17 +60,6 @@ def test_the_life_of_a_service(manager: Manager, notifier: Notifier) -> None:
     ]
 
 
-def test_a_reload_tells_the_time_that_systemd_asks_for(manager: Manager, notifier: Notifier) -> None:
-    before_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-    notifier.reloading()
-    notifier.ready()
-    (reloading, ready) = manager.heard()
-    assert reloading[0] == "RELOADING=1"
-    told_us = int(reloading[1].removeprefix("MONOTONIC_USEC="))
-    assert before_us <= told_us <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-    assert ready == ["READY=1"]
-
-
 def test_a_text_can_not_smuggle_in_a_state(manager: Manager, notifier: Notifier) -> None:
     notifier.status("fine\nSTOPPING=1\r\x0bMAINPID=1")
     assert manager.heard() == [["STATUS=fine STOPPING=1 MAINPID=1"]]
@@ -82,7 +71,6 @@ def test_a_full_socket_never_stalls_and_what_was_owed_comes_later(manager: Manag
     while notifier.watchdog():
         fed += 1
     assert not notifier.status("first")
-    assert not notifier.reloading()
     assert not notifier.ready("second")
     assert not notifier.watchdog()
     assert time.monotonic() - begun < 1

@@ -35,6 +35,10 @@ class Listener:
     def ups(self) -> list[SourceUp]:
         return [event for event in self.events if isinstance(event, SourceUp)]
 
+    async def wait_up(self) -> None:
+        while not self.ups():
+            await self._more.wait()
+
     async def wait_batches(self, count: int, kind: str = "video") -> None:
         while len(self.batches(kind)) < count:
             await self._more.wait()

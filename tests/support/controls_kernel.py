@@ -11,7 +11,7 @@ from collections.abc import Callable
 from evdev.eventio import EventIO
 
 from bwvd.config.schema import Gpio, Serial
-from bwvd.controls.gpio import Line
+from bwvd.controls.gpio import InputLine
 from bwvd.controls.input import EV_KEY, EV_SW, EV_SYN, SYN_DROPPED, SYN_REPORT, Device
 from bwvd.controls.modem_line import ModemPort
 
@@ -33,7 +33,7 @@ class GpioKernel:
         self.now_ns = now_ns
         self.number = 0
 
-    def open_line(self, _config: Gpio) -> Line:
+    def open_line(self, _config: Gpio) -> InputLine:
         if not self.present:
             raise _error(errno.ENOENT)
         if self.opened:

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import trio
 
+# Held beside the one in use: the kernel gives the lowest free number, which a program that lost its terminal may be
+# about to open again.
+SPARE = 16
+
 
 class Pty:
     """The other end of a real terminal line; `port` is the name to open."""
@@ -15,12 +19,19 @@ class Pty:
         self._link = folder / "ttyTEST"
         self.port = str(self._link)
         self._master = -1
+        self._spare: list[int] = []
 
     def plug(self) -> None:
+        while len(self._spare) < 2 * SPARE:
+            self._spare += os.openpty()
         self._master, slave = os.openpty()
         os.set_blocking(self._master, False)
         self._link.symlink_to(os.ttyname(slave))
         os.close(slave)
+
+    def leads_to(self, device: str) -> None:
+        """Another device takes the name."""
+        self._link.symlink_to(device)
 
     def hang_up(self) -> None:
         self._link.unlink()
@@ -29,6 +40,9 @@ class Pty:
         self._master = -1
 
     def close(self) -> None:
+        for fd in self._spare:
+            os.close(fd)
+        self._spare.clear()
         if self._master >= 0:
             os.close(self._master)
 

@@ -20,7 +20,7 @@ from bwvd.evidence.write.finalize import finish_recording
 from bwvd.evidence.write.recording_folder import Device, RecordingFolder
 from bwvd.media.fragment import MUXER_OPTIONS
 from bwvd.media.samples import Batch, Gop, Sample, Track
-from bwvd.messages import GapSeen, Marked, Note, OpenRecording
+from bwvd.messages import GapSeen, Marked, Note, OpenRecording, PreEvent
 from bwvd.testing.clock import VirtualClock
 from tests.support.evidence_keys import fixed_signer
 
@@ -176,9 +176,7 @@ def make_recording(
         press_source="gpio:record",
         press_ns=PRESS_NS,
         handled_ns=PRESS_NS + 3_000_000,
-        asked_ns=2 * NS,
-        got_ns=PRESS_NS - START_NS,
-        short_because="started",
+        pre_event=PreEvent(2 * NS, PRESS_NS - START_NS, "started"),
         video=clip.video,
         audio=clip.audio,
         pre_event_audio=False,

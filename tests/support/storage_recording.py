@@ -13,7 +13,7 @@ from bwvd.evidence.verify.report import Report
 from bwvd.evidence.verify.trust import Trust
 from bwvd.evidence.write.finalize import finish_recording
 from bwvd.evidence.write.recording_folder import Device, RecordingFolder
-from bwvd.messages import Marked, OpenRecording
+from bwvd.messages import Marked, OpenRecording, PreEvent
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.flash.faults import Operation
 from bwvd.testing.flash.medium import Tree
@@ -52,9 +52,7 @@ def opening(serial: int) -> OpenRecording:
         press_source="gpio:record",
         press_ns=PRESS_NS,
         handled_ns=PRESS_NS + 3_000_000,
-        asked_ns=2 * NS,
-        got_ns=PRESS_NS - START_NS,
-        short_because="started",
+        pre_event=PreEvent(2 * NS, PRESS_NS - START_NS, "started"),
         video=clip.video,
         audio=None,
         pre_event_audio=False,

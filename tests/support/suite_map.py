@@ -27,6 +27,7 @@ PROMISES = {
     10: "The camera side never waits for the storage side",
     11: "A second press, a bounce, a struggle never ends a recording",
     12: "Closing in order always works, also on a full flash",
+    13: "What is signed at a start never makes missing or removed evidence good",
 }
 
 _CITED = re.compile(r"Invariants? (\d+(?:(?:, | and |, and |-)\d+)*)")

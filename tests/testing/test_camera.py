@@ -197,7 +197,8 @@ async def test_a_held_camera_delivers_everything_late_and_at_once(autojump_clock
     camera = VirtualCamera(clock, rate=10, gop_frames=5)
     listener = Listener()
     async with trio.open_nursery() as nursery:
-        await nursery.start(camera.run, listener.send)
+        nursery.start_soon(camera.run, listener.send)
+        await listener.wait_up()
         await trio.sleep(1.05)
         held = len(listener.batches())
         camera.hold(2.5)
@@ -212,10 +213,12 @@ async def test_a_held_camera_delivers_everything_late_and_at_once(autojump_clock
 
 async def test_a_camera_that_is_held_for_too_long_is_lost(autojump_clock: trio.abc.Clock) -> None:
     camera = VirtualCamera(VirtualClock(), rate=10, gop_frames=5)
+    listener = Listener()
     async with trio.open_nursery() as nursery:
         with pytest.RaisesGroup(pytest.RaisesExc(DeviceLost, match="delivered nothing for 3 s")):
             async with trio.open_nursery() as inner:
-                await inner.start(camera.run, Listener().send)
+                inner.start_soon(camera.run, listener.send)
+                await listener.wait_up()
                 camera.hold(60)
         nursery.cancel_scope.cancel()
 
@@ -225,7 +228,8 @@ async def test_a_jump_of_the_cameras_clock_is_named_and_loses_nothing(autojump_c
     listener = Listener()
     with trio.move_on_after(3.05):
         async with trio.open_nursery() as nursery:
-            await nursery.start(camera.run, listener.send)
+            nursery.start_soon(camera.run, listener.send)
+            await listener.wait_up()
             await trio.sleep(1.02)
             camera.jump(2)
             await trio.sleep_forever()
@@ -308,7 +312,8 @@ async def test_dropped_buffers_leave_a_named_hole(autojump_clock: trio.abc.Clock
     microphone = VirtualMicrophone(VirtualClock(), gate)
     with trio.move_on_after(3):
         async with trio.open_nursery() as nursery:
-            await nursery.start(microphone.run, listener.send)
+            nursery.start_soon(microphone.run, listener.send)
+            await listener.wait_up()
             await trio.sleep(1)
             microphone.drop(10)
             before = microphone.number
@@ -322,12 +327,13 @@ async def test_dropped_buffers_leave_a_named_hole(autojump_clock: trio.abc.Clock
 
 
 async def test_a_microphone_that_restarts_is_gone_for_a_moment(autojump_clock: trio.abc.Clock) -> None:
-    gate = AudioGate()
+    gate, listener = AudioGate(), Listener()
     gate.open(0)
     microphone = VirtualMicrophone(VirtualClock(), gate)
     with pytest.RaisesGroup(pytest.RaisesExc(DeviceLost, match="No such device")):
         async with trio.open_nursery() as nursery:
-            await nursery.start(microphone.run, Listener().send)
+            nursery.start_soon(microphone.run, listener.send)
+            await listener.wait_up()
             microphone.restart(0.5)
     with pytest.raises(DeviceLost):
         await microphone.run(Listener().send)

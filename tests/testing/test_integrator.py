@@ -38,15 +38,13 @@ class TunnelledCamera:
     def flush_on_cancel(self, flush: bool) -> None:
         self._device.flush_on_cancel(flush)
 
-    async def run(
-        self, send: Callable[[MediaEvent], None], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def run(self, send: Callable[[MediaEvent], None]) -> None:
         def relayed(event: MediaEvent) -> None:
             passed = self._relay(event)
             if passed is not None:
                 send(passed)
 
-        await self._device.run(relayed, task_status=task_status)
+        await self._device.run(relayed)
 
 
 def _try_camera(check: conformance_source.Check, relay: Callable[[MediaEvent], MediaEvent | None]) -> None:

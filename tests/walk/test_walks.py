@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from bwvd.clock import NS
 from bwvd.media.samples import Gop
 from bwvd.messages import Order
-from bwvd.recorder.completion import Ending
-from bwvd.recorder.in_progress import Progress
+from bwvd.recorder.completion import Completion
+from bwvd.recorder.in_progress import RecordingInProgress
 from bwvd.testing.flash.medium import Tree
 from bwvd.testing.process import Checkpoints, without_dice
 from tests.faults.economy import economy
@@ -121,7 +121,7 @@ def test_thousands_of_walks(chance: str) -> None:
     _wander(chance, 4000, 50)
 
 
-def _doubling(self: Progress, gop: Gop, *more: Any) -> Any:
+def _doubling(self: RecordingInProgress, gop: Gop, *more: Any) -> Any:
     """A product that is wrong on purpose: from eight seconds on each group of pictures is written twice."""
     result = _hand_on(self, gop, *more)
     if gop.start_ns - self.press.at_ns > 8 * NS:
@@ -129,12 +129,12 @@ def _doubling(self: Progress, gop: Gop, *more: Any) -> Any:
     return result
 
 
-_hand_on = Progress.hand_on
+_hand_on = RecordingInProgress.hand_on
 
 
 def test_a_walk_that_fails_is_shrunk_to_what_matters(monkeypatch: pytest.MonkeyPatch) -> None:
     """A recorder that doubles what it writes after eight seconds is found: a press, and time."""
-    monkeypatch.setattr(Progress, "hand_on", _doubling)
+    monkeypatch.setattr(RecordingInProgress, "hand_on", _doubling)
     with pytest.raises(AssertionError, match="this is wrong") as failed:
         _wander("1", 20, 12)
     story, _, wrong = str(failed.value).partition("this is wrong:")
@@ -170,5 +170,5 @@ def test_an_end_that_nobody_tells_of_is_found(monkeypatch: pytest.MonkeyPatch) -
     steps: list[Step] = [Wait(12), Ask("press"), Wait(3), Camera("unplugged"), Wait(4), Ask("stop!"), Wait(5)]
     with economy():
         assert _run(steps) == []
-        monkeypatch.setattr(Ending, "lacks_until_ns", lambda *_: None)
+        monkeypatch.setattr(Completion, "lacks_until_ns", lambda *_: None)
         assert any("no gap record names it" in wrong for wrong in _run(steps))

@@ -14,7 +14,7 @@ import av
 import pytest
 
 from bwvd.capture.audio.drift_statistics import Corrections
-from bwvd.capture.audio.transcode import EncodedSound
+from bwvd.capture.audio.transcode import EncodedAudio
 from bwvd.capture.source import AudioGate
 from bwvd.capture.timestamps import MS, FrameTimes, KernelStamps, UnixStamps
 from bwvd.clock import NS
@@ -48,7 +48,7 @@ class Heard:
         """One opening of the card, to its end."""
         gate = AudioGate()
         gate.open(0)
-        path, stamps = EncodedSound(Audio(), "test", gate), UnixStamps()
+        path, stamps = EncodedAudio(Audio(), "test", gate), UnixStamps()
         for frame, end_ns, stamp_ns, arrival_ns, unix_ns in card.read(until_ns):
             self.samples_in += frame.samples
             self.ended_ns = end_ns
@@ -106,7 +106,7 @@ def check(name: str, heard: Heard, until_ns: int, lost: list[tuple[int, int]], s
     worst = max(found.values(), key=abs)
     print(
         f"\n{name}: {len(found)} clicks, offset {min(found.values()) / MS:+.2f} to {max(found.values()) / MS:+.2f} ms; "
-        f"{heard.corrections.status()}"
+        f"{vars(heard.corrections)}"
     )
     assert abs(worst) <= MOST_NS
     first = (BEGIN_NS // CLICK_NS + 1) * CLICK_NS

@@ -123,6 +123,20 @@ def test_a_configuration_that_is_no_text(give: Give, tmp_path: Path) -> None:
     assert str(config) in _only_line(err)
 
 
+@pytest.mark.parametrize(
+    ("encoder", "reason"),
+    [
+        ("foo", "video.encoder"),
+        ("rawvideo", "video.encoder: rawvideo at 64x48: 'mp4' format does not support 'rawvideo' codec"),
+        ("ffv1", "video.encoder: ffv1 is not fit: it makes no key frame after video.keyframe_s = 1"),
+    ],
+)
+def test_an_encoder_that_can_not_record(encoder: str, reason: str, tmp_path: Path) -> None:
+    with Process(tmp_path, f'[video]\nsource = "lavfi:testsrc2=size=64x48"\nencoder = "{encoder}"\n') as process:
+        assert process.process.wait(20) == 2
+        assert reason in _only_line(process.log())
+
+
 # --- keys ------------------------------------------------------------------------------------------------------------
 
 
@@ -324,6 +338,7 @@ def bwvd(line: Line, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proce
     around = f"""
 [[serial]]
 port = "{line.path}"
+pty = true
 [[serial]]
 port = "{folder}/ttyNone"
 [[serial]]

@@ -218,7 +218,7 @@ async def test_sound_begins_at_the_press(autojump_clock: trio.testing.MockClock)
     rig = _rig(has_microphone=True)
     async with rig.running() as daemon:
         await trio.sleep(8)
-        assert all(gop.audio is None for gop in daemon.recorder.loop.before(rig.clock.monotonic_ns()).gops)
+        assert all(gop.audio is None for gop in daemon.recorder.loop.before(rig.clock.monotonic_ns()))
         await rig.press()
         await trio.sleep(4)
         await rig.stop()

@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from bwvd.capture.device.libav_source import open_camera
-from bwvd.capture.video.encoder_choice import Roster
+from bwvd.capture.video.encoder_choice import EncoderChoice
 from bwvd.capture.video.libav_encoder import HARDWARE
 from bwvd.clock import NS, SystemClock
 from bwvd.evidence.export.catalogue import signed_records
@@ -68,10 +68,10 @@ async def test_the_recording_goes_on_when_the_encoder_fails(tmp_path: Path, when
     # At the end of the loop's first two seconds, or a second after the press.
     at = 70 if when == "in the loop" else 110
     faults = EncoderFaults(fails_at=at, holds=4) if how == "raises" else EncoderFaults(swallows_from=at, holds=4)
-    roster = Roster(faulty({HARDWARE: faults}), lambda *_: True)
+    roster = EncoderChoice(faulty({HARDWARE: faults}), lambda *_: True)
     clock, volume = SystemClock(), open_storage(config.storage.path, device=config.device.id)
     rig = Rig(config=config, clock=clock, volume=volume, storage=PosixStorage(volume))
-    rig.open_camera = partial(open_camera, config, clock, roster=roster)
+    rig.open_camera = partial(open_camera, config, clock, choice=roster)
     with trio.fail_after(60):
         async with rig.running() as daemon:
             await rig.wait_for(lambda: daemon.status()["video"]["encoder"] == HARDWARE)

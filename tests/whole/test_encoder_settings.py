@@ -15,7 +15,7 @@ import trio
 
 from bwvd.capture.device.libav_source import open_camera
 from bwvd.capture.source import AudioGate, SourceRefused
-from bwvd.capture.video.encoder_load import LATEST_NS, PRESETS
+from bwvd.capture.video.encoder_load import LATEST_NS
 from bwvd.capture.video.libav_encoder import VideoEncoder
 from bwvd.clock import NS, SystemClock
 from bwvd.config.schema import Config, Loop, Video
@@ -23,6 +23,7 @@ from bwvd.evidence.export.catalogue import signed_records
 from bwvd.evidence.flash.posix import PosixStorage
 from bwvd.evidence.format import records
 from bwvd.evidence.startup.admission import open_storage
+from bwvd.media.presets import PRESETS
 from bwvd.media.samples import Batch
 from bwvd.messages import MediaEvent, MediaGap, SourceUp
 from bwvd.testing.clip import numbered_clip

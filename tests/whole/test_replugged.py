@@ -135,12 +135,10 @@ class Plug:
     def flush_on_cancel(self, flush: bool) -> None:
         self._source.flush_on_cancel(flush)
 
-    async def run(
-        self, send: Callable[[MediaEvent], None], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def run(self, send: Callable[[MediaEvent], None]) -> None:
         self._source.flush_on_cancel(True)
         with trio.move_on_after(self._seconds):
-            await self._source.run(send, task_status=task_status)
+            await self._source.run(send)
         raise DeviceLost("camera: No such device")
 
 

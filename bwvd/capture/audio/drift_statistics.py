@@ -1,8 +1,7 @@
-"""What was done to the sound so that it stays with the pictures: counted for whoever asks how it is."""
+"""Statistics of what keeps the audio in step with the video: samples put in and left out, and gaps."""
 
 from __future__ import annotations
 
-from bwvd.clock import NS
 from bwvd.media.samples import Batch
 from bwvd.messages import MediaEvent, MediaGap
 
@@ -27,12 +26,3 @@ class Corrections:
         elif isinstance(event, MediaGap) and event.kind == "audio":
             self.gaps += 1
             self.gap_ns += event.to_ns - event.from_ns
-
-    def status(self) -> dict[str, float]:
-        """For the status document."""
-        return {
-            "samples_put_in": self.put_in,
-            "samples_left_out": self.left_out,
-            "gaps": self.gaps,
-            "gap_s": round(self.gap_ns / NS, 3),
-        }

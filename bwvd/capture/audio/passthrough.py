@@ -22,14 +22,14 @@ from bwvd.messages import MediaEvent, MediaGap, SourceUp
 Out = Callable[[MediaEvent], None]
 
 TOLERANCE_NS = 15 * MS  # a packet is put where counting says, as long as its stamp is not further off
-LOST_NS = 100 * MS  # further on than drift explains: sound is missing
+LOST_NS = 100 * MS  # further on than drift explains: audio is missing
 CUT_NS = 250 * MS  # so much left out is more than drift, or the lead-in of a file that begins again
 
 _FRAME = 1024  # samples of an AAC frame whose duration nobody says
 
 
 def can_copy(stream: AudioStream) -> bool:
-    """Whether the packets are as MP4 stores them: AAC with its configuration apart, not ADTS."""
+    """True if the packets are as MP4 stores them: AAC with its configuration apart, not ADTS."""
     context = stream.codec_context
     return context.codec.canonical_name == "aac" and bool(context.extradata) and bool(context.sample_rate)
 
@@ -40,7 +40,7 @@ class _Held(NamedTuple):
     duration_ns: int
 
 
-class CopiedSound:
+class CopiedAudio:
     """AAC packets in, batches out; what the gate does not let through is wiped.
 
     **Synchronization:** one thread; the gate is written by another.
@@ -111,7 +111,7 @@ class CopiedSound:
         return (self._begin_ns or 0) + self._count * NS // self._rate
 
     def _place(self, start_ns: int | None, arrival_ns: int, samples: int, out: Out) -> int | None:
-        """Where the packet lies; None if it lies over what is there already."""
+        """The packet's time; None if it overlaps what is there already."""
         expected_ns = self._next_ns()
         if self._begin_ns is None:
             self._begin_ns = expected_ns = arrival_ns if start_ns is None else start_ns

@@ -1,4 +1,4 @@
-"""Sound in the form that the encoder takes, stretched by libav's resampler so that it follows a clock."""
+"""Audio in the form that the encoder takes, stretched by libav's resampler so that it follows a clock."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _BASE = Fraction(1, 1_000_000)
 
 # What libswresample may do (its "soft compensation"): where its output is further than `min_comp` from the times that
 # it is told, it goes faster or slower for a second to get there, by 0.4 % at most, a fifteenth of a semitone. It never
-# puts silence in or leaves sound out: we do that, and say so.
+# puts silence in or leaves audio out: we do that, and say so.
 _OPTIONS = {
     "min_comp": "0.0005",  # seconds
     "comp_duration": "1",  # seconds
@@ -22,7 +22,7 @@ _OPTIONS = {
 
 
 class SoftResampler:
-    """One stretch of sound without holes: frames in, with their times; frames out that are simply one after another.
+    """One stretch of audio without holes: frames in, with their times; frames out that are simply one after another.
 
     **Synchronization:** one thread.
     """
@@ -53,7 +53,7 @@ class SoftResampler:
         return self._out + (self._held or 0) - int(self._in * self._ratio)
 
     def take(self, frame: av.AudioFrame, at_ns: int) -> list[av.AudioFrame]:
-        """Take sound that belongs at `at_ns` after the first. The frame may be overwritten when this has returned.
+        """Take audio that belongs at `at_ns` after the first. The frame may be overwritten when this has returned.
 
         Raises: ValueError when it is not like the first; av.FFmpegError.
         """
@@ -69,7 +69,7 @@ class SoftResampler:
         return found
 
     def finish(self) -> list[av.AudioFrame]:
-        """What was still inside. Nothing may follow."""
+        """Return what was still inside. Nothing may follow."""
         self._graph.push(None)
         self._held = 0
         return self._pull()
@@ -81,7 +81,7 @@ class SoftResampler:
                 frame = self._graph.pull()
             except (av.BlockingIOError, av.EOFError):
                 return found
-            assert isinstance(frame, av.AudioFrame)  # noqa: S101 - of a graph of sound
+            assert isinstance(frame, av.AudioFrame)  # noqa: S101 - of a graph of audio
             frame.pts = None  # counted by us; the encoder's own resampler must not make up for anything
             self._out += frame.samples
             found.append(frame)

@@ -1,4 +1,4 @@
-"""Sound to AAC batches: decoded and encoded again, counted by samples, and kept in by the gate."""
+"""Audio to AAC batches: decoded and encoded again, counted by samples, and kept in by the gate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from av.audio.stream import AudioStream
 from av.codec.context import Flags
 
 from bwvd.capture.audio.resample import SoftResampler
-from bwvd.capture.audio.sample_clock import SoundClock
+from bwvd.capture.audio.sample_clock import SampleClock
 from bwvd.capture.batch_builder import Assembler
 from bwvd.capture.libav_errors import why
 from bwvd.capture.source import AUDIO_BATCH_NS, AudioGate, DeviceLost, SourceRefused
@@ -29,10 +29,10 @@ _ENCODER = "aac"
 SAMPLE_FORMAT = "fltp"
 _UNSIGNED = frozenset({"u8", "u8p"})
 
-HELD_NS = AUDIO_BATCH_NS  # of raw sound while the gate is closed: longer than a press needs to open it
+HELD_NS = AUDIO_BATCH_NS  # of raw audio while the gate is closed: longer than a press needs to open it
 
 
-class SoundEncoder:
+class AudioEncoder:
     """One AAC encoder; its output counted from `begin_ns`.
 
     **Synchronization:** one thread.
@@ -43,7 +43,7 @@ class SoundEncoder:
         self._segment = InitSegment()
         try:
             stream = self._segment.container.add_stream(_ENCODER, rate=config.rate)
-            assert isinstance(stream, AudioStream)  # noqa: S101 - libav's own encoder, known to be one for sound
+            assert isinstance(stream, AudioStream)  # noqa: S101 - libav's own encoder, known to be one for audio
             context = stream.codec_context
             context.layout = "mono" if config.channels == 1 else "stereo"
             context.format = SAMPLE_FORMAT
@@ -94,23 +94,23 @@ class SoundEncoder:
         self._wipe(self._fed_samples)
 
     def _wipe(self, until: int) -> None:
-        """Overwrite raw sound: libav waits with what does not fill a frame of the encoder's."""
+        """Overwrite raw audio: libav waits with what does not fill a frame of the encoder's."""
         while self._fed and self._fed[0][1] <= until:
             wipe_frame(self._fed.popleft()[0])
 
 
 class _Held(NamedTuple):
-    """Raw sound that waits for the gate."""
+    """Raw audio that waits for the gate."""
 
     frame: av.AudioFrame
     start_ns: int
 
 
-class EncodedSound:
-    """The sound of one device: raw frames in, batches out.
+class EncodedAudio:
+    """The audio of one device: raw frames in, batches out.
 
-    While the gate is closed nothing is encoded, and the last `HELD_NS` of raw sound are kept, so that a recording's
-    sound begins at the press and not when the press has come through.
+    While the gate is closed nothing is encoded, and the last `HELD_NS` of raw audio are kept, so that a recording's
+    audio begins at the press and not when the press has come through.
 
     **Synchronization:** one thread; the gate is written by another.
     """
@@ -119,12 +119,12 @@ class EncodedSound:
         self._config = config
         self._source = source
         self._gate = gate
-        self._encoder = SoundEncoder(config, source)
+        self._encoder = AudioEncoder(config, source)
         self.track = self._encoder.track
-        self._resampler: SoftResampler | None = None  # since the encoder has been given sound
+        self._resampler: SoftResampler | None = None  # since the encoder has been given audio
         self._stretched = 0  # samples, as far as told
         self._begin_ns = 0
-        self._clock: SoundClock | None = None
+        self._clock: SampleClock | None = None
         self._held: deque[_Held] = deque()
         self._batches = Assembler()
 
@@ -141,7 +141,7 @@ class EncodedSound:
     def take(self, frame: av.AudioFrame, start_ns: int | None, arrival_ns: int, out: Out) -> None:
         """Take a raw frame that begins at `start_ns` (None: no believable stamp)."""
         if self._clock is None:
-            self._clock = SoundClock(frame.sample_rate)
+            self._clock = SampleClock(frame.sample_rate)
             out(SourceUp("microphone", self.track))
         if start_ns is None and self._clock.next_ns is None:
             start_ns = arrival_ns - frame.samples * NS // frame.sample_rate
@@ -251,7 +251,7 @@ class EncodedSound:
     def _renew(self) -> None:
         """A fresh encoder with the same parameters, and so the same track."""
         self._encoder.close()
-        self._encoder = SoundEncoder(self._config, self._source)
+        self._encoder = AudioEncoder(self._config, self._source)
         self._resampler = None
 
 
@@ -294,6 +294,6 @@ def without_first(frame: av.AudioFrame, skip: int) -> av.AudioFrame | None:
 
 
 def wipe_frame(frame: av.AudioFrame) -> None:
-    """Overwrite raw sound."""
+    """Overwrite raw audio."""
     for plane in frame.planes:
         plane.update(bytes(plane.buffer_size))

@@ -16,7 +16,7 @@ _HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p
 
 
 def _say_nothing(file: bytes, line: int, function: bytes, error: int, text: bytes) -> None:
-    """What libasound calls instead of printing; the error itself reaches us through libav."""
+    """Called by libasound instead of printing; the error itself reaches us through libav."""
 
 
 _SILENCE = _HANDLER(_say_nothing)  # kept for as long as libasound may call it
@@ -31,7 +31,7 @@ def find_configuration() -> None:
 
 
 def in_use(asound: Path = Path("/proc/asound")) -> bool:
-    """Whether some program holds a device that records."""
+    """True if some program holds a device that records."""
     for status in asound.glob("card*/pcm*c/sub*/status"):
         try:
             if not status.read_text().startswith("closed"):

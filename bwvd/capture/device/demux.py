@@ -13,9 +13,9 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from bwvd.capture.address import Address
-from bwvd.capture.audio.passthrough import CopiedSound, can_copy
-from bwvd.capture.audio.transcode import EncodedSound
-from bwvd.capture.device.device_thread import Line, Stopped
+from bwvd.capture.audio.passthrough import CopiedAudio, can_copy
+from bwvd.capture.audio.transcode import EncodedAudio
+from bwvd.capture.device.device_thread import Stopped, ThreadChannel
 from bwvd.capture.device.open_input import RTSP_READ_S, open_input
 from bwvd.capture.libav_errors import why
 from bwvd.capture.source import AudioGate, DeviceLost, SourceRefused
@@ -30,8 +30,8 @@ from bwvd.capture.timestamps import (
     WithoutJumps,
     to_ns,
 )
-from bwvd.capture.video.encoder_choice import Inside, Roster
-from bwvd.capture.video.encoder_failover import Serving
+from bwvd.capture.video.encoder_choice import EncoderCall, EncoderChoice
+from bwvd.capture.video.encoder_failover import FailoverEncoder
 from bwvd.capture.video.frame_loss import Losses
 from bwvd.capture.video.passthrough import CopiedVideo
 from bwvd.capture.video.transcode import EncodedVideo
@@ -45,13 +45,14 @@ LATE_NS = 2 * NS  # a played source that is behind by more skips ahead, as a cam
 FASTEST = 480  # frames per second that a camera may claim
 LIVE_NS = 5_000_000  # a read that had to wait for so long: there was no backlog any more
 BACKLOG_PACKETS = 1_000  # at most
+FIRST_PACKETS = 200  # read of a file, at most, until its first decode times are known
 
 _NO_BASE = Fraction(1)
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is to be read, and how."""
+    """The order to read a source: its address, the tracks that are wanted, and what is needed for it."""
 
     address: Address
     config: Config
@@ -59,33 +60,35 @@ class Job:
     gate: AudioGate
     kinds: tuple[Kind, ...]  # of the tracks that are wanted
     flush: Callable[[], bool]  # whether what is in the making is delivered when we are asked to stop
-    roster: Roster
-    inside: Inside
+    choice: EncoderChoice
+    call: EncoderCall
 
 
 class Reading:
-    """**Synchronization:** one thread, from `__init__` to the end of `run`."""
+    """One opening of a source.
 
-    def __init__(self, job: Job, line: Line) -> None:
+    **Synchronization:** one thread, from `__init__` to the end of `run`."""
+
+    def __init__(self, job: Job, channel: ThreadChannel) -> None:
         self._job = job
         self._address = job.address
-        self._line = line
+        self._channel = channel
         self._playback: Playback | None = None
         self._stamps: Stamps = OwnClock()
-        self._sound_stamps: Stamps = self._stamps
+        self._audio_stamps: Stamps = self._stamps
+        self._leading = 0  # the track that says how long a file is
         self._reads_unix = job.address.scheme in ("v4l2", "alsa")
         self._video: EncodedVideo | CopiedVideo | None = None
-        self._sound: EncodedSound | CopiedSound | None = None
+        self._audio: EncodedAudio | CopiedAudio | None = None
         self._bases: dict[int, Fraction] = {}  # time bases by stream; libav's are dear to ask for
         self._asked_ns = job.clock.monotonic_ns()
-        self._first_ns: int | None = None
-        self._end_ns = 0  # of the video read so far (of the sound, where there is no video), in the stream's own time
 
     def run(self) -> None:
         """Read to the end, a stop, or an error.
 
-        A device that is lost takes nothing with it: what it gave until then is delivered. After a stop that is as
-        `Job.flush` says; what is not delivered is wiped.
+        A device that is lost takes nothing with it: what it gave until then is delivered. After a stop or a refusal
+        that is as `Job.flush` says; what is not delivered is wiped. Delivered in standby, the GOP in which a rule was
+        broken would make a mistake in the configuration look like a camera that has changed.
 
         Raises: DeviceLost, SourceRefused.
         """
@@ -95,8 +98,11 @@ class Reading:
             whole = True
         except Stopped:
             deliver = self._job.flush()
+        except SourceRefused:
+            deliver = self._job.flush()
+            raise
         finally:
-            if not self._line.taken_over:
+            if not self._channel.taken_over:
                 try:
                     if deliver:
                         self._finish(whole)
@@ -104,15 +110,15 @@ class Reading:
                     self._close()
 
     def salvage(self) -> None:
-        """In the place of a thread that never came back from a read: what it left behind is put into the line, or
+        """In the place of a thread that never came back from a read: what it left behind is put into the channel, or
         wiped, as after a stop. Asks no device and no encoder for anything.
 
-        **Synchronization:** any thread, after `Line.take_over`.
+        **Synchronization:** any thread, after `ThreadChannel.take_over`.
         """
         if self._video is not None:
-            self._video.salvage(self._line.put)
-        if self._sound is not None:
-            self._sound.finish(self._line.put)
+            self._video.salvage(self._channel.put)
+        if self._audio is not None:
+            self._audio.finish(self._channel.put)
         self._close()
 
     def wipe(self) -> None:
@@ -120,28 +126,29 @@ class Reading:
         self._close()
 
     def _close(self) -> None:
-        for path in (self._video, self._sound):
+        for path in (self._video, self._audio):
             if path is not None:
                 path.close()
 
     def _finish(self, whole: bool) -> None:
         if self._video is not None:
-            self._video.finish(self._line.put, whole)
-        if self._sound is not None:
-            self._sound.finish(self._line.put)
-        self._line.hop()
+            self._video.finish(self._channel.put, whole)
+        if self._audio is not None:
+            self._audio.finish(self._channel.put)
+        self._channel.hop()
 
     def _read(self) -> None:
         while True:
             with open_input(self._address, self._job.config) as container:
-                self._line.alive()
+                self._channel.alive()
                 self._set_up(container)
                 self._read_container(container)
             if not self._address.loop:
                 return
-            if self._first_ns is None or self._playback is None or self._end_ns <= self._first_ns:
+            length_ns = 0 if self._playback is None else self._playback.length_ns(self._leading)
+            if self._playback is None or length_ns <= 0:
                 raise SourceRefused(f"{self._address.key}: {self._address.text}: nothing in it that could be played")
-            self._playback.again(self._end_ns - self._first_ns)
+            self._playback.again(length_ns)
 
     def _streams(self, container: InputContainer) -> list[VideoStream | AudioStream]:
         streams: list[VideoStream | AudioStream] = []
@@ -149,10 +156,10 @@ class Reading:
             found: tuple[VideoStream, ...] | tuple[AudioStream, ...] = (
                 container.streams.video if kind == "video" else container.streams.audio
             )
-            if not found and kind == "audio" and self._job.roster.had_sound:
-                continue  # another camera was plugged in: pictures without sound are better than none
+            if not found and kind == "audio" and self._job.choice.had_audio:
+                continue  # another camera was plugged in: video without audio is better than none
             if not found:
-                # The camera's address is only to blame for the sound if that was asked of it.
+                # The camera's address is only to blame for the audio if that was asked of it.
                 key = "audio.source" if kind == "audio" else self._address.key
                 raise SourceRefused(f"{key}: {self._address.text} has no {kind}")
             found[0].codec_context.thread_count = 1  # what it decodes at once, it decodes at the least cost
@@ -163,63 +170,67 @@ class Reading:
     def _set_up(self, container: InputContainer) -> None:
         """Make the paths; when a file begins again, they go on."""
         streams = self._streams(container)
-        if self._video is not None or self._sound is not None:
+        if self._video is not None or self._audio is not None:
             return
+        self._leading = streams[0].index
         if self._address.played:
-            self._stamps = self._playback = Playback(self._job.clock.monotonic_ns())
+            self._playback = Playback(self._job.clock.monotonic_ns())
         elif self._address.scheme == "v4l2":
             self._stamps = KernelStamps()
         elif self._address.scheme == "alsa":
             self._stamps = UnixStamps()
-        self._sound_stamps = self._of_track()
         if "audio" in self._job.kinds:
             if any(isinstance(stream, AudioStream) for stream in streams):
-                self._job.roster.had_sound = True
+                self._job.choice.had_audio = True
             else:
                 at_ns = self._job.clock.monotonic_ns()
-                self._line.put(SourceDown("microphone", at_ns, f"{self._address.text} has no audio"))
+                self._channel.put(SourceDown("microphone", at_ns, f"{self._address.text} has no audio"))
         for stream in streams:
             if isinstance(stream, VideoStream):
                 self._video = self._video_path(stream)
-            elif can_copy(stream):
-                self._sound = CopiedSound(stream, self._address.text, self._job.gate)
+                continue
+            self._audio_stamps = self._of_track(stream)
+            if can_copy(stream):
+                self._audio = CopiedAudio(stream, self._address.text, self._job.gate)
             else:
-                self._sound = EncodedSound(self._job.config.audio, self._address.text, self._job.gate)
+                self._audio = EncodedAudio(self._job.config.audio, self._address.text, self._job.gate)
 
-    def _of_track(self) -> Stamps:
-        """How one track's stamps are understood."""
+    def _of_track(self, stream: VideoStream | AudioStream) -> Stamps:
+        """The reading of one track's stamps."""
+        if self._playback is not None:
+            return self._playback.of(stream.index)
         return WithoutJumps(self._stamps) if isinstance(self._stamps, OwnClock) else self._stamps
 
     def _video_path(self, stream: VideoStream) -> EncodedVideo | CopiedVideo:
         config = self._job.config
         rate = nominal_rate(stream.average_rate, stream.base_rate, config.video.rate)
         live = not self._address.played
-        times = FrameTimes(self._of_track(), int(NS / rate), live)
+        times = FrameTimes(self._of_track(stream), int(NS / rate), live)
         losses = Losses(int(NS / rate), live, queues=self._address.scheme == "v4l2")
         # What a server kept from before we asked may have been delivered before the connection was lost.
         not_before_ns = self._asked_ns if self._address.scheme == "rtsp" else 0
         if config.video.encoder == "copy":
             return CopiedVideo(stream, config, self._address, rate, times, losses, not_before_ns)
-        serving = Serving(config.video, self._address.text, rate, losses, self._job.roster, self._job.inside)
-        return EncodedVideo(config, self._job.clock, times, losses, serving, not_before_ns)
+        encoder = FailoverEncoder(config.video, self._address.text, rate, losses, self._job.choice, self._job.call)
+        return EncodedVideo(config, self._job.clock, times, losses, encoder, not_before_ns)
 
     def _read_container(self, container: InputContainer) -> None:
         packets = container.demux(*self._streams(container))
-        if isinstance(self._stamps, OwnClock):
+        if self._playback is None and isinstance(self._stamps, OwnClock):
             for packet, arrival_ns in self._backlog(packets, self._stamps):
                 self._packet(packet, Moment(arrival_ns, 0))
-        while (fresh := self._next(packets)) is not None:
+        for fresh in self._stamped(packets):
             if fresh.size and self._playback is not None:
                 self._pace(self._playback, fresh)
             self._packet(fresh, self._moment())
-            self._line.hop()
+            self._channel.hop()
         if not self._address.played:
             raise DeviceLost(f"{self._address.text}: the stream has ended")
 
     def _next(self, packets: Iterator[av.Packet[Any]]) -> av.Packet[Any] | None:
-        if self._line.stopping:
+        if self._channel.stopping:
             raise Stopped
-        self._line.away()
+        self._channel.away()
         try:
             return next(packets, None)
         except av.ExitError as error:
@@ -227,10 +238,30 @@ class Reading:
         except av.FFmpegError as error:
             raise DeviceLost(f"{self._address.text}: {why(error)}") from error
         finally:
-            self._line.back()
+            self._channel.back()
+
+    def _stamped(self, packets: Iterator[av.Packet[Any]]) -> Iterator[av.Packet[Any]]:
+        """The packets of one opening. A container of presentation times alone (Matroska) leaves the decode times of the
+        first ones open where frames are reordered; of what is played, they are put in before any is handed on.
+        """
+        first: list[av.Packet[Any]] = []
+        if self._playback is not None:
+            while len(first) < FIRST_PACKETS and (fresh := self._next(packets)) is not None:
+                first.append(fresh)
+                if not any(_without(self._of_stream(first, index)) for index in self._bases):
+                    break
+            for index in self._bases:
+                stamp_first(self._of_stream(first, index))
+        yield from first
+        while (fresh := self._next(packets)) is not None:
+            yield fresh
+
+    @staticmethod
+    def _of_stream(packets: list[av.Packet[Any]], index: int) -> list[av.Packet[Any]]:
+        return [packet for packet in packets if packet.stream_index == index and packet.size]
 
     def _backlog(self, packets: Iterator[av.Packet[Any]], own: OwnClock) -> list[tuple[av.Packet[Any], int]]:
-        """What is there at once when a stream opens: libav has looked at the first half second of it, and a server may
+        """Read what is there at once when a stream opens: libav has looked at its first half second, and a server may
         hand out the last key frame and all that followed. Placed by its arrival it would lie in the future.
         """
         found: list[tuple[av.Packet[Any], int]] = []
@@ -246,21 +277,19 @@ class Reading:
                 break
             last_ns = now_ns
         for index in self._bases:
-            stamp_first([packet for packet, _ in found if packet.stream_index == index and packet.size])
+            stamp_first(self._of_stream([packet for packet, _ in found], index))
         return found
 
     def _packet(self, packet: av.Packet[Any], moment: Moment) -> None:
         stream = packet.stream
         base = self._bases[packet.stream_index]
         if packet.size:
-            if self._address.loop:
-                self._note_end(stream, packet, base)
-            self._line.alive(moment.mono_ns)
+            self._channel.alive(moment.mono_ns)
         if isinstance(stream, VideoStream):
             if self._video is not None:
-                self._video.feed(packet, base, moment, self._line.put)
-        elif self._sound is not None:
-            self._sound.feed(packet, base, self._sound_stamps, moment, self._line.put)
+                self._video.feed(packet, base, moment, self._channel.put)
+        elif self._audio is not None:
+            self._audio.feed(packet, base, self._audio_stamps, moment, self._channel.put)
 
     def _moment(self) -> Moment:
         if self._reads_unix:
@@ -268,30 +297,26 @@ class Reading:
             return Moment(reading.mono_ns, reading.utc_ns)
         return Moment(self._job.clock.monotonic_ns(), 0)
 
-    def _note_end(self, stream: VideoStream | AudioStream, packet: av.Packet[Any], base: Fraction) -> None:
-        """For a file that begins again: how long it is."""
-        stamp_ns = to_ns(packet.dts if packet.dts is not None else packet.pts, base)
-        if self._playback is None or stamp_ns is None:
-            return
-        if self._first_ns is None:
-            self._first_ns = stamp_ns
-        if isinstance(stream, VideoStream) == ("video" in self._job.kinds):
-            self._end_ns = max(self._end_ns, stamp_ns + (to_ns(packet.duration, base) or 0))
-
     def _pace(self, playback: Playback, packet: av.Packet[Any]) -> None:
         """Wait for the time of a packet that is played; skip ahead when it is long gone."""
         stamp_ns = to_ns(packet.dts if packet.dts is not None else packet.pts, self._bases[packet.stream_index])
         if stamp_ns is None:
             return
-        due_ns = playback.due(stamp_ns)
+        duration_ns = to_ns(packet.duration, self._bases[packet.stream_index]) or 0
+        due_ns = playback.due(stamp_ns, duration_ns, track=packet.stream_index)
         now_ns = self._job.clock.monotonic_ns()
         if now_ns - due_ns > LATE_NS:
             for kind in self._job.kinds:
-                self._line.put(MediaGap(kind, due_ns, now_ns, "encoder_slow", 0))
+                self._channel.put(MediaGap(kind, due_ns, now_ns, "encoder_slow", 0))
             playback.late(now_ns - due_ns)
         elif due_ns > now_ns:
             # Where there is nothing to encode, waking up is what costs: a few packets are fetched at a time.
-            self._line.wait_until(due_ns if isinstance(self._video, EncodedVideo) else due_ns + FETCH_NS)
+            self._channel.wait_until(due_ns if isinstance(self._video, EncodedVideo) else due_ns + FETCH_NS)
+
+
+def _without(packets: list[av.Packet[Any]]) -> bool:
+    """True if the first packets of a stream have no decode times, and not enough have followed to tell them."""
+    return bool(packets) and packets[0].dts is None and sum(packet.dts is not None for packet in packets) < 2
 
 
 def stamp_first(packets: list[av.Packet[Any]]) -> None:
@@ -301,7 +326,10 @@ def stamp_first(packets: list[av.Packet[Any]]) -> None:
         return
     first, second = (packets[index].dts or 0 for index in stamped[:2])
     for index in range(stamped[0]):
-        packets[index].pts = packets[index].dts = first - (stamped[0] - index) * (second - first)
+        packet = packets[index]
+        packet.dts = first - (stamped[0] - index) * (second - first)
+        if packet.pts is None:
+            packet.pts = packet.dts
 
 
 def nominal_rate(average: Fraction | None, base: Fraction | None, configured: float) -> Fraction:

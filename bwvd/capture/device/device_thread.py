@@ -14,7 +14,6 @@ from bwvd.messages import MediaEvent, SourceUp
 
 STOP_S = 2.0  # what a thread gets to come back after it was asked; a read from a live device returns far sooner
 SILENT_STOP_S = 0.5  # the same where the device has been silent: the thread is in a read that does not return
-LOOK_S = 1.0  # how often it is looked whether a device that is not up yet is silent
 THREAD_NAME = "capture "  # and what it captures
 
 
@@ -22,8 +21,8 @@ class Stopped(Exception):
     """The thread was asked to stop. Never leaves this package."""
 
 
-class Line:
-    """The thread's end: what it sends, whether it should stop, that it is alive, and whose what it made is.
+class ThreadChannel:
+    """The device thread's channel to trio: outbox, stop flag, heartbeat, and the lock that owns its buffers.
 
     **Synchronization:** the device's thread, but for `ask_to_stop`, `silent_since_ns` and `take_over`.
     """
@@ -34,7 +33,6 @@ class Line:
         self._running = threading.Lock()  # held until the thread shall stop: to wait for a lock costs half of an Event
         self._running.acquire()
         self.stopping = False
-        self.up = False  # the device delivers, and who is told of it has been told
         self._waiting: list[MediaEvent] = []
         self._ours = threading.Lock()  # held by the thread, but for the time that it is away
         self.taken_over = False
@@ -68,7 +66,7 @@ class Line:
         self._ours.release()
 
     def take_over(self) -> bool:
-        """Whether the thread is away, so that what it made is the caller's from now on. It never gets it back."""
+        """Take the thread's buffers while it is away; False if it is not. It never gets them back."""
         if not self._ours.acquire(blocking=False):
             return False
         self.taken_over = True
@@ -76,7 +74,7 @@ class Line:
         return True
 
     def take_waiting(self) -> list[MediaEvent]:
-        """What was put and is not carried over."""
+        """Take what was put and is not carried over yet."""
         events, self._waiting = self._waiting, []
         return events
 
@@ -87,9 +85,7 @@ class Line:
     def hop(self) -> None:
         """Carry what was put over to trio's thread, in order; returns when it is there. Nothing to carry: no hop."""
         if self._waiting:
-            events = self.take_waiting()
-            trio.from_thread.run_sync(self._deliver, events)
-            self.up = self.up or any(isinstance(event, SourceUp) for event in events)
+            trio.from_thread.run_sync(self._deliver, self.take_waiting())
 
     def wait_until(self, due_ns: int) -> None:
         """Sleep until a moment on CLOCK_MONOTONIC. Raises: Stopped."""
@@ -104,19 +100,21 @@ class Line:
 
 async def run_thread(
     name: str,
-    work: Callable[[Line], None],
+    work: Callable[[ThreadChannel], None],
     deliver: Callable[[list[MediaEvent]], None],
     *,
     clock: Clock,
-    silence_s: Callable[[], float],
+    silence_s: float,
+    opening_s: float = 0.0,
     stop_s: float = STOP_S,
     salvage: Callable[[bool], None] | None = None,
 ) -> None:
-    """Run `work(line)` in a thread of its own until it returns, raises, falls silent, or we are cancelled.
+    """Run `work(channel)` in a thread of its own until it returns, raises, falls silent, or we are cancelled.
 
-    name: for messages. deliver: called on trio's thread with what crossed. silence_s: how long it may deliver nothing.
+    name: for messages. deliver: called on trio's thread with what crossed. silence_s: how long it may
+    deliver nothing; opening_s: the same until SourceUp has crossed, where that is longer.
     salvage: called when the thread was given up inside a driver, with whether the device was silent; puts what is to
-    be kept of what it left behind into the line, wipes the rest, and must not block.
+    be kept of what it left behind into the channel, wipes the rest, and must not block.
 
     **Cancellation:** the thread is asked to stop and waited for, shielded, for up to `stop_s` (after a silence at most
     `SILENT_STOP_S`); what it delivers meanwhile still counts. Then it is given up (a wedged driver): nothing it does
@@ -124,19 +122,23 @@ async def run_thread(
     Raises: DeviceLost on silence, and what `work` raises.
     """
     given_up = False
+    allowed_s = max(opening_s, silence_s)
 
     def run() -> None:
-        line.begin()
+        channel.begin()
         try:
-            work(line)
+            work(channel)
         finally:
-            line.end()
+            channel.end()
 
     def pass_on(events: list[MediaEvent]) -> None:
+        nonlocal allowed_s
         if not given_up:
+            if any(isinstance(event, SourceUp) for event in events):
+                allowed_s = silence_s
             deliver(events)
 
-    line = Line(clock, pass_on)
+    channel = ThreadChannel(clock, pass_on)
     finished = trio.Event()
     failure: BaseException | None = None
     shield = trio.CancelScope(shield=True)
@@ -161,21 +163,21 @@ async def run_thread(
         nursery.start_soon(host)
         silent = False
         try:
-            silent = not await _finished_or_silent(finished, line, clock, silence_s)
+            silent = not await _finished_or_silent(finished, channel, clock, silence_s, lambda: allowed_s)
         finally:
             if not finished.is_set():
-                line.ask_to_stop()
+                channel.ask_to_stop()
                 with trio.move_on_after(min(stop_s, SILENT_STOP_S) if silent else stop_s, shield=True):
                     await finished.wait()
                 given_up = True
                 shield.cancel()
-                if not finished.is_set() and salvage is not None and line.take_over():
+                if not finished.is_set() and salvage is not None and channel.take_over():
                     salvage(silent)
-                    deliver(line.take_waiting())
+                    deliver(channel.take_waiting())
     if isinstance(failure, Stopped):
         failure = None
     if silent:
-        raise DeviceLost(f"{name} delivered nothing for {silence_s():g} s") from failure
+        raise DeviceLost(f"{name} delivered nothing for {allowed_s:g} s") from failure
     if failure is not None:
         raise failure
 
@@ -188,14 +190,15 @@ def _forget(error: BaseException | None) -> None:
         error = error.__context__
 
 
-async def _finished_or_silent(finished: trio.Event, line: Line, clock: Clock, silence_s: Callable[[], float]) -> bool:
+async def _finished_or_silent(
+    finished: trio.Event, channel: ThreadChannel, clock: Clock, silence_s: float, allowed_s: Callable[[], float]
+) -> bool:
     """True when the thread has come to its end, False when its device has been silent for too long."""
     while not finished.is_set():
-        left_s = (line.silent_since_ns - clock.monotonic_ns()) / NS + silence_s()
+        left_s = (channel.silent_since_ns - clock.monotonic_ns()) / NS + allowed_s()
         if left_s <= 0:
             return False
-        # What counts as silence changes when the device comes up: until then it is looked more often. After that there
-        # is nothing to see before the time is over.
-        with trio.move_on_after(left_s if line.up else min(left_s, LOOK_S)):
+        # A device that has come up meanwhile may be silent for `silence_s` only: it is never looked later than that.
+        with trio.move_on_after(min(left_s, silence_s)):
             await finished.wait()
     return True

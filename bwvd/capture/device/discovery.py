@@ -1,4 +1,4 @@
-"""What is plugged in: cameras and microphones, with the words that the configuration wants."""
+"""Discovery of what is plugged in: cameras and microphones, with the words that the configuration wants."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class FoundDevice:
 
 
 def cameras(root: Path = Path("/")) -> list[FoundDevice]:
-    """The V4L2 nodes that give pictures. root: of the file system, for tests."""
+    """The V4L2 nodes that give frames. root: of the file system, for tests."""
     found = []
     nodes = _names(root / "sys/class/video4linux")
     links = _links(root / "dev/v4l/by-id") | _links(root / "dev/v4l/by-path")
@@ -41,7 +41,7 @@ def cameras(root: Path = Path("/")) -> list[FoundDevice]:
         best.setdefault(node, link)
     for node in sorted(nodes, key=lambda name: (len(name), name)):
         path = root / "dev" / node
-        gives, note = _gives_pictures(path)
+        gives, note = _gives_frames(path)
         if not gives:
             continue
         shown = f"/dev/{node}"
@@ -67,8 +67,8 @@ def microphones(root: Path = Path("/")) -> list[FoundDevice]:
     return found
 
 
-def _gives_pictures(path: Path) -> tuple[bool, str]:
-    """Whether a node captures (others carry metadata, or encode), and what kept us from asking."""
+def _gives_frames(path: Path) -> tuple[bool, str]:
+    """True if a node captures (others carry metadata, or encode); and what kept us from asking."""
     try:
         handle = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import trio
-
-from bwvd.capture.address import AUDIO_SCHEMES, VIDEO_SCHEMES, Address, parse_address
+from bwvd.capture.address import Address, parse_address
 from bwvd.capture.device.demux import Job, Reading
-from bwvd.capture.device.device_thread import Line, run_thread
+from bwvd.capture.device.device_thread import ThreadChannel, run_thread
 from bwvd.capture.source import AudioGate, SourceEnded
-from bwvd.capture.video.encoder_choice import Inside, Roster
+from bwvd.capture.video.encoder_choice import EncoderCall, EncoderChoice
 from bwvd.capture.video.encoder_failover import fallen_back
 from bwvd.capture.video.libav_encoder import SOFTWARE
 from bwvd.clock import Clock
-from bwvd.config.schema import Config
+from bwvd.config.schema import AUDIO_SCHEMES, VIDEO_SCHEMES, Config
 from bwvd.media.samples import Kind
-from bwvd.messages import FaultChanged, MediaEvent, SourceUp
+from bwvd.messages import FaultChanged, MediaEvent
 
 
 class LibavSource:
@@ -37,16 +35,18 @@ class LibavSource:
         *,
         kinds: tuple[Kind, ...],
         silence_s: float = SILENCE_S,
-        roster: Roster | None = None,
+        choice: EncoderChoice | None = None,
     ) -> None:
         """kinds: of the tracks that are wanted. silence_s: no packet for so long means that the device is lost.
 
-        roster: the encoders, and what is known about them from earlier openings.
+        choice: the encoders, and what is known about them from earlier openings.
         """
         self._flush = False  # read by the device's thread
         self._reading = False  # written by it
         self._opening: Reading | None = None  # the same
-        self._job = Job(address, config, clock, gate, kinds, lambda: self._flush, roster or Roster(), Inside())
+        self._job = Job(
+            address, config, clock, gate, kinds, lambda: self._flush, choice or EncoderChoice(), EncoderCall()
+        )
         self._silence_s = silence_s
 
     def flush_on_cancel(self, flush: bool) -> None:
@@ -59,14 +59,14 @@ class LibavSource:
         """The thread was given up, and it is an encoder that it hangs in: the next opening uses another."""
         if encoder != SOFTWARE:
             reason = "it never came back"
-            self._job.roster.fail(encoder, reason)
+            self._job.choice.fail(encoder, reason)
             at_ns = self._job.clock.monotonic_ns()
             send(FaultChanged("encoder", True, at_ns, fallen_back(encoder, reason)))
 
-    def _read(self, line: Line) -> None:
+    def _read(self, channel: ThreadChannel) -> None:
         self._reading = True
         try:
-            self._opening = Reading(self._job, line)
+            self._opening = Reading(self._job, channel)
             self._opening.run()
         finally:
             self._reading = False
@@ -83,20 +83,9 @@ class LibavSource:
         else:
             opening.wipe()
 
-    async def run(
-        self,
-        send: Callable[[MediaEvent], None],
-        *,
-        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> None:
-        up = False
-
+    async def run(self, send: Callable[[MediaEvent], None]) -> None:
         def deliver(events: list[MediaEvent]) -> None:
-            nonlocal up
             for event in events:
-                if not up and isinstance(event, SourceUp):
-                    up = True
-                    task_status.started()
                 send(event)
 
         try:
@@ -105,25 +94,26 @@ class LibavSource:
                 self._read,
                 deliver,
                 clock=self._job.clock,
-                silence_s=lambda: self._silence_s if up else max(self.OPENING_S, self._silence_s),
+                silence_s=self._silence_s,
+                opening_s=self.OPENING_S,
                 salvage=self._salvage,
             )
         finally:
-            if self._reading and (name := self._job.inside.encoder):
+            if self._reading and (name := self._job.call.encoder):
                 self._blame(name, send)
         raise SourceEnded(f"{self._job.address.text} has come to its end")
 
 
-def open_camera(config: Config, clock: Clock, gate: AudioGate, roster: Roster | None = None) -> LibavSource:
-    """The camera of the configuration, with its own sound where `audio.source` is "video".
+def open_camera(config: Config, clock: Clock, gate: AudioGate, choice: EncoderChoice | None = None) -> LibavSource:
+    """The camera of the configuration, with its own audio where `audio.source` is "video".
 
-    roster: one for all openings, so that an encoder that has failed is not used again.
+    choice: one for all openings, so that an encoder that has failed is not used again.
 
     Raises: SourceRefused when `video.source` can't be understood.
     """
     kinds: tuple[Kind, ...] = ("video", "audio") if config.audio.source == "video" else ("video",)
     address = parse_address(config.video.source, "video.source", VIDEO_SCHEMES)
-    return LibavSource(address, config, clock, gate, kinds=kinds, roster=roster)
+    return LibavSource(address, config, clock, gate, kinds=kinds, choice=choice)
 
 
 def open_microphone(config: Config, clock: Clock, gate: AudioGate) -> LibavSource | None:

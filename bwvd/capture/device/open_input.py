@@ -1,4 +1,4 @@
-"""Opens what an address names, with libav."""
+"""The opening of what an address names, with libav."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _open_camera(address: Address, config: Config) -> InputContainer:
 
 
 def _too_slow(container: InputContainer, rate: float) -> bool:
-    """Whether the driver says that it gives clearly fewer frames per second than asked."""
+    """True if the driver says that it gives clearly fewer frames per second than asked."""
     given = container.streams.video[0].average_rate
     return given is not None and float(given) < 0.75 * rate
 

@@ -1,4 +1,4 @@
-"""Keeps a device delivering: opens it, and opens it again when it was lost.
+"""The supervisor of the devices: opens each, opens it again when it was lost, and says that it delivers.
 
 A driver may never come back from a read. The thread inside it is given up, and the device opened anew: most drivers
 take that. One that does not ("busy", or nothing comes) while the thread still hangs would fail for ever, because only
@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import assert_never
 
@@ -21,9 +22,12 @@ from bwvd.capture.source import AudioGate, DeviceLost, DeviceWedged, MayHang, Me
 from bwvd.clock import Clock
 from bwvd.media.samples import Batch
 from bwvd.messages import Device, FaultChanged, MediaEvent, MediaGap, SourceDown, SourceUp
+from bwvd.service.backoff import Backoff
+from bwvd.service.supervised import Supervised
 
-FIRST_DELAY_S = 0.2
-LONGEST_DELAY_S = 5.0
+# Only what has delivered a batch is tried again at once: one that opens and is lost, over and over, is not.
+BACKOFF = Backoff(first_s=0.2, limit_s=5.0, reset_after_s=math.inf)
+TRIAL_S = 30.0  # a source that was refused has to deliver for so long, or its fault goes on
 WEDGED_S = 10.0  # for a device to deliver again while a thread that was given up still hangs in its driver
 MOST_HUNG = 3
 LOOK_S = 1.0  # how often it is looked whether that thread has come back, when nothing else can be done
@@ -31,7 +35,7 @@ ASLEEP = "asleep"
 
 
 class CaptureSwitch:
-    """Whether the devices may be open, and what becomes of a group of pictures in the making when they are closed.
+    """The switch of the devices: open or closed, and what becomes of a GOP in the making when they are closed.
 
     **Synchronization:** trio's thread.
     """
@@ -57,14 +61,14 @@ class CaptureSwitch:
             scope.cancel()
 
     def flush(self, flush: bool) -> None:
-        """Whether what is in the making is delivered at the end (a recording runs) or wiped (standby)."""
+        """Say if what is in the making is delivered at the end (a recording runs) or wiped (standby)."""
         self._flush = flush
         for source in self._open:
             source.flush_on_cancel(flush)
 
     @property
     def flushes(self) -> bool:
-        """Whether a recording runs, so that what is in the making is delivered at the end."""
+        """True while a recording runs, so that what is in the making is delivered at the end."""
         return self._flush
 
     async def wait_on(self) -> None:
@@ -107,71 +111,61 @@ async def run_source(
     clock: Clock,
     device: Device,
     switch: CaptureSwitch | None = None,
-    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    delivers: trio.Event | None = None,
 ) -> None:
     """Run a source, and a new one each time it is lost, until it ends for good or we are cancelled.
 
     open_source: makes a fresh source. send: never blocks; gets the source's events, and SourceDown for every device
     that went down with it (a source may be camera and microphone at once): once for a loss however often it is tried
-    again, and once for each new refusal. switch: without one the device is always on.
-
-    `task_status.started()` is called when the device is up, when it was found absent, or when it is switched off.
+    again, and once for each new refusal. switch: without one the device is always on. delivers: set when `device`
+    delivers for the first time.
 
     **Cancellation:** closes the device; what `switch.flush` asked for is delivered before.
     Raises: SourceRefused at the first opening, before the first batch (later it counts as a loss: the camera has been
     changed meanwhile).
     """
-    keeper = _Keeper(open_source, send, clock, device, switch or CaptureSwitch(), task_status)
-    await keeper.run()
+    delivers = trio.Event() if delivers is None else delivers
+    await _Supervisor(open_source, send, clock, device, switch or CaptureSwitch(), delivers).run()
 
 
-class _Keeper:
-    def __init__(
-        self,
-        open_source: Callable[[], MediaSource],
-        send: Callable[[MediaEvent], None],
-        clock: Clock,
-        device: Device,
-        switch: CaptureSwitch,
-        task_status: trio.TaskStatus[None],
-    ) -> None:
-        self._open_source = open_source
-        self._send = send
-        self._clock = clock
-        self._device: Device = device
-        self._switch = switch
-        self._task_status = task_status
-        self._ready = False
-        self._up: set[Device] = set()
-        self._delay_s = FIRST_DELAY_S
-        self._told: set[str] = set()  # reasons told since the device was up last
-        self._refusals_are_final = True
-        self._hung: list[MayHang] = []  # earlier openings whose threads hang
-        self._wedged_s: float | None = None  # trio's time at which these have hung for too long
-        self._patience = trio.CancelScope()
+@dataclass(eq=False)
+class _Supervisor:
+    _open_source: Callable[[], MediaSource]
+    _send: Callable[[MediaEvent], None]
+    _clock: Clock
+    _device: Device
+    _switch: CaptureSwitch
+    _delivers: trio.Event
+    _up: set[Device] = field(default_factory=set)
+    _state: Supervised = field(default_factory=partial(Supervised, BACKOFF))
+    _refusals_are_final: bool = True
+    _on_trial: bool = False  # it was refused when it delivered last
+    _trial: dict[Device, SourceUp] = field(default_factory=dict)  # what has come up meanwhile
+    _trial_ends_s: float = math.inf  # trio's time
+    _hung: list[MayHang] = field(default_factory=list)  # earlier openings whose threads hang
+    _wedged_s: float | None = None  # trio's time at which these have hung for too long
+    _patience: trio.CancelScope = field(default_factory=trio.CancelScope)
 
     async def run(self) -> None:
         while True:
             if not self._switch.is_on:
-                self._say_ready()
                 await self._switch.wait_on()
-                self._told.clear()
+                self._state = Supervised(BACKOFF)
+                self._on_trial = False
                 self._wedged_s = None  # closed, it need not deliver
-                self._delay_s = FIRST_DELAY_S
             reason = await self._open()
             if reason is None:
                 return
-            self._say_ready()
             if reason == ASLEEP:
                 continue
             await self._check_wedged(reason)
-            with trio.move_on_after(self._delay_s):
+            with trio.move_on_after(self._state.delay_s):
                 await self._switch.wait_off()
-            self._delay_s = min(2 * self._delay_s, LONGEST_DELAY_S)
 
     async def _open(self) -> str | None:
         """One opening, to its end; returns why it ended, None when there is nothing to be opened any more."""
         source = self._open_source()
+        refused = False
         if self._wedged_s is None and self._hangs():
             self._wedged_s = trio.current_time() + WEDGED_S
         self._patience = trio.CancelScope()
@@ -181,18 +175,13 @@ class _Keeper:
                 await source.run(self._forward)
         except SourceEnded as end:
             self._down(str(end), final=True)
-            self._say_ready()
             return None
         except DeviceLost as lost:
             reason = str(lost)
-        except SourceRefused as refused:
+        except SourceRefused as refusal:
             if self._refusals_are_final:
                 raise
-            reason = str(refused)
-            if reason not in self._told:
-                self._told.add(reason)
-                self._down(reason)
-                return reason
+            reason, refused = str(refusal), True
         else:
             reason = "it stopped delivering without a reason"
             if scope.cancelled_caught:
@@ -203,14 +192,16 @@ class _Keeper:
             self._refusals_are_final = False
             if isinstance(source, MayHang) and source.hangs():
                 self._hung.append(source)
-        # What an attempt says while the device is away ("no such file") is no news.
-        if self._up or not self._told:
-            self._told.add(reason)
+        # What an attempt says while the device is away ("no such file") is no news, unless somebody has to mend it.
+        # One that was up on trial has to be told to be down again, and its fault has never been over.
+        if self._state.lost(self._clock.monotonic_ns(), reason, new_reason_is_news=refused) or self._trial:
             self._down(reason)
+        self._on_trial = (self._on_trial or refused) and reason != ASLEEP
+        self._trial.clear()
         return reason
 
     def _hangs(self) -> int:
-        """How many threads hang in the device's driver."""
+        """The number of threads that hang in the device's driver."""
         self._hung = [source for source in self._hung if source.hangs()]
         return len(self._hung)
 
@@ -231,12 +222,19 @@ class _Keeper:
         match event:
             case SourceUp():
                 self._up.add(event.device)
-                self._told.clear()
-                self._send(event)
-                self._say_ready()
-                return
+                if self._on_trial:
+                    if not self._trial:
+                        self._trial_ends_s = trio.current_time() + TRIAL_S
+                    event = self._trial[event.device] = replace(event, on_trial=True)
+                else:
+                    self._state.opened(self._clock.monotonic_ns())
+                if event.device == self._device:
+                    self._delivers.set()
             case Batch():
-                self._delay_s = FIRST_DELAY_S
+                if not self._on_trial:
+                    self._state.works()
+                elif trio.current_time() >= self._trial_ends_s:
+                    self._acquit()
                 self._wedged_s, self._patience.deadline = None, math.inf
                 self._refusals_are_final = False  # the source was as configured: what changed is not the configuration
             case MediaGap() | SourceDown() | FaultChanged():
@@ -245,6 +243,14 @@ class _Keeper:
                 assert_never(event)
         self._send(event)
 
+    def _acquit(self) -> None:
+        """What was refused before has delivered for long enough: its fault is over."""
+        self._on_trial = False
+        self._state.opened(self._clock.monotonic_ns())
+        for event in self._trial.values():
+            self._send(replace(event, on_trial=False))
+        self._trial.clear()
+
     def _down(self, reason: str, *, final: bool = False) -> None:
         at_ns = self._clock.monotonic_ns()
         devices = sorted(self._up or {self._device})
@@ -252,17 +258,12 @@ class _Keeper:
         for device in devices:
             self._send(SourceDown(device, at_ns, reason, final, asked=reason == ASLEEP))
 
-    def _say_ready(self) -> None:
-        if not self._ready:
-            self._ready = True
-            self._task_status.started()
 
-
-class Attendance:
-    """What the recorder may ask of the devices (`bwvd.recorder.ports.Devices`), and the tasks that run them.
+class CaptureDevices:
+    """The camera and the microphone: kept delivering, and switched by the recorder (`bwvd.recorder.ports.Devices`).
 
     Args:
-        open_camera: makes a source of video, and of sound too where it is one device with its microphone.
+        open_camera: makes a source of video, and of audio too where it is one device with its microphone.
         open_microphone: makes the microphone's source; None where there is none of its own.
         gate: read by the sources' threads.
         awake: whether the devices are opened at the start.
@@ -284,6 +285,7 @@ class Attendance:
         self._gate = gate
         self._clock = clock
         self._switch = CaptureSwitch(awake)
+        self.camera_delivers = trio.Event()  # has, for the first time
 
     def wake(self) -> None:
         self._switch.on()
@@ -301,12 +303,7 @@ class Attendance:
     def close_gate(self) -> None:
         self._gate.close()
 
-    async def run(
-        self,
-        send: Callable[[MediaEvent], None],
-        *,
-        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> None:
+    async def run(self, send: Callable[[MediaEvent], None]) -> None:
         """Keep the devices delivering until cancelled. `send` never blocks.
 
         **Cancellation:** each device is closed; its GOP in the making is delivered if a recording runs, else wiped.
@@ -314,7 +311,6 @@ class Attendance:
         """
         async with trio.open_nursery() as nursery:
             run = partial(run_source, send=send, clock=self._clock, switch=self._switch)
-            nursery.start_soon(partial(run, self._open_camera, device="camera"))
+            nursery.start_soon(partial(run, self._open_camera, device="camera", delivers=self.camera_delivers))
             if self._open_microphone is not None:
                 nursery.start_soon(partial(run, self._open_microphone, device="microphone"))
-            task_status.started()

@@ -1,4 +1,4 @@
-"""What an encoder of pictures is to those who feed it, and how it says that it has failed."""
+"""The Protocol of a video encoder, and its failure."""
 
 from __future__ import annotations
 
@@ -13,42 +13,46 @@ from bwvd.media.samples import Batch, Track
 
 
 class EncoderFailed(Exception):
-    """The encoder took a picture and failed. The text is the reason, without the encoder's name."""
+    """The encoder took a frame and failed. The text is the reason, without the encoder's name."""
+
+
+class EncoderUnfit(EncoderFailed):
+    """The encoder works, and does not what a recording needs of it: it never did."""
 
 
 class Encoder(Protocol):
-    """Pictures of one size in, closed groups of pictures out, in the order in which they went in.
+    """Frames of one size in, closed GOPs out, in the order in which they went in.
 
     **Synchronization:** one thread.
     """
 
     @property
     def track(self) -> Track | None:
-        """What a decoder must know; None until the encoder has said it (with its first picture, at the latest)."""
+        """The parameters that a decoder needs; None until the encoder has given them (with its first frame)."""
         ...
 
     @property
     def copies(self) -> bool:
-        """Whether the picture given to `encode` is nobody's business any more when that returns."""
+        """True if `encode` copies the frame, so that the caller may reuse its buffer."""
         ...
 
     def begins_group(self, at_ns: int) -> bool:
-        """Whether a picture taken at `at_ns` would begin a group of pictures."""
+        """True if a frame taken at `at_ns` would begin a GOP."""
         ...
 
     def encode(self, frame: av.VideoFrame, at_ns: int) -> list[Batch]:
-        """Take a picture; returns the groups of pictures that are complete by now. Raises: EncoderFailed."""
+        """Take a frame; returns the GOPs that are complete by now. Raises: EncoderFailed."""
         ...
 
     def came_out(self) -> list[int]:
-        """The times of the pictures that have come out since this was last asked, as they were given to `encode`
+        """The times of the frames that have come out since this was last asked, as they were given to `encode`
         (to 50 µs: a track counts in ticks)."""
         ...
 
     def finish(self, next_ns: int | None = None) -> list[Batch]:
-        """Take what the encoder still holds, and end the last group. No picture may follow. Raises: EncoderFailed.
+        """Take what the encoder still holds, and end the last GOP. No frame may follow. Raises: EncoderFailed.
 
-        next_ns: when the first picture of the next encoder was taken, if there will be one.
+        next_ns: when the first frame of the next encoder was taken, if there will be one.
         """
         ...
 

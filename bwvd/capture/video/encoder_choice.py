@@ -1,4 +1,4 @@
-"""What is known of a camera from its earlier openings: which encoders may be used, and whether it had sound."""
+"""The choice of an encoder, with what earlier openings of the camera have shown: failed ones, audio of its own."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from bwvd.capture.video.libav_encoder import HARDWARE, SOFTWARE, VideoEncoder, h
 from bwvd.config.schema import Video
 
 
-class Roster:
+class EncoderChoice:
     """The encoders of one daemon, over all openings of its camera.
 
     An encoder that has failed in service is not used again until the daemon is started again: what has let a recording
-    down once does not get a second chance on the same shift, and each change would cost the pictures inside it.
+    down once does not get a second chance on the same shift, and each change would cost the frames inside it.
 
     **Synchronization:** one device's thread at a time; `fail` on trio's thread too, when that thread was given up.
     """
@@ -23,22 +23,22 @@ class Roster:
     ) -> None:
         self.make = make
         self.failed: dict[str, str] = {}  # by name: why
-        self.served: set[str] = set()  # these have given pictures
-        self.had_sound = False  # where its own sound is asked for: it is as configured, and another camera may not be
+        self.served: set[str] = set()  # these have given frames
+        self.had_audio = False  # where its own audio is asked for: it is as configured, and another camera may not be
         self._find_hardware = find_hardware
 
-    def choose(self, config: Video, width: int, height: int, inside: Inside) -> str:
-        """What `video.encoder` means here and now: "auto" is the hardware's where that works, else libx264."""
+    def choose(self, config: Video, width: int, height: int, call: EncoderCall) -> str:
+        """Return what `video.encoder` means now: "auto" is the hardware's where that works, else libx264."""
         name = config.encoder
         if name == "auto":
             name = SOFTWARE
             if HARDWARE not in self.failed:
-                with inside.of(HARDWARE):
+                with call.of(HARDWARE):
                     name = HARDWARE if self._find_hardware(config, width, height) else SOFTWARE
         return SOFTWARE if name in self.failed else name
 
     def may_fail(self, name: str, config: Video) -> bool:
-        """Whether libx264 takes an encoder's place. One that was asked for by its name and never gave a picture is a
+        """True if libx264 may take an encoder's place. One that was asked for by its name and never gave a frame is a
         mistake in the configuration."""
         return name != SOFTWARE and (config.encoder == "auto" or name in self.served)
 
@@ -47,8 +47,8 @@ class Roster:
         self.failed.setdefault(name, reason)
 
 
-class Inside:
-    """Whether a device's thread is inside an encoder: where it never comes back from there, that was the encoder.
+class EncoderCall:
+    """The encoder that a device's thread is calling: the one to blame where the thread never comes back.
 
     **Synchronization:** written by the thread, read by trio's: one reference, replaced whole.
     """
@@ -62,16 +62,16 @@ class Inside:
 
 
 class _Within:
-    """Cheaper than a generator: it is entered for every picture."""
+    """Cheaper than a generator: it is entered for every frame."""
 
-    __slots__ = ("_inside", "_name")
+    __slots__ = ("_call", "_name")
 
-    def __init__(self, inside: Inside, name: str) -> None:
-        self._inside = inside
+    def __init__(self, call: EncoderCall, name: str) -> None:
+        self._call = call
         self._name = name
 
     def __enter__(self) -> None:
-        self._inside.encoder = self._name
+        self._call.encoder = self._name
 
     def __exit__(self, *_: object) -> None:
-        self._inside.encoder = ""
+        self._call.encoder = ""

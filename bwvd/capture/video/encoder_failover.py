@@ -1,7 +1,7 @@
-"""The encoder in service: chosen at the first picture, and changed when it fails or when it is too slow.
+"""The failover of encoders: one is chosen at the first frame, and changed when it fails or when it is too slow.
 
 A change is a new track inside the same stream: the recording goes on with another init segment. What had come out of
-the old encoder is kept; the pictures that it took and did not give back are lost, and named as such.
+the old encoder is kept; the frames that it took and did not give back are lost, and named as such.
 """
 
 from __future__ import annotations
@@ -14,82 +14,83 @@ import av
 import msgspec
 
 from bwvd.capture.source import DeviceLost, SourceRefused
-from bwvd.capture.video.encoder import Encoder, EncoderFailed
-from bwvd.capture.video.encoder_choice import Inside, Roster
+from bwvd.capture.video.encoder import Encoder, EncoderFailed, EncoderUnfit
+from bwvd.capture.video.encoder_choice import EncoderCall, EncoderChoice
 from bwvd.capture.video.encoder_load import HURRY_NS, Pace
 from bwvd.capture.video.frame_loss import Losses
-from bwvd.capture.video.libav_encoder import PRESET_ENCODERS, SOFTWARE, preset_of
+from bwvd.capture.video.libav_encoder import SOFTWARE, preset_of
 from bwvd.clock import NS
 from bwvd.config.schema import Video
+from bwvd.media.presets import PRESET_ENCODERS
 from bwvd.media.samples import Batch, Track
 from bwvd.messages import FaultChanged, MediaEvent, SourceUp
 
 Out = Callable[[MediaEvent], None]
 
-# No picture came out for so long, and so many are inside: more than any encoder without B-frames holds back.
+# No frame came out for so long, and so many are inside: more than any encoder without B-frames holds back.
 SWALLOWED_NS = 2 * NS
 SWALLOWED_FRAMES = 32
 
 SAME_NS = 50_000  # a time that has been through a track's ticks
 
 
-class Serving:
-    """Pictures in, groups of pictures out, whatever encodes them.
+class FailoverEncoder:
+    """Frames in, GOPs out, whatever encodes them.
 
     **Synchronization:** the device's thread.
     """
 
     def __init__(
-        self, config: Video, source: str, rate: Fraction, losses: Losses, roster: Roster, inside: Inside
+        self, config: Video, source: str, rate: Fraction, losses: Losses, choice: EncoderChoice, call: EncoderCall
     ) -> None:
-        """rate: nominal frames per second. losses: told of pictures that were lost inside an encoder."""
+        """rate: nominal frames per second. losses: told of frames that were lost inside an encoder."""
         self._config = config
         self._source = source
         self._rate = rate
         self._step_ns = int(NS / rate)
         self._losses = losses
-        self._roster = roster
-        self._inside = inside
+        self._choice = choice
+        self._call = call
         self._name = ""
         self._encoder: Encoder | None = None
         self._told: Track | None = None
-        self._given: deque[int] = deque()  # times of the pictures that have not come out yet
-        self._gave = False  # the encoder in service has given a picture
+        self._given: deque[int] = deque()  # times of the frames that have not come out yet
+        self._gave = False  # the encoder in service has given a frame
         self._faster: str | None = None  # the preset that the next group begins with
         self._hurry = False  # and that it begins at once
         self._fault: FaultChanged | None = None  # to be told
         self.pace = Pace(None)
 
     def leave_unstamped(self) -> None:
-        """The pictures are too small for a stamp: their track must not say that they carry one."""
+        """The frames are too small for a stamp: their track must not say that they carry one."""
         self._config = msgspec.structs.replace(self._config, stamp=False)
 
     def begin(self, width: int, height: int, at_ns: int) -> bool:
         """Choose an encoder if there is none yet.
 
-        Returns: whether the next picture given to `encode` is nobody's business any more when that returns.
+        Returns: True if `encode` copies the frame, so that the caller may reuse its buffer.
         Raises: SourceRefused, DeviceLost.
         """
         if self._encoder is None:
             self._start(width, height, at_ns)
         return self._encoder is not None and self._encoder.copies
 
-    def encode(self, picture: av.VideoFrame, at_ns: int, out: Out) -> None:
-        """Take a picture. Raises: SourceRefused, DeviceLost."""
+    def encode(self, frame: av.VideoFrame, at_ns: int, out: Out) -> None:
+        """Take a frame. Raises: SourceRefused, DeviceLost."""
         if (
             self._faster is not None
             and self._encoder is not None
             and (self._hurry or self._encoder.begins_group(at_ns))
         ):
-            self._step(picture, at_ns, out)
-        self.begin(picture.width, picture.height, at_ns)
+            self._step(frame, at_ns, out)
+        self.begin(frame.width, frame.height, at_ns)
         try:
-            self._give(picture, at_ns, out)
+            self._give(frame, at_ns, out)
         except EncoderFailed as failure:
             self._fall_back(failure, at_ns, out)
-            self.begin(picture.width, picture.height, at_ns)
+            self.begin(frame.width, frame.height, at_ns)
             try:
-                self._give(picture, at_ns, out)
+                self._give(frame, at_ns, out)
             except EncoderFailed as again:
                 raise self._lost(again) from again
         if self._fault is not None:
@@ -97,18 +98,18 @@ class Serving:
             self._fault = None
 
     def spent(self, spent_ns: int, late_ns: int) -> None:
-        """How long the last picture took, and how late it was when its turn came."""
+        """Account for the time that the last frame took, and for its lateness when its turn came."""
         faster = self.pace.spent(spent_ns, late_ns)
         if faster is not None:
             self._faster, self._hurry = faster, late_ns > HURRY_NS
 
     def finish(self, out: Out) -> None:
-        """Deliver what is inside the encoder, and the group of pictures in the making."""
+        """Deliver what is inside the encoder, and the GOP in the making."""
         encoder = self._encoder
         if encoder is None:
             return
         try:
-            with self._inside.of(self._name):
+            with self._call.of(self._name):
                 batches = encoder.finish()
         except EncoderFailed:
             batches = encoder.salvage()
@@ -127,20 +128,20 @@ class Serving:
     def close(self) -> None:
         """Wipe what was not delivered."""
         if self._encoder is not None:
-            with self._inside.of(self._name):
+            with self._call.of(self._name):
                 self._encoder.close()
 
     # --- one encoder -------------------------------------------------------------------------------------------------
 
     def _start(self, width: int, height: int, at_ns: int) -> None:
-        name = self._roster.choose(self._config, width, height, self._inside)
+        name = self._choice.choose(self._config, width, height, self._call)
         try:
             self._make(name, width, height, at_ns)
         except SourceRefused as refused:
-            if self._roster.may_fail(name, self._config):
+            if self._choice.may_fail(name, self._config):
                 self._fail(name, str(refused), at_ns)
                 self._make_software(width, height, at_ns)
-            elif self._roster.failed:
+            elif self._choice.failed:
                 raise DeviceLost(f"{self._source}: {refused}") from refused
             else:
                 raise
@@ -153,19 +154,19 @@ class Serving:
 
     def _make(self, name: str, width: int, height: int, at_ns: int) -> None:
         config = self._config
-        with self._inside.of(name):
-            self._encoder = self._roster.make(name, config, width, height, self._rate, self._source, at_ns)
+        with self._call.of(name):
+            self._encoder = self._choice.make(name, config, width, height, self._rate, self._source, at_ns)
         self._name, self._gave = name, False
         self.pace.anew(preset_of(name, config) if name in PRESET_ENCODERS else None)
 
-    def _give(self, picture: av.VideoFrame, at_ns: int, out: Out) -> None:
+    def _give(self, frame: av.VideoFrame, at_ns: int, out: Out) -> None:
         encoder = self._encoder
         if encoder is None:
             raise EncoderFailed("there is none")
         self._given.append(at_ns)
         try:
-            with self._inside.of(self._name):
-                batches = encoder.encode(picture, at_ns)
+            with self._call.of(self._name):
+                batches = encoder.encode(frame, at_ns)
         finally:
             self._account(encoder)
         self._deliver(encoder, batches, out)
@@ -183,7 +184,7 @@ class Serving:
                 given.popleft()
             if not self._gave:
                 self._gave = True
-                self._roster.served.add(self._name)
+                self._choice.served.add(self._name)
 
     def _deliver(self, encoder: Encoder, batches: list[Batch], out: Out) -> None:
         if encoder.track is None or not self._gave:
@@ -197,15 +198,15 @@ class Serving:
 
     # --- changes -----------------------------------------------------------------------------------------------------
 
-    def _step(self, picture: av.VideoFrame, at_ns: int, out: Out) -> None:
-        """End the encoder with the group of pictures that it has, and go on with a faster preset."""
+    def _step(self, frame: av.VideoFrame, at_ns: int, out: Out) -> None:
+        """End the encoder with the GOP that it has, and go on with a faster preset."""
         encoder, preset = self._encoder, self._faster
         if encoder is None or preset is None:
             return
         self._faster = None
         self._config = msgspec.structs.replace(self._config, preset=preset)
         try:
-            with self._inside.of(self._name):
+            with self._call.of(self._name):
                 batches = encoder.finish(at_ns)
         except EncoderFailed:
             batches = encoder.salvage()
@@ -214,7 +215,7 @@ class Serving:
         self._deliver(encoder, batches, out)
         self.close()
         self._encoder = None
-        self.begin(picture.width, picture.height, at_ns)
+        self.begin(frame.width, frame.height, at_ns)
 
     def _fall_back(self, failure: EncoderFailed, at_ns: int, out: Out) -> None:
         """Keep what came out of an encoder that failed, name what did not, and let libx264 take its place.
@@ -224,10 +225,12 @@ class Serving:
         encoder = self._encoder
         if encoder is None or self._name == SOFTWARE:
             raise self._lost(failure) from failure
-        if not self._roster.may_fail(self._name, self._config):
+        if isinstance(failure, EncoderUnfit) and self._config.encoder == self._name:
+            raise SourceRefused(f"video.encoder: {self._name} is not fit: {failure}") from failure
+        if not self._choice.may_fail(self._name, self._config):
             raise SourceRefused(f"video.encoder: {self._name} gives no picture: {failure}") from failure
         self._deliver(encoder, encoder.salvage(), out)
-        # This picture is still in our hands.
+        # This frame is still in our hands.
         if self._given and self._given[-1] == at_ns:
             self._given.pop()
         self._name_lost()
@@ -236,7 +239,7 @@ class Serving:
         self._fail(self._name, str(failure), at_ns)
 
     def _fail(self, name: str, reason: str, at_ns: int) -> None:
-        self._roster.fail(name, reason)
+        self._choice.fail(name, reason)
         self._fault = FaultChanged("encoder", True, at_ns, fallen_back(name, reason))
 
     def _name_lost(self) -> None:
@@ -250,5 +253,5 @@ class Serving:
 
 
 def fallen_back(name: str, reason: str) -> str:
-    """What is said of an encoder that has failed."""
+    """The words of the fault for an encoder that has failed."""
     return f"{name} failed: {reason}; {SOFTWARE} has taken its place"

@@ -1,18 +1,18 @@
-"""Whether an encoder keeps up with its camera, and what gives way where it does not. Pure.
+"""The load of an encoder: measured against its camera, and what gives way where it is too high. Pure.
 
 The rule, in the order in which things give way:
 
-1. While what is done for a picture takes more than `BUSY` of the time between two pictures, a faster preset is due,
+1. While what is done for a frame takes more than `BUSY` of the time between two frames, a faster preset is due,
    where the encoder has presets (libx264, libx265): when that has been so for `WINDOW_NS` on the average, or as soon as
-   the pictures are `HURRY_NS` late, by the middle one of the last `LEAST` (one that took long is no reason). A preset
+   the frames are `HURRY_NS` late, by the middle one of the last `LEAST` (one that took long is no reason). A preset
    about halves the work of the one before, so it goes down by as many as bring the load under `BUSY`, one at least, and
-   never beyond the fastest. The next group of pictures begins with it; where pictures are `HURRY_NS` late, a group
+   never beyond the fastest. The next GOP begins with it; where frames are `HURRY_NS` late, a GOP
    begins at once. It never goes back up: the next opening begins with the configured preset again.
-2. Where nothing faster is left, a picture that is more than `LATE_NS` late when its turn comes is left out, and
+2. Where nothing faster is left, a frame that is more than `LATE_NS` late when its turn comes is left out, and
    counted; while there still is, one that is more than `LATEST_NS` late. So what is in the loop does not lag further
    and further behind the camera.
 
-Being late alone costs no picture: after a stall of a network a hundred pictures come at once, and an encoder that is
+Being late alone costs no frame: after a stall of a network a hundred frames come at once, and an encoder that is
 fast enough has caught up in a moment.
 """
 
@@ -22,20 +22,16 @@ from collections import deque
 from statistics import median_low
 
 from bwvd.clock import NS
+from bwvd.media.presets import PRESETS
 
-PRESETS = (
-    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo",
-)  # fmt: skip
-"""Of libx264 and libx265, the fastest first."""
-
-BUSY = 0.9  # of the time between two pictures: what is above leaves nothing for jitter
+BUSY = 0.9  # of the time between two frames: what is above leaves nothing for jitter
 WINDOW_NS = 2 * NS  # of the camera's time that the load is measured over
-LEAST = 5  # pictures at least, before anything is judged; of the last so many the middle one counts where it hurries
-WARM_UP = 2  # the first pictures of an encoder: it is setting itself up
+LEAST = 5  # frames at least, before anything is judged; of the last so many the middle one counts where it hurries
+WARM_UP = 2  # the first frames of an encoder: it is setting itself up
 HURRY_NS = NS // 4
 LATE_NS = NS
 LATEST_NS = 2 * NS
-PAUSE_NS = NS // 2  # between two pictures: the camera has stopped in between, that is not its beat
+PAUSE_NS = NS // 2  # between two frames: the camera has stopped in between, that is not its beat
 
 
 class Pace:
@@ -47,7 +43,7 @@ class Pace:
     def __init__(self, preset: str | None) -> None:
         """preset: what the encoder begins with, one of `PRESETS`; None where it has none."""
         self.preset = preset
-        self.load = 0.0  # time spent for a picture, in times between two pictures: the last measurement
+        self.load = 0.0  # time spent for a frame, in times between two frames: the last measurement
         self._last_ns: int | None = None
         self._warming = WARM_UP
         self._lately: deque[int] = deque(maxlen=LEAST)
@@ -55,22 +51,22 @@ class Pace:
 
     @property
     def slow(self) -> bool:
-        """Whether the encoder was slower than the camera when it was last measured."""
+        """True if the encoder was slower than the camera when it was last measured."""
         return self.load > BUSY
 
     def taken(self, at_ns: int) -> None:
-        """A picture was taken by the camera, whatever becomes of it."""
+        """A frame was taken by the camera, whatever becomes of it."""
         last, self._last_ns = self._last_ns, at_ns
         if last is not None and 0 < at_ns - last <= PAUSE_NS:
             self._beats += 1
             self._span_ns += at_ns - last
 
     def leaves_out(self, late_ns: int) -> bool:
-        """Whether a picture whose turn comes `late_ns` after it was taken is left out."""
+        """True if a frame whose turn comes `late_ns` after it was taken is left out."""
         return self.slow and late_ns > (LATEST_NS if self._may_hurry else LATE_NS)
 
     def spent(self, spent_ns: int, late_ns: int) -> str | None:
-        """A picture was encoded; returns a faster preset if one is due now, which the caller begins when it can.
+        """A frame was encoded; returns a faster preset if one is due now, which the caller begins when it can.
 
         spent_ns: on it, from its arrival on. late_ns: how late it was when its turn came.
         """

@@ -1,4 +1,4 @@
-"""What a video track lost while it went on: found from its times, told once per group of pictures. Pure."""
+"""Losses of a video track while it went on: found from its times, told once per GOP. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bwvd.messages import MediaEvent, MediaGap
 Out = Callable[[MediaEvent], None]
 
 STALL_NS = NS  # no frame for so long is a stall, whatever the rate was
-TOLD_SINGLY = 8  # holes in one group of pictures; a worse one is told as a whole
+TOLD_SINGLY = 8  # holes in one GOP; a worse one is told as a whole
 
 
 class Cadence:
@@ -21,22 +21,34 @@ class Cadence:
 
     V4L2 counts frames, but libav does not hand the count on. A camera that goes slower in the dark is no loss: a long
     interval counts as a hole only if the next one is not long as well.
+
+    A camera's jitter is that of its frames' times. Between neighbours it counts twice, and over a row of intervals no
+    more than that: so the usual interval is the mean of a row, small holes included, which jitter moves by little.
     """
 
     REMEMBERED = 15  # intervals
     LONG = 1.6  # times the usual one: jitter stays below, one lost frame lies above
+    ALIKE = 1.8  # intervals that differ from the median by more than this factor are of another beat
+    FIRST = 5  # nominal intervals to begin with: less, and the first real one counts too much
+    COUNTED = 2  # missing frames, at most, of a hole whose length says something about the beat
 
     def __init__(self, step_ns: int) -> None:
         """step_ns: the nominal interval."""
         self._nominal_ns = step_ns
-        self._usual: deque[int] = deque([step_ns] * 3, self.REMEMBERED)
+        self._usual: deque[tuple[int, int]] = deque([(step_ns, 1)] * self.FIRST, self.REMEMBERED)  # length, steps
         self._last_ns: int | None = None
         self._suspect: tuple[int, int, int] | None = None  # from, to, frames
 
     @property
     def step_ns(self) -> int:
         """The usual interval of the last frames."""
-        return median_low(self._usual)
+        middle = median_low([length // steps for length, steps in self._usual])
+        length = steps = 0
+        for one, its_steps in self._usual:
+            if middle * its_steps <= self.ALIKE * one and one <= self.ALIKE * (middle + 1) * its_steps:
+                length += one
+                steps += its_steps
+        return max(length // steps, 1)
 
     def interrupt(self) -> None:
         """The next frame's distance from the last says nothing."""
@@ -51,25 +63,37 @@ class Cadence:
         last, self._last_ns = self._last_ns, at_ns
         if last is None:
             return None
-        interval, usual = at_ns - last, min(self.step_ns, self._nominal_ns) if slow else self.step_ns
+        interval, usual = at_ns - last, self.step_ns
+        if slow:
+            usual = min(usual, self._nominal_ns)
         suspect, self._suspect = self._suspect, None
         if interval >= STALL_NS or (slow and interval > self.LONG * usual):
             # Told at once; a suspicion before it can't be judged any more and lies within a step of it.
             since = last if suspect is None else suspect[0]
             return since + usual, at_ns, max(round((at_ns - since) / usual) - 1, 1)
         if interval <= self.LONG * usual:
-            self._usual.append(interval)
-            return None if suspect is None else (suspect[0] + usual, suspect[1], suspect[2])
+            hole = self._confirm(suspect, usual)
+            self._usual.append((interval, 1))
+            return hole
         if suspect is not None and abs(interval - (suspect[1] - suspect[0])) <= interval // 4:
             self._usual.clear()
-            self._usual.extend([interval] * 3)
+            self._usual.extend([(suspect[1] - suspect[0], 1), (interval, 1)])
             return None
         self._suspect = (last, at_ns, max(round(interval / usual) - 1, 1))
-        return None if suspect is None else (suspect[0] + usual, suspect[1], suspect[2])
+        return self._confirm(suspect, usual)
+
+    def _confirm(self, suspect: tuple[int, int, int] | None, usual: int) -> tuple[int, int, int] | None:
+        """What was suspected is a hole."""
+        if suspect is None:
+            return None
+        from_ns, to_ns, frames = suspect
+        if frames <= self.COUNTED:
+            self._usual.append((to_ns - from_ns, frames + 1))
+        return from_ns + usual, to_ns, frames
 
 
 class Losses:
-    """Collects what was lost in the group of pictures in the making, and tells it before the group.
+    """Collects what was lost in the GOP in the making, and tells it before the GOP.
 
     **Synchronization:** one thread.
     """

@@ -1,4 +1,4 @@
-"""Pictures to H.264: which encoder, how it is set, and its output as batches."""
+"""Encoders of libav: chosen, set for a small processor, and their output as batches."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from av.video.stream import VideoStream
 from bwvd.capture.batch_builder import Assembler
 from bwvd.capture.libav_errors import refusing, why
 from bwvd.capture.source import SourceRefused
-from bwvd.capture.video.encoder import EncoderFailed
-from bwvd.capture.video.encoder_load import PRESETS
+from bwvd.capture.video.encoder import EncoderFailed, EncoderUnfit
 from bwvd.capture.video.pixel_format import ENCODED_FORMAT
 from bwvd.clock import NS
 from bwvd.config.schema import Video
 from bwvd.media.init_segment import HEVC_TAG, VIDEO_TIMESCALE, InitSegment, init_of_annexb
 from bwvd.media.nal import NalForm, prefixed_room, write_prefixed
+from bwvd.media.presets import PRESET_ENCODERS, PRESETS
 from bwvd.media.samples import Batch, Track
 
 HARDWARE = "h264_v4l2m2m"
 SOFTWARE = "libx264"
 
-PRESET_ENCODERS = frozenset({SOFTWARE, "libx265"})
 DEFAULT_PRESET = PRESETS[0]
 
 MOST_SLICES = 4
 
-# These take a copy of each picture before they return (x264_encoder_encode, x265_encoder_encode); others may keep a
+# These take a copy of each frame before they return (x264_encoder_encode, x265_encoder_encode); others may keep a
 # reference to the frame and read it later.
 COPYING = frozenset({SOFTWARE, "libx265"})
 
 _TICK_NS = Fraction(NS, VIDEO_TIMESCALE)
 _TRIAL_FRAMES = 8  # the first come out of a memory-to-memory encoder only when some are in
+_LATE_KEY_FRAMES = 8  # a hardware encoder hears of a key frame that is asked for some frames late
 _VBV_S = 1.5  # the encoder's buffer: how long it may spend more than the bit rate
 
-# By encoder: what makes it cheap on a small processor, without delay, and its groups of pictures closed and ours.
+# By encoder: what makes it cheap on a small processor, without delay, and its GOPs closed and ours.
 _OPTIONS: dict[str, dict[str, str]] = {
     "libx264": {
         "tune": "zerolatency",
@@ -59,7 +59,7 @@ _OPTIONS: dict[str, dict[str, str]] = {
 
 
 class VideoEncoder:
-    """An `Encoder` of libav's, of one size, and the group of pictures that it is making.
+    """An `Encoder` of libav's, of one size, and the GOP that it is making.
 
     **Synchronization:** one thread.
     """
@@ -83,6 +83,9 @@ class VideoEncoder:
         self._keyframe_ns = int(config.keyframe_s * NS)
         self._half_frame_ns = int(NS / rate / 2)
         self._next_key_ns = begin_ns
+        self._asked_key: int | None = None  # the time, in ticks, of a frame that was to be a key frame
+        self._without_key = 0  # frames that have come out from there on
+        self._obeyed = False  # it has made a key frame where one was asked for
         self._assembler = Assembler()
         self._ended: list[Batch] = []  # complete, and not handed over
         self._out: list[int] = []  # the times of what came out, until they are asked for
@@ -147,12 +150,12 @@ class VideoEncoder:
 
     @property
     def copies(self) -> bool:
-        """Whether the frame given to `encode` is nobody's business any more when that returns."""
+        """True if `encode` copies the frame, so that the caller may reuse its buffer."""
         return self._name in COPYING
 
     @property
     def size(self) -> int:
-        """Bytes of the group of pictures in the making."""
+        """Bytes of the GOP in the making."""
         return self._assembler.size
 
     def begins_group(self, at_ns: int) -> bool:
@@ -160,7 +163,7 @@ class VideoEncoder:
         return at_ns >= self._next_key_ns - self._half_frame_ns
 
     def encode(self, frame: av.VideoFrame, at_ns: int) -> list[Batch]:
-        """Encode a frame taken at `at_ns`; returns the groups of pictures that this ended.
+        """Encode a frame taken at `at_ns`; returns the GOPs that this ended.
 
         The frame must be in the encoder's size and format; its `pts`, `time_base` and `pict_type` are overwritten.
         """
@@ -170,6 +173,8 @@ class VideoEncoder:
         frame.pict_type = PictureType.NONE
         if self.begins_group(at_ns):
             frame.pict_type = PictureType.I
+            if self._asked_key is None and at_ns > self._begin_ns:
+                self._asked_key = frame.pts
             self._next_key_ns += self._keyframe_ns
             if self._next_key_ns <= at_ns:
                 self._next_key_ns = at_ns + self._keyframe_ns
@@ -190,7 +195,7 @@ class VideoEncoder:
         return self._take_ended()
 
     def close(self) -> None:
-        """Wipe the group of pictures in the making and let go of the encoder."""
+        """Wipe the GOP in the making and let go of the encoder."""
         self._assembler.wipe()
         for batch in self._take_ended():
             batch.wipe()
@@ -210,9 +215,22 @@ class VideoEncoder:
         except (av.FFmpegError, SourceRefused, ValueError) as error:
             raise EncoderFailed(why(error)) from error
 
+    def _check_key(self, pts: int, key: bool) -> None:
+        """Count the frames without a key frame that was asked for: a GOP as long as the encoder likes is lost whole."""
+        if self._asked_key is None or pts < self._asked_key:
+            return
+        if key:
+            self._asked_key, self._without_key, self._obeyed = None, 0, True
+            return
+        self._without_key += 1
+        if self._without_key > _LATE_KEY_FRAMES:
+            reason = f"it makes no key frame after video.keyframe_s = {self._keyframe_ns / NS:g}"
+            raise EncoderFailed(reason) if self._obeyed else EncoderUnfit(reason)
+
     def _keep(self, packet: av.Packet[Any]) -> None:
         if packet.pts is None or packet.dts is None or not packet.size:
             return
+        self._check_key(packet.pts, packet.is_keyframe)
         pts_ns = self._begin_ns + round(packet.pts * _TICK_NS)
         dts_ns = self._begin_ns + round(packet.dts * _TICK_NS)
         if packet.is_keyframe and not self._assembler.empty and self.track is not None:
@@ -241,7 +259,7 @@ class VideoEncoder:
 
 
 def preset_of(name: str, config: Video) -> str:
-    """What an encoder is set to: as configured for it, else what is cheap on a small processor, or "" for its own."""
+    """The preset of an encoder: as configured for it, else what is cheap on a small processor, or "" for its own."""
     if name in PRESET_ENCODERS:
         # What is configured may be meant for the encoder whose place this one has taken.
         return config.preset if config.preset in PRESETS else DEFAULT_PRESET
@@ -249,7 +267,7 @@ def preset_of(name: str, config: Video) -> str:
 
 
 def encoder_threads() -> int:
-    """How many threads an encoder gets: each takes a slice of the picture, so that no frame is held back.
+    """The number of threads that an encoder gets: each takes a slice of the frame, so that no frame is held back.
 
     Slices cost next to nothing more (within the noise of the measurement), but on one or two fast cores there is
     nothing to be won. A board with four slow ones may not keep up on one of them.
@@ -259,7 +277,7 @@ def encoder_threads() -> int:
 
 
 def has_hardware(config: Video, width: int, height: int) -> bool:
-    """Whether the kernel's memory-to-memory H.264 encoder is there and takes frames of this size: it is tried."""
+    """True if the kernel's memory-to-memory H.264 encoder is there and takes frames of this size: it is tried."""
     if not any(Path("/dev").glob("video*")):
         return False
     try:

@@ -31,7 +31,7 @@ DOUBTED_KEYS = 3  # key frames in a row whose new parameter sets are no good: wh
 
 
 class CopiedVideo:
-    """H.264 or HEVC packets in, groups of pictures out. Begins at the first key frame.
+    """H.264 or HEVC packets in, GOPs out. Begins at the first key frame.
 
     **Synchronization:** the device's thread.
     """
@@ -74,8 +74,8 @@ class CopiedVideo:
         self._hole = False  # something is missing in the group: its length says nothing about the camera
         self._skipping: list[int] | None = None  # from, to, frames: waiting for a key frame
         self._cause = "corrupt"  # of skipping
-        self._proven = False  # the camera has shown that its groups of pictures are short enough
-        self._waiting = bytearray()  # parameter sets that came ahead of their picture, in the stream's form
+        self._proven = False  # the camera has shown that its GOPs are short enough
+        self._waiting = bytearray()  # parameter sets that came ahead of their frame, in the stream's form
         self._doubted = 0  # key frames in a row
         if context.extradata:
             with refusing("video.encoder"):
@@ -109,7 +109,7 @@ class CopiedVideo:
         data[:] = bytes(len(data))
 
     def finish(self, out: Out, whole: bool) -> None:
-        """Deliver the group of pictures in the making; whole: nothing of it is still to come."""
+        """Deliver the GOP in the making; whole: nothing of it is still to come."""
         self._tell_skipped()
         self._losses.tell(out)
         if self._reordered and not whole:
@@ -126,7 +126,7 @@ class CopiedVideo:
         self._assembler.wipe()
 
     def _damaged(self, placed: Placed, cause: str = "corrupt") -> None:
-        """What follows refers to what is missing: nothing is kept until the next key frame."""
+        """Keep nothing until the next key frame: what follows refers to what is missing."""
         if self._skipping is None:
             self._skipping = [placed.dts_ns, placed.dts_ns, 0]
             self._cause = cause
@@ -186,7 +186,7 @@ class CopiedVideo:
         out(self._assembler.take(self._track, next_ns))
 
     def _too_long(self, now_ns: int, key: bool) -> bool:
-        """Whether the group in the making has to end without a key frame.
+        """True if the GOP in the making has to end without a key frame.
 
         A camera that is set to long groups is refused, because the loop is kept in whole ones. One that has shown that
         it is not may come to it in service: it goes slower in the dark, or a key frame is lost. Then a group may be as
@@ -213,10 +213,10 @@ class CopiedVideo:
         return False
 
     def _parameters_fit(self, data: bytearray, spans: list[Span], key: bool) -> bool:
-        """Whether the parameter sets in an access unit are those that we know, or good new ones at a key frame.
+        """True if the parameter sets in an access unit are those that we know, or good new ones at a key frame.
 
         A camera may change its size at any key frame: then another track begins. What is damaged looks the same, so
-        that new ones are believed only where the picture that came with them can be decoded.
+        that new ones are believed only where the frame that came with them can be decoded.
         """
         sets = self._form.parameter_sets(data, spans)
         if not sets or set(sets) <= set(self._sets):

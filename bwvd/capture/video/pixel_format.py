@@ -1,4 +1,4 @@
-"""Decoded pictures as the encoder wants them: 4:2:0, limited range, even size, and ours to draw on."""
+"""Decoded frames as the encoder wants them: 4:2:0, limited range, even size, and ours to draw on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def even(size: int) -> int:
     return size & ~1
 
 
-class Picture:
+class PixelConverter:
     """Brings frames of one source to one size and format.
 
     **Synchronization:** one thread.
@@ -41,15 +41,15 @@ class Picture:
             threads=1,  # a second thread costs more than it saves at these sizes
         )
         if fitted.planes[0].line_size < 0:
-            # Upside down in memory: to libav that is the same picture, but nobody could draw on it by counting lines.
+            # Upside down in memory: to libav that is the same image, but nobody could draw on it by counting lines.
             fitted = self._reformatter.reformat(fitted, format=_OTHER_FORMAT).reformat(format=ENCODED_FORMAT)
         fitted.color_range = ColorRange.MPEG
         return fitted
 
     def own(self, fitted: av.VideoFrame, original: av.VideoFrame) -> av.VideoFrame:
-        """What `fit` made of `original`, on a frame that may be written on until the next call.
+        """Return what `fit` made of `original`, on a frame that may be written on until the next call.
 
-        A decoder may still refer to its frame, and a filter may show one picture again and again: those are copied.
+        A decoder may still refer to its frame, and a filter may give one frame again and again: those are copied.
         """
         if fitted is not original:
             return fitted

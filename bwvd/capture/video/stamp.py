@@ -12,7 +12,7 @@ DARK, LIGHT = 16, 235  # limited range: glyphs are light on a dark box, so that 
 
 _CELL = GLYPH_WIDTH + 1  # dots from one character to the next
 _MARGIN = 1  # dots around the text
-_LINES_PER_SCALE = 240  # lines of the picture for each pixel of a dot
+_LINES_PER_SCALE = 240  # lines of the frame for each pixel of a dot
 _READ_NS = NS // 2  # the wall clock is asked so often; between, the monotonic one goes on
 _ZERO_MS = ".000Z"
 _MS_DIGITS = 3
@@ -74,7 +74,7 @@ class Stamp:
             self._lent = None
 
     def text(self, at_ns: int) -> str:
-        """What is drawn for a frame taken at `at_ns`."""
+        """The text that is drawn for a frame taken at `at_ns`."""
         second, ms = self._utc(at_ns)
         warning = _NOT_SET if self._quality == "not_set" else ""
         return f"{utc_text(second * NS).removesuffix(_ZERO_MS)}.{ms:03d}Z {self._device}{warning}"

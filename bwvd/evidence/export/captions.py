@@ -1,4 +1,4 @@
-"""What a burnt-in stamp says, as a timed-text track for pictures that carry none: UTC, the device, the clock's state.
+"""Captions: what a burnt-in stamp says, as timed text for frames that carry none: UTC, the device, the clock's state.
 
 Each cue gives the time by the stamp of the segment that it lies in, as the manifest has it: a step of the wall clock
 shows where it happened, and across a gap no time is shown.
@@ -20,7 +20,7 @@ from bwvd.evidence.export.media_index import Span
 from bwvd.text import printable
 
 CUE_NS = NS  # a cue lasts as long, or to its segment's end
-TIMESCALE = 90_000  # ticks per second, as the pictures have: a cue begins with its picture
+TIMESCALE = 90_000  # ticks per second, as the frames have: a cue begins with its frame
 
 _CODEC = "mov_text"  # 3GPP timed text, which every player of MP4 shows
 _NO_TIME = "TIME UNKNOWN"  # the segment's stamp can't be read
@@ -72,7 +72,7 @@ def caption(span: Span, at_ns: int, device: str) -> str:
 
 
 class Captions:
-    """The cues of one file, taken by its writer when the pictures have come so far.
+    """The cues of one file, taken by its writer when the frames have come so far.
 
     **Synchronization:** one thread.
     """
@@ -120,7 +120,7 @@ class CaptionTrack:
             self._write(cue, cue.end_ns, zero_ns)
 
     def write_rest(self, end_ns: int, zero_ns: int) -> None:
-        """Write what is left up to `end_ns`, the end of the pictures."""
+        """Write what is left up to `end_ns`, the end of the frames."""
         for cue in self._captions.rest():
             self._write(cue, min(cue.end_ns, end_ns), zero_ns)
 

@@ -1,4 +1,4 @@
-"""What recordings lie in a storage, at a glance: for `bwvd list` and `bwvd show`. Reads; judges nothing."""
+"""Catalogue of the recordings in a storage: for `bwvd list` and `bwvd show`. Reads; judges nothing."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from bwvd.evidence.format import records
 from bwvd.evidence.format.decode import MAX_LINE, SIGNATURE_BEGIN, decode, signature_of
 from bwvd.evidence.format.layout import MANIFEST, RECORDINGS
 from bwvd.evidence.format.line_reader import LineReader, lines_before
+from bwvd.evidence.format.missing import MissingMedia
 
 _HEAD_BYTES = 262_144  # the `open` record with its init segment and padding lies in here
+_GAP = b'{"type":"gap"'
 _TAIL_BYTES = 65_536  # and the last records in here
 
 
@@ -39,6 +41,10 @@ class Entry:
     bytes: int
     end: str  # "open" (not closed, or in progress) | "recovered" | the reason of the `close` record | "unreadable"
     encrypted: bool
+    gaps: int = 0
+    missing_video_s: float = 0.0  # that the gaps name
+    missing_audio_s: float = 0.0
+    missing_pre_event_s: float = 0.0  # of the time before the press: asked for, and not there
 
     def as_dict(self) -> dict[str, Any]:
         return {field: getattr(self, field) for field in self.__slots__}
@@ -118,6 +124,10 @@ def _entry(folder: Path) -> Entry:
     if opening is None:
         return Entry(folder.name, None, "", "", 0.0, 0.0, 0, 0, "unreadable", False)
     ended = last if isinstance(last, records.Close | records.Recovered) else None
+    missing = MissingMedia()
+    missing.opened(opening)
+    if not (isinstance(ended, records.Close) and ended.gaps == 0):
+        _count_gaps(folder, missing)
     duration_ns = ended.duration_ns if ended else segment.pts_ns + segment.duration_ns if segment else 0
     return Entry(
         id=folder.name,
@@ -130,7 +140,25 @@ def _entry(folder: Path) -> Entry:
         bytes=ended.bytes if ended else total,
         end=ended.reason if isinstance(ended, records.Close) else "recovered" if ended else "open",
         encrypted=bool(opening.recipients),
+        gaps=missing.gaps,
+        missing_video_s=missing.video_s,
+        missing_audio_s=missing.audio_s,
+        missing_pre_event_s=missing.pre_event_s,
     )
+
+
+def _count_gaps(folder: Path, missing: MissingMedia) -> None:
+    """Take all gaps of a manifest: they stand where they happened, so that all of it is read."""
+    with contextlib.suppress(EvidenceError, OSError), open_regular(folder / MANIFEST) as file:
+        lines = LineReader(file, MAX_LINE)
+        while True:
+            while lines.skip(_GAP):
+                pass
+            line = lines.next()
+            if not line:
+                return
+            if line.startswith(_GAP) and isinstance(gap := decode(line.rstrip(b"\n")), records.Gap):
+                missing.gap(gap)
 
 
 def _decoded(data: bytes) -> Iterator[records.ManifestRecord]:

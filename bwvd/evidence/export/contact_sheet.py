@@ -19,7 +19,7 @@ from bwvd.evidence.export.contact_sheet_plan import PRESS, Hole, Moment, Plan, p
 from bwvd.evidence.export.media_index import Outline, SegmentUnusable, Span, read_outline
 from bwvd.evidence.export.mp4 import admit, require_key, standing
 from bwvd.evidence.export.thumbnails import Thumbnail, thumbnails
-from bwvd.evidence.flash.whole_file import claimed, settle
+from bwvd.evidence.flash.whole_file import claimed, put_in_place
 from bwvd.evidence.format import records
 from bwvd.evidence.keys.age import open_sealed
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
@@ -116,7 +116,7 @@ def export_sheet(
             canvas = _drawn(_head(report, outline, planned, begin_ns, end_ns), cells, good=report.good)
             temporary.write_bytes(canvas.png())
             temporary.chmod(0o640)
-            settle(temporary, Path(out))
+            put_in_place(temporary, Path(out))
     except SegmentUnusable as error:
         raise ExportRefused(str(error)) from None
     return Sheet(str(out), sum(cell.picture is not None for cell in cells), report, notes)

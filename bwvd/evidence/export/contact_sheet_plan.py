@@ -1,4 +1,4 @@
-"""What a contact sheet shows: moments at even distances, the press, the markers and the gaps. Pure."""
+"""Plan of a contact sheet: moments at even distances, the press, the markers and the gaps. Pure."""
 
 from __future__ import annotations
 

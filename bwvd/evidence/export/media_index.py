@@ -78,7 +78,7 @@ class Outline:
         return (self.spans[-1].end_ns - self.first_ns) / NS if self.spans else 0.0
 
     def stamped(self, span: Span) -> bool:
-        """Whether time and device are drawn into the pictures of a segment."""
+        """Whether time and device are drawn into the frames of a segment."""
         return any(track.stamped for track in self.tracks[span.record.epoch - 1])
 
     def plain(self, span: Span, identities: Sequence[Any], *, check: bool = True) -> bytes:

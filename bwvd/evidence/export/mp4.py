@@ -1,4 +1,4 @@
-"""One plain MP4 of a recording, for people and players: the same coded pictures and sound, nothing encoded anew.
+"""One plain MP4 of a recording, for people and players: the same coded frames and audio, nothing encoded anew.
 
 The export begins at time 0 with a key frame, has its index in front (faststart), and says in its metadata what it was
 made from. It is a copy for viewing; the evidence is the folder.
@@ -18,7 +18,7 @@ from bwvd.evidence.errors import ExportRefused
 from bwvd.evidence.export.captions import Captions
 from bwvd.evidence.export.media_index import Outline, SegmentUnusable, Span, read_outline
 from bwvd.evidence.export.remux import Parameters, Run, key_times, parameters, remux
-from bwvd.evidence.flash.whole_file import claimed, settle
+from bwvd.evidence.flash.whole_file import claimed, put_in_place
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.recording import verify_recording
 from bwvd.evidence.verify.report import Report
@@ -84,7 +84,7 @@ def export_mp4(
             frame at or before `from_s`; the result says where.
         signers: whose keys count; None = nobody's. What nobody vouches for is exported, and the metadata says so.
         force: export also what does not verify, as far as it can be read; the metadata says so.
-        captions: where the pictures carry no stamp, add what it would say as a timed-text track.
+        captions: where the frames carry no stamp, add what it would say as a timed-text track.
         progress: counts the recording's bytes twice: it is verified, then read again.
 
     Raises: ExportRefused, naming why; then no file is left behind and none has been changed.
@@ -126,7 +126,7 @@ def require_key(report: Report, identities: Sequence[Any]) -> None:
 
 
 def _wanted(outline: Outline, from_s: float | None, to_s: float | None) -> list[Span]:
-    """The segments from the last one with a picture at or before the cut, to the cut's end."""
+    """The segments from the last one with a frame at or before the cut, to the cut's end."""
     if not outline.spans:
         raise ExportRefused(f"{outline.open.recording} has no segment to export")
     begin = outline.first_ns + round((from_s or 0) * NS)
@@ -219,7 +219,7 @@ def _write_all(
             runs = source.runs(part)
             done = remux(str(temporary), runs, tags, begin_ns=begin_ns, end_ns=end_ns, captions=part.captions)
             temporary.chmod(0o640)
-            settle(temporary, path)
+            put_in_place(temporary, path)
             if done.left_out:
                 exported.notes.append(f"{path.name}: {done.left_out} packets out of order were left out")
             exported.files.append(

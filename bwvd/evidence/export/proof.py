@@ -17,7 +17,7 @@ from bwvd.evidence.errors import ExportRefused
 from bwvd.evidence.export.mp4 import admit
 from bwvd.evidence.export.proof_facts import Facts
 from bwvd.evidence.export.proof_text import AUTHORITY_KEY, PUBLIC_KEY, chain_text, readme_text
-from bwvd.evidence.flash.whole_file import claimed, settle
+from bwvd.evidence.flash.whole_file import claimed, put_in_place
 from bwvd.evidence.format.file_names import harmless
 from bwvd.evidence.format.layout import RECORDINGS
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
@@ -96,7 +96,7 @@ def export_proof(
                 _add(archive, source, name, f"{RECORDINGS}/{report.id}/{harmless(name)}")
         temporary.chmod(0o640)
         size = temporary.stat().st_size
-        settle(temporary, out)
+        put_in_place(temporary, out)
     return Proof(str(out), len(names) + len(root), size, report)
 
 

@@ -1,4 +1,4 @@
-"""What the texts of a proof need to know of a recording, and every record of it in a line for people."""
+"""Facts of a recording that the texts of a proof need, and every record of it in a line for people."""
 
 from __future__ import annotations
 

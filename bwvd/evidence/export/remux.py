@@ -1,4 +1,4 @@
-"""Segments to one plain MP4: the coded pictures and sound as they are, in their places on one time line from 0."""
+"""Segments to one plain MP4: the coded frames and audio as they are, in their places on one time line from 0."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def remux(
     Args:
         runs: at least one; tracks of the same kind have equal `parameters` in all.
         begin_ns: media time of the key frame to begin with; None = whatever comes first. It becomes time 0.
-        end_ns: media time behind the last picture, but for those that earlier ones are coded from.
-        captions: filled by whoever reads the segments, before their pictures come; None = no timed text.
+        end_ns: media time behind the last frame, but for those that earlier ones are coded from.
+        captions: filled by whoever reads the segments, before their frames come; None = no timed text.
 
     Raises: ExportRefused for what libav says; OSError and the errors of `runs` pass through.
     """
@@ -156,7 +156,7 @@ class _Writer:
         self._last_dts: dict[str, int] = {}
         self._counts = {"video": 0, "audio": 0}
         self._end_reached_ns = 0
-        self._pictures_end_ns = 0
+        self._frames_end_ns = 0
         self._left_out = 0
 
     def take(self, packet: av.packet.Packet[Any]) -> None:
@@ -170,7 +170,7 @@ class _Writer:
             self._zero = packet.pts * packet.time_base
         shift = round(self._zero / packet.time_base)
         if kind == "audio" and packet.pts < shift:
-            return  # sound from before the first picture
+            return  # audio from before the first frame
         last = self._last_dts.get(kind)
         if last is not None and packet.dts <= last:
             self._left_out += 1
@@ -180,7 +180,7 @@ class _Writer:
         end_ns = _ns(packet.pts + (packet.duration or 0), packet)
         self._end_reached_ns = max(self._end_reached_ns, end_ns)
         if kind == "video":
-            self._pictures_end_ns = max(self._pictures_end_ns, end_ns)
+            self._frames_end_ns = max(self._frames_end_ns, end_ns)
             if self._captions is not None:
                 self._captions.write_due(_ns(packet.dts, packet), round(self._zero * NS))
         packet.pts -= shift
@@ -197,13 +197,13 @@ class _Writer:
         if self._end_ns is None or dts_ns < self._end_ns:
             self._newest_ns[kind] = max(self._newest_ns.get(kind, pts_ns), pts_ns)
             return True
-        # A picture of later decode time that is shown before one that is written already must not be missing.
+        # A frame of later decode time that is shown before one that is written already must not be missing.
         return kind == "video" and pts_ns < self._newest_ns.get(kind, pts_ns)
 
     def finish(self) -> None:
         """No packet comes any more."""
         if self._captions is not None and self._zero is not None:
-            self._captions.write_rest(self._pictures_end_ns, round(self._zero * NS))
+            self._captions.write_rest(self._frames_end_ns, round(self._zero * NS))
 
     def result(self) -> Remuxed:
         if self._zero is None:

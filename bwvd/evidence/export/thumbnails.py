@@ -1,4 +1,4 @@
-"""Small pictures out of a segment: what was shown at given moments."""
+"""Thumbnails out of a segment: the frames that were shown at given moments."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from bwvd.clock import NS
 from bwvd.evidence.verify.decode import NotDecodable
 from bwvd.text import one_line
 
-_TICK_NS = NS // 90_000 + 1  # a moment from the manifest may lie so far before the tick of its picture
+_TICK_NS = NS // 90_000 + 1  # a moment from the manifest may lie so far before the tick of its frame
 
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """One picture, three bytes a pixel. `pts_ns` is its media time."""
+    """One frame as a small image, three bytes a pixel. `pts_ns` is its media time."""
 
     pts_ns: int
     width: int
@@ -31,15 +31,15 @@ class Thumbnail:
 
 
 def thumbnails(init: bytes, segment: bytes, moments: Sequence[int], box: tuple[int, int]) -> dict[int, Thumbnail]:
-    """The pictures that were shown at `moments`, which are media time and ascend, by moment.
+    """The frames that were shown at `moments`, which are media time and ascend, by moment.
 
-    Only groups of pictures that hold such a moment are decoded. A moment before the first picture gives the first one;
-    one whose group can't be decoded up to there gives the last picture that can, or nothing.
+    Only groups of pictures that hold such a moment are decoded. A moment before the first frame gives the first one;
+    one whose group can't be decoded up to there gives the last frame that can, or nothing.
 
     Args:
         box: width and height that each is made to fit into, in its own shape.
 
-    Raises: NotDecodable if there is no picture at all.
+    Raises: NotDecodable if there is no frame at all.
     """
     found: dict[int, Thumbnail] = {}
     try:
@@ -77,11 +77,11 @@ def _groups(packets: Sequence[Any], moments: Sequence[int]) -> Iterator[tuple[li
 
 
 def _shown(context: Any, group: Sequence[Any], moments: Sequence[int]) -> Iterator[tuple[int, int, VideoFrame]]:
-    """Decode as far as the last moment needs; gives a moment, its picture's time and the picture."""
+    """Decode as far as the last moment needs; gives a moment, its frame's time and the frame."""
     left = list(moments)
     last: tuple[int, VideoFrame] | None = None
     for frame in _decoded(context, group):
-        # Pictures that come out at the end know no time base of their own.
+        # Frames that come out at the end know no time base of their own.
         at_ns = _ns(frame.pts or 0, group[0].time_base)
         while left and last is not None and at_ns > left[0] + _TICK_NS:
             yield left.pop(0), *last
@@ -99,7 +99,7 @@ def _decoded(context: Any, group: Sequence[Any]) -> Iterator[VideoFrame]:
         try:
             frames = context.decode(packet)
         except av.error.FFmpegError:
-            continue  # a damaged picture: those before and behind it are still worth showing
+            continue  # a damaged frame: those before and behind it are still worth showing
         yield from frames
 
 

@@ -1,4 +1,4 @@
-"""Open regular files and nothing else: a planted FIFO, device, folder or symbolic link is named, never waited on."""
+"""Regular files and nothing else: a planted FIFO, device, folder or symbolic link is named, never waited on."""
 
 from __future__ import annotations
 

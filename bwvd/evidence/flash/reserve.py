@@ -1,4 +1,4 @@
-"""How long the flash will last, when that has to be said, and the room that is kept for closing in order.
+"""Reserve of the flash: the room that is kept for closing a recording in order.
 
 Nothing is ever deleted to make room (invariant 8): a flash without room refuses to begin a recording. One that is in
 progress goes on until the flash is full, and is closed and signed on the reserve (invariant 12).
@@ -6,13 +6,10 @@ progress goes on until the flash is full, and is closed and signed on the reserv
 
 from __future__ import annotations
 
-import errno
 from contextlib import suppress
 
-from bwvd.evidence.flash.volume import Volume
+from bwvd.evidence.flash.volume import NO_ROOM, Volume
 from bwvd.evidence.format.layout import RESERVE
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Reserve:
@@ -32,7 +29,7 @@ class Reserve:
             volume.sync_dir("")
         except OSError as error:
             self.held = False
-            if error.errno not in _NO_ROOM:
+            if error.errno not in NO_ROOM:
                 raise
             # A smaller one of an earlier configuration stays: it is better than nothing when something must be closed.
             with suppress(FileNotFoundError):

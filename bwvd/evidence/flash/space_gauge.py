@@ -7,17 +7,9 @@ from collections import deque
 from bwvd.clock import NS
 
 WARNING_MINUTES = (60, 30)  # and 0: the flash refuses
-
-
 MEASURED_OVER_NS = 300 * NS  # of media: a scene's bit rate changes, a minute ago it may have been dark
-
-
 MEASURED_FROM_NS = 10 * NS  # of media: less says too little against the configured rate
-
-
 HYSTERESIS = 1.1  # a level must be left by this factor before it is told again
-
-
 # What a recording must have room for, behind its pre-event part, to be worth beginning.
 SHORTEST_S = 10
 

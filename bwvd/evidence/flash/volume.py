@@ -6,10 +6,14 @@ in `bwvd.testing` can stand in for the kernel. `Storage` decides where they run:
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})  # of an OSError: the flash is full
+NOT_A_FILE = frozenset({errno.ELOOP, errno.EPERM})  # something else lies in the place of a regular file
 
 
 class File(Protocol):

@@ -22,7 +22,7 @@ def claim(path: Path) -> None:
         raise ExportRefused(f"{path} exists; an export overwrites nothing") from None
 
 
-def settle(temporary: Path, path: Path) -> None:
+def put_in_place(temporary: Path, path: Path) -> None:
     """Make the finished file durable under the name that was claimed for it. Raises: OSError."""
     _sync(temporary)
     temporary.replace(path)
@@ -48,7 +48,7 @@ def create_whole(path: Path, content: bytes, mode: int) -> None:
 
 @contextmanager
 def claimed(paths: list[Path]) -> Iterator[Path]:
-    """Claim all of `paths`, and give a name beside them to write to; `settle` it once for each.
+    """Claim all of `paths`, and give a name beside them to write to; `put_in_place` it once for each.
 
     If the body raises, nothing of what was claimed is left. Raises: ExportRefused, also for every OSError of the body.
     """

@@ -1,4 +1,4 @@
-"""Read signed lines (a manifest, a journal) strictly, in bounded memory, and say where they stop being what was signed.
+"""Strict reader of signed lines, in bounded memory: it says where they stop being what was signed.
 
 Pure: the caller opens the file and decides whose keys to trust. What the lines must look like is FORMAT.md's;
 `bwvd.evidence.format.chain` writes them.
@@ -203,24 +203,3 @@ class ChainReader:
     def _problem(self, line: int, offset: int, what: str) -> None:
         if len(self.problems) < MAX_PROBLEMS:
             self.problems.append(Problem(self.where(line, offset), what))
-
-
-@dataclass(frozen=True, slots=True)
-class Tail:
-    """Where a file of signed lines ends, for whoever has to go on with it."""
-
-    end: int  # offset behind the last record whose signature holds
-    records: list[Record | Unknown]  # all that hold, in order; the next one's `n` is their number
-    torn: Found | None  # the bytes behind `end`, to be named by the next record, once the newline is there
-    newline_missing: bool  # append b"\n" first; `end` and `torn` count it already
-    problems: list[Problem]  # what no power cut explains
-
-
-def scan_tail(file: BinaryIO, name: str, namespace: str = MANIFEST_NAMESPACE) -> Tail:
-    """Read all of a file that is to be continued: what holds, and what an unfinished append left behind it.
-
-    Checks every signature: about 150 µs a record.
-    """
-    reader = ChainReader(file, name, namespace)
-    records = [signed.record for signed in reader]
-    return Tail(reader.end, records, reader.torn, reader.newline_missing, reader.problems)

@@ -1,11 +1,11 @@
-"""Where a file of signed lines ends, for whoever has to go on with it: recovery and the journal, at start-up.
+"""The end of a file of signed lines, for what has to go on with it: recovery and the journal, at start-up.
 
 The last signature covers every byte before it, the earlier signatures included, so a file that is well-formed and whose
 last signature holds is as its device wrote it. Checking that one alone takes a recording of twelve hours from six
 seconds to a fraction of one; at the first oddity the strict reader judges every line.
 
-That a signature holds says that the file is as somebody wrote it. Whoever is to act on its words names the key whose
-words they must be: the lines of other keys are read, counted and told of, and reach nobody.
+That a signature holds says that the file is as somebody wrote it. Pass `key` to act only on records signed by it: lines
+signed by other keys are read, counted and reported, and do not reach the fold.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CHUNK = 262_144  # bytes read at once
 
 
 class Fold(Protocol):
-    """Whatever somebody wants to know of a file's records."""
+    """Collects something from the records of a file."""
 
     def take(self, record: Record | Unknown) -> None:
         """The next record that holds, in order."""
@@ -45,14 +45,14 @@ F = TypeVar("F", bound=Fold)
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """See `bwvd.evidence.format.chain_reader.Tail`, whose fields these are; `records` is how many hold."""
+    """Where a file of signed lines ends."""
 
     size: int  # bytes of the file
-    end: int
-    records: int
-    torn: Found | None
-    newline_missing: bool
-    problems: list[Problem]
+    end: int  # offset behind the last record whose signature holds
+    records: int  # how many hold; the next one's `n`
+    torn: Found | None  # the bytes behind `end`, to be named by the next record, once the newline is there
+    newline_missing: bool  # append b"\n" first; `end` and `torn` count it already
+    problems: list[Problem]  # what no power cut explains
     foreign_at: int | None = None  # offset of the first line that another key than the one asked for has signed
 
     @property
@@ -108,7 +108,7 @@ def _strictly(file: io.BufferedReader, name: str, namespace: str, fold: Fold, ke
 
 
 def absorb(chain: Chain, volume: Volume, path: str, ending: Ending) -> None:
-    """Let `chain` stand behind `ending`, torn bytes and the newline that is still to be written included."""
+    """Advance `chain` to the end of the file, counting torn bytes and the missing newline."""
     for piece in pieces(volume, path, 0, ending.size):
         chain.absorb(piece)
     chain.absorb(b"\n" if ending.newline_missing else b"", ending.records)

@@ -1,4 +1,4 @@
-"""How records, sums and the journal write the name of a file or a folder that somebody else may have chosen. Pure.
+"""Names of files and folders that somebody else may have chosen, as records, sums and the journal write them. Pure.
 
 A file system takes any bytes but `/` and NUL; a line of JSON, a line of SHA256SUMS and a terminal do not.
 """

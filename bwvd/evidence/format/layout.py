@@ -29,6 +29,12 @@ SUMS_SIGNATURE = "SHA256SUMS.sig"
 ENCRYPTED = ".age"  # behind the name of a segment or a text that is one whole age file
 CONVENIENCES = (PLAYLIST, SUMS, SUMS_SIGNATURE)  # and init.mp4, init-2.mp4 …
 _SEALED = re.compile(r"sealed-([0-9]{6,12})\.json\.age")
+_INIT = re.compile(r"init(-\d+)?\.mp4")
+
+
+def is_convenience(name: str) -> bool:
+    """Whether it is the name of a file that is made from the manifest after a recording's end, and may be made anew."""
+    return name in CONVENIENCES or _INIT.fullmatch(name) is not None
 
 
 def init_name(epoch: int) -> str:

@@ -6,16 +6,19 @@ would make a hole that no recording fills, and the one after the largest that an
 
 from __future__ import annotations
 
+import datetime
 import re
 
-# The id that bwvd.evidence.write.numbering gives: time, device, number. A device's id may hold hyphens.
+# A device's id may hold hyphens.
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-(?P<device>.+)-(?P<serial>[0-9]{6,12})")
-
-
 AHEAD = 10_000_000  # a recording a minute for nineteen years: no number is used so far ahead of the one before it
-
-
 LARGEST = 899_999_999_999  # that counts; behind it there is room to count on in numbers that _ID knows
+
+
+def recording_id(pressed_s: int, device: str, serial: int) -> str:
+    """`20261122T071503Z-BWV-0001-000042`; `pressed_s` is Unix time."""
+    pressed = datetime.datetime.fromtimestamp(max(0, pressed_s), tz=datetime.UTC)
+    return f"{pressed:%Y%m%dT%H%M%SZ}-{device}-{serial:06d}"
 
 
 def serial_of(recording: str) -> int | None:

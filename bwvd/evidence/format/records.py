@@ -8,9 +8,11 @@ not know.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
+
+FIRST_BYTES = 8192  # f2fs returns from fdatasync of a file that is small enough to lie in its inode without a flush
 
 FORMAT = 1  # changes when a reader of the last one would misread; new fields and record types do not change it
 
@@ -50,7 +52,7 @@ class TrackInfo(msgspec.Struct, frozen=True, kw_only=True):
     height: Int64 = 0
     rate: float = 0.0
     channels: Int64 = 0
-    stamped: bool = False  # time and device are drawn into the pictures
+    stamped: bool = False  # time and device are drawn into the frames
     preset: str = ""  # of the encoder, where it has presets
 
 
@@ -100,7 +102,7 @@ class Open(Record, frozen=True, kw_only=True, tag="open"):
     recipients: list[str]
     journal: JournalHead | None = None
     continues: str = ""  # the recording that this one goes on from, after a storage error
-    pad: str = ""  # spaces up to 8 KiB: f2fs returns from fdatasync of a small inline file without a flush
+    pad: str = ""  # spaces, see `padded`
 
 
 class Init(Record, frozen=True, kw_only=True, tag="init"):
@@ -138,7 +140,7 @@ class Mark(Record, frozen=True, kw_only=True, tag="mark"):
 
 
 class Officer(Record, frozen=True, kw_only=True, tag="officer"):
-    """Who wears the device; in the clear only where there are no recipients."""
+    """The officer who wears the device; in the clear only where there are no recipients."""
 
     at_ns: Int64
     officer: str = ""
@@ -163,7 +165,7 @@ class Fault(Record, frozen=True, kw_only=True, tag="fault"):
 
 
 class Audio(Record, frozen=True, kw_only=True, tag="audio"):
-    """Sound went on or off: the press, a mute, an unmute."""
+    """Audio went on or off: the press, a mute, an unmute."""
 
     on: bool
     at_ns: Int64
@@ -212,6 +214,26 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str = ""  # of those bytes, so that they are covered by this record's signature
 
 
+class Missing(msgspec.Struct, frozen=True, kw_only=True):
+    """Acknowledged media whose files were gone or cut short at a start.
+
+    A line is only written behind its whole, durable file, so no power cut does that.
+    """
+
+    segments: Int64
+    from_ns: Int64  # media time: from the first of them to the end of the last
+    to_ns: Int64
+    texts: Int64 = 0  # sealed texts
+
+
+class Removed(msgspec.Struct, frozen=True, kw_only=True):
+    """What the device's journal says of a manifest that did not hold it any more at a start."""
+
+    event: str  # "opened" | "closed" | "recovered"
+    segments: Int64  # that it had, where the journal says so
+    manifest_sha512: str = ""  # of the whole manifest then
+
+
 class Recovered(Record, frozen=True, kw_only=True, tag="recovered"):
     """Written at start-up into a recording that has no end: what is there, and what was out of order."""
 
@@ -224,7 +246,10 @@ class Recovered(Record, frozen=True, kw_only=True, tag="recovered"):
     duration_ns: Int64
     found: list[Found]
     stamp: Stamp
-    pad: str = ""  # spaces, where this is the first record: see `Open.pad`
+    missing: Missing | None = None
+    end_removed: Removed | None = None
+    rolled_back: bool = False  # at this start the storage was not as the device had left it
+    pad: str = ""  # spaces, where this is the first record
 
 
 class TornTail(Record, frozen=True, kw_only=True, tag="torn"):
@@ -263,6 +288,7 @@ class Journal(Record, frozen=True, kw_only=True, tag="journal"):
     file_number: Int64  # counts from 1
     last_serial: Int64  # of the last recording opened before this file
     previous: JournalHead | None  # the file before: its archived name, its size and its digest
+    storage: str = ""  # the id that the storage got with its first journal, the same in all its files
     pad: str = ""
 
 
@@ -275,3 +301,15 @@ class Entry(Record, frozen=True, kw_only=True, tag="entry"):
 
 
 JournalRecord = Journal | Entry | TornTail
+
+Padded = TypeVar("Padded", Open, Recovered, Journal)
+
+
+def padded(record: Padded, before: int = 0) -> Padded:
+    """`record`, the first of its file, with spaces that make the file longer than FIRST_BYTES.
+
+    Args:
+        before: bytes that lie in the file already.
+    """
+    missing = FIRST_BYTES - before - len(msgspec.json.encode(record))
+    return msgspec.structs.replace(record, pad=" " * max(0, missing))

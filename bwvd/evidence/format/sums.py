@@ -1,4 +1,4 @@
-"""SHA256SUMS and its signature: what is written after a recording's last record, for stock tools. Pure."""
+"""SHA256SUMS and its signature: what is written after a recording's last record, for stock tools."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import hashlib
 import re
 
 from bwvd.evidence.errors import SignatureBad
+from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format.chain import SUMS_NAMESPACE
+from bwvd.evidence.format.layout import SUMS, SUMS_SIGNATURE
 from bwvd.evidence.keys.ssh_keys import Certificate, PublicKey
 from bwvd.evidence.keys.sshsig import Signature, armour, unarmour
 
 SUMS_BYTES = 67_108_864  # more than a week of one-second segments; a larger file is none of ours
+SIGNATURE_BYTES = 65_536
 
 _LINE = re.compile(r"([0-9a-f]{64})  ([^/\0]+)")
 _ARMOUR_END = b"-----END SSH SIGNATURE-----\n"
@@ -31,6 +34,16 @@ def check_signature(sums: bytes, signature: bytes) -> PublicKey | Certificate:
     if armour(blob) != text:  # not one byte of the file is free to be changed
         raise SignatureBad("not in the form in which signatures are written")
     return Signature.parse(blob).verify(hashlib.sha512(sums).digest(), SUMS_NAMESPACE)
+
+
+def read_sums(volume: Volume, folder: str) -> dict[str, str]:
+    """What a recording's SHA256SUMS lists, its signature checked. Blocking.
+
+    Raises: SignatureBad; ValueError, naming the line; OSError.
+    """
+    sums = volume.read(f"{folder}/{SUMS}", 0, SUMS_BYTES)
+    check_signature(sums, volume.read(f"{folder}/{SUMS_SIGNATURE}", 0, SIGNATURE_BYTES))
+    return parse_sums(sums)
 
 
 def parse_sums(sums: bytes) -> dict[str, str]:

@@ -61,6 +61,7 @@ class Stored(NamedTuple):
 
     bytes: int
     sha256: str
+    span: tuple[int, int] | None = None  # media time from, to; of a segment
 
 
 @dataclass(slots=True)
@@ -73,4 +74,7 @@ class Contents(Totals):
         Totals.take(self, record)
         named = record.sealed if isinstance(record, records.Mark | records.Officer) else record
         if isinstance(named, records.Segment | records.Sealed):
-            self.files[named.file] = Stored(named.bytes, named.sha256)
+            span = None
+            if isinstance(named, records.Segment):
+                span = (named.pts_ns, named.pts_ns + named.duration_ns)
+            self.files[named.file] = Stored(named.bytes, named.sha256, span)

@@ -4,6 +4,19 @@ from __future__ import annotations
 
 import datetime
 
+from bwvd.clock import Reading, utc_text
+from bwvd.evidence.format.records import Stamp
+
+
+def stamp_at(mono_ns: int, reading: Reading) -> Stamp:
+    """A monotonic moment with the UTC that it was by the clock as it stands now."""
+    return Stamp(
+        mono_ns=mono_ns,
+        utc=utc_text(reading.utc_ns + mono_ns - reading.mono_ns),
+        quality=reading.quality,
+        uncertainty_us=reading.uncertainty_us,
+    )
+
 
 def parse_utc(text: str) -> datetime.datetime | None:
     """ISO 8601 in UTC; None if it is no such time."""

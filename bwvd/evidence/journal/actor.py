@@ -1,8 +1,8 @@
-"""Who writes the journal: an actor that groups entries into one append and one sync, and outlives a sick flash."""
+"""The actor that writes the journal: it groups entries into one append and one sync, and outlives a sick flash."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import trio
@@ -17,7 +17,7 @@ from bwvd.service.backoff import Backoff
 # flash, and half a megabyte. The oldest are kept: they say how it began. How many were lost is entered.
 QUEUE_BOUND = 1024
 GROUP_BOUND = 256  # entries to one append
-BACKOFF = Backoff(first_s=0.5, limit_s=5.0)  # after an error
+BACKOFF = Backoff(first_s=0.5, factor=4.0, limit_s=5.0)  # after an error
 ATTEMPTS_AT_THE_END = 3
 
 _log = get_logger("journal")
@@ -27,12 +27,21 @@ class JournalActor:
     """The journal's queue and its writer.
 
     Args:
+        durable: run after each append that was made durable.
         fault: told that the flash does not take the journal (True and why), and that it does again (False, "").
 
     **Synchronization:** trio's thread.
     """
 
-    def __init__(self, storage: Storage, journal: Journal, clock: Clock, fault: Callable[[bool, str], None]) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        journal: Journal,
+        clock: Clock,
+        fault: Callable[[bool, str], None],
+        durable: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
+    ) -> None:
+        self._durable = durable
         self._storage = storage
         self._journal = journal
         self._clock = clock
@@ -140,6 +149,7 @@ class JournalActor:
             _log.info("journal_written_again")
             self._fault(False, "")
         self._settle()
+        await self._durable()
         return True
 
     def _give_up(self) -> None:

@@ -1,4 +1,4 @@
-"""What of the daemon's events is entered in the journal, and in which words. Pure."""
+"""Journal entries of the daemon's events: which are entered, and in which words. Pure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def draft_of(event: Event, reading: Reading, *, private: bool) -> Draft | None:
 
     Args:
         reading: the clock now; the entry is stamped with the event's own time, by this clock.
-        private: there are recipients, so who wears the device is not written in the clear.
+        private: there are recipients, so the officer's id is not written in the clear.
     """
     match event:
         case StateChanged():
@@ -65,6 +65,8 @@ def draft_of(event: Event, reading: Reading, *, private: bool) -> Draft | None:
             if not event.closed:
                 return _draft("opened", detail, event.at_ns, reading)
             detail |= {"reason": clean(event.reason), "segments": event.segments}
+            if event.manifest_sha512:
+                detail["manifest_sha512"] = event.manifest_sha512
             return _draft("closed", detail, event.at_ns, reading)
         case LowStorage():
             return _draft("low_storage", {"minutes": event.minutes}, event.at_ns, reading)

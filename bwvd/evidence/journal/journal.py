@@ -21,9 +21,10 @@ recordings on the card are still to be brought to their end, and the next ones t
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
@@ -35,18 +36,18 @@ from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, Chain, Signer
 from bwvd.evidence.format.chain_reader import Problem
 from bwvd.evidence.format.chain_tail import Ending, absorb, read_ending
-from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.layout import ARCHIVE, JOURNAL, NEW_JOURNAL, RECORDINGS, archive_name
-from bwvd.evidence.format.recording_id import counted, known
+from bwvd.evidence.format.recording_id import device_of
 from bwvd.evidence.format.records import JournalHead
+from bwvd.evidence.format.utc import stamp_at
+from bwvd.evidence.journal.totals import JournalTotals, storage_of
+from bwvd.evidence.journal.witness import Remembered
 from bwvd.log import get_logger
-
-FIRST_BYTES = 8192  # of the first record: f2fs does not flush a file that is small enough to lie in its inode
 
 Detail = dict[str, str | int | float | bool | None]
 
 _MOST_FILES = 899_999_999  # a larger number is not ours: behind it there is room to count on in names of nine digits
-_WITH_SERIAL = frozenset({"opened", "recovered", "released"})  # entries whose `serial` is a number that is used
+_STORAGE_ID_BYTES = 16
 _ROTATE_AGAIN_BYTES = 65_536  # growth after which a rotation that failed is tried again
 
 
@@ -60,30 +61,6 @@ class Draft:
     event: str
     detail: Detail
     reading: Reading  # of the clock, when it happened or was heard of
-
-
-@dataclass(slots=True)
-class _Contents:
-    """What has to be known of the journal's entries (a fold)."""
-
-    opening: records.Journal | None = None
-    last_serial: int = 0
-    released: dict[str, records.Entry] = field(default_factory=dict)  # by recording
-
-    def take(self, record: records.Record | Unknown) -> None:
-        match record:
-            case records.Journal():
-                self.opening = self.opening or record
-                self.last_serial = max(self.last_serial, known(record.last_serial))
-            case records.Entry(event=event, detail={"serial": int(serial)}) if event in _WITH_SERIAL:
-                self.last_serial = counted(self.last_serial, serial)
-                recording = record.detail.get("recording")
-                if event == "released" and isinstance(recording, str):
-                    self.released[recording] = record
-
-    def join(self, other: _Contents) -> None:
-        self.last_serial = max(self.last_serial, other.last_serial)
-        self.released.update(other.released)
 
 
 class Journal:
@@ -106,7 +83,10 @@ class Journal:
         self._number = 0  # of the file in force
         self._durable: JournalHead | None = None
         self._doubtful: JournalHead | None = None  # a sync failed; this much was durable before
-        self._known = _Contents()
+        self._known = JournalTotals()
+        self._storage = ""  # the id of the storage; one without has no journal yet
+        self.begun = False  # at this start: there was no journal of this device
+        self._serials_before = 0  # the largest that was used before the file in force was begun
         self.problems: list[Problem] = []  # what no power cut explains
         self.set_aside: records.Found | None = None  # what was wrong with a file that could not be gone on with
 
@@ -137,6 +117,53 @@ class Journal:
         """
         return {recording: entry.detail for recording, entry in self._known.released.items()}
 
+    def said(self, recording: str, serial: int) -> records.Removed | None:
+        """What the manifest of a recording must hold by an entry of this device: its beginning or its end.
+
+        None where there is no such entry. Reads archives only as far back as the recording can have been opened in.
+        Raises OSError.
+        """
+        found = self._known.said.get(recording)
+        if found is not None or self._serials_before < serial:
+            return found
+        for _, name in sorted(self._archives().items(), reverse=True):
+            contents = self._read(name)[1]
+            if (found := contents.said.get(recording)) is not None:
+                return found
+            if contents.opening is not None and contents.opening.last_serial < serial:
+                return None
+        return None
+
+    def remembered(self) -> Remembered | None:
+        """What a witness is to remember of the journal; None as long as nothing of it is known to be durable."""
+        if self._durable is None:
+            return None
+        return Remembered(
+            storage=self._storage,
+            signer=self._signer.public_key,
+            number=self._number,
+            bytes=self._durable.bytes,
+            sha512=self._durable.sha512,
+            last_serial=self.last_serial,
+            last_closed=self._known.last_closed,
+        )
+
+    def continues(self, storages: Sequence[Remembered]) -> Remembered | None:
+        """What a witness remembers and the journal does not go on from; None if it goes on, or is of a new storage.
+
+        A storage without a journal that holds recordings of this device is none that is new. Blocking; raises OSError.
+        """
+        storages = [one for one in storages if one.signer == self._signer.public_key]  # a new key begins anew
+        if self.begun:
+            folders = self._volume.names(RECORDINGS)
+            return storages[-1] if storages and any(device_of(name) == self._device for name in folders) else None
+        known_as = next((one for one in storages if one.storage == self._storage), None)
+        if known_as is None:
+            return None
+        name = JOURNAL if known_as.number == self._number else archive_name(known_as.number)
+        there = name in self._volume.names("") and self._volume.size(name) >= known_as.bytes
+        return None if there and self._head_of(name, known_as.bytes).sha512 == known_as.sha512 else known_as
+
     def head(self) -> JournalHead | None:
         """How far the journal is durable; None as long as nothing of it is known to be."""
         return self._durable
@@ -155,7 +182,8 @@ class Journal:
         entries, lines = [], b""
         try:
             for draft in drafts:
-                entry = records.Entry(n=chain.n, event=draft.event, stamp=_stamp(draft.reading), detail=draft.detail)
+                stamp = stamp_at(draft.reading.mono_ns, draft.reading)
+                entry = records.Entry(n=chain.n, event=draft.event, stamp=stamp, detail=draft.detail)
                 entries.append(entry)
                 lines += chain.line(entry)
         except BaseException:
@@ -231,9 +259,9 @@ class Journal:
             file_number=number,
             last_serial=self.last_serial,
             previous=previous,
+            storage=self._storage,
         )
-        bare = len(msgspec.json.encode(record))
-        lines = chain.line(msgspec.structs.replace(record, pad=" " * max(0, FIRST_BYTES - bare)))
+        lines = chain.line(records.padded(record))
         if torn is not None:
             lines += chain.line(records.TornTail(n=chain.n, found=torn))
         folders = {name.rstrip("/") for name in self._volume.names(RECORDINGS)} if self._known.released else set()
@@ -250,6 +278,8 @@ class Journal:
         self._number = number
         self._rotate_at = self._limit_bytes
         self._durable = self._chain.head(JOURNAL)
+        self._known.said.clear()  # the archives know
+        self._serials_before = self.last_serial
 
     # --- finding out -------------------------------------------------------------------------------------------------
 
@@ -281,16 +311,24 @@ class Journal:
     def _start_anew(self) -> None:
         archives = self._archives()
         if not archives:
+            self._name_storage()
             self._begin(1, None)
         else:
             newest = archives[max(archives)]
             self._learn_archives()
+            self._name_storage()
             self._begin(max(archives) + 1, self._head_of(newest, self._volume.size(newest)))
         self._put_in_force(max(archives, default=0) + 1)
+
+    def _name_storage(self) -> None:
+        """Give the storage an id if no journal of this device's has."""
+        if not self._storage:
+            self._storage, self.begun = os.urandom(_STORAGE_ID_BYTES).hex(), True
 
     def _set_aside(self, offset: int, what: str) -> None:
         """Archive the file in force, whole as it is, and name in the next one what lies in it behind `offset`."""
         self._learn_archives()
+        self._name_storage()
         self._number = max(self._archives(), default=0) + 1
         whole = self._head_of(JOURNAL, self._volume.size(JOURNAL))
         found = self._rest(offset, what)
@@ -302,7 +340,10 @@ class Journal:
     def _stand(self) -> None:
         ending, contents = self._read(JOURNAL)
         self._known.join(contents)
+        self._serials_before = contents.opening.last_serial if contents.opening is not None else self.last_serial
         self.problems = ending.problems
+        if contents.opening is not None:
+            self._storage = storage_of(contents.opening)
         if ending.foreign_at is not None:
             self._set_aside(ending.foreign_at, "other_key")
             return
@@ -344,10 +385,11 @@ class Journal:
             contents = self._read(name)[1]
             self._known.join(contents)
             if contents.opening is not None:
+                self._storage = self._storage or storage_of(contents.opening)
                 return
 
-    def _read(self, name: str) -> tuple[Ending, _Contents]:
-        return read_ending(self._volume, name, name, JOURNAL_NAMESPACE, _Contents, key=self._signer.public_key)
+    def _read(self, name: str) -> tuple[Ending, JournalTotals]:
+        return read_ending(self._volume, name, name, JOURNAL_NAMESPACE, JournalTotals, key=self._signer.public_key)
 
     def _archives(self) -> dict[int, str]:
         found = ((ARCHIVE.fullmatch(name), name) for name in self._volume.names(""))
@@ -364,12 +406,3 @@ class Journal:
             return None
         sha256 = digest(hashlib.sha256(), pieces(self._volume, JOURNAL, offset, size))
         return records.Found(what=what, where=JOURNAL, offset=offset, bytes=size - offset, sha256=sha256)
-
-
-def _stamp(reading: Reading) -> records.Stamp:
-    return records.Stamp(
-        mono_ns=reading.mono_ns,
-        utc=reading.utc,
-        quality=reading.quality,
-        uncertainty_us=reading.uncertainty_us,
-    )

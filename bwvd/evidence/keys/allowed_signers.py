@@ -1,4 +1,4 @@
-"""Whose signatures count: the allowed_signers file of ssh-keygen(1), its patterns, periods and authorities."""
+"""The allowed_signers file of ssh-keygen(1), which says whose signatures count: patterns, periods, authorities."""
 
 from __future__ import annotations
 

@@ -24,7 +24,6 @@ from bwvd.evidence.keys.ssh_wire import Reader, string
 ED25519 = "ssh-ed25519"
 CERTIFICATE_SUFFIX = "-cert-v01@openssh.com"
 USER_CERTIFICATE = 1
-FOR_EVER = 2**64 - 1  # valid_before of a certificate without an end
 
 _CURVES: dict[str, tuple[ec.EllipticCurve, hashes.HashAlgorithm]] = {
     "nistp256": (ec.SECP256R1(), hashes.SHA256()),

@@ -161,14 +161,6 @@ class Signature:
         return self.key
 
 
-def verify_blob(blob: bytes, sha512: bytes, namespace: str) -> str:
-    """Check a binary SSHSIG blob over a message whose SHA-512 is given; returns the line of the key that made it.
-
-    Raises: SignatureBad.
-    """
-    return Signature.parse(blob).verify(sha512, namespace).line
-
-
 def signed_bytes(sha512: bytes, namespace: str) -> bytes:
     """What the key really signs: the SSHSIG preamble, the namespace and the message's digest."""
     return _MAGIC + string(namespace.encode()) + string(b"") + string(_HASH) + string(sha512)

@@ -1,4 +1,4 @@
-"""Let go of a recording for which a receipt is held: the only code that deletes evidence (invariant 8).
+"""Release of a recording for which a receipt is held: the only code that deletes evidence (invariant 8).
 
 The order: the receipt is judged; the recording must be ended, and be to the byte what its manifest says, and its
 manifest what the receipt says; then the journal's `released` entry, durable; then the files, the manifest last. From
@@ -12,7 +12,6 @@ the writer has the storage.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
@@ -25,16 +24,15 @@ from bwvd.evidence.format.chain import MANIFEST_NAMESPACE
 from bwvd.evidence.format.chain_tail import read_ending
 from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.file_names import harmless
-from bwvd.evidence.format.layout import CONVENIENCES, MANIFEST, RECORDINGS, SUMS, SUMS_SIGNATURE
+from bwvd.evidence.format.layout import MANIFEST, RECORDINGS, SUMS, SUMS_SIGNATURE, is_convenience
 from bwvd.evidence.format.recording_id import serial_of
-from bwvd.evidence.format.sums import SUMS_BYTES, check_signature, parse_sums
+from bwvd.evidence.format.sums import read_sums
 from bwvd.evidence.format.totals import Contents
 from bwvd.evidence.journal.journal import Detail, Draft, Journal
 from bwvd.evidence.release.receipt import Accepted
 
 STEP_BYTES = 4_194_304  # read in one step: 50 ms of a card that gives 80 MB/s
 STEP_FILES = 64  # read or removed in one step
-_INIT = re.compile(r"init(-\d+)?\.mp4")
 
 
 class ReleaseRefused(EvidenceError):
@@ -54,7 +52,7 @@ class _Released(Contents):
 
     def names(self, name: str) -> bool:
         """Whether a file of this name belongs to the recording."""
-        named = name in self.files or name in CONVENIENCES or _INIT.fullmatch(name) is not None or name == MANIFEST
+        named = name in self.files or is_convenience(name) or name == MANIFEST
         found = self.found_as(name)
         return named or (found is not None and found.what == "file_without_line")
 
@@ -159,9 +157,7 @@ class Release:
         """Every file is what the manifest says, and there is no other."""
         there = self._volume.names(self._folder)
         for name in sorted(contents.files.keys() - set(there)):
-            found = contents.found_as(name)
-            if found is None or found.what != "line_without_file":
-                raise ReleaseRefused(f"{self._recording} has been altered: {harmless(name)} is missing; it stays")
+            raise ReleaseRefused(f"{self._recording} has been altered: {harmless(name)} is missing; it stays")
         listed = self._listed(there)
         read = 0
         for number, name in enumerate(there, start=1):
@@ -182,7 +178,7 @@ class Release:
             actual = sha256.hexdigest()
             stored = contents.files.get(name)
             expected = listed.get(name) if stored is None else stored.sha256
-            found = contents.found_as(name)
+            found = None if stored is not None else contents.found_as(name)
             if actual != expected and (found is None or found.sha256 != actual):
                 what = f"{harmless(name)} is not what was recorded"
                 raise ReleaseRefused(f"{self._recording} has been altered: {what}; it stays")
@@ -191,10 +187,8 @@ class Release:
         """What SHA256SUMS says; it vouches for the playlist and the init segments."""
         if SUMS not in there or SUMS_SIGNATURE not in there:
             raise ReleaseRefused(f"{self._recording} has no {SUMS} or no signature of it; the next start makes them")
-        sums = self._volume.read(f"{self._folder}/{SUMS}", 0, SUMS_BYTES)
         try:
-            check_signature(sums, self._volume.read(f"{self._folder}/{SUMS_SIGNATURE}", 0, 65_536))
-            return parse_sums(sums)
+            return read_sums(self._volume, self._folder)
         except (SignatureBad, ValueError) as error:
             raise ReleaseRefused(f"{self._recording} has been altered: {SUMS}: {error}; it stays") from None
 

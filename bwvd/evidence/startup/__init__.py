@@ -1,0 +1,6 @@
+"""Start-up: what a storage must be before it is written to, and what is put in order before a recording may begin.
+
+`admission.open_storage` checks and locks a storage; `recovery.recover` brings every recording to its end, and
+`recovery.recover_one` a single one while the daemon runs; `serials` gives the next number, and `officer` keeps the
+officer's id over restarts.
+"""

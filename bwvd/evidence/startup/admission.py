@@ -1,8 +1,7 @@
-"""The evidence folder is looked at before anything is written into it, and held against a second daemon."""
+"""Admission of the evidence folder: looked at before anything is written into it, and held against a second daemon."""
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from bwvd.evidence.flash.new_file import new_file
 from bwvd.evidence.flash.posix import PosixVolume
-from bwvd.evidence.flash.volume import Volume
+from bwvd.evidence.flash.volume import NO_ROOM, NOT_A_FILE, Volume
 from bwvd.evidence.format.layout import FILES, FOLDERS, LOCK, PROBE, RECORDINGS
 from bwvd.evidence.startup.owner import other_owner
 
@@ -129,7 +128,7 @@ def _first_foreign(volume: PosixVolume) -> str:
             try:
                 volume.size(name)
             except OSError as error:
-                if error.errno not in (errno.ELOOP, errno.EPERM):
+                if error.errno not in NOT_A_FILE:
                     raise
                 return f"{name} ({error.strerror})"
     return ""
@@ -144,7 +143,7 @@ def _prove_writing(volume: Volume) -> None:
             volume.make_dir(RECORDINGS)
         new_file(volume, PROBE, [b"bwvd"])
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in NO_ROOM:
             raise
     with suppress(FileNotFoundError):
         volume.remove(PROBE)

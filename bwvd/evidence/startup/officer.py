@@ -1,4 +1,4 @@
-"""Who wears the device, kept over restarts: on the flash, but readable with the device's signing key alone.
+"""The officer's id, kept over restarts: on the flash, but readable with the device's signing key alone.
 
 The id is private: a stolen card must not tell it. The device holds no key that opens what is sealed for the agency, so
 this one file is encrypted with a key that only the device's signer can make again: its signatures are deterministic.
@@ -24,7 +24,7 @@ _NONCE_BYTES = 12
 _MAX_BYTES = 4096
 
 
-def save_wearer(volume: Volume, signer: Signer, officer: str) -> None:
+def save_officer(volume: Volume, signer: Signer, officer: str) -> None:
     """Keep `officer`, or forget with "". Durable when this returns. Blocking; may raise OSError."""
     if officer:
         nonce = os.urandom(_NONCE_BYTES)
@@ -37,7 +37,7 @@ def save_wearer(volume: Volume, signer: Signer, officer: str) -> None:
     volume.sync_dir("")
 
 
-def load_wearer(volume: Volume, signer: Signer) -> str:
+def load_officer(volume: Volume, signer: Signer) -> str:
     """The id that was kept; "" if there is none, or if it was kept under another key. Blocking; may raise OSError."""
     if OFFICER not in volume.names(""):
         return ""

@@ -1,4 +1,4 @@
-"""Whose storage it is, by everything on it that says so.
+"""Owner of a storage: the device that everything on it names.
 
 Nothing is verified here. A card that was put into the wrong camera must be known before anything is written on it,
 also where its journal is gone: one word that it is another device's is enough to keep off it. Silence is none: the

@@ -1,4 +1,4 @@
-"""At start-up: every recording that has no end gets one, a signed record that names what was found. Nothing is deleted.
+"""Recovery: every recording that has no end gets one, a signed record that names what was found. Nothing is deleted.
 
 What a power cut or a kill leaves, and what is written about it into `recovered.found`:
 
@@ -8,10 +8,14 @@ What a power cut or a kill leaves, and what is written about it into `recovered.
                        reader takes them for accounted for: the recording was altered, and stays so
     file_without_line  a file whose commit was not finished: never acknowledged, kept all the same
     line_without_file  a committed file that is gone, and
-    short_file         one that is shorter than its record says: no power cut does that, a failing flash may
+    short_file         one that is shorter than its record says: no power cut does that. They are named, and counted in
+                       `recovered.missing`; the recording is altered, and stays so
     not_a_file         a folder, link or device in the place of a file
     not_named          how many more there are: a line has room for a few thousand. SHA256SUMS lists their files
     no_manifest        the power went before the first record: see below
+
+Where the journal says that a recording came to an end, or was opened, and its manifest knows nothing of it, somebody
+has taken it away: `recovered.end_removed` repeats what the journal says, and the recording is altered.
 
 A recording that was cut while it was being made has no `open` record. Its manifest then begins with the `recovered`
 record, as record 0 (behind the torn bytes, if there are any): no file is renamed, and its number stays counted. A
@@ -27,41 +31,43 @@ is named: after a kill it was read from the cache. A start on a full flash spend
 
 from __future__ import annotations
 
-import errno
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
-from bwvd.clock import Clock, Reading
+from bwvd.clock import NS, Clock, Reading
 from bwvd.evidence.errors import EvidenceError, SignatureBad
 from bwvd.evidence.flash.new_file import synced
 from bwvd.evidence.flash.pieces import digest, pieces
 from bwvd.evidence.flash.reserve import Reserve
-from bwvd.evidence.flash.volume import Volume
+from bwvd.evidence.flash.volume import NO_ROOM, NOT_A_FILE, Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, Chain, Signer
 from bwvd.evidence.format.chain_tail import Ending, absorb, read_ending
 from bwvd.evidence.format.decode import MAX_LINE
 from bwvd.evidence.format.file_names import harmless
-from bwvd.evidence.format.layout import CONVENIENCES, MANIFEST, RECORDINGS, SUMS, SUMS_SIGNATURE
+from bwvd.evidence.format.layout import MANIFEST, RECORDINGS, SUMS, SUMS_SIGNATURE, is_convenience
 from bwvd.evidence.format.recording_id import device_of, serial_of
-from bwvd.evidence.format.sums import SUMS_BYTES, check_signature, parse_sums
+from bwvd.evidence.format.sums import read_sums
 from bwvd.evidence.format.totals import Contents
+from bwvd.evidence.format.utc import stamp_at
 from bwvd.evidence.journal.journal import Draft
 from bwvd.evidence.write.finalize import finish_recording
 from bwvd.log import get_logger
 from bwvd.text import printable
 
 Finish = Callable[[Volume, str, Signer], None]
+Said = Callable[[str, int], records.Removed | None]  # a recording and its number to what the journal says of it
 
-MANIFEST_FIRST_BYTES = 8192  # f2fs returns from fdatasync of a smaller, inline file without a flush
 _FOUND_BYTES = MAX_LINE - 65_536  # of one record: a line that is longer is none to any reader
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-_NOT_A_FILE = (errno.ELOOP, errno.EPERM)
 
 _log = get_logger("recovery")
+
+
+def nothing_said(_recording: str, _serial: int) -> None:
+    """No journal is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,9 @@ class RecoveryResult:
     reason: str  # "power_cut", "killed", "unknown"; "finished": it had its end, and only the conveniences were missing
     segments: int = 0
     found: tuple[records.Found, ...] = ()
+    missing: records.Missing | None = None
+    end_removed: records.Removed | None = None
+    manifest_sha512: str = ""
     error: str = ""  # why it could not be brought to an end; the next start tries again
 
 
@@ -83,6 +92,8 @@ def recover(
     boot: str,
     *,
     reserve: Reserve,
+    said: Said = nothing_said,
+    rolled_back: bool = False,
     leave: frozenset[str] = frozenset(),
     finish: Finish = finish_recording,
 ) -> list[RecoveryResult]:
@@ -91,6 +102,8 @@ def recover(
     Args:
         boot: the kernel's boot id now.
         reserve: spent if the flash is full; setting it aside again is the caller's.
+        rolled_back: the storage is not as the device had left it; what is recovered says so.
+        said: what the journal says of a recording (id, serial number) and a manifest must hold, None for nothing.
         leave: recordings that are being released, which is the journal's business.
 
     One recording that can't be brought to its end does not keep the others from theirs: its result says why.
@@ -103,7 +116,9 @@ def recover(
         recording = name.removesuffix("/")
         if recording == name or recording in leave:
             continue
-        result = recover_one(volume, signer, clock, boot, recording, reserve=reserve, finish=finish)
+        result = recover_one(
+            volume, signer, clock, boot, recording, reserve=reserve, said=said, rolled_back=rolled_back, finish=finish
+        )
         if result is not None:
             results.append(result)
     return results
@@ -117,6 +132,8 @@ def recover_one(
     recording: str,
     *,
     reserve: Reserve,
+    said: Said = nothing_said,
+    rolled_back: bool = False,
     finish: Finish = finish_recording,
 ) -> RecoveryResult | None:
     """Bring one recording to its end, at start-up or when an I/O error has broken it off; arguments as for `recover`.
@@ -127,12 +144,12 @@ def recover_one(
     serial = serial_of(recording)
     if serial is None:
         return None
-    case = _Case(volume, signer, clock, boot, recording, serial, finish)
+    case = _Case(volume, signer, clock, boot, recording, serial, said, rolled_back, finish)
     try:
         try:
             return case.close()
         except OSError as error:
-            if error.errno not in _NO_ROOM:
+            if error.errno not in NO_ROOM:
                 raise
             reserve.spend(volume)
             return case.close()
@@ -155,8 +172,26 @@ def drafts_of(results: Sequence[RecoveryResult], reading: Reading) -> list[Draft
         }
         if result.error:
             detail["error"] = result.error
+        if result.manifest_sha512:
+            detail["manifest_sha512"] = result.manifest_sha512
         made.append(Draft(event, detail, reading))
+        if tells := evidence_missing(result):
+            detail = {"recording": harmless(result.recording), "serial": result.serial, "what": tells}
+            made.append(Draft("evidence_missing", detail, reading))
     return made
+
+
+def evidence_missing(result: RecoveryResult) -> str:
+    """What a recording has lost that was acknowledged, in one line; "" if nothing is known to be gone."""
+    told: list[str] = []
+    if (missing := result.missing) is not None:
+        span = f"between {missing.from_ns / NS:.1f} s and {missing.to_ns / NS:.1f} s" if missing.segments else ""
+        texts = f"{missing.texts} sealed texts" if missing.texts else ""
+        segments = f"{missing.segments} acknowledged segments {span}" if missing.segments else ""
+        told.append(" and ".join(part for part in (segments, texts) if part) + " are gone or cut short")
+    if (removed := result.end_removed) is not None:
+        told.append(f"it was {removed.event} with {removed.segments} segments, and its manifest holds that no more")
+    return "; ".join(told)
 
 
 class NotOurs(EvidenceError):
@@ -174,6 +209,8 @@ class _Case:
         boot: str,
         recording: str,
         serial: int,
+        said: Said,
+        rolled_back: bool,
         finish: Finish,
     ) -> None:
         self._volume = volume
@@ -182,6 +219,8 @@ class _Case:
         self._boot = boot
         self._recording = recording
         self._serial = serial
+        self._said = said
+        self._rolled_back = rolled_back
         self._finish = finish
         self._folder = f"{RECORDINGS}/{recording}"
 
@@ -196,17 +235,14 @@ class _Case:
         else:
             ending, contents = Ending(0, 0, 0, None, False, []), Contents()
         self._keep_off(contents.open)
-        found: list[records.Found] = []
-        reason = "finished"
+        result = RecoveryResult(self._recording, self._serial, "finished", contents.segments)
         if not contents.ended:
-            reason = self._reason(contents)
-            found = _fitting(self._found(names, ending, contents))
-            self._end(names, ending, contents, reason, found)
+            result = self._end(names, ending, contents)
         else:
             # Synced in any case: a kill may have left the end in the cache, and the sums must not outlive it.
             self._append(b"\n" if ending.newline_missing and ending.torn is None else b"")
         self._finish(self._volume, self._folder, self._signer)
-        return RecoveryResult(self._recording, self._serial, reason, contents.segments, tuple(found))
+        return result
 
     def _keep_off(self, opening: records.Open | None) -> None:
         """Raises NotOurs if the manifest says that it is another device's."""
@@ -225,14 +261,12 @@ class _Case:
         if SUMS not in names or SUMS_SIGNATURE not in names or MANIFEST not in names:
             return False
         try:
-            sums = self._volume.read(f"{self._folder}/{SUMS}", 0, SUMS_BYTES)
             # An interrupted second attempt may have left the signature of the first beside other sums.
-            check_signature(sums, self._volume.read(f"{self._folder}/{SUMS_SIGNATURE}", 0, 65_536))
-            listed = parse_sums(sums)
+            listed = read_sums(self._volume, self._folder)
         except (SignatureBad, ValueError):
             return False
         except OSError as error:
-            if error.errno not in _NOT_A_FILE:
+            if error.errno not in NOT_A_FILE:
                 raise
             return False
         return listed.keys() <= set(names)
@@ -243,6 +277,25 @@ class _Case:
         return "killed" if contents.open.boot == self._boot else "power_cut"
 
     # --- what is there -----------------------------------------------------------------------------------------------
+
+    def _end_removed(self, contents: Contents) -> records.Removed | None:
+        """What the journal says of this recording that a manifest without an end does not hold."""
+        said = self._said(self._recording, self._serial)
+        return None if said is not None and said.event == "opened" and contents.open is not None else said
+
+    def _missing(self, contents: Contents) -> records.Missing | None:
+        """What signed lines name and is not there whole. A line was only written behind its durable file."""
+        sizes = self._volume.sizes(self._folder)
+        gone = [stored for name, stored in contents.files.items() if sizes.get(name, -1) < stored.bytes]
+        if not gone:
+            return None
+        spans = [stored.span for stored in gone if stored.span is not None]
+        return records.Missing(
+            segments=len(spans),
+            from_ns=min((from_ns for from_ns, _ in spans), default=0),
+            to_ns=_int64(max((to_ns for _, to_ns in spans), default=0)),
+            texts=len(gone) - len(spans),
+        )
 
     def _found(self, names: list[str], ending: Ending, contents: Contents) -> list[records.Found]:
         found = []
@@ -259,7 +312,7 @@ class _Case:
             elif sizes[name] < stored.bytes:
                 found.append(self._named("short_file", name))
         for name in names:
-            if name == MANIFEST or name in contents.files or _is_convenience(name):
+            if name == MANIFEST or name in contents.files or is_convenience(name):
                 continue
             if name in sizes:
                 found.append(self._without_line(name))
@@ -281,15 +334,11 @@ class _Case:
 
     # --- what is written ---------------------------------------------------------------------------------------------
 
-    def _end(
-        self,
-        names: list[str],
-        ending: Ending,
-        contents: Contents,
-        reason: str,
-        found: list[records.Found],
-    ) -> None:
+    def _end(self, names: list[str], ending: Ending, contents: Contents) -> RecoveryResult:
         """Append the `recovered` record, durable when this returns."""
+        reason = self._reason(contents)
+        found = _fitting(self._found(names, ending, contents))
+        missing, end_removed = self._missing(contents), self._end_removed(contents)
         chain = Chain(self._signer, MANIFEST_NAMESPACE)
         path = f"{self._folder}/{MANIFEST}"
         if MANIFEST in names:
@@ -305,21 +354,28 @@ class _Case:
             bytes=_int64(contents.bytes),
             duration_ns=_int64(contents.duration_ns),
             found=found,
-            stamp=records.Stamp(
-                mono_ns=reading.mono_ns,
-                utc=reading.utc,
-                quality=reading.quality,
-                uncertainty_us=reading.uncertainty_us,
-            ),
+            missing=missing,
+            end_removed=end_removed,
+            rolled_back=self._rolled_back,
+            stamp=stamp_at(reading.mono_ns, reading),
         )
-        missing = MANIFEST_FIRST_BYTES - chain.size - len(msgspec.json.encode(record))
         lines = b"\n" if ending.newline_missing else b""
-        lines += chain.line(msgspec.structs.replace(record, pad=" " * max(0, missing)))
+        lines += chain.line(records.padded(record, chain.size))
         if MANIFEST not in names:
             self._volume.create(path).close()
         # The names of what the record vouches for, and of the manifest itself.
         self._volume.sync_dir(self._folder)
         self._append(lines)
+        return RecoveryResult(
+            self._recording,
+            self._serial,
+            reason,
+            contents.segments,
+            tuple(found),
+            missing,
+            end_removed,
+            chain.head(MANIFEST).sha512,
+        )
 
     def _append(self, lines: bytes) -> None:
         with synced(self._volume.append(f"{self._folder}/{MANIFEST}")) as file:
@@ -339,8 +395,3 @@ def _fitting(found: list[records.Found]) -> list[records.Found]:
 def _int64(total: int) -> int:
     """A total as a record can hold it: numbers that each fit may come from a stranger, and not fit together."""
     return max(-(2**63), min(total, 2**63 - 1))
-
-
-def _is_convenience(name: str) -> bool:
-    """Made anew by `finish`, as it makes them."""
-    return name in CONVENIENCES or (name.startswith("init") and name.endswith(".mp4"))

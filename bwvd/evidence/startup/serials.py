@@ -1,4 +1,4 @@
-"""Which serial number comes next. Gapless and never given twice, whatever the power does.
+"""Serial number of the next recording: gapless and never given twice, whatever the power does.
 
 The making of a recording's folder is what uses a number up: the folder is durable before anything is written into it,
 a half-made one is recovered like any other, and it stays until its release, which the journal knows before the folder

@@ -1,4 +1,4 @@
-"""Decode a segment for the count of its frames: the proof that what is signed is also video."""
+"""Decoder of segments, for the count of their frames: the proof that what is signed is also video."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ class NotDecodable(EvidenceError):
 
 
 def count_frames(init: bytes, segment: bytes) -> tuple[int, int]:
-    """How many pictures, and how many coded audio frames, `segment` gives behind its init segment.
+    """How many video frames, and how many coded audio frames, `segment` gives behind its init segment.
 
-    Every picture and every audio frame is decoded.
+    Every frame of both is decoded.
 
     Raises: NotDecodable.
     """
-    pictures = sounds = 0
+    frames = audio_frames = 0
     try:
         with av.open(io.BytesIO(init + segment), "r", format="mp4") as container:
             for packet in container.demux():
                 if packet.stream.type == "audio" and packet.size:
-                    sounds += 1
+                    audio_frames += 1
                 decoded = len(packet.decode()) if packet.size or packet.stream.type == "video" else 0
                 if packet.stream.type == "video":
-                    pictures += decoded
+                    frames += decoded
     except (av.error.FFmpegError, ValueError, EOFError) as error:
         raise NotDecodable(f"does not decode: {one_line(error)}") from None
-    return pictures, sounds
+    return frames, audio_frames

@@ -24,7 +24,7 @@ from bwvd.evidence.format.layout import (
     sealed_number,
     segment_name,
 )
-from bwvd.evidence.format.sums import SUMS_BYTES, check_signature, is_whole, parse_sums
+from bwvd.evidence.format.sums import SIGNATURE_BYTES, SUMS_BYTES, check_signature, is_whole, parse_sums
 from bwvd.evidence.keys.age import open_sealed
 from bwvd.evidence.verify.decode import NotDecodable, count_frames
 from bwvd.evidence.verify.folder import Folder, digest, plain_name, read_file
@@ -35,7 +35,6 @@ Progress = Callable[[int], None]  # told how many more bytes have been read
 
 THREADS = 2  # hashing lets go of the interpreter's lock; more cores than the device's two are rarely idle
 IN_FLIGHT = 16  # files being hashed ahead of the line that is judged
-SIGNATURE_BYTES = 65_536
 SEGMENT_BYTES = 1024 * 1024 * 1024  # read whole only for decrypting and decoding
 
 
@@ -65,7 +64,7 @@ class _Read:
 
 @dataclass(frozen=True, slots=True)
 class _Mismatch:
-    """A file that is not as its record says; what recovery found may still explain it."""
+    """A file that is not as its record says."""
 
     named: Named
     what: str
@@ -168,13 +167,13 @@ class Contents:
                 return "decrypts to something else than was recorded"
             if (segment := named.segment) is None:
                 return ""
-            frames, sounds = count_frames(named.init, plain)
+            frames, audio_frames = count_frames(named.init, plain)
         except (IdentityUnusable, NotDecodable) as error:
             return str(error)
-        if (frames, sounds) == (segment.frames, segment.audio_frames):
+        if (frames, audio_frames) == (segment.frames, segment.audio_frames):
             return ""
         asked = f"{segment.frames} frames and {segment.audio_frames} of sound"
-        return f"decodes to {frames} frames and {sounds} of sound, not {asked}"
+        return f"decodes to {frames} frames and {audio_frames} of sound, not {asked}"
 
     def _settle(self, named: Named, future: Future[_Read]) -> None:
         read = future.result()
@@ -201,17 +200,13 @@ class Contents:
 
     # --- the verdict -------------------------------------------------------------------------------------------------
 
-    def explain(self, found: dict[str, list[records.Found]]) -> None:
-        """What recovery has named is accounted for; all else is altered, with a guess at what lies there instead."""
+    def explain(self) -> None:
+        """What is not as its record says is altered, with a guess at what lies there instead. That recovery found it so
+        does not make it good: a line was only written behind its whole, durable file.
+        """
         for mismatch in self._mismatches:
-            named, read = mismatch.named, mismatch.read
-            for thing in found.get(harmless(named.name), ()):
-                gone = read.missing and thing.what == "line_without_file"
-                if gone or (read.sha256 and (thing.bytes, thing.sha256) == (read.size, read.sha256)):
-                    self._blamed.add(named.name)
-                    break
-            else:
-                self._blame(named.name, mismatch.what + self._owner(read.sha256), label=named.label)
+            named = mismatch.named
+            self._blame(named.name, mismatch.what + self._owner(mismatch.read.sha256), label=named.label)
 
     def check_sums(self, trust: Trust, *, ended: bool) -> dict[str, str] | None:
         """Check SHA256SUMS against its signature, and the files against it; None if it can't be relied on."""

@@ -1,4 +1,4 @@
-"""Verify a device's journal: every file of it, from the newest back, each vouched for by the next one.
+"""Verification of a device's journal: every file of it, from the newest back, each vouched for by the next one.
 
 A file that is not the newest counts as far as the next file's first record says, by length and digest. What lies behind
 that (an append whose sync failed) must be named by a `torn` record of the next file.
@@ -39,12 +39,16 @@ class JournalFacts:
     serials: dict[int, str] = field(default_factory=dict)  # used numbers, each with its recording
     known_from: int = 1  # entries about smaller serial numbers are in files that are not here
     closed: dict[str, tuple[str, int]] = field(default_factory=dict)  # recording -> how it ended, segments
+    manifests: dict[str, str] = field(default_factory=dict)  # recording -> SHA-512 of its manifest when it had its end
     recovered: set[str] = field(default_factory=set)
+    rolled_back: list[str] = field(default_factory=list)  # when the device found its storage so
     released: dict[str, str] = field(default_factory=dict)  # recording -> when
 
     def take(self, entry: records.Entry) -> None:
         self.entries += 1
         detail = entry.detail
+        if entry.event == "storage_rolled_back":
+            self.rolled_back.append(entry.stamp.utc)
         recording, serial, segments = detail.get("recording"), detail.get("serial"), detail.get("segments")
         if not isinstance(recording, str) or not isinstance(serial, int):
             return
@@ -56,6 +60,8 @@ class JournalFacts:
             self.recovered.add(recording)
         elif entry.event == "released":
             self.released[recording] = entry.stamp.utc
+        if entry.event in ("closed", "recovered") and isinstance(sha512 := detail.get("manifest_sha512"), str):
+            self.manifests[recording] = sha512
 
 
 def check_journal(

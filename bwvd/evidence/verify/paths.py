@@ -1,4 +1,4 @@
-"""Verify whatever a person points at: storages, recordings, single segments, proofs."""
+"""Verification of whatever a person points at: storages, recordings, single segments, proofs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.proof import verify_proof
 from bwvd.evidence.verify.recording import verify_recording
-from bwvd.evidence.verify.report import Report
+from bwvd.evidence.verify.report import Report, unreadable
 from bwvd.evidence.verify.storage import verify_storage
 
 
@@ -48,7 +48,7 @@ def _verify_path(
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        return [_unreadable(path, error.strerror or str(error))]
+        return [unreadable(path, error.strerror or str(error))]
     if stat.S_ISDIR(mode):
         if (path / RECORDINGS).is_dir():
             return verify_storage(path, signers, identities, decode=decode, progress=progress)
@@ -57,16 +57,10 @@ def _verify_path(
             folders = sorted(entry for entry in path.iterdir() if entry.is_dir())
         return [verify_recording(folder, signers, identities, decode=decode, progress=progress) for folder in folders]
     if not stat.S_ISREG(mode):
-        return [_unreadable(path, "neither a folder nor a regular file")]
+        return [unreadable(path, "neither a folder nor a regular file")]
     if path.suffix == ".zip":
         return verify_proof(path, signers, identities, decode=decode, progress=progress)
     if not os.path.lexists(path.parent / MANIFEST):
-        return [_unreadable(path, "no recording: there is no manifest.jsonl beside it")]
+        return [unreadable(path, "no recording: there is no manifest.jsonl beside it")]
     only = path.name if path.name.endswith((".m4s", ".m4s.age")) else None
     return [verify_recording(path.parent, signers, identities, decode=decode, only=only, progress=progress)]
-
-
-def _unreadable(path: Path, what: str) -> Report:
-    report = Report(str(path), id=path.name)
-    report.unreadable(str(path), what)
-    return report

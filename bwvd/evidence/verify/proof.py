@@ -12,7 +12,7 @@ from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.folder import ZipFolder
 from bwvd.evidence.verify.recording import Verification
-from bwvd.evidence.verify.report import Report
+from bwvd.evidence.verify.report import Report, unreadable
 from bwvd.evidence.verify.trust import Trust
 from bwvd.text import one_line
 
@@ -36,7 +36,7 @@ def verify_proof(
                 {"/".join(name.split("/")[:2]) + "/" for name in names if name.startswith(f"{RECORDINGS}/")}
             )
             if not folders:
-                return [_unreadable(path, "not a proof: there is no recording in it")]
+                return [unreadable(path, "not a proof: there is no recording in it")]
             reports = []
             for folder in folders:
                 check = Verification(
@@ -50,10 +50,4 @@ def verify_proof(
                 reports.append(check.run())
             return reports
     except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        return [_unreadable(path, f"not a readable ZIP: {one_line(error)}")]
-
-
-def _unreadable(path: str | Path, what: str) -> Report:
-    report = Report(str(path), id=Path(path).name)
-    report.unreadable(str(path), what)
-    return report
+        return [unreadable(path, f"not a readable ZIP: {one_line(error)}")]

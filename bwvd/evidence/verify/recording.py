@@ -1,4 +1,4 @@
-"""Verify one recording: every line, every byte of every file, and what must not be there (invariant 7).
+"""Verification of a recording: every line, every byte of every file, and what must not be there (invariant 7).
 
 No decryption key is needed. With an identity the plain bytes are checked as well, and every frame is decoded.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from bwvd.evidence.format import records
 from bwvd.evidence.format.chain_reader import ChainReader, Signed
 from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.layout import MANIFEST
+from bwvd.evidence.format.missing import MissingMedia
+from bwvd.evidence.format.recording_id import device_of
 from bwvd.evidence.format.totals import Totals
 from bwvd.evidence.format.utc import unix_s
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
@@ -30,10 +31,8 @@ from bwvd.evidence.verify.files import (
     unfinished_names,
 )
 from bwvd.evidence.verify.folder import CHUNK, DirectoryFolder, Folder, HashedFile, Part
-from bwvd.evidence.verify.report import Report, Severity
+from bwvd.evidence.verify.report import Report, Severity, unreadable
 from bwvd.evidence.verify.trust import Trust
-
-_ID = re.compile(r"\d{8}T\d{6}Z-(.+)-\d{6,}")
 
 
 class Verification:
@@ -63,6 +62,7 @@ class Verification:
         self.report = Report(folder.path, "recording" if only is None else "segment", name or Path(folder.path).name)
         self.open: records.Open | None = None  # for whoever compares recordings with each other
         self.end: records.Close | records.Recovered | None = None
+        self.manifest_sha512 = ""  # up to the last signature that holds
         self._folder = folder
         self._trust = trust
         self._identities = identities
@@ -72,6 +72,7 @@ class Verification:
         self._totals = Totals()
         self._inits: list[bytes] = []
         self._names: dict[str, str] = {}  # in the folder, as listed before the manifest was read
+        self._missing = MissingMedia()
         self._segment = 0  # the number of the last one
         self._sealed = 0
         self._found: dict[str, list[records.Found]] = {}  # what recovery named, by file
@@ -129,6 +130,7 @@ class Verification:
             if self.end is not None:
                 self.report.altered(where, "a record after the recording's end")
             self._trust.saw(signed, where)
+            self.manifest_sha512 = signed.sha512.hex()
             self._take(signed.record, where, contents)
         for problem in reader.problems:
             self.report.altered(problem.where, problem.what)
@@ -141,7 +143,7 @@ class Verification:
             self.report.note(
                 where, "the recording was never opened: the power went as it was begun, or it got no picture"
             )
-            self._trust.claimed(_device_of(self.report.id), "", _time_of(record.stamp))
+            self._trust.claimed(device_of(self.report.id), "", _time_of(record.stamp))
             return True
         if isinstance(record, Unknown) and record.type == "open":
             version: object = record.fields.get("format")
@@ -174,6 +176,9 @@ class Verification:
                 label = f"{sealed.file} (sealed text)"
                 named = Named(sealed.file, label, sealed.bytes, sealed.sha256, sealed.plain_sha256)
                 contents.expect(named, where, check=self._only is None)
+            case records.Gap():
+                self._missing.gap(record)
+                report.missing_video_s, report.missing_audio_s = self._missing.video_s, self._missing.audio_s
             case records.TornTail():
                 report.note(where, _found_text(record.found))
             case records.Close():
@@ -187,6 +192,13 @@ class Verification:
                 for found in record.found:
                     self._found.setdefault(found.where, []).append(found)
                     report.note(found.where, _found_text(found))
+                if (missing := record.missing) is not None:
+                    report.note(where, f"the device found {missing.segments} acknowledged segments gone at its start")
+                if record.rolled_back:
+                    report.altered(where, "the device found its storage put back to an earlier state at this start")
+                if (removed := record.end_removed) is not None:
+                    what = f"the journal says that it was {removed.event} with {removed.segments} segments"
+                    report.altered(where, f"{what}, and the device found nothing of that in the manifest")
                 self._check_totals(record, where)
 
     def _opened(self, record: records.Open) -> None:
@@ -196,6 +208,8 @@ class Verification:
         report.software = record.software
         report.started_utc, report.press_utc = record.origin_utc, record.press.stamp.utc
         report.pre_event_s = record.pre_event.got_s
+        self._missing.opened(record)
+        report.missing_pre_event_s = self._missing.pre_event_s
         report.encrypted = bool(record.recipients)
         report.decoded = self._decode and (not report.encrypted or bool(self._identities))
         self._inits.append(base64.b64decode(record.init))
@@ -236,8 +250,17 @@ class Verification:
         if any(finding.severity == Severity.UNREADABLE and self.open is None for finding in report.findings):
             return  # another format: nothing of it is understood
         report.signer = self._trust.judge(report)
-        contents.explain(self._found)
+        contents.explain()
+        known = len(report.findings)
         self._check_end(reader)
+        self._check_unnamed(contents)
+        if reader.problems:
+            # Where the manifest is broken, nothing of what it would have named behind that place is known.
+            report.consequences(known)
+
+    def _check_unnamed(self, contents: Contents) -> None:
+        """The files that the manifest has not named, or that only its end allows."""
+        report = self.report
         if self._only is not None:
             if not contents.expects(self._only):
                 report.altered(self._only, "no record of the manifest names this file")
@@ -288,9 +311,7 @@ def verify_recording(
     try:
         folder = DirectoryFolder(path)
     except OSError as error:
-        report = Report(path=str(path), id=Path(path).name)
-        report.unreadable(str(path), error.strerror or str(error))
-        return report
+        return unreadable(path, error.strerror or str(error))
     with folder:
         return Verification(
             folder,
@@ -301,12 +322,6 @@ def verify_recording(
             name=Path(path).resolve().name,
             progress=progress,
         ).run()
-
-
-def _device_of(recording: str) -> str:
-    """The device's id in a recording's; "" if it is none."""
-    found = _ID.fullmatch(recording)
-    return found[1] if found else ""
 
 
 def _found_text(found: records.Found) -> str:

@@ -1,12 +1,15 @@
-"""What verification has to say about one recording, ready for `verify --json`."""
+"""Report of a verification, ready for `verify --json`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
 from bwvd.text import printable
+
+WORST_FIRST = ("altered", "unreadable", "unvouched", "not_closed", "recovered", "authentic")  # verdicts
 
 
 class Severity(IntEnum):
@@ -25,6 +28,7 @@ class Finding:
     where: str  # "manifest.jsonl line 7 (byte 1234)", "000003.m4s (segment 3, 2.0 s to 3.0 s)"
     what: str
     severity: Severity = Severity.ALTERED
+    follows: bool = False  # from an earlier finding: where that is put right, so is this
 
     def as_dict(self) -> dict[str, str]:
         return {"where": self.where, "what": self.what}
@@ -70,6 +74,9 @@ class Report:
     frames: int = 0
     audio_frames: int = 0
     gaps: int = 0
+    missing_video_s: float = 0.0  # that the gaps name
+    missing_audio_s: float = 0.0
+    missing_pre_event_s: float = 0.0  # of the time before the press: asked for, and not there
     bytes: int = 0
     encrypted: bool = False
     decoded: bool = False  # every frame was decoded and counted
@@ -124,6 +131,10 @@ class Report:
     def unfinished(self, where: str, what: str) -> None:
         self.findings.append(Finding(printable(where), printable(what), Severity.UNFINISHED))
 
+    def consequences(self, first: int) -> None:
+        """The findings from number `first` on follow from those before them."""
+        self.findings[first:] = [replace(finding, follows=True) for finding in self.findings[first:]]
+
     def note(self, where: str, what: str) -> None:
         self.notes.append(Finding(printable(where), printable(what)))
 
@@ -141,6 +152,13 @@ class Report:
         }
 
 
+def unreadable(path: str | Path, what: str) -> Report:
+    """The report on something that is not there, or is not what it should be."""
+    report = Report(str(path), id=Path(path).name)
+    report.unreadable(str(path), what)
+    return report
+
+
 _PLAIN_FIELDS = (
     "kind",
     "path",
@@ -153,6 +171,9 @@ _PLAIN_FIELDS = (
     "duration_s",
     "audio_frames",
     "gaps",
+    "missing_video_s",
+    "missing_audio_s",
+    "missing_pre_event_s",
     "bytes",
     "encrypted",
     "decoded",

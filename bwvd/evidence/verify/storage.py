@@ -1,4 +1,4 @@
-"""Verify a whole storage: its journal, every recording, and whether they tell the same story."""
+"""Verification of a whole storage: its journal, every recording, and whether they tell the same story."""
 
 from __future__ import annotations
 
@@ -60,6 +60,8 @@ def verify_storage(
         wanted = frozenset((head.bytes, head.sha512) for head in heads)
         with DirectoryFolder(path) as folder:
             facts = check_journal(folder, report, signers, wanted)
+            known = len(report.findings)
+            broken = any(finding.severity > Severity.UNVOUCHED for finding in report.findings)
         for name in sorted(entries.keys() - found.keys()):
             if entries[name] == "a folder" and harmless(name) not in facts.released:
                 report.altered(f"{RECORDINGS}/{name}", "was removed while the storage was read")
@@ -67,14 +69,19 @@ def verify_storage(
         report.unreadable(str(error.filename or path), error.strerror or str(error))
         return [report, *(check.report for check in found.values())]
     report.device = facts.device
+    for when in facts.rolled_back:
+        what = f"the device found at its start of {when} that the storage was not as it had left it: put back, or cut"
+        report.altered(JOURNAL, what)
     for name, check in found.items():
-        _compare(harmless(name), check, said, facts)
+        _compare(harmless(name), check, said, facts, broken=broken)
         report.segments += check.report.segments
         report.frames += check.report.frames
         report.audio_frames += check.report.audio_frames
         report.bytes += check.report.bytes
         report.duration_s += check.report.duration_s
     _count(found, said, facts, report)
+    if broken:
+        report.consequences(known)
     return [report, *(check.report for check in found.values())]
 
 
@@ -109,8 +116,11 @@ def _verify(
     return check
 
 
-def _compare(name: str, check: Verification, said: JournalFacts, facts: JournalFacts) -> None:
-    """One recording against its folder's name and against the journal: `said` before it was read, `facts` after."""
+def _compare(name: str, check: Verification, said: JournalFacts, facts: JournalFacts, *, broken: bool) -> None:
+    """One recording against its folder's name and against the journal: `said` before it was read, `facts` after.
+
+    broken: that something is wrong with the journal is said already.
+    """
     report = check.report
     unvouched = [finding for finding in report.findings if finding.severity is Severity.UNVOUCHED]
     if name in facts.released and len(report.findings) > len(unvouched):
@@ -119,7 +129,7 @@ def _compare(name: str, check: Verification, said: JournalFacts, facts: JournalF
         report.unfinished(name, f"was released on {facts.released[name]}; its removal was not finished")
         return
     if (opening := check.open) is not None:
-        _compare_opening(name, opening, report, facts)
+        _compare_opening(name, opening, report, facts, broken=broken)
     if report.verdict in ("altered", "unreadable"):
         return
     reason, segments = said.closed.get(name, ("", report.segments))
@@ -131,9 +141,11 @@ def _compare(name: str, check: Verification, said: JournalFacts, facts: JournalF
         report.altered(name, f"the journal says that it was closed ({reason}) with {segments} segments")
     elif name in said.recovered and check.end is None:
         report.altered(name, "the journal says that it was recovered: its end is gone")
+    elif check.end is not None and said.manifests.get(name, check.manifest_sha512) != check.manifest_sha512:
+        report.altered(f"{name}/{MANIFEST}", "is not the manifest that the journal says it had at its end")
 
 
-def _compare_opening(name: str, opening: records.Open, report: Report, facts: JournalFacts) -> None:
+def _compare_opening(name: str, opening: records.Open, report: Report, facts: JournalFacts, *, broken: bool) -> None:
     where = f"{MANIFEST} line 1 (byte 0)"
     if opening.recording != name:
         report.altered(where, f"the recording {opening.recording} in the folder {name}")
@@ -142,6 +154,8 @@ def _compare_opening(name: str, opening: records.Open, report: Report, facts: Jo
     if (head := opening.journal) is not None and (head.bytes, head.sha512) not in facts.seen:
         what = f"a journal of {head.bytes} bytes that is not there: the journal was cut or exchanged"
         report.altered(where, f"names {what}")
+        if broken:
+            report.consequences(len(report.findings) - 1)
 
 
 def _count(found: dict[str, Verification], said: JournalFacts, facts: JournalFacts, report: Report) -> None:

@@ -1,4 +1,4 @@
-"""Whose key signed a recording, and who vouches for it."""
+"""Trust in the keys that signed a recording: who vouches for each."""
 
 from __future__ import annotations
 

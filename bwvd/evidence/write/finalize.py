@@ -1,4 +1,4 @@
-"""What is written into a recording's folder after its last record: an HLS presentation, and checksums for stock tools.
+"""Conveniences in a recording's folder, made after its last record: an HLS presentation, checksums for stock tools.
 
 All of it is made from the manifest, is convenience, and may be made again: the manifest stays the authority.
 """
@@ -16,8 +16,8 @@ from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, SUMS_NAMESPACE, Signe
 from bwvd.evidence.format.chain_tail import read_ending
 from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.file_names import harmless
-from bwvd.evidence.format.layout import CONVENIENCES, PLAYLIST, SUMS, SUMS_SIGNATURE, init_name
 from bwvd.evidence.format.layout import MANIFEST as MANIFEST
+from bwvd.evidence.format.layout import PLAYLIST, SUMS, SUMS_SIGNATURE, init_name, is_convenience
 from bwvd.evidence.format.media_index import MediaIndex
 from bwvd.evidence.format.totals import Contents
 from bwvd.evidence.keys.sshsig import armour
@@ -52,7 +52,7 @@ def finish_recording(volume: Volume, folder: str, signer: Signer) -> None:
     """
     path = f"{folder}/{MANIFEST}"
     _, outline = read_ending(volume, path, MANIFEST, MANIFEST_NAMESPACE, _Outline)
-    old = [name for name in volume.names(folder) if _is_made(name)]
+    old = [name for name in volume.names(folder) if is_convenience(name)]
     for name in old:
         volume.remove(f"{folder}/{name}")
     if old:
@@ -75,11 +75,6 @@ def finish_recording(volume: Volume, folder: str, signer: Signer) -> None:
     for name, data in made:
         new_file(volume, f"{folder}/{name}", [data])
     volume.sync_dir(folder)
-
-
-def _is_made(name: str) -> bool:
-    """Whether `finish_recording` makes a file of this name."""
-    return name in CONVENIENCES or (name.startswith("init") and name.endswith(".mp4"))
 
 
 def _sha256(volume: Volume, path: str) -> str:

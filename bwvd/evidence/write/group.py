@@ -1,4 +1,4 @@
-"""What waits for the writer's next commit. Pure; the time is an argument."""
+"""Group of GOPs and notes that wait for the writer's next commit. Pure; the time is an argument."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was handed on for a recording and found no room on the flash: one gap names it in the recording's end. Pure."""
+"""Lost media: handed on for a recording, no room on the flash; one gap in the recording's end names it. Pure."""
 
 from __future__ import annotations
 

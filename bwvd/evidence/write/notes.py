@@ -1,21 +1,22 @@
-"""What a manifest says between its segments: a note of the recorder as a record. Pure."""
+"""Notes of the recorder as records: what a manifest says between its segments. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import assert_never
 
-from bwvd.clock import Reading, utc_text
+from bwvd.clock import Reading
 from bwvd.evidence.format import records
+from bwvd.evidence.format.utc import stamp_at
 from bwvd.messages import (
     Assigned,
+    AudioSwitched,
     ClockStepped,
     FaultChanged,
     GapSeen,
     Marked,
     Note,
     PowerRead,
-    SoundSwitched,
     Stage,
 )
 
@@ -29,19 +30,9 @@ class Place:
     reading: Reading
 
 
-def stamp_at(mono_ns: int, reading: Reading) -> records.Stamp:
-    """A monotonic moment with the UTC that it was by the clock as it stands now."""
-    return records.Stamp(
-        mono_ns=mono_ns,
-        utc=utc_text(reading.utc_ns + mono_ns - reading.mono_ns),
-        quality=reading.quality,
-        uncertainty_us=reading.uncertainty_us,
-    )
-
-
 def note_record(note: Note, place: Place, label: str, sealed: records.Sealed | None) -> records.Record:
-    """The record of a note. `label` and `sealed` are a marker's text, in the clear or sealed; who wears the device is
-    sealed by the caller."""
+    """The record of a note. `label` and `sealed` are a marker's text, in the clear or sealed; the caller seals the
+    officer's id."""
     n, origin_ns = place.n, place.origin_ns
     at_ns = 0 if isinstance(note, GapSeen) else note.at_ns - origin_ns
     match note:
@@ -53,7 +44,7 @@ def note_record(note: Note, place: Place, label: str, sealed: records.Sealed | N
             return records.Gap(
                 n=n, track=note.track, from_ns=from_ns, to_ns=to_ns, cause=note.cause, frames=note.frames
             )
-        case SoundSwitched():
+        case AudioSwitched():
             return records.Audio(n=n, on=note.on, at_ns=max(0, at_ns), reason=note.reason)
         case PowerRead():
             flags = list(note.flags)

@@ -8,13 +8,13 @@ until it is given back, and then it is brought to an end like one that was cut a
 
 from __future__ import annotations
 
-import datetime
 from threading import Lock
 
 from bwvd.clock import NS, Clock
+from bwvd.evidence.format.recording_id import recording_id
 
 
-class Naming:
+class RecordingNumbers:
     """Counts recordings and makes their ids: `20261122T071503Z-BWV-0001-000042`.
 
     Args:
@@ -29,19 +29,18 @@ class Naming:
         self._clock = clock
         self._lock = Lock()
         self._ids: dict[int, str] = {}  # given, and no recording of that number has begun yet
-        self._held: set[int] = set()  # of those: a folder holds their place
+        self._placeholders: set[int] = set()  # of those: an empty folder is there
         self._given_back: set[int] = set()  # of those: no recording of that number will begin
         self.next_serial = next_serial
 
     def take(self, press_ns: int) -> tuple[int, str]:
         """The next serial number, and the id of a recording pressed at that CLOCK_MONOTONIC."""
         reading = self._clock.read()
-        utc_s = (reading.utc_ns + press_ns - reading.mono_ns) // NS
-        stamp = datetime.datetime.fromtimestamp(max(0, utc_s), tz=datetime.UTC)
+        pressed_s = (reading.utc_ns + press_ns - reading.mono_ns) // NS
         with self._lock:
             serial = self.next_serial
             self.next_serial += 1
-            recording = f"{stamp:%Y%m%dT%H%M%SZ}-{self._device}-{serial:06d}"
+            recording = recording_id(pressed_s, self._device, serial)
             self._ids[serial] = recording
         return serial, recording
 
@@ -49,36 +48,38 @@ class Naming:
         """No recording of that number will begin. The newest one is given again, if no folder holds its place."""
         with self._lock:
             self._given_back.add(serial)
-            while self.next_serial - 1 in self._given_back - self._held:
+            while self.next_serial - 1 in self._given_back - self._placeholders:
                 self.next_serial -= 1
                 self._forget(self.next_serial)
 
-    def before(self, serial: int) -> list[tuple[int, str]]:
+    def without_folder_before(self, serial: int) -> list[tuple[int, str]]:
         """Smaller numbers, with their ids, that were given and that no folder stands for."""
         with self._lock:
             return sorted(
-                (one, recording) for one, recording in self._ids.items() if one < serial and one not in self._held
+                (one, recording)
+                for one, recording in self._ids.items()
+                if one < serial and one not in self._placeholders
             )
 
-    def hold(self, serial: int) -> None:
-        """A folder holds the place of that number, and is durable."""
+    def placeholder_made(self, serial: int) -> None:
+        """A placeholder folder of that number is there, and durable."""
         with self._lock:
-            self._held.add(serial)
+            self._placeholders.add(serial)
 
-    def begun(self, serial: int) -> None:
+    def recording_begun(self, serial: int) -> None:
         """The recording of that number has its folder."""
         with self._lock:
             self._forget(serial)
 
     @property
-    def holds(self) -> bool:
+    def has_placeholders(self) -> bool:
         """Whether a folder holds the place of a number whose recording has not begun."""
-        return bool(self._held)
+        return bool(self._placeholders)
 
-    def deserted(self) -> list[str]:
-        """The ids of numbers that were given back and whose folders have to be brought to an end. Told once."""
+    def abandoned(self) -> list[str]:
+        """The ids of numbers that were given back and whose folders have to be brought to an end. Given once."""
         with self._lock:
-            serials = sorted(self._held & self._given_back)
+            serials = sorted(self._placeholders & self._given_back)
             recordings = [self._ids[serial] for serial in serials]
             for serial in serials:
                 self._forget(serial)
@@ -86,5 +87,5 @@ class Naming:
 
     def _forget(self, serial: int) -> None:
         self._ids.pop(serial, None)
-        self._held.discard(serial)
+        self._placeholders.discard(serial)
         self._given_back.discard(serial)

@@ -1,4 +1,4 @@
-"""What the writer asks of others, as Protocols."""
+"""Protocols of what the writer asks of others."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ class Backlog(Protocol):
 
 
 class Numbers(Protocol):
-    """Who numbers recordings: `bwvd.evidence.write.numbering.Naming`."""
+    """Numbers recordings: `bwvd.evidence.write.numbering.RecordingNumbers`."""
 
     @property
-    def holds(self) -> bool: ...
+    def has_placeholders(self) -> bool: ...
 
     def take(self, press_ns: int) -> tuple[int, str]: ...
 
-    def before(self, serial: int) -> list[tuple[int, str]]: ...
+    def without_folder_before(self, serial: int) -> list[tuple[int, str]]: ...
 
-    def hold(self, serial: int) -> None: ...
+    def placeholder_made(self, serial: int) -> None: ...
 
-    def begun(self, serial: int) -> None: ...
+    def recording_begun(self, serial: int) -> None: ...
 
-    def deserted(self) -> list[str]: ...
+    def abandoned(self) -> list[str]: ...
 
 
 class Room(Protocol):
@@ -50,7 +50,7 @@ class Room(Protocol):
 
 
 class Mender(Protocol):
-    """Who brings recordings to their end that an I/O error broke off."""
+    """Brings recordings to their end that an I/O error interrupted."""
 
     def mend(self, volume: Volume, broken: Collection[str]) -> dict[str, str]:
         """Why some of them have no end still. Blocking; may raise OSError."""

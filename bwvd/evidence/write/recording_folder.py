@@ -15,8 +15,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-import msgspec
-
 from bwvd import __version__
 from bwvd.clock import NS, Clock
 from bwvd.evidence.flash.new_file import synced
@@ -26,16 +24,14 @@ from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, Chain, Signer
 from bwvd.evidence.format.chain_tail import absorb, read_ending
 from bwvd.evidence.format.layout import MANIFEST, RECORDINGS, sealed_name, segment_name
 from bwvd.evidence.format.totals import Contents, Totals
+from bwvd.evidence.format.utc import stamp_at
 from bwvd.evidence.keys.age import Sealer, private_json
-from bwvd.evidence.write.interrupted import BrokenOff
+from bwvd.evidence.write.interrupted import Interrupted
 from bwvd.evidence.write.lost_media import Unwritten
-from bwvd.evidence.write.notes import Place, note_record, stamp_at
+from bwvd.evidence.write.notes import Place, note_record
 from bwvd.media.fragment import Epoch
 from bwvd.media.samples import Gop, Track
-from bwvd.messages import Assigned, Marked, Note, OpenRecording
-
-# f2fs returns from fdatasync of a file that is small enough to lie in its inode without a device flush.
-MANIFEST_FIRST_BYTES = 8192
+from bwvd.messages import Assigned, Marked, Note, OpenRecording, PreEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +57,7 @@ class Committed:
 class RecordingFolder:
     """A recording that is open.
 
-    Every method may raise OSError; after one, only `broken_off` or (for ENOSPC) `close_full` may be called: the state
+    Every method may raise OSError; after one, only `interrupted` or (for ENOSPC) `close_full` may be called: the state
     of the files is not known.
 
     **Synchronization:** one thread at a time (`Storage.run`).
@@ -105,6 +101,11 @@ class RecordingFolder:
         """How many are committed."""
         return self._totals.segments
 
+    @property
+    def manifest_sha512(self) -> str:
+        """Of the manifest as far as it is written: hex."""
+        return self._chain.head(MANIFEST).sha512
+
     # --- open --------------------------------------------------------------------------------------------------------
 
     def create(self, first: Gop | None, journal: records.JournalHead | None, continues: str = "") -> None:
@@ -114,8 +115,8 @@ class RecordingFolder:
             first: the GOP that media time 0 is taken from; None for a recording that never got one.
         """
         opening = self._opening
-        # Sound that came late is in the GOP after its own. A recording begins with a picture all the same; but where it
-        # goes on from another one, that sound would be in neither.
+        # Audio that came late is in the GOP after its own. A recording begins with a video frame all the same; but
+        # where it goes on from another one, that audio would be in neither.
         starts = [batch.samples[0] for batch in first.batches[: None if continues else 1]] if first else []
         self._origin_ns = min((min(start.dts_ns, start.pts_ns) for start in starts), default=opening.press_ns)
         try:
@@ -133,7 +134,7 @@ class RecordingFolder:
         self._epochs = 1
         reading = self._clock.read()
         origin = stamp_at(self._origin_ns, reading)
-        got_ns, short_because = opening.got_ns, opening.short_because
+        got_ns, short_because = opening.pre_event.got_ns, opening.pre_event.reason
         there_ns = max(0, opening.press_ns - first.start_ns) if first else 0
         if there_ns < got_ns:
             # The recorder had more: the backlog of a flash that stalls had no room for it, or the flash took none.
@@ -153,7 +154,7 @@ class RecordingFolder:
                 handled_mono_ns=opening.handled_ns,
             ),
             pre_event=records.PreEvent(
-                asked_s=opening.asked_ns / NS,
+                asked_s=opening.pre_event.asked_ns / NS,
                 got_s=got_ns / NS,
                 reason=short_because,
                 audio=opening.pre_event_audio,
@@ -167,9 +168,7 @@ class RecordingFolder:
             journal=journal,
             continues=continues,
         )
-        bare = len(msgspec.json.encode(record))
-        padded = msgspec.structs.replace(record, pad=" " * max(0, MANIFEST_FIRST_BYTES - bare))
-        line = self._line(padded)
+        line = self._line(records.padded(record))
         if opening.officer:
             line += self._line(self._officer(opening.officer, 0))
         self._append(line)
@@ -265,7 +264,7 @@ class RecordingFolder:
         """
         self._abandon()
         if self._doubtful:
-            self.broken_off().settle(self._volume)
+            self.interrupted().make_recoverable(self._volume)
             self._uncommitted.clear()
         self._doubtful = True
         path = f"{self._folder}/{MANIFEST}"
@@ -293,10 +292,10 @@ class RecordingFolder:
             self._totals = durable
             raise
 
-    def broken_off(self) -> BrokenOff:
+    def interrupted(self) -> Interrupted:
         """Let go of the files after an error; what it takes to bring the recording to its end later."""
         self.let_go()
-        return BrokenOff(self.recording, tuple(self._uncommitted), self._durable)
+        return Interrupted(self.recording, tuple(self._uncommitted), self._durable)
 
     def let_go(self) -> None:
         """Close the files; what is committed stays."""
@@ -396,7 +395,7 @@ class RecordingFolder:
 
 def continuation(opening: OpenRecording, serial: int, recording: str) -> OpenRecording:
     """The opening of the recording that goes on where `opening`'s broke off."""
-    return replace(opening, serial=serial, recording=recording, asked_ns=0, got_ns=0, short_because="continued")
+    return replace(opening, serial=serial, recording=recording, pre_event=PreEvent(0, 0, "continued"))
 
 
 def _why_changed(old: Epoch, video: Track) -> str:

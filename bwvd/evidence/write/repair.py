@@ -1,4 +1,4 @@
-"""What storage errors left behind: recordings without an end, and numbers that were given and never used."""
+"""Repair of what storage errors left: recordings without an end, and numbers that were given and never used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bwvd.clock import NS, Clock
 from bwvd.evidence.flash.volume import Storage, Volume
 from bwvd.evidence.format.layout import RECORDINGS
 from bwvd.evidence.format.records import JournalHead
-from bwvd.evidence.write.interrupted import BrokenOff
+from bwvd.evidence.write.interrupted import Interrupted
 from bwvd.evidence.write.lost_media import Unwritten
 from bwvd.evidence.write.ports import Mender, Numbers, Room
 from bwvd.evidence.write.recording_folder import RecordingFolder
@@ -54,7 +54,7 @@ class FullEnd:
     def recording(self) -> str:
         return self.folder.recording
 
-    def settle(self, volume: Volume) -> None:
+    def close(self, volume: Volume) -> None:
         """Close it on the reserve. Blocking; may raise OSError, and be called again after that."""
         self.room.spend(volume)
         self.folder.close_full(self.reason, self.unwritten)
@@ -64,7 +64,7 @@ class FullEnd:
 class _Case:
     """What has to be brought to an end, and when that is tried next."""
 
-    one: BrokenOff | FullEnd | Unused
+    one: Interrupted | FullEnd | Unused
     closed: FullEnd | None = None  # it has its end now, of which nobody was told yet
     due_ns: int = 0
     failures: int = 0
@@ -113,7 +113,7 @@ class Mending:
         self._publish = publish
         self._cases: list[_Case] = []
 
-    def add(self, one: BrokenOff | FullEnd | Unused, *, later: bool = False) -> None:
+    def add(self, one: Interrupted | FullEnd | Unused, *, later: bool = False) -> None:
         """Something that lacks its end; `later`: which was just tried. Also inside jobs that the writer waits for."""
         due_ns = self._clock.monotonic_ns() + round(BACKOFF.first_s * NS) if later else 0
         self._cases.append(_Case(one, due_ns=due_ns))
@@ -123,7 +123,7 @@ class Mending:
         due_ns = min((case.due_ns for case in self._cases), default=None)
         left_s = math.inf if due_ns is None else max(0, due_ns - self._clock.monotonic_ns()) / NS
         # A number whose place is held may be given back at any time, and nobody tells.
-        return min(left_s, BACKOFF.first_s) if self._numbers.holds else left_s
+        return min(left_s, BACKOFF.first_s) if self._numbers.has_placeholders else left_s
 
     def make(self, volume: Volume, folder: RecordingFolder, first: Gop | None, continues: str) -> None:
         """Make a recording's folder and manifest, behind those of every smaller number. In a storage's job.
@@ -131,22 +131,22 @@ class Mending:
         Raises OSError; `folder.created` then says whether the number is used up.
         """
         serial = folder.opening.serial
-        for smaller, recording in self._numbers.before(serial):
+        for smaller, recording in self._numbers.without_folder_before(serial):
             with suppress(FileExistsError):  # an attempt that failed behind it
                 volume.make_dir(f"{RECORDINGS}/{recording}")
             # Durable before the next one is made: names may reach the medium in any order.
             volume.sync_dir(RECORDINGS)
-            self._numbers.hold(smaller)
+            self._numbers.placeholder_made(smaller)
         try:
             folder.create(first, self._journal_head(), continues)
         finally:
             if folder.created:
-                self._numbers.begun(serial)
+                self._numbers.recording_begun(serial)
 
     async def mend(self, *, at_once: bool = False) -> bool:
         """Try those whose time has come, or all of them, each by itself. Returns whether the storage takes again."""
-        for recording in self._numbers.deserted():
-            self.add(BrokenOff(recording, (), 0))
+        for recording in self._numbers.abandoned():
+            self.add(Interrupted(recording, (), 0))
         now_ns = self._clock.monotonic_ns()
         due = [case for case in self._cases if at_once or case.due_ns <= now_ns]
         if not due:
@@ -182,12 +182,12 @@ class Mending:
     def _settle(self, volume: Volume, case: _Case) -> None:
         """Leave nothing but what recovery can go on from. Raises OSError."""
         match case.one:
-            case BrokenOff() as broken:
-                broken.settle(volume)
+            case Interrupted() as broken:
+                broken.make_recoverable(volume)
             case FullEnd() as full:
-                full.settle(volume)
+                full.close(volume)
                 case.closed = full
-                case.one = BrokenOff(full.recording, (), 0, closed=True)
+                case.one = Interrupted(full.recording, (), 0, closed=True)
             case Unused() as unused:
                 self._make_empty(volume, case, unused)
 
@@ -201,9 +201,9 @@ class Mending:
         except OSError:
             # Half-made, it is brought to its end like one that broke off; made again it can't be.
             if folder.created:
-                case.one = folder.broken_off()
+                case.one = folder.interrupted()
             raise
-        case.one = BrokenOff(unused.recording, (), 0, closed=True)
+        case.one = Interrupted(unused.recording, (), 0, closed=True)
 
     def _tell(self) -> None:
         left = [case for case in self._cases if case.why]

@@ -1,4 +1,4 @@
-"""What the writer counts."""
+"""Counts of the writer, for the status and the bench."""
 
 from __future__ import annotations
 

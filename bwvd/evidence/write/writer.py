@@ -12,7 +12,6 @@ thread. What the storage acknowledges is released, what it does not is kept and 
 
 from __future__ import annotations
 
-import errno
 import math
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,12 +19,12 @@ from contextlib import suppress
 import trio
 
 from bwvd.clock import NS, Clock
-from bwvd.evidence.flash.volume import Storage, Volume
+from bwvd.evidence.flash.volume import NO_ROOM, Storage, Volume
 from bwvd.evidence.format.layout import RECORDINGS
 from bwvd.evidence.format.records import JournalHead
 from bwvd.evidence.write.finalize import finish_recording
 from bwvd.evidence.write.group import Group
-from bwvd.evidence.write.interrupted import BrokenOff
+from bwvd.evidence.write.interrupted import Interrupted
 from bwvd.evidence.write.lost_media import Unwritten
 from bwvd.evidence.write.ports import Backlog, Mender, Numbers, Room
 from bwvd.evidence.write.recording_folder import Committed, Device, RecordingFolder, continuation
@@ -41,10 +40,9 @@ from bwvd.service.pulse import Pulse
 GROUP_BYTES = 2 * 1024 * 1024
 FIRST_GROUP_BYTES = 512 * 1024
 LONGEST_WAIT = 1.25  # segments, for what makes none by itself: a GOP as long as a segment comes within that
-BACKOFF = Backoff(first_s=0.2, limit_s=5.0)  # after a storage error
+BACKOFF = Backoff(first_s=0.2, factor=2.5, limit_s=5.0)  # after a storage error
 ATTEMPTS_AT_THE_END = 3  # at shutdown a dead storage is given up after so many
 STUCK_S = 120.0  # the backlog of two minutes is full by then: only a restart can help
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 _log = get_logger("writer")
 
@@ -169,7 +167,7 @@ class Writer:
             for a, b in ((mine.video, gop.video), (mine.audio, gop.audio)):
                 if a and b and not b.track.continues(a.track):
                     return False
-        # Sound that comes to a recording without an audio track begins an epoch, and so a segment.
+        # Audio that comes to a recording without an audio track begins an epoch, and so a segment.
         return self._folder is None or self._folder.fits(gop) == self._folder.fits(self._group.gops[0])
 
     async def _commit_if_due(self) -> None:
@@ -236,7 +234,7 @@ class Writer:
             try:
                 self._mending.make(volume, folder, group.gops[0] if group.gops else None, self._continues)
             except OSError:
-                broken = folder.broken_off()
+                broken = folder.interrupted()
                 if folder.created:
                     self._mending.add(broken)
                     self._use_up(opening)
@@ -292,7 +290,7 @@ class Writer:
             self._mending.add(Unused(self._opening, "storage_error"))
             self._opening = None
         await self._commit(ended_ns=ended_ns)
-        if self._group.notes:  # behind the last pictures
+        if self._group.notes:  # behind the last frames
             await self._commit(ended_ns=ended_ns)
         folder = self._folder
         if folder is None:
@@ -308,7 +306,7 @@ class Writer:
                 self.statistics.errors += 1
                 self._fault(str(error))
                 self._folder = None
-                self._mending.add(folder.broken_off())
+                self._mending.add(folder.interrupted())
                 self._leave()
                 await self._mend()
             return
@@ -326,12 +324,12 @@ class Writer:
             await self._storage.run(self._room.restore)
         except OSError as error:
             # The recording is complete without them; they are made when the storage takes again, or at the next start.
-            self._mending.add(BrokenOff(folder.recording, (), 0, closed=True), later=True)
+            self._mending.add(Interrupted(folder.recording, (), 0, closed=True), later=True)
             _log.warning("conveniences_not_written", recording=folder.recording, error=str(error))
 
     def _closed(self, folder: RecordingFolder, reason: str) -> None:
         serial, now_ns = folder.opening.serial, self._clock.monotonic_ns()
-        self._publish(Recorded(folder.recording, serial, now_ns, True, reason, folder.segments))
+        self._publish(Recorded(folder.recording, serial, now_ns, True, reason, folder.segments, folder.manifest_sha512))
 
     def _leave(self) -> None:
         """No recording is in progress."""
@@ -363,7 +361,7 @@ class Writer:
         end = FullEnd(folder, reason, unwritten, self._room)
         try:
             # One job: between making room and taking it nobody else may.
-            await self._storage.run(end.settle)
+            await self._storage.run(end.close)
         except OSError as error:
             _log.error("recording_not_closed", recording=folder.recording, error=str(error))
             self._folder = None
@@ -417,7 +415,7 @@ class Writer:
         self._fault(str(error))
         folder, self._folder = self._folder, None
         if folder is not None:
-            self._mending.add(folder.broken_off())
+            self._mending.add(folder.interrupted())
             serial, recording = self._naming.take(self._clock.monotonic_ns())
             self._opening = continuation(folder.opening, serial, recording)
             self._continues = folder.recording

@@ -1,5 +1,5 @@
 # ruff: noqa: S101  # a conformance suite is made of asserts
-"""What every `Clock` must do, the kernel's and the virtual one.
+"""The checks of every `Clock`, the kernel's and the virtual one.
 
     @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
     async def test_my_clock(check): await check(my_subject())

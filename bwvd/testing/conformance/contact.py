@@ -1,5 +1,5 @@
 # ruff: noqa: S101  # a conformance suite is made of asserts
-"""What every `Contact` must do, the real ones and the virtual one, and any that somebody else writes.
+"""The checks of every `Contact`, the real ones and the virtual one, and any that somebody else writes.
 
     @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
     async def test_my_contact(check, autojump_clock): await check(my_subject())

@@ -1,5 +1,5 @@
 # ruff: noqa: S101  # a conformance suite is made of asserts
-"""What every `Storage` must do with the jobs that it is given; what a job does to the volume is `conformance_storage`.
+"""The checks of every `Storage` and the jobs that it is given; what a job does to the volume is `conformance.storage`.
 
     @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
     async def test_my_storage(check): await check(my_storage())

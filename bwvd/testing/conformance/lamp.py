@@ -1,5 +1,5 @@
 # ruff: noqa: S101  # a conformance suite is made of asserts
-"""What every `Lamp` must do, the real ones and the virtual one, and any that somebody else writes.
+"""The checks of every `Lamp`, the real ones and the virtual one, and any that somebody else writes.
 
     @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
     def test_my_lamp(check): check(my_subject())

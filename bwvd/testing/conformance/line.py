@@ -1,5 +1,5 @@
 # ruff: noqa: S101  # a conformance suite is made of asserts
-"""What every `CommandLine` and the port that opens it must do, the real one and the virtual one.
+"""The checks of every `CommandLine` and the port that opens it, the real one and the virtual one.
 
     @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
     async def test_my_line(check, autojump_clock): await check(my_subject())

@@ -1,5 +1,5 @@
 # ruff: noqa: S101  # a conformance suite is made of asserts
-"""What every `MediaSource` must do, a camera's or a microphone's, the real ones and the virtual ones, and any other.
+"""The checks of every `MediaSource`, a camera's or a microphone's, the real ones and the virtual ones, and any other.
 
     @pytest.mark.parametrize("check", VIDEO_CHECKS, ids=lambda check: check.__name__)
     async def test_my_camera(check): await check(my_subject())
@@ -35,7 +35,7 @@ class Subject:
     make: Callable[[], MediaSource]  # a fresh one each time, of the same device
     clock: Clock  # that its times are on
     kind: Kind = "video"
-    gate: AudioGate = field(default_factory=AudioGate)  # that sound must pass; the one that `make` hands to the source
+    gate: AudioGate = field(default_factory=AudioGate)  # that audio must pass; the one that `make` hands to the source
     end: Callable[[], None] | None = None  # let a source that runs come to its end
     unplug: Callable[[], None] | None = None
     plug: Callable[[], None] | None = None
@@ -63,6 +63,10 @@ class _Heard:
         found = [event for event in self.events if isinstance(event, SourceUp)]
         return [up for up in found if up.track.kind == self._kind]
 
+    async def wait_up(self) -> None:
+        while not self.ups:
+            await self._more.wait()
+
     async def wait(self, batches: int) -> None:
         with trio.fail_after(PATIENCE_S):
             while len(self.batches) < batches:
@@ -77,7 +81,8 @@ async def _running(subject: Subject, *, flush: bool = False) -> AsyncIterator[_H
     source.flush_on_cancel(flush)
     async with trio.open_nursery() as nursery:
         with trio.fail_after(PATIENCE_S):
-            await nursery.start(source.run, heard.send)
+            nursery.start_soon(source.run, heard.send)
+            await heard.wait_up()
         yield heard
         nursery.cancel_scope.cancel()
 
@@ -89,7 +94,6 @@ def _samples(batches: list[Batch]) -> list[Sample]:
 async def is_up_before_its_first_batch(subject: Subject) -> None:
     subject.gate.open(0)
     async with _running(subject) as heard:
-        assert heard.ups, "started() is said when the first sample is there, and SourceUp has been sent"
         assert not any(isinstance(event, SourceDown) for event in heard.events)
         await heard.wait(2)
     (up,) = heard.ups
@@ -190,7 +194,7 @@ async def sound_comes_soon_and_without_a_seam(subject: Subject) -> None:
 
 
 async def sound_stays_behind_a_closed_gate(subject: Subject) -> None:
-    """Pre-event sound is off by default: a source never delivers what the gate does not let through."""
+    """Pre-event audio is off by default: a source never delivers what the gate does not let through."""
     subject.gate.close()
     async with _running(subject) as heard:
         await trio.sleep(0.6)

@@ -1,5 +1,5 @@
 # ruff: noqa: S101  # a conformance suite is made of asserts
-"""What every `Volume` must do, the real one and the virtual one, and any that somebody else writes.
+"""The checks of every `Volume`, the real one and the virtual one, and any that somebody else writes.
 
     @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
     def test_my_volume(check): check(Subject(my_volume, my_plant))

@@ -1,5 +1,5 @@
 # ruff: noqa: S101  # a conformance suite is made of asserts
-"""What every reader of the power must do: `power_supply.read_power` over a tree of sysfs, and the virtual one.
+"""The checks of every reader of the power: `power_supply.read_power` over a tree of sysfs, and the virtual one.
 
     @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
     async def test_my_supply(check, autojump_clock): await check(my_subject())

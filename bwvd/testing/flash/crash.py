@@ -1,4 +1,4 @@
-"""What may be on the medium after a power cut: the states that a traced `VirtualVolume` could leave behind.
+"""Crash states: all that a traced `VirtualVolume` could leave on its medium after a power cut.
 
 After the power cut at an operation, each file that was not synced may have any of its sizes since the last sync, with
 whole sectors of the new bytes there or zero; each name that was changed since its folder was synced may be old or new,

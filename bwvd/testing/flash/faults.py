@@ -1,4 +1,4 @@
-"""What can go wrong with an operation of the virtual flash, and the count of them all."""
+"""Faults of the virtual flash's operations, and the count of them all."""
 
 from __future__ import annotations
 

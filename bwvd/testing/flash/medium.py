@@ -1,4 +1,4 @@
-"""What a virtual flash holds for certain, and what only its cache holds.
+"""The medium of a virtual flash: what it holds for certain, and what only its cache holds.
 
 The model is what ext4 and f2fs promise and nothing more: fdatasync makes a file's content and size certain, fsync of a
 folder makes the names in it certain, a rename is one step, and everything else may or may not have reached the medium,

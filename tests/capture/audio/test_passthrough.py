@@ -12,7 +12,7 @@ import av
 import pytest
 
 from bwvd.capture.audio.drift_statistics import Corrections
-from bwvd.capture.audio.passthrough import TOLERANCE_NS, CopiedSound
+from bwvd.capture.audio.passthrough import TOLERANCE_NS, CopiedAudio
 from bwvd.capture.source import AudioGate
 from bwvd.capture.timestamps import MS, Moment, OwnClock, Stamps, WithoutJumps
 from bwvd.clock import NS
@@ -47,7 +47,7 @@ class Camera:
             stream = container.streams.audio[0]
             assert stream.codec_context.sample_rate == RATE
             self._packets = [bytes(packet) for packet in container.demux(stream) if packet.size]
-            self._sound = CopiedSound(stream, "test", gate)
+            self._sound = CopiedAudio(stream, "test", gate)
         self._stamps = stamps
         self._given = 0
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bwvd.capture.audio.sample_clock import SoundClock
+from bwvd.capture.audio.sample_clock import SampleClock
 from bwvd.capture.timestamps import MS
 from bwvd.clock import NS
 
@@ -20,7 +20,7 @@ def period(blocks: int) -> int:
 
 
 def test_steady_sound_is_only_counted() -> None:
-    clock = SoundClock(RATE)
+    clock = SampleClock(RATE)
     assert clock.take(START, BLOCK).begin_ns == START
     for number in range(1, 500):
         assert clock.take(START + period(number), BLOCK) == (None, 0, 0, 0, START + period(number))
@@ -29,7 +29,7 @@ def test_steady_sound_is_only_counted() -> None:
 
 @given(st.integers(1, 5_000), st.integers(8_000, 192_000))
 def test_counting_alone_loses_not_a_nanosecond(samples: int, rate: int) -> None:
-    clock = SoundClock(rate)
+    clock = SampleClock(rate)
     clock.take(START, samples)
     for _ in range(99):
         clock.take(None, samples)
@@ -38,7 +38,7 @@ def test_counting_alone_loses_not_a_nanosecond(samples: int, rate: int) -> None:
 
 @pytest.mark.parametrize("ppm", [-300, -200, -60, 60, 200, 300])
 def test_a_drifting_crystal_is_followed_smoothly(ppm: int) -> None:
-    clock = SoundClock(RATE)
+    clock = SampleClock(RATE)
     last = START - period(1)
     for number in range(60 * 60 * RATE // BLOCK // 4):  # a quarter of an hour
         at = START + period(number) * (1_000_000 + ppm) // 1_000_000
@@ -51,7 +51,7 @@ def test_a_drifting_crystal_is_followed_smoothly(ppm: int) -> None:
 
 @given(st.lists(st.integers(-4 * MS, 4 * MS), min_size=100, max_size=300))
 def test_jitter_of_the_stamps_is_no_hole_and_hardly_heard(jitter: list[int]) -> None:
-    clock = SoundClock(RATE)
+    clock = SampleClock(RATE)
     clock.take(START, BLOCK)
     for number, off in enumerate(jitter, 1):
         step = clock.take(START + period(number) + off, BLOCK)
@@ -61,7 +61,7 @@ def test_jitter_of_the_stamps_is_no_hole_and_hardly_heard(jitter: list[int]) -> 
 
 @given(st.integers(21, 990))
 def test_lost_sound_is_filled_with_silence_of_its_length(lost_ms: int) -> None:
-    clock = SoundClock(RATE)
+    clock = SampleClock(RATE)
     for number in range(50):
         clock.take(START + period(number), BLOCK)
     at = START + period(50) + lost_ms * MS
@@ -76,7 +76,7 @@ def test_lost_sound_is_filled_with_silence_of_its_length(lost_ms: int) -> None:
 
 
 def test_a_long_hole_begins_anew() -> None:
-    clock = SoundClock(RATE)
+    clock = SampleClock(RATE)
     clock.take(START, BLOCK)
     step = clock.take(START + 5 * NS, BLOCK)
     assert step.begin_ns == START + 5 * NS
@@ -86,12 +86,12 @@ def test_a_long_hole_begins_anew() -> None:
 @pytest.mark.parametrize("back_ms", [15, 60, 200, 1_000])
 def test_sound_that_stays_early_is_cut_by_as_much_and_told_once(back_ms: int) -> None:
     """One stamp alone that is early cuts nothing."""
-    clock = SoundClock(RATE)
+    clock = SampleClock(RATE)
     for number in range(50):
         clock.take(START + period(number), BLOCK)
     assert clock.take(START + period(50) - 100 * MS, BLOCK).drop == 0
     number, dropped, told = 51, 0, []
-    while number < 51 + SoundClock.REMEMBERED + back_ms // 10 + 20:
+    while number < 51 + SampleClock.REMEMBERED + back_ms // 10 + 20:
         step = clock.take(START + period(number) - back_ms * MS, BLOCK)
         dropped += step.drop
         told += [step.lost_ns] if step.lost_ns else []
@@ -111,7 +111,7 @@ def test_sound_that_stays_early_is_cut_by_as_much_and_told_once(back_ms: int) ->
 )
 def test_any_stamps_never_move_the_line_far_from_the_count(blocks: list[tuple[int | None, int]]) -> None:
     """What comes out of it lies behind what came before, but for what is stretched."""
-    clock = SoundClock(RATE)
+    clock = SampleClock(RATE)
     clock.take(START, BLOCK)
     for at, samples in blocks:
         before = clock.next_ns
@@ -128,11 +128,11 @@ def test_any_stamps_never_move_the_line_far_from_the_count(blocks: list[tuple[in
         if step.drop or step.silence or at is None:
             assert abs(moved) <= 2
         else:
-            assert abs(moved) <= abs(at - before) // SoundClock.FOLLOW + 2
+            assert abs(moved) <= abs(at - before) // SampleClock.FOLLOW + 2
 
 
 def test_after_a_stop_it_begins_anew_and_nothing_is_missing() -> None:
-    clock = SoundClock(RATE)
+    clock = SampleClock(RATE)
     clock.take(START, BLOCK)
     clock.stop()
     step = clock.take(START + 60 * NS, BLOCK)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bwvd.capture.audio.transcode import EncodedSound, silence_like, wipe_frame, without_first
+from bwvd.capture.audio.transcode import EncodedAudio, silence_like, wipe_frame, without_first
 from bwvd.capture.source import AudioGate, SourceRefused
 from bwvd.clock import NS
 from bwvd.config.schema import Audio
@@ -35,7 +35,7 @@ class Microphone:
         self.gate = AudioGate()
         if gate_from is not None:
             self.gate.open(gate_from)
-        self.sound = EncodedSound(audio or Audio(), "test", self.gate)
+        self.sound = EncodedAudio(audio or Audio(), "test", self.gate)
         self.listener = Listener()
         self.at = START
 
@@ -198,7 +198,7 @@ def test_held_sound_is_overwritten() -> None:
 @pytest.mark.parametrize("audio", [Audio(rate=1), Audio(rate=12_345)])
 def test_a_rate_that_aac_has_not_is_refused_with_the_key(audio: Audio) -> None:
     with pytest.raises(SourceRefused, match=r"^audio\.rate"):
-        EncodedSound(audio, "test", AudioGate())
+        EncodedAudio(audio, "test", AudioGate())
 
 
 @given(

@@ -46,6 +46,13 @@ def test_the_unstamped_beginning_continues_the_beat_backwards(missing: int, firs
     assert [packet.dts for packet in found] == [first + n * step for n in range(-missing, there)]
 
 
+def test_presentation_times_that_are_there_are_kept() -> None:
+    found = packets([None, None, 0, 33])
+    found[0].pts, found[1].pts = 0, 100
+    stamp_first(found)
+    assert [(packet.pts, packet.dts) for packet in found[:2]] == [(0, -66), (100, -33)]
+
+
 @given(st.lists(st.one_of(st.none(), st.integers(0, 10**6)), max_size=8))
 def test_any_backlog_is_taken(stamps: list[int | None]) -> None:
     found = packets(stamps)

@@ -11,7 +11,7 @@ import weakref
 import pytest
 import trio
 
-from bwvd.capture.device.device_thread import Line, Stopped, run_thread
+from bwvd.capture.device.device_thread import Stopped, ThreadChannel, run_thread
 from bwvd.capture.source import DeviceLost
 from bwvd.clock import SystemClock
 from bwvd.messages import MediaEvent, MediaGap
@@ -26,7 +26,7 @@ async def run(work: object, deliver: object = None, *, silence_s: float = 30, st
         work,  # type: ignore[arg-type]  # each test gives its own
         deliver or (lambda _: None),  # type: ignore[arg-type]  # a lambda that takes anything
         clock=CLOCK,
-        silence_s=lambda: silence_s,
+        silence_s=silence_s,
         stop_s=stop_s,
     )
 
@@ -39,7 +39,7 @@ async def test_events_arrive_on_trios_thread_in_order_and_one_hop_carries_many()
         assert threading.get_ident() == home
         hops.append(events)
 
-    def work(line: Line) -> None:
+    def work(line: ThreadChannel) -> None:
         for count in (0, 1, 3):
             for number in range(count):
                 line.put(MediaGap("video", number, 0, "test", 0))
@@ -50,7 +50,7 @@ async def test_events_arrive_on_trios_thread_in_order_and_one_hop_carries_many()
 
 
 async def test_what_the_work_raises_comes_out() -> None:
-    def work(_: Line) -> None:
+    def work(_: ThreadChannel) -> None:
         raise DeviceLost("device: unplugged")
 
     with pytest.raises(DeviceLost, match="unplugged"):
@@ -65,7 +65,7 @@ async def test_a_cancelled_thread_may_deliver_on_its_way_out() -> None:
         hops.append(events)
         began.set()
 
-    def work(line: Line) -> None:
+    def work(line: ThreadChannel) -> None:
         line.put(GAP)
         line.hop()
         with pytest.raises(Stopped):
@@ -85,7 +85,7 @@ async def test_a_wedged_thread_is_given_up_and_nothing_of_it_arrives_later() -> 
     hops: list[list[MediaEvent]] = []
     began, freed, late = threading.Event(), threading.Event(), threading.Event()
 
-    def work(line: Line) -> None:
+    def work(line: ThreadChannel) -> None:
         began.set()
         freed.wait()  # the driver
         line.put(GAP)
@@ -109,7 +109,7 @@ async def test_a_wedged_thread_is_given_up_and_nothing_of_it_arrives_later() -> 
 async def test_a_silent_device_is_lost() -> None:
     freed = threading.Event()
 
-    def work(_: Line) -> None:
+    def work(_: ThreadChannel) -> None:
         freed.wait()
 
     before = time.monotonic()
@@ -120,7 +120,7 @@ async def test_a_silent_device_is_lost() -> None:
 
 
 async def test_a_device_that_delivers_is_not_silent_and_neither_is_one_that_waits_for_its_time() -> None:
-    def work(line: Line) -> None:
+    def work(line: ThreadChannel) -> None:
         for _ in range(5):
             time.sleep(0.1)
             line.alive()
@@ -133,7 +133,7 @@ async def test_a_delivery_that_fails_ends_the_thread_with_its_error() -> None:
     def deliver(_: list[MediaEvent]) -> None:
         raise RuntimeError("recorder")
 
-    def work(line: Line) -> None:
+    def work(line: ThreadChannel) -> None:
         line.put(GAP)
         line.hop()
 
@@ -146,11 +146,11 @@ async def test_what_a_wedged_thread_has_made_is_taken_over(silent: bool) -> None
     """It hangs in its driver, where it touches nothing of ours; what it does when it comes back concerns nobody."""
     hops: list[list[MediaEvent]] = []
     freed, over = threading.Event(), threading.Event()
-    lines: list[Line] = []
+    lines: list[ThreadChannel] = []
     asked: list[bool] = []
     afterwards: list[str] = []
 
-    def work(line: Line) -> None:
+    def work(line: ThreadChannel) -> None:
         lines.append(line)
         line.put(GAP)
         try:
@@ -174,7 +174,7 @@ async def test_what_a_wedged_thread_has_made_is_taken_over(silent: bool) -> None
                 work,
                 hops.append,
                 clock=CLOCK,
-                silence_s=lambda: 0.3 if silent else 30,
+                silence_s=0.3 if silent else 30,
                 stop_s=0.1,
                 salvage=salvage,
             )
@@ -192,13 +192,11 @@ async def test_a_thread_that_is_not_in_its_driver_keeps_what_it_made() -> None:
     freed = threading.Event()
     asked: list[bool] = []
 
-    def work(_: Line) -> None:
+    def work(_: ThreadChannel) -> None:
         freed.wait()
 
     with pytest.raises(DeviceLost):
-        await run_thread(
-            "device", work, lambda _: None, clock=CLOCK, silence_s=lambda: 0.3, stop_s=0.1, salvage=asked.append
-        )
+        await run_thread("device", work, lambda _: None, clock=CLOCK, silence_s=0.3, stop_s=0.1, salvage=asked.append)
     freed.set()
     assert asked == []
 
@@ -211,7 +209,7 @@ async def test_what_a_lost_device_had_is_gone_at_once() -> None:
     """Not when the collector looks: a daemon that makes little rubbish waits long for that."""
     known: list[weakref.ref[Held]] = []
 
-    def work(_: Line) -> None:
+    def work(_: ThreadChannel) -> None:
         held = Held()
         known.append(weakref.ref(held))
         raise DeviceLost("unplugged")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bwvd.capture.address import AUDIO_SCHEMES, VIDEO_SCHEMES, parse_address
+from bwvd.capture.address import parse_address
 from bwvd.capture.device.discovery import FoundDevice, cameras, microphones
+from bwvd.config.schema import AUDIO_SCHEMES, VIDEO_SCHEMES
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_a_node_that_is_no_camera_is_left_out(machine: Path) -> None:
 
 
 def test_what_is_listed_can_be_configured(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bwvd.capture.device.discovery._gives_pictures", lambda _: (True, "Permission denied"))
+    monkeypatch.setattr("bwvd.capture.device.discovery._gives_frames", lambda _: (True, "Permission denied"))
     for found in cameras(machine):
         assert parse_address(found.source, "video.source", VIDEO_SCHEMES).target.startswith("/dev/")
         assert found.note == "Permission denied"

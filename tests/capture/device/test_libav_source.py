@@ -14,11 +14,11 @@ import pytest
 import trio
 from av.container import OutputContainer
 
-from bwvd.capture.audio.transcode import SoundEncoder
+from bwvd.capture.audio.transcode import AudioEncoder
 from bwvd.capture.device.device_thread import THREAD_NAME
 from bwvd.capture.device.libav_source import LibavSource, open_camera, open_microphone
 from bwvd.capture.source import AudioGate, SourceEnded, SourceRefused
-from bwvd.capture.video.encoder_choice import Roster
+from bwvd.capture.video.encoder_choice import EncoderChoice
 from bwvd.capture.video.libav_encoder import VideoEncoder
 from bwvd.clock import NS, SystemClock
 from bwvd.config.schema import Audio, Config, Device, Loop, Video
@@ -38,7 +38,7 @@ def camera(
     audio: str = "",
     gate: AudioGate | None = None,
     keyframe_s: float = 0.1,
-    roster: Roster | None = None,
+    roster: EncoderChoice | None = None,
 ) -> LibavSource:
     config = Config(
         video=Video(source=source, encoder=encoder, keyframe_s=keyframe_s, stamp=False),
@@ -61,12 +61,13 @@ def check_times(batches: list[Batch], step_ns: int) -> None:
         assert len(batch.data) == sum(sample.size for sample in batch.samples)
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
 @pytest.mark.parametrize(("codec", "b_frames"), [("libx264", 0), ("libx264", 2), ("libx265", 2)])
 async def test_a_copied_file_runs_on_over_its_end_without_a_missing_frame(
-    tmp_path: Path, codec: str, b_frames: int
+    tmp_path: Path, codec: str, b_frames: int, suffix: str
 ) -> None:
     """Invariant 4, from the first frame over two loops: numbers, times and groups of pictures are all there."""
-    clip = tmp_path / "clip.mp4"
+    clip = tmp_path / f"clip.{suffix}"
     numbered_clip(clip, 40, rate=RATE, gop_s=0.1, b_frames=b_frames, codec=codec)
     listener = Listener()
     began_ns = time.monotonic_ns()
@@ -168,6 +169,32 @@ async def test_a_file_is_both_camera_and_microphone(tmp_path: Path) -> None:
     assert listener.gaps() == []
 
 
+@pytest.mark.parametrize("encoder", ["copy", "libx264"])
+@pytest.mark.parametrize("off_s", [-100, 100])
+async def test_a_file_whose_sound_lies_far_off_is_played_at_its_pace(tmp_path: Path, off_s: int, encoder: str) -> None:
+    plain, clip = tmp_path / "plain.mkv", tmp_path / "clip.mkv"
+    numbered_clip(plain, 100, rate=RATE, gop_s=0.1, audio=True)
+    with av.open(str(plain)) as source, av.open(str(clip), "w", options={"max_interleave_delta": "1000"}) as target:
+        tracks = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
+            if packet.size and packet.dts is not None and packet.pts is not None:
+                base = packet.time_base
+                shift = round((200 + (off_s if packet.stream.type == "audio" else 0)) / base)
+                packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                packet.stream = tracks[packet.stream.index]
+                target.mux_one(packet)
+    gate = AudioGate()
+    gate.open(0)
+    listener = Listener()
+    began_ns = time.monotonic_ns()
+    await listener.run(camera(f"file:{clip}?loop=1", encoder=encoder, audio="video", gate=gate), 12, flush=True)
+    assert time.monotonic_ns() - began_ns > 1.1 * NS
+    batches = listener.batches()[:12]
+    assert numbers(batches) == [n % 100 for n in range(240)]
+    assert batches[-1].end_ns - batches[0].start_ns == pytest.approx(240 * STEP, abs=STEP)
+    assert listener.gaps() == []
+
+
 async def test_a_microphone_is_encoded_and_comes_in_batches() -> None:
     gate = AudioGate()
     gate.open(0)
@@ -241,7 +268,7 @@ async def test_another_camera_that_has_no_sound(tmp_path: Path) -> None:
     with_sound, mute = tmp_path / "sound.mp4", tmp_path / "mute.mp4"
     numbered_clip(with_sound, 100, rate=RATE, gop_s=0.1, audio=True)
     numbered_clip(mute, 100, rate=RATE, gop_s=0.1)
-    roster = Roster()
+    roster = EncoderChoice()
     first, second = Listener(), Listener()
     await first.run(camera(f"file:{with_sound}?loop=1", audio="video", roster=roster), 3)
     await second.run(camera(f"file:{mute}?loop=1", audio="video", roster=roster), 8)  # the file begins again meanwhile
@@ -370,7 +397,7 @@ def test_a_closed_encoder_leaves_nothing_to_the_collector(kind: str) -> None:
         before = containers()
         for _ in range(3):
             if kind == "sound":
-                SoundEncoder(Audio(), "x").close()
+                AudioEncoder(Audio(), "x").close()
             else:
                 VideoEncoder("libx264", Video(), 64, 48, Fraction(25), "x", 0).close()
         assert containers() == before

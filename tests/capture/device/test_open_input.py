@@ -15,12 +15,12 @@ from typing import Any
 import av
 import pytest
 
-from bwvd.capture.address import AUDIO_SCHEMES, VIDEO_SCHEMES, parse_address
+from bwvd.capture.address import parse_address
 from bwvd.capture.device.alsa import CONFIGURATION, in_use
 from bwvd.capture.device.open_input import open_input
 from bwvd.capture.source import DeviceLost, SourceRefused
 from bwvd.cli.check import check_all
-from bwvd.config.schema import Audio, Config, Keys, Video
+from bwvd.config.schema import AUDIO_SCHEMES, VIDEO_SCHEMES, Audio, Config, Keys, Video
 
 WITHOUT_ALSA_VARIABLES = {name: value for name, value in os.environ.items() if not name.startswith("ALSA_")}
 
@@ -141,9 +141,9 @@ def test_the_systems_own_sound_devices_are_found() -> None:
     """The copy of libasound in PyAV's wheels looks for them where it was built, and knows none."""
     script = textwrap.dedent(
         """
-        from bwvd.capture.address import AUDIO_SCHEMES, parse_address
+        from bwvd.capture.address import parse_address
         from bwvd.capture.device.open_input import open_input
-        from bwvd.config.schema import Config
+        from bwvd.config.schema import AUDIO_SCHEMES, Config
 
         open_input(parse_address("alsa:null", "audio.source", AUDIO_SCHEMES), Config()).close()
         """
@@ -166,5 +166,5 @@ def test_whether_a_sound_card_is_held(tmp_path: Path) -> None:
 def test_checking_opens_the_sound_card() -> None:
     config = Config(audio=Audio(source="alsa:nosuchcard"), keys=Keys(signing="/nonexistent"))
     (found,) = [finding for finding in check_all(config) if finding.area == "microphone"]
-    assert found.ok == in_use()  # what is not there can't be told from what somebody holds
+    assert not found.ok
     assert found.text.startswith("audio.source: alsa:nosuchcard")

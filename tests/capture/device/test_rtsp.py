@@ -9,12 +9,12 @@ from itertools import pairwise
 import pytest
 import trio
 
-from bwvd.capture.address import VIDEO_SCHEMES, parse_address
+from bwvd.capture.address import parse_address
 from bwvd.capture.device.libav_source import LibavSource
 from bwvd.capture.device.supervisor import run_source
 from bwvd.capture.source import AudioGate, DeviceLost
 from bwvd.clock import NS, SystemClock
-from bwvd.config.schema import Config, Loop, Video
+from bwvd.config.schema import VIDEO_SCHEMES, Config, Loop, Video
 from bwvd.messages import SourceDown
 from tests.support.capture_listen import Listener, numbers
 from tests.support.rtsp_camera import RtspCamera
@@ -74,7 +74,7 @@ async def test_a_camera_that_hangs_up_is_lost_and_found_again() -> None:
     async with trio.open_nursery() as nursery:
         url = await nursery.start(camera.run)
         run = partial(run_source, partial(source, url), listener.send, clock=SystemClock(), device="camera")
-        await nursery.start(run)
+        nursery.start_soon(run)
         with trio.fail_after(30):
             await listener.wait_batches(2)
             camera.hang_up()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
 import trio
 
-from bwvd.capture.device.supervisor import ASLEEP, LONGEST_DELAY_S, MOST_HUNG, WEDGED_S, CaptureSwitch, run_source
+from bwvd.capture.device.supervisor import ASLEEP, BACKOFF, MOST_HUNG, WEDGED_S, CaptureSwitch, run_source
 from bwvd.capture.source import DeviceLost, DeviceWedged, SourceRefused
 from bwvd.clock import NS
 from bwvd.media.samples import Batch
 from bwvd.messages import Device, MediaEvent, MediaGap, SourceDown, SourceUp
+from bwvd.recorder.recent_gaps import RecentGaps
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from tests.support.capture_listen import Listener, numbers
@@ -45,8 +47,6 @@ class Openings:
     async def run(
         self,
         send: Callable[[MediaEvent], None],  # noqa: ARG002 - of MediaSource
-        *,
-        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,  # noqa: ARG002 - of MediaSource
     ) -> None:
         await trio.lowlevel.checkpoint()
         self.times.append(trio.current_time())
@@ -79,11 +79,11 @@ async def test_a_camera_that_is_unplugged_and_plugged_in_again_goes_on(autojump_
     clock, listener = VirtualClock(), Listener()
     camera = VirtualCamera(clock, rate=10, gop_frames=10)
     async with trio.open_nursery() as nursery:
-        await nursery.start(
-            lambda task_status: run_source(
-                lambda: camera, listener.send, clock=clock, device="camera", task_status=task_status
-            )
+        delivers = trio.Event()
+        nursery.start_soon(
+            lambda: run_source(lambda: camera, listener.send, clock=clock, device="camera", delivers=delivers)
         )
+        await delivers.wait()
         assert shape(listener) == ["SourceUp"]
         await trio.sleep(2.55)
         camera.unplug()
@@ -189,14 +189,9 @@ class Changing:
     def flush_on_cancel(self, flush: bool) -> None:
         self._camera.flush_on_cancel(flush)
 
-    async def run(
-        self,
-        send: Callable[[MediaEvent], None],
-        *,
-        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> None:
+    async def run(self, send: Callable[[MediaEvent], None]) -> None:
         with trio.move_on_after(self._seconds):
-            await self._camera.run(send, task_status=task_status)
+            await self._camera.run(send)
         raise SourceRefused("video.source: cam: its key frames lie 12 s apart")
 
 
@@ -207,6 +202,48 @@ async def test_a_refusal_before_the_first_group_of_pictures_comes_out(autojump_c
     with pytest.raises(SourceRefused, match="12 s apart"):
         await run_source(lambda: source, listener.send, clock=clock, device="camera")
     assert shape(listener) == ["SourceUp"]
+
+
+def faults_of(listener: Listener) -> list[tuple[bool, str]]:
+    """What the recorder says of a listener's camera."""
+    lately, found = RecentGaps(30 * NS), []
+    for event in listener.events:
+        match event:
+            case SourceUp(on_trial=True):
+                lately.back(event.device, 0)
+            case SourceUp():
+                over, was_told = lately.up(event.device, 0)
+                found += [over] if was_told else []
+            case SourceDown():
+                found += [fault for fault in [lately.down(event)] if fault is not None]
+    return [(fault.active, fault.detail) for fault in found]
+
+
+@pytest.mark.parametrize("good_s", [0.5, 2.5, 20])
+async def test_a_camera_that_breaks_a_rule_at_each_opening_is_one_fault(
+    autojump_clock: trio.abc.Clock, good_s: float
+) -> None:
+    clock, listener = VirtualClock(), Listener()
+    camera = VirtualCamera(clock, rate=10, gop_frames=10)
+    seconds = [5.0] + [good_s] * 12 + [math.inf]
+    reason = "video.source: cam: its key frames lie 12 s apart"
+    with trio.move_on_after(12 * (good_s + 5) + 5):
+        await run_source(lambda: Changing(camera, seconds.pop(0)), listener.send, clock=clock, device="camera")
+    assert camera.openings >= 12
+    assert len(downs(listener)) == camera.openings - 1, "each loss is told to who counts on the pictures"
+    assert faults_of(listener) == [(True, reason)]
+
+
+async def test_one_that_delivers_for_long_enough_after_a_refusal_is_acquitted(autojump_clock: trio.abc.Clock) -> None:
+    clock, listener = VirtualClock(), Listener()
+    camera = VirtualCamera(clock, rate=10, gop_frames=10)
+    seconds = [5.0, 2.5, 2.5, 100, 5]
+    reason = "video.source: cam: its key frames lie 12 s apart"
+    with trio.move_on_after(112):
+        await run_source(lambda: Changing(camera, seconds.pop(0)), listener.send, clock=clock, device="camera")
+    assert faults_of(listener) == [(True, reason), (False, ""), (True, reason)]
+    kinds = [event.on_trial for event in listener.events if isinstance(event, SourceUp)]
+    assert kinds == [False, True, True, True, False, True]
 
 
 async def test_a_camera_that_has_delivered_and_changes_is_lost_and_tried_again(autojump_clock: trio.abc.Clock) -> None:
@@ -258,21 +295,13 @@ async def test_sleep_closes_the_camera_and_wake_opens_it(autojump_clock: trio.ab
     assert listener.batches()[-1].start_ns <= woken_ns + 2 * NS
 
 
-async def test_a_device_that_is_off_at_the_start_is_ready_and_closed(autojump_clock: trio.abc.Clock) -> None:
+async def test_a_device_that_is_off_at_the_start_is_closed(autojump_clock: trio.abc.Clock) -> None:
     clock, listener, switch = VirtualClock(), Listener(), CaptureSwitch(on=False)
     camera = VirtualCamera(clock)
     async with trio.open_nursery() as nursery:
-        with trio.fail_after(1):
-            await nursery.start(
-                lambda task_status: run_source(
-                    lambda: camera,
-                    listener.send,
-                    clock=clock,
-                    device="camera",
-                    switch=switch,
-                    task_status=task_status,
-                )
-            )
+        nursery.start_soon(
+            lambda: run_source(lambda: camera, listener.send, clock=clock, device="camera", switch=switch)
+        )
         await trio.sleep(10)
         assert listener.events == []
         assert camera.openings == 0
@@ -300,15 +329,13 @@ async def test_a_source_that_is_both_takes_both_down(autojump_clock: trio.abc.Cl
     clock, listener = VirtualClock(), Listener()
 
     class Both(VirtualCamera):
-        async def run(
-            self, send: Callable[[MediaEvent], None], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-        ) -> None:
+        async def run(self, send: Callable[[MediaEvent], None]) -> None:
             def both(event: MediaEvent) -> None:
                 send(event)
                 if isinstance(event, SourceUp):
                     send(SourceUp("microphone", event.track))
 
-            await super().run(both, task_status=task_status)
+            await super().run(both)
 
     camera = Both(clock, rate=10, gop_frames=10)
     with trio.move_on_after(2):
@@ -353,9 +380,7 @@ class HangingSource:
     def flush_on_cancel(self, flush: bool) -> None:
         self.driver.maker.flush_on_cancel(flush)
 
-    async def run(
-        self, send: Callable[[MediaEvent], None], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def run(self, send: Callable[[MediaEvent], None]) -> None:
         if self.fate == "busy":
             await trio.sleep(0.01)
             raise DeviceLost("cam: Device or resource busy")
@@ -365,7 +390,7 @@ class HangingSource:
             finally:
                 self.hanging = True
         with trio.move_on_after(3.05 if self.fate == "hangs" else float("inf")):
-            await self.driver.maker.run(send, task_status=task_status)
+            await self.driver.maker.run(send)
         self.hanging = True
         raise DeviceLost("cam delivered nothing for 3 s")
 
@@ -382,7 +407,7 @@ async def ends_wedged(openings: list[str], *, device: Device = "camera", switch:
 async def test_a_device_that_stays_busy_while_a_thread_hangs_in_it_is_wedged(autojump_clock: trio.abc.Clock) -> None:
     began = trio.current_time()
     driver = await ends_wedged(["hangs"])
-    assert WEDGED_S <= trio.current_time() - began - 3.05 <= WEDGED_S + LONGEST_DELAY_S + 1
+    assert WEDGED_S <= trio.current_time() - began - 3.05 <= WEDGED_S + BACKOFF.limit_s + 1
     assert len(driver.sources) > 3, "it was tried again and again"
 
 

@@ -6,10 +6,12 @@ import threading
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
 import trio
+from av.video.frame import PictureType
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,8 +19,8 @@ from bwvd.capture.device.libav_source import LibavSource, open_camera
 from bwvd.capture.device.supervisor import run_source
 from bwvd.capture.source import AudioGate, DeviceLost, SourceRefused
 from bwvd.capture.video.encoder import Encoder, MakeEncoder
-from bwvd.capture.video.encoder_choice import Inside, Roster
-from bwvd.capture.video.encoder_failover import SWALLOWED_FRAMES, SWALLOWED_NS, Serving
+from bwvd.capture.video.encoder_choice import EncoderCall, EncoderChoice
+from bwvd.capture.video.encoder_failover import SWALLOWED_FRAMES, SWALLOWED_NS, FailoverEncoder
 from bwvd.capture.video.frame_loss import Losses
 from bwvd.capture.video.libav_encoder import HARDWARE, VideoEncoder
 from bwvd.clock import NS, SystemClock
@@ -41,22 +43,22 @@ def picture(number: int) -> av.VideoFrame:
     return made
 
 
-def roster_of(make: MakeEncoder, *, hardware: bool = True) -> Roster:
-    return Roster(make, lambda *_: hardware)
+def roster_of(make: MakeEncoder, *, hardware: bool = True) -> EncoderChoice:
+    return EncoderChoice(make, lambda *_: hardware)
 
 
 @dataclass
 class Run:
     """One opening: numbered pictures at 30/s, and what came of them."""
 
-    roster: Roster
+    roster: EncoderChoice
     config: Video = field(default_factory=lambda: Video(keyframe_s=0.3))
     first: int = 0
     events: list[MediaEvent] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.losses = Losses(STEP, live=False)
-        self.serving = Serving(self.config, "test", Fraction(RATE), self.losses, self.roster, Inside())
+        self.serving = FailoverEncoder(self.config, "test", Fraction(RATE), self.losses, self.roster, EncoderCall())
 
     def take(self, count: int) -> Run:
         for number in range(self.first, self.first + count):
@@ -183,14 +185,14 @@ def test_one_that_never_gave_a_picture_is_replaced_where_it_was_our_choice() -> 
 def test_one_that_was_asked_for_and_never_worked_is_a_mistake_in_the_configuration(
     faults: EncoderFaults, said: str
 ) -> None:
-    run = Run(Roster(faulty({"libx265": faults})), Video(encoder="libx265"))
+    run = Run(EncoderChoice(faulty({"libx265": faults})), Video(encoder="libx265"))
     with pytest.raises(SourceRefused) as refused:
         run.take(120)
     assert str(refused.value) == f"video.encoder: {said}"
 
 
 def test_one_that_was_asked_for_and_worked_is_replaced_like_any_other() -> None:
-    run = Run(Roster(faulty({"libx265": EncoderFaults(fails_at=20)})), Video(encoder="libx265", keyframe_s=0.3))
+    run = Run(EncoderChoice(faulty({"libx265": EncoderFaults(fails_at=20)})), Video(encoder="libx265", keyframe_s=0.3))
     run.take(60).finish()
     assert run.missing() == []
     assert run.encoders == ["libx265", "libx264"]
@@ -211,7 +213,7 @@ def test_a_real_encoder_of_libavs_that_fails_in_service() -> None:
     def make(name: str, *rest: object) -> Encoder:
         return (Ending if name == "libx265" else VideoEncoder)(name, *rest)  # type: ignore[arg-type]  # as MakeEncoder has them
 
-    run = Run(Roster(make), Video(encoder="libx265", keyframe_s=0.3))
+    run = Run(EncoderChoice(make), Video(encoder="libx265", keyframe_s=0.3))
     run.take(60).finish()
     assert run.missing() == []
     assert run.encoders == ["libx265", "libx264"]
@@ -219,8 +221,41 @@ def test_a_real_encoder_of_libavs_that_fails_in_service() -> None:
     assert "End of file" in run.faults[0].detail
 
 
+def test_one_that_makes_no_key_frames_when_asked_is_a_mistake_in_the_configuration() -> None:
+    """Its groups would be as long as it likes, and the last one is what a power cut takes."""
+    run = Run(EncoderChoice(), Video(encoder="ffv1"))
+    with pytest.raises(SourceRefused) as refused:
+        run.take(60)
+    assert str(refused.value) == "video.encoder: ffv1 is not fit: it makes no key frame after video.keyframe_s = 1"
+    assert run.batches == []
+
+
+@pytest.mark.parametrize("name", ["libx265", HARDWARE])
+def test_one_that_ceases_to_make_key_frames_is_replaced(name: str) -> None:
+    class Deaf(VideoEncoder):
+        count = 0
+
+        def _collect(self, encode: Any, frame: av.VideoFrame | None) -> None:
+            self.count += 1
+            if frame is not None and self.count > 40:
+                frame.pict_type = PictureType.NONE
+            super()._collect(encode, frame)
+
+    def make(asked: str, *rest: object) -> Encoder:
+        return (Deaf if asked == name else VideoEncoder)("libx265" if asked == name else asked, *rest)  # type: ignore[arg-type]  # as MakeEncoder has them
+
+    config = Video(encoder="auto" if name == HARDWARE else name, keyframe_s=0.3)
+    run = Run(roster_of(make, hardware=name == HARDWARE), config)
+    run.take(90).finish()
+    assert run.missing() == []
+    assert run.encoders == ["libx265", "libx264"]
+    (fault,) = run.faults
+    assert "it makes no key frame after video.keyframe_s = 0.3" in fault.detail
+    assert max(batch.end_ns - batch.start_ns for batch in run.batches) < NS
+
+
 def test_libx264_has_nobody_behind_it() -> None:
-    run = Run(Roster(faulty({"libx264": EncoderFaults(fails_at=20)})), Video(encoder="libx264"))
+    run = Run(EncoderChoice(faulty({"libx264": EncoderFaults(fails_at=20)})), Video(encoder="libx264"))
     with pytest.raises(DeviceLost, match="the encoder libx264 failed: Input/output error"):
         run.take(60)
 
@@ -240,13 +275,13 @@ def test_what_has_failed_is_not_used_again_until_the_daemon_starts_again() -> No
     again = Run(roster)
     again.take(60).finish()
     assert again.encoders == ["libx264"]
-    assert roster_of(faulty({})).choose(Video(), 64, 48, Inside()) == HARDWARE
+    assert roster_of(faulty({})).choose(Video(), 64, 48, EncoderCall()) == HARDWARE
 
 
 def test_one_that_worked_and_does_not_open_any_more_is_replaced() -> None:
     """Not a mistake in the configuration: it was right an hour ago."""
     faults = {"libx265": EncoderFaults()}
-    roster = Roster(faulty(faults))
+    roster = EncoderChoice(faulty(faults))
     Run(roster, Video(encoder="libx265")).take(10).finish()
     faults["libx265"] = EncoderFaults(refuses=True)
     again = Run(roster, Video(encoder="libx265"))
@@ -270,10 +305,10 @@ def test_an_encoder_that_fails_at_the_end_gives_what_had_come_out() -> None:
 
 
 def test_where_the_thread_is_inside_an_encoder_is_known() -> None:
-    inside = Inside()
+    inside = EncoderCall()
     seen: list[str] = []
     faults = EncoderFaults(on_picture=lambda _: seen.append(inside.encoder))
-    serving = Serving(
+    serving = FailoverEncoder(
         Video(), "test", Fraction(RATE), Losses(STEP, live=False), roster_of(faulty({HARDWARE: faults})), inside
     )
     serving.encode(picture(0), START, lambda _: None)

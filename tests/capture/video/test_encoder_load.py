@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from bwvd.capture.timestamps import FrameTimes, KernelStamps, Moment
 from bwvd.capture.video.encoder import Encoder
-from bwvd.capture.video.encoder_choice import Inside, Roster
-from bwvd.capture.video.encoder_failover import Serving
+from bwvd.capture.video.encoder_choice import EncoderCall, EncoderChoice
+from bwvd.capture.video.encoder_failover import FailoverEncoder
 from bwvd.capture.video.encoder_load import (
     BUSY,
     HURRY_NS,
@@ -25,7 +25,6 @@ from bwvd.capture.video.encoder_load import (
     LATEST_NS,
     LEAST,
     PAUSE_NS,
-    PRESETS,
     WARM_UP,
     WINDOW_NS,
     Pace,
@@ -35,6 +34,7 @@ from bwvd.capture.video.libav_encoder import preset_of
 from bwvd.capture.video.transcode import QUIET_NS, EncodedVideo
 from bwvd.clock import NS, Reading
 from bwvd.config.schema import Config, Device, Video
+from bwvd.media.presets import PRESETS
 from bwvd.media.samples import Batch
 from bwvd.messages import FaultChanged, MediaEvent, MediaGap, SourceUp
 from bwvd.testing.encoder import EncoderFaults, FaultyEncoder
@@ -204,8 +204,8 @@ class Board:
     def run(self, count: int) -> Board:
         config = Config(device=Device(id="X"), video=self.video)
         losses = Losses(STEP, live=True, queues=True)
-        roster = Roster(self._make, lambda *_: True)
-        serving = Serving(config.video, "camera", Fraction(RATE), losses, roster, Inside())
+        roster = EncoderChoice(self._make, lambda *_: True)
+        serving = FailoverEncoder(config.video, "camera", Fraction(RATE), losses, roster, EncoderCall())
         path = EncodedVideo(config, self.clock, FrameTimes(KernelStamps(), STEP, live=True), losses, serving)
         begin_ns = self.clock.now_ns
         waiting: deque[int] = deque()

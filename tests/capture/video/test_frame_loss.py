@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bwvd.capture.timestamps import MS, Placed
@@ -16,9 +16,10 @@ from bwvd.messages import MediaEvent, MediaGap
 STEP = NS // 30
 
 
-@given(st.sets(st.integers(20, 280), max_size=12), st.integers(0, 2**32))
+@example({20, 23, 26, 156, 172}, 184455)
+@given(st.sets(st.integers(5, 280), max_size=40), st.integers(0, 2**32))
 def test_each_dropped_frame_is_found_and_no_other(dropped: set[int], seed: int) -> None:
-    """Single drops, a good frame on both sides: the beat before and after tells them from a slower camera."""
+    """Invariant 4: single drops, two good frames between them: the beat tells them from a slower camera."""
     lonely = {n for n in dropped if not {n - 1, n + 1, n - 2, n + 2} & dropped}
     jitter = random.Random(seed)
     cadence = Cadence(STEP)
@@ -35,6 +36,18 @@ def test_each_dropped_frame_is_found_and_no_other(dropped: set[int], seed: int) 
             assert abs(from_ns - missing * STEP) < 12 * MS
             found += 1
     assert found == len(lonely)
+
+
+@pytest.mark.parametrize("apart", range(3, 12))
+def test_the_worst_jitter_hides_no_dropped_frame(apart: int) -> None:
+    """Invariant 4: each frame that is lost comes between one that is late and one that is early."""
+    cadence = Cadence(STEP)
+    dropped = range(10, 280, apart)
+    late = {n - 1 for n in dropped}
+    times = [n * STEP + (5 * MS if n in late else -5 * MS) for n in range(300) if n not in dropped]
+    holes = [hole for hole in map(cadence.note, times) if hole]
+    assert [round(to_ns / STEP) - 1 for _, to_ns, _ in holes] == list(dropped)
+    assert {frames for _, _, frames in holes} == {1}
 
 
 @pytest.mark.parametrize("missing", [2, 5, 20])

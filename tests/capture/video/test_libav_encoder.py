@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bwvd.capture.source import SourceRefused
-from bwvd.capture.video.encoder_choice import Inside, Roster
+from bwvd.capture.video.encoder_choice import EncoderCall, EncoderChoice
 from bwvd.capture.video.libav_encoder import _OPTIONS, VideoEncoder
-from bwvd.capture.video.pixel_format import Picture
+from bwvd.capture.video.pixel_format import PixelConverter
 from bwvd.clock import NS
 from bwvd.config.schema import Video
 from bwvd.media.samples import Batch
@@ -146,8 +146,8 @@ def test_what_no_encoder_takes_is_refused_with_the_key(name: str, size: tuple[in
 
 
 def test_auto_is_libx264_where_no_hardware_works() -> None:
-    assert Roster().choose(Video(), 64, 48, Inside()) in ("libx264", "h264_v4l2m2m")
-    assert Roster().choose(Video(encoder="libx265"), 64, 48, Inside()) == "libx265"
+    assert EncoderChoice().choose(Video(), 64, 48, EncoderCall()) in ("libx264", "h264_v4l2m2m")
+    assert EncoderChoice().choose(Video(encoder="libx265"), 64, 48, EncoderCall()) == "libx265"
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_every_camera_format_keeps_its_brightness(source: str) -> None:
     with av.open(f"color=black:size=64x48,format={source}", format="lavfi") as black:
         dark = next(black.decode(video=0))
     for made, expected in ((light, 235), (dark, 16)):
-        fitted = Picture(64, 48).fit(made)
+        fitted = PixelConverter(64, 48).fit(made)
         assert (fitted.format.name, fitted.color_range) == ("yuv420p", 1)
         middle = bytes(fitted.planes[0])[10 * fitted.planes[0].line_size + 20]
         assert abs(middle - expected) <= 3
@@ -174,13 +174,13 @@ def test_a_frame_that_says_it_is_full_range_is_believed(kind: str) -> None:
         luma = b"\xff\x80" if kind == "yuyv422" else b"\xff\xff"
         plane.update((luma if index == 0 else b"\x80\x80") * (plane.buffer_size // 2))
     made.color_range = 2
-    fitted = Picture(64, 48).fit(made)
+    fitted = PixelConverter(64, 48).fit(made)
     assert fitted.color_range == 1
     assert abs(bytes(fitted.planes[0])[10 * fitted.planes[0].line_size + 20] - 235) <= 2
 
 
 def test_a_shared_frame_is_copied_before_it_is_drawn_on() -> None:
-    picture = Picture(64, 48)
+    picture = PixelConverter(64, 48)
     with av.open("color=white:size=64x48,format=yuv420p", format="lavfi") as source:
         frames = source.decode(video=0)
         first = next(frames)

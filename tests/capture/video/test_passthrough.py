@@ -11,13 +11,13 @@ from typing import Any
 import av
 import pytest
 
-from bwvd.capture.address import VIDEO_SCHEMES, parse_address
+from bwvd.capture.address import parse_address
 from bwvd.capture.source import DeviceLost, SourceRefused
 from bwvd.capture.timestamps import FrameTimes, Moment, Playback
 from bwvd.capture.video.frame_loss import Losses
 from bwvd.capture.video.passthrough import CopiedVideo
 from bwvd.clock import NS
-from bwvd.config.schema import Config, Loop, Video
+from bwvd.config.schema import VIDEO_SCHEMES, Config, Loop, Video
 from bwvd.media.nal import annexb_units, prefixed_units
 from bwvd.testing.clip import numbered_clip
 from tests.support.capture_listen import Listener, numbers
@@ -41,7 +41,7 @@ class Camera:
             config,
             address,
             Fraction(RATE),
-            FrameTimes(self.playback, step_ns, live),
+            FrameTimes(self.playback.of(0), step_ns, live),
             Losses(step_ns, live),
         )
         self.listener = Listener()

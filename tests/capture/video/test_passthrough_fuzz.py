@@ -18,17 +18,17 @@ import pytest
 import trio
 import trio.testing
 
-from bwvd.capture.address import VIDEO_SCHEMES, parse_address
+from bwvd.capture.address import parse_address
 from bwvd.capture.source import DeviceLost
 from bwvd.capture.timestamps import FrameTimes, KernelStamps, Moment
 from bwvd.capture.video.frame_loss import Losses
 from bwvd.capture.video.passthrough import CopiedVideo
 from bwvd.clock import NS, Clock
-from bwvd.config.schema import Config, Loop, Video
+from bwvd.config.schema import VIDEO_SCHEMES, Config, Loop, Video
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format import records
 from bwvd.media.samples import Batch
-from bwvd.messages import MediaEvent, SourceUp
+from bwvd.messages import MediaEvent
 from bwvd.testing.clock import VirtualClock
 from tests.support.capture_listen import Listener, numbers
 from tests.support.desk import export_mp4
@@ -152,34 +152,20 @@ class FuzzedCamera:
     def flush_on_cancel(self, flush: bool) -> None:
         self._flush = flush
 
-    async def run(
-        self,
-        send: Callable[[MediaEvent], None],
-        *,
-        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> None:
-        up = False
-
-        def forward(event: MediaEvent) -> None:
-            nonlocal up
-            if isinstance(event, SourceUp) and not up:
-                up = True
-                task_status.started()
-            send(event)
-
+    async def run(self, send: Callable[[MediaEvent], None]) -> None:
         self.openings += 1
         with av.open(str(self._clip)) as container:
             path = open_path(container, self._clip)
             try:
                 for one in self._packets:
                     reading = self._clock.read()
-                    path.feed(one.packet, BASE, Moment(reading.mono_ns, reading.utc_ns), forward)
+                    path.feed(one.packet, BASE, Moment(reading.mono_ns, reading.utc_ns), send)
                     self.fed += 1
                     await trio.sleep(1 / RATE)
                 self.done.set()
                 await trio.sleep_forever()
             finally:
-                path.finish(forward, False)
+                path.finish(send, False)
                 path.close()
 
 

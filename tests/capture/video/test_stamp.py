@@ -15,11 +15,11 @@ import pytest
 from av.video.stream import VideoStream
 
 from bwvd.capture.timestamps import FrameTimes, Playback
-from bwvd.capture.video.encoder_choice import Inside, Roster
-from bwvd.capture.video.encoder_failover import Serving
+from bwvd.capture.video.encoder_choice import EncoderCall, EncoderChoice
+from bwvd.capture.video.encoder_failover import FailoverEncoder
 from bwvd.capture.video.frame_loss import Losses
 from bwvd.capture.video.libav_encoder import VideoEncoder
-from bwvd.capture.video.pixel_format import Picture
+from bwvd.capture.video.pixel_format import PixelConverter
 from bwvd.capture.video.stamp import DARK, LIGHT, Stamp
 from bwvd.capture.video.transcode import EncodedVideo
 from bwvd.clock import NS, Reading, SystemClock, utc_text
@@ -232,8 +232,8 @@ def test_what_a_decoder_predicts_from_never_sees_the_stamp(tmp_path: Path, encod
     with av.open(str(clip)) as container:
         expected = [pixels(frame) for frame in container.decode(video=0)]
     config = Config(video=Video(encoder=encoder, stamp=True))
-    times, losses = FrameTimes(Playback(0), NS // 30, live=False), Losses(NS // 30, live=False)
-    serving = Serving(config.video, "test", Fraction(30), losses, Roster(), Inside())
+    times, losses = FrameTimes(Playback(0).of(0), NS // 30, live=False), Losses(NS // 30, live=False)
+    serving = FailoverEncoder(config.video, "test", Fraction(30), losses, EncoderChoice(), EncoderCall())
     path = EncodedVideo(config, Clock(), times, losses, serving)
     found: list[list[bytes]] = []
     events: list[MediaEvent] = []
@@ -255,7 +255,7 @@ def test_a_picture_that_lies_upside_down_in_memory_is_turned_before_it_is_drawn_
     flipped = graph.pull()
     assert isinstance(flipped, av.VideoFrame)
     assert flipped.planes[0].line_size < 0
-    fitted = Picture(640, 480).fit(flipped)
+    fitted = PixelConverter(640, 480).fit(flipped)
     line = fitted.planes[0].line_size
     assert line > 0
     upright = pixels(scene("noise"))[0]
@@ -269,7 +269,7 @@ def cost(graph: str, frames: int) -> tuple[float, float, float]:
     """Medians over frames of a graph, in µs: of the stamp as it is drawn, of a copy of the frame, of the encode."""
     clock = SystemClock()
     stamp = Stamp(clock, "BWV-0001", 1280, 720)
-    fitting = Picture(1280, 720)
+    fitting = PixelConverter(1280, 720)
     encoder = VideoEncoder("libx264", Video(), 1280, 720, Fraction(30), "test", clock.monotonic_ns())
     drawing, copying, encoding = [], [], []
     with av.open(graph, format="lavfi") as source:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, MANIFEST_NAMESPACE, Chain
-from bwvd.evidence.format.chain_reader import ChainReader, Signed, Tail, scan_tail
+from bwvd.evidence.format.chain_reader import ChainReader, Signed
 from bwvd.evidence.format.decode import MAX_LINE, Unknown
 from bwvd.evidence.format.records import Found, Record, Recovered, Stamp, State, TornTail
 from bwvd.evidence.keys.sshsig import armour
@@ -48,15 +48,11 @@ def places(data: bytes) -> list[str]:
     return [problem.where for problem in read(data)[0].problems]
 
 
-def tail_of(data: bytes) -> Tail:
-    return scan_tail(io.BytesIO(data), NAME)
-
-
 def continued(data: bytes, record: str = "recovered") -> bytes:
     """What recovery makes of a file: the torn bytes stay, a newline if one is missing, a record that names them."""
-    tail = tail_of(data)
+    tail, signed = read(data)
     writer = chain()
-    writer.absorb(data[: tail.end], len(tail.records))
+    writer.absorb(data[: tail.end], len(signed))
     torn = data[tail.end :] + (b"\n" if tail.newline_missing else b"")
     writer.absorb(torn)
     found = [tail.torn] if tail.torn else []
@@ -157,7 +153,7 @@ def test_any_rubbish_behind_the_last_append_can_be_named(rest: bytes) -> None:
 @pytest.mark.parametrize("what", ["bytes", "sha256", "offset"])
 def test_a_region_named_wrongly_is_a_problem(what: str) -> None:
     data = b"".join(pairs(2))[:-5]
-    tail = tail_of(data)
+    tail, _ = read(data)
     assert tail.torn is not None
     fields = {"bytes": tail.torn.bytes, "sha256": tail.torn.sha256, "offset": tail.torn.offset}
     fields[what] = "00" * 32 if what == "sha256" else 7

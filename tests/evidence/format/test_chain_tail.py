@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bwvd.evidence.format import chain_tail as module
 from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, Chain
-from bwvd.evidence.format.chain_reader import scan_tail
+from bwvd.evidence.format.chain_reader import ChainReader
 from bwvd.evidence.format.chain_tail import Ending, absorb, read_ending
 from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.records import Entry, Found, Record, Recovered, Segment, Stamp, TornTail
@@ -38,9 +38,10 @@ def look(data: bytes) -> tuple[Ending, list[Record | Unknown]]:
 
 
 def strictly(data: bytes) -> tuple[Ending, list[Record | Unknown]]:
-    tail = scan_tail(io.BytesIO(data), "f", JOURNAL_NAMESPACE)
-    missing = tail.newline_missing
-    return Ending(len(data), tail.end, len(tail.records), tail.torn, missing, tail.problems), tail.records
+    reader = ChainReader(io.BytesIO(data), "f", JOURNAL_NAMESPACE)
+    records = [signed.record for signed in reader]
+    missing = reader.newline_missing
+    return Ending(len(data), reader.end, len(records), reader.torn, missing, reader.problems), records
 
 
 def entry(chain: Chain, i: int) -> bytes:
@@ -130,7 +131,7 @@ def test_the_chain_goes_on_behind_it(cut: int) -> None:
     if found.torn is not None:
         more += chain.line(TornTail(n=chain.n, found=found.torn))
     more += entry(chain, 99)
-    assert scan_tail(io.BytesIO(data + more), "f", JOURNAL_NAMESPACE).problems == []
+    assert strictly(data + more)[0].problems == []
     assert look(data + more) == strictly(data + more)
 
 

@@ -22,7 +22,6 @@ from bwvd.evidence.keys.sshsig import (
     armour,
     keygen,
     unarmour,
-    verify_blob,
 )
 from tests.support.evidence_keys import certify, fixed_signer, ssh_keygen, stock_key, stock_sign, stock_verify
 
@@ -85,12 +84,12 @@ def test_the_key_may_sign_nothing_but_evidence(tmp_path: Path) -> None:
 def test_we_verify_what_stock_ssh_keygen_signs(tmp_path: Path, kind: str, bits: tuple[str, ...]) -> None:
     key = stock_key(tmp_path / "key", kind, *bits)
     blob = stock_sign(key, MESSAGE, MANIFEST_NAMESPACE)
-    line = verify_blob(blob, DIGEST, MANIFEST_NAMESPACE)
+    line = Signature.parse(blob).verify(DIGEST, MANIFEST_NAMESPACE).line
     assert line.split() == (tmp_path / "key.pub").read_text().split()[:2]
     with pytest.raises(SignatureBad, match="does not match"):
-        verify_blob(blob, hashlib.sha512(MESSAGE + b"x").digest(), MANIFEST_NAMESPACE)
+        Signature.parse(blob).verify(hashlib.sha512(MESSAGE + b"x").digest(), MANIFEST_NAMESPACE)
     with pytest.raises(SignatureBad, match="signed for 'bwvd-manifest'"):
-        verify_blob(blob, DIGEST, JOURNAL_NAMESPACE)
+        Signature.parse(blob).verify(DIGEST, JOURNAL_NAMESPACE)
 
 
 def test_our_blob_is_byte_for_byte_the_stock_one(tmp_path: Path) -> None:
@@ -103,7 +102,7 @@ def test_our_blob_is_byte_for_byte_the_stock_one(tmp_path: Path) -> None:
 def test_another_hash_is_refused(tmp_path: Path) -> None:
     blob = stock_sign(stock_key(tmp_path / "key"), MESSAGE, MANIFEST_NAMESPACE, "-O", "hashalg=sha256")
     with pytest.raises(SignatureBad, match="sha512 is required"):
-        verify_blob(blob, DIGEST, MANIFEST_NAMESPACE)
+        Signature.parse(blob).verify(DIGEST, MANIFEST_NAMESPACE)
 
 
 def test_a_certificate_beside_the_key_travels_in_the_signature(tmp_path: Path) -> None:
@@ -115,7 +114,7 @@ def test_a_certificate_beside_the_key_travels_in_the_signature(tmp_path: Path) -
     assert signer.certificate.serial == 7
     assert signer.certificate.key_id == "unit 7"
     blob = signer.sign(DIGEST, MANIFEST_NAMESPACE)
-    assert verify_blob(blob, DIGEST, MANIFEST_NAMESPACE) == signer.certificate.line
+    assert Signature.parse(blob).verify(DIGEST, MANIFEST_NAMESPACE) == signer.certificate
     assert blob == stock_sign(tmp_path / "device_key-cert.pub", MESSAGE, MANIFEST_NAMESPACE)
     signers, signature = tmp_path / "allowed_signers", tmp_path / "sig"
     signers.write_text(signer.allowed_signers("BWV-0001"))
@@ -239,21 +238,21 @@ def test_any_flipped_bit_of_a_signature_is_refused(bit: int) -> None:
     bad = bytearray(_BLOB)
     bad[bit // 8] ^= 1 << bit % 8
     with pytest.raises(SignatureBad):
-        verify_blob(bytes(bad), DIGEST, MANIFEST_NAMESPACE)
+        Signature.parse(bytes(bad)).verify(DIGEST, MANIFEST_NAMESPACE)
 
 
 @given(st.integers(0, len(_BLOB) - 1), st.binary(max_size=8))
 def test_a_cut_or_lengthened_signature_is_refused(at: int, tail: bytes) -> None:
     with pytest.raises(SignatureBad):
-        verify_blob(_BLOB[:at] + tail, DIGEST, MANIFEST_NAMESPACE)
+        Signature.parse(_BLOB[:at] + tail).verify(DIGEST, MANIFEST_NAMESPACE)
     if tail:
         with pytest.raises(SignatureBad):
-            verify_blob(_BLOB + tail, DIGEST, MANIFEST_NAMESPACE)
+            Signature.parse(_BLOB + tail).verify(DIGEST, MANIFEST_NAMESPACE)
 
 
 @given(st.binary(max_size=300) | st.binary(max_size=100).map(lambda tail: _BLOB[:40] + tail))
 def test_rubbish_is_refused_in_one_line(data: bytes) -> None:
-    for parse in (parse_key, lambda blob: verify_blob(blob, DIGEST, MANIFEST_NAMESPACE)):
+    for parse in (parse_key, lambda blob: Signature.parse(blob).verify(DIGEST, MANIFEST_NAMESPACE)):
         with pytest.raises(EvidenceError) as caught:
             parse(data)
         assert "\n" not in str(caught.value)

@@ -8,7 +8,7 @@ import trio.testing
 
 from bwvd.evidence.format import records
 from bwvd.evidence.keys.age import AgeSealer, open_sealed
-from bwvd.evidence.startup.officer import load_wearer, save_wearer
+from bwvd.evidence.startup.officer import load_officer, save_officer
 from bwvd.messages import Order
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.flash.storage import VirtualVolume
@@ -69,11 +69,11 @@ async def test_nobody_is_kept_as_well(autojump_clock: trio.testing.MockClock) ->
 
 def test_another_key_or_a_damaged_file_is_nobody() -> None:
     volume = VirtualVolume()
-    save_wearer(volume, KEY, OFFICER)
-    assert load_wearer(volume, KEY) == OFFICER
+    save_officer(volume, KEY, OFFICER)
+    assert load_officer(volume, KEY) == OFFICER
     data = volume.read(".wearer")
     volume.remove(".wearer")
     file = volume.create(".wearer")
     file.write(data[:-1] + bytes([data[-1] ^ 1]))
     file.close()
-    assert load_wearer(volume, KEY) == ""
+    assert load_officer(volume, KEY) == ""

@@ -323,6 +323,7 @@ def test_the_journal_is_told() -> None:
         "reason": "power_cut",
         "segments": 3,
         "found": "file_without_line",
+        "manifest_sha512": hashlib.sha512(volume.read(MANIFEST)).hexdigest(),
     }
     failed = RecoveryResult(recording_id(1), 1, "unknown", error="Input/output error")
     (draft,) = drafts_of([failed], virtual_clock().read())

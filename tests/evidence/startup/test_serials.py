@@ -14,7 +14,7 @@ from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, Chain
 from bwvd.evidence.format.recording_id import AHEAD, LARGEST, counted, serial_of
 from bwvd.evidence.startup.serials import next_serial, unrecorded
-from bwvd.evidence.write.numbering import Naming
+from bwvd.evidence.write.numbering import RecordingNumbers
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.flash.storage import VirtualVolume
 from tests.support.desk import verify_storage
@@ -32,7 +32,7 @@ def folder(serial: int) -> str:
 @given(st.lists(NUMBERS, max_size=20), st.integers(-(2**63), 2**63 - 1) | NUMBERS)
 def test_the_next_number_is_one_that_an_id_can_hold(serials: list[int], last: int) -> None:
     """Invariant 6: a recording with another number would never be recovered."""
-    naming = Naming(DEVICE, next_serial(map(folder, serials), last), VirtualClock(seconds=lambda: 1.0))
+    naming = RecordingNumbers(DEVICE, next_serial(map(folder, serials), last), VirtualClock(seconds=lambda: 1.0))
     for _ in range(3):
         serial, recording = naming.take(0)
         assert serial_of(recording) == serial > 0

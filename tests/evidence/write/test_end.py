@@ -39,7 +39,7 @@ async def test_a_dead_flash_does_not_keep_the_daemon_from_ending(autojump_clock:
             await rig.press()
             await trio.sleep(30)
             assert "storage" in daemon.hub.faults
-    assert daemon.inbox.statistics().backlog_gops == 0
+    assert daemon.backlog.gops == 0
     assert not [batch for batch in held if any(batch.data)]
     assert daemon.writer.statistics.lost_frames > 300
 

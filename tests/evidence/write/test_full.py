@@ -108,7 +108,7 @@ async def test_what_begins_the_next_segment_is_not_forgotten(
         await rig.stop()
         if error == errno.ENOSPC:
             await rig.closed()
-    assert daemon.inbox.statistics().backlog_gops == 0
+    assert daemon.backlog.gops == 0
     written = sum(
         record.frames
         for recording in rig.recordings()

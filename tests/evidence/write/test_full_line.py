@@ -17,7 +17,7 @@ from bwvd.evidence.write.finalize import finish_recording
 from bwvd.evidence.write.group import Group
 from bwvd.evidence.write.lost_media import Unwritten
 from bwvd.evidence.write.recording_folder import Device, RecordingFolder
-from bwvd.messages import Marked, OpenRecording
+from bwvd.messages import Marked, OpenRecording, PreEvent
 from bwvd.testing.clock import VirtualClock
 from tests.support.desk import verify_recording
 from tests.support.evidence_folder import Media, make_storage, media
@@ -33,9 +33,7 @@ def _opening(clip: Media, press_ns: int) -> OpenRecording:
         press_source="test",
         press_ns=press_ns,
         handled_ns=press_ns,
-        asked_ns=NS,
-        got_ns=NS,
-        short_because="",
+        pre_event=PreEvent(NS, NS, ""),
         video=clip.video,
         audio=clip.audio,
         pre_event_audio=False,

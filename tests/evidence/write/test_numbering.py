@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bwvd.evidence.format import records
-from bwvd.evidence.write.numbering import Naming
+from bwvd.evidence.write.numbering import RecordingNumbers
 from bwvd.messages import Order
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
@@ -131,7 +131,7 @@ async def test_the_power_goes_at_any_operation(autojump_clock: trio.testing.Mock
 @given(st.lists(st.sampled_from(["take", "give_back", "make"]), max_size=40), st.randoms(use_true_random=False))
 def test_numbers_in_any_order_of_events(events: list[str], chance: Random) -> None:
     """Invariant 8: whatever is taken, given back and made, the folders have no gap and each has one owner."""
-    naming = Naming("BWV-0001", 1, VirtualClock(seconds=lambda: 2.0))
+    naming = RecordingNumbers("BWV-0001", 1, VirtualClock(seconds=lambda: 2.0))
     wanted: dict[int, str] = {}  # taken, neither made nor given back
     folders: dict[int, str] = {}
     for event in events:
@@ -145,14 +145,14 @@ def test_numbers_in_any_order_of_events(events: list[str], chance: Random) -> No
             if event == "give_back":
                 naming.give_back(serial)
                 continue
-            for smaller, other in naming.before(serial):
+            for smaller, other in naming.without_folder_before(serial):
                 assert smaller not in folders
                 folders[smaller] = other
-                naming.hold(smaller)
+                naming.placeholder_made(smaller)
             assert folders.setdefault(serial, recording) == recording
-            naming.begun(serial)
+            naming.recording_begun(serial)
         assert sorted(folders) == list(range(1, len(folders) + 1))
-    ended = naming.deserted()
+    ended = naming.abandoned()
     assert len(set(ended)) == len(ended)
     assert set(ended).isdisjoint(wanted.values())
     assert naming.next_serial > max(folders, default=0)

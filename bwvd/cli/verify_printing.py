@@ -1,0 +1,130 @@
+"""Verdicts as a person reads them: the worst first, a line a recording, a line a cause."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import click
+
+from bwvd.cli.evidence_printing import missing_text
+from bwvd.evidence.verify.report import WORST_FIRST, Finding, Report
+from bwvd.text import clean
+
+INDENT = 12  # as wide as the verdicts
+
+
+def print_reports(reports: Sequence[Report], *, verbose: bool = False) -> None:
+    """A summary that begins with the worst verdict, where there is more than one report; then each, the worst first.
+
+    verbose: also what follows from a finding, every place of a finding, and what is worth knowing.
+    """
+    if len(reports) == 1:
+        _print_block(reports[0], verbose=verbose)
+        return
+    if not reports:
+        return
+    ordered = sorted(reports, key=lambda report: _rank(report.verdict))
+    _line(ordered[0].verdict, _summary(ordered))
+    for signatory, count in _signatories(ordered):
+        _line("", f"{signatory}: {count} of {len(ordered)}")
+    recordings = [report for report in ordered if report.kind != "storage"]
+    if recordings:
+        click.echo(
+            f"\n{'VERDICT':{INDENT}} {'RECORDING':40} {'FIRST FRAME (UTC)':24} {'LENGTH':>9} {'FRAMES':>7}  MISSING"
+        )
+    for report in ordered:
+        if report.kind == "storage":
+            _line(report.verdict, f"{clean(report.id)}: journal and serial numbers of the storage")
+        else:
+            _print_row(report)
+        _print_findings(report, verbose=verbose)
+
+
+def _rank(verdict: str) -> int:
+    return WORST_FIRST.index(verdict)
+
+
+def _summary(ordered: Sequence[Report]) -> str:
+    """What was verified, and how often each verdict was given: "storage evidence, 3 recordings: 1 altered, …"."""
+    storages = [f"storage {clean(report.id)}" for report in ordered if report.kind == "storage"]
+    recordings = [report for report in ordered if report.kind != "storage"]
+    verdicts = Counter(report.verdict for report in recordings)
+    what = ", ".join([*storages, f"{len(recordings)} recording{'' if len(recordings) == 1 else 's'}"])
+    counted = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
+    lacking = sum(bool(missing_text(report)) for report in recordings)
+    return what + (f": {counted}" if counted else "") + (f"; {lacking} not whole, see MISSING" if lacking else "")
+
+
+def _signatories(reports: Sequence[Report]) -> list[tuple[str, int]]:
+    return Counter(_signed_by(report) for report in reports if report.signer is not None).most_common()
+
+
+def _signed_by(report: Report) -> str:
+    if report.signer is None:
+        return ""
+    trust = "trusted" if report.signer.trusted else "a key that nobody vouches for: give --signers FILE"
+    return f"signed by {report.signer.as_dict()['fingerprint']} ({trust})"
+
+
+def _print_row(report: Report) -> None:
+    what = f" ({report.kind})" if report.kind != "recording" else ""
+    numbers = ""
+    if report.started_utc:
+        numbers = f" {clean(report.started_utc):24} {report.duration_s:7.1f} s {report.frames:7}"
+        numbers += f"  {missing_text(report) or '-'}"
+    click.echo(f"{report.verdict:{INDENT}} {clean(report.id) + what:40}{numbers}".rstrip())
+
+
+def _print_block(report: Report, *, verbose: bool) -> None:
+    what = f" ({report.kind})" if report.kind != "recording" else ""
+    _line(report.verdict, f"{clean(report.id)}{what}")
+    if report.kind == "recording" and report.started_utc:
+        _line(
+            "",
+            f"{report.segments} segments, {report.frames} frames, {report.duration_s:.3f} s from "
+            f"{clean(report.started_utc)}, {report.pre_event_s:.3f} s of it before the press",
+        )
+        _line("", f"missing by its own records: {missing_text(report) or 'nothing'}")
+    if report.signer is not None:
+        _line("", _signed_by(report))
+    _print_findings(report, verbose=verbose)
+
+
+def _print_findings(report: Report, *, verbose: bool) -> None:
+    if verbose:
+        for finding in report.findings:
+            _line("", _said(finding))
+        for note in report.notes:
+            _line("", f"note: {_said(note)}")
+        return
+    causes = list(_causes(report.findings))
+    for finding, others in causes:
+        _line("", _said(finding, others))
+    more = len(report.findings) - sum(1 + others for _, others in causes)
+    left = [f"{more} that follow from {'this' if causes else 'the journal'}"] if more else []
+    left += [f"{len(report.notes)} note{'s' if len(report.notes) > 1 else ''}"] if report.notes else []
+    if left:
+        _line("", f"and {', '.join(left)}: --verbose")
+
+
+def _causes(findings: Sequence[Finding]) -> Iterator[tuple[Finding, int]]:
+    """The findings that follow from no other; of those that say the same of several places the first, and how many
+    more there are."""
+    first: dict[str, Finding] = {}
+    count: Counter[str] = Counter()
+    for finding in findings:
+        if not finding.follows:
+            first.setdefault(finding.what, finding)
+            count[finding.what] += 1
+    for what, finding in first.items():
+        yield finding, count[what] - 1
+
+
+def _said(finding: Finding, others: int = 0) -> str:
+    more = f" and {others} more" if others else ""
+    return f"{clean(finding.where)}{more}: {clean(finding.what)}"
+
+
+def _line(verdict: str, text: str) -> None:
+    click.echo(f"{verdict:{INDENT}} {text}")

@@ -1,0 +1,61 @@
+"""Facts that a journal's entries add up to: used numbers, releases, what manifests must hold (a fold). Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+import msgspec
+
+from bwvd.evidence.format import records
+from bwvd.evidence.format.decode import Unknown
+from bwvd.evidence.format.recording_id import counted, known
+
+WITH_SERIAL = frozenset({"opened", "recovered", "released"})  # entries whose `serial` is a number that is used
+
+
+@dataclass(slots=True)
+class JournalTotals:
+    """What has to be known of the journal's entries (a fold)."""
+
+    opening: records.Journal | None = None
+    last_serial: int = 0
+    released: dict[str, records.Entry] = field(default_factory=dict)  # by recording
+    said: dict[str, records.Removed] = field(default_factory=dict)  # by recording: what its manifest must hold
+    last_closed: str = ""  # the recording that came to its end last
+
+    def take(self, record: records.Record | Unknown) -> None:
+        match record:
+            case records.Journal():
+                self.opening = self.opening or record
+                self.last_serial = max(self.last_serial, known(record.last_serial))
+            case records.Entry(event=event, detail={"serial": int(serial)}):
+                if event in WITH_SERIAL:
+                    self.last_serial = counted(self.last_serial, serial)
+                if isinstance(recording := record.detail.get("recording"), str):
+                    self._of_recording(event, recording, record)
+
+    def _of_recording(self, event: str, recording: str, record: records.Entry) -> None:
+        detail = record.detail
+        if event == "released":
+            self.released[recording] = record
+        elif event in ("closed", "recovered") or (event == "opened" and "found" not in detail):
+            # An entry says so after the manifest's line was durable; one that was found at a start says nothing of it.
+            self.last_closed = recording if event != "opened" else self.last_closed
+            segments, sha512 = detail.get("segments", 0), detail.get("manifest_sha512", "")
+            self.said[recording] = records.Removed(
+                event=event,
+                segments=segments if isinstance(segments, int) else 0,
+                manifest_sha512=sha512 if isinstance(sha512, str) else "",
+            )
+
+    def join(self, other: JournalTotals) -> None:
+        self.last_serial = max(self.last_serial, other.last_serial)
+        self.released.update(other.released)
+        self.said.update(other.said)
+        self.last_closed = other.last_closed or self.last_closed
+
+
+def storage_of(opening: records.Journal) -> str:
+    """The id of a storage by its journal's first record; one from before there were ids is known by that record."""
+    return opening.storage or hashlib.sha256(msgspec.json.encode(opening)).hexdigest()

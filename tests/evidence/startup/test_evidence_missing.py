@@ -1,0 +1,134 @@
+"""Evidence that was acknowledged and is gone at a start: nothing that the device signs then makes it good.
+
+Invariants 7 and 13: the device names it, and the verdict is "altered" before the start and after it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bwvd.evidence.flash.posix import PosixVolume
+from bwvd.evidence.flash.reserve import Reserve
+from bwvd.evidence.format import records
+from bwvd.evidence.journal.journal import Draft, Journal
+from bwvd.evidence.startup.recovery import RecoveryResult, drafts_of, evidence_missing, recover
+from bwvd.testing.clock import VirtualClock
+from tests.support.desk import verify_recording
+from tests.support.evidence_folder import make_recording, make_storage
+from tests.support.evidence_keys import fixed_signer
+
+CLOCK = VirtualClock(seconds=lambda: 9.0)
+LIMIT = 65_536
+
+
+def start(storage: Path, boot: str = "boot-2") -> list[RecoveryResult]:
+    """A start of the device, as far as its recordings are concerned."""
+    with PosixVolume(storage) as volume:
+        journal = Journal.open(volume, fixed_signer(), device="BWV-0001", limit_bytes=LIMIT)
+        try:
+            return recover(volume, fixed_signer(), CLOCK, boot, reserve=Reserve(0), said=journal.said)
+        finally:
+            journal.close()
+
+
+def enter(storage: Path, *drafts: tuple[str, dict[str, str | int | float | bool | None]]) -> None:
+    with PosixVolume(storage) as volume:
+        journal = Journal.open(volume, fixed_signer(), device="BWV-0001", limit_bytes=LIMIT)
+        journal.append([Draft(event, detail, CLOCK.read()) for event, detail in drafts])
+        journal.close()
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Path:
+    return make_storage(tmp_path / "storage")
+
+
+def cut_behind_two(folder: Path) -> None:
+    """The end, the last two segments and all that is made at the end: as if the power had gone there."""
+    lines = (folder / "manifest.jsonl").read_bytes().splitlines(keepends=True)
+    until = next(index for index, line in enumerate(lines) if b'"file":"000003.m4s"' in line)
+    (folder / "manifest.jsonl").write_bytes(b"".join(lines[:until]))
+    for path in folder.iterdir():
+        if path.name not in ("manifest.jsonl", "000001.m4s", "000002.m4s"):
+            path.unlink()
+
+
+@pytest.mark.parametrize("how", ["delete", "truncate", "delete_all"])
+def test_a_signed_line_without_its_whole_file_is_altered(storage: Path, how: str) -> None:
+    """Invariants 7 and 13: no power cut leaves that, so that no recovery makes it good."""
+    folder = make_recording(storage, close="", finish=False)
+    assert verify_recording(folder).verdict == "not_closed"
+    gone = sorted(folder.glob("*.m4s")) if how == "delete_all" else [folder / "000002.m4s"]
+    for path in gone:
+        path.write_bytes(b"") if how == "truncate" else path.unlink()
+    assert verify_recording(folder).verdict == "altered"
+
+    (result,) = start(storage)
+
+    assert result.missing is not None
+    assert result.missing.segments == len(gone)
+    assert result.missing.from_ns < result.missing.to_ns
+    assert f"{len(gone)} acknowledged segments between" in evidence_missing(result)
+    report = verify_recording(folder)
+    assert report.verdict == "altered"
+    assert {finding.where.split(" ")[0] for finding in report.findings} == {path.name for path in gone}
+    assert "evidence_missing" in [draft.event for draft in drafts_of([result], CLOCK.read())]
+
+
+def test_an_honest_cut_is_told_of_nothing(storage: Path) -> None:
+    make_recording(storage, close="", finish=False)
+    enter(storage, ("opened", {"recording": "20260101T000000Z-BWV-0001-000001", "serial": 1}))
+    (result,) = start(storage)
+    assert (result.missing, result.end_removed, evidence_missing(result)) == (None, None, "")
+    assert [draft.event for draft in drafts_of([result], CLOCK.read())] == ["recovered"]
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_an_end_that_the_journal_remembers_is_not_signed_anew(storage: Path, archived: bool) -> None:
+    """Invariants 7 and 13: a closed recording that was cut stays altered, by itself too."""
+    folder = make_recording(storage)
+    detail: dict[str, str | int | float | bool | None] = {"recording": folder.name, "serial": 1}
+    closed = {**detail, "reason": "stop", "segments": 4, "manifest_sha512": "ab" * 64}
+    enter(storage, ("opened", detail), ("closed", closed))
+    if archived:
+        for serial in range(2, 4):
+            filler: dict[str, str | int | float | bool | None] = {
+                "recording": f"20260101T000000Z-BWV-0001-{serial:06d}",
+                "serial": serial,
+            }
+            enter(storage, *[("opened", {**filler, "text": "x" * 1000}) for _ in range(70)])
+        assert sorted(storage.glob("journal-*.jsonl"))
+    cut_behind_two(folder)
+    assert verify_recording(folder).verdict == "not_closed"
+
+    (result,) = start(storage, "boot-1")
+
+    assert result.end_removed == records.Removed(event="closed", segments=4, manifest_sha512="ab" * 64)
+    assert "it was closed with 4 segments" in evidence_missing(result)
+    report = verify_recording(folder)
+    assert report.verdict == "altered"
+    assert "the journal says that it was closed with 4 segments" in report.findings[0].what
+
+
+def test_a_manifest_that_was_taken_away_is_not_a_recording_that_never_began(storage: Path) -> None:
+    """Invariants 7 and 13."""
+    folder = make_recording(storage, close="", finish=False)
+    enter(storage, ("opened", {"recording": folder.name, "serial": 1}))
+    for path in folder.iterdir():
+        path.unlink()
+    (result,) = start(storage)
+    assert result.end_removed is not None
+    assert result.end_removed.event == "opened"
+    assert verify_recording(folder).verdict == "altered"
+
+
+def test_a_folder_that_was_found_at_a_start_may_be_one_that_never_began(storage: Path) -> None:
+    folder = make_recording(storage, close="", finish=False)
+    enter(storage, ("opened", {"recording": folder.name, "serial": 1, "found": "at_start"}))
+    for path in folder.iterdir():
+        path.unlink()
+    (result,) = start(storage)
+    assert result.end_removed is None
+    assert verify_recording(folder).verdict == "recovered"
