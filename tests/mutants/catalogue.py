@@ -316,6 +316,14 @@ MUTANTS = (
         ("evidence/keys/test_allowed_signers.py", "evidence/verify/test_recording.py"),
     ),
     Mutant(
+        "hold recordings against what the journal says later",
+        7,
+        "evidence/verify/storage.py",
+        "_compare(harmless(name), check, said, facts, broken=broken)",
+        "_compare(harmless(name), check, facts, facts, broken=broken)",
+        ("evidence/verify/test_storage.py",),
+    ),
+    Mutant(
         "without a list every key counts",
         7,
         "evidence/verify/trust.py",

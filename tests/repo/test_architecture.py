@@ -74,8 +74,7 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {
         *ON_THE_CAMERA, "config", "daemon", "service", "controls", "capture", "capture.device",
         "capture.video.encoder_choice", "feedback", "evidence.errors", "evidence.flash", "evidence.format",
-        "evidence.keys", "evidence.verify", "evidence.export", "evidence.release.receipt",
-        "evidence.startup.admission",
+        "evidence.keys", "evidence.verify", "evidence.export", "evidence.release.receipt", "evidence.startup.admission",
     },
     "testing": {
         *VOCABULARY, "config.schema", "capture", "capture.video.encoder", "capture.video.pixel_format", "controls",

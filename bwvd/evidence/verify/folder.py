@@ -163,6 +163,34 @@ class HashedFile(io.RawIOBase):
         return count
 
 
+class Part(io.RawIOBase):
+    """The first `limit` bytes of a file, or all of it; `rest` reads on behind them."""
+
+    def __init__(self, file: io.RawIOBase, limit: int | None) -> None:
+        self._file = file
+        self._limit = limit
+        self.taken = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # the type of a writable buffer has a name only from Python 3.12 on
+        view = memoryview(buffer)
+        if self._limit is not None:
+            view = view[: max(0, self._limit - self.taken)]
+        count = self._file.readinto(view) or 0 if len(view) else 0
+        self.taken += count
+        return count
+
+    def rest(self) -> tuple[int, str]:
+        """Size and SHA-256 of what is behind the limit."""
+        sha256, size = hashlib.sha256(), 0
+        while data := self._file.read(CHUNK):
+            sha256.update(data)
+            size += len(data)
+        return size, sha256.hexdigest()
+
+
 def digest(folder: Folder, name: str) -> tuple[int, str]:
     """Size and SHA-256 (hex) of a file, in pieces during which other threads run. Raises: OSError."""
     buffer = memoryview(_buffer())

@@ -9,19 +9,20 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass, field
-from typing import Any
 
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import JOURNAL_NAMESPACE
 from bwvd.evidence.format.chain_reader import ChainReader, Signed
 from bwvd.evidence.format.decode import Unknown
-from bwvd.evidence.format.layout import ARCHIVE, JOURNAL, NEW
+from bwvd.evidence.format.layout import ARCHIVE, JOURNAL, NEW_JOURNAL
 from bwvd.evidence.format.utc import unix_s
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
-from bwvd.evidence.verify.folder import CHUNK, Folder, HashedFile
+from bwvd.evidence.verify.folder import CHUNK, Folder, HashedFile, Part
 from bwvd.evidence.verify.report import Report
 from bwvd.evidence.verify.trust import Trust
 from bwvd.text import printable
+
+ATTEMPTS = 3  # to read files that are renamed meanwhile, which happens once in megabytes of journal
 
 Head = tuple[int, str]  # bytes and SHA-512 of the journal's beginning, as an `open` record names them
 
@@ -69,14 +70,41 @@ def check_journal(
     signers: AllowedSigners | None,
     wanted: frozenset[Head] = frozenset(),
 ) -> JournalFacts:
-    """Verify the journal in a storage; findings go to `report`. Blocking."""
+    """Verify the journal in a storage; findings go to `report`. Blocking.
+
+    A daemon may write to it meanwhile: where one of its files has got another name since they were listed, and
+    something seems wrong, it is read again.
+    """
+    for _ in range(ATTEMPTS):
+        seen = Report(report.path, report.kind, report.id)
+        names = _names(folder)
+        facts = _check_files(folder, names, seen, signers, wanted)
+        if not seen.findings or _names(folder) == names:
+            break
+    report.findings += seen.findings
+    report.notes += seen.notes
+    report.signer = report.signer or seen.signer
+    return facts
+
+
+def _names(folder: Folder) -> frozenset[str]:
+    """The journal's files."""
+    return frozenset(name for name in folder.names() if name in (JOURNAL, NEW_JOURNAL) or ARCHIVE.fullmatch(name))
+
+
+def _check_files(
+    folder: Folder,
+    names: frozenset[str],
+    report: Report,
+    signers: AllowedSigners | None,
+    wanted: frozenset[Head],
+) -> JournalFacts:
     facts = JournalFacts(wanted)
-    names = folder.names()
     left = {name for name in names if ARCHIVE.fullmatch(name)}
     name = JOURNAL
     if JOURNAL not in names:
-        if NEW in names:
-            name = NEW
+        if NEW_JOURNAL in names:
+            name = NEW_JOURNAL
             report.note(JOURNAL, "is missing: the power went while the journal was begun anew")
         elif left:
             report.altered(JOURNAL, "is missing")
@@ -122,8 +150,9 @@ def _check_file(
     this = _File(name)
     head = following.previous if following is not None else None
     try:
+        size = folder.size(name)  # what is written from here on belongs to no line that is whole here
         with folder.open(name) as raw:
-            part = _Part(raw, head.bytes if head is not None else None)
+            part = Part(raw, head.bytes if head is not None else size)
             hashed = HashedFile(part, hashlib.sha512())
             buffered = io.BufferedReader(hashed, CHUNK)
             reader = ChainReader(buffered, name, JOURNAL_NAMESPACE)
@@ -194,31 +223,3 @@ def _begin(signed: Signed, where: str, this: _File, trust: Trust, report: Report
     facts.device = facts.device or record.device
     this.previous, this.last_serial = record.previous, record.last_serial
     return True
-
-
-class _Part(io.RawIOBase):
-    """The first `limit` bytes of a file, or all of it; `rest` reads on behind them."""
-
-    def __init__(self, file: io.RawIOBase, limit: int | None) -> None:
-        self._file = file
-        self._limit = limit
-        self.taken = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:  # the type of a writable buffer has a name only from Python 3.12 on
-        view = memoryview(buffer)
-        if self._limit is not None:
-            view = view[: max(0, self._limit - self.taken)]
-        count = self._file.readinto(view) or 0 if len(view) else 0
-        self.taken += count
-        return count
-
-    def rest(self) -> tuple[int, str]:
-        """Size and SHA-256 of what is behind the limit."""
-        sha256, size = hashlib.sha256(), 0
-        while data := self._file.read(CHUNK):
-            sha256.update(data)
-            size += len(data)
-        return size, sha256.hexdigest()

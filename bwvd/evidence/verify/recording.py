@@ -30,7 +30,7 @@ from bwvd.evidence.verify.files import (
     segment_label,
     unfinished_names,
 )
-from bwvd.evidence.verify.folder import CHUNK, DirectoryFolder, Folder, HashedFile
+from bwvd.evidence.verify.folder import CHUNK, DirectoryFolder, Folder, HashedFile, Part
 from bwvd.evidence.verify.report import Report, Severity, unreadable
 from bwvd.evidence.verify.trust import Trust
 
@@ -71,8 +71,8 @@ class Verification:
         self._progress = progress
         self._totals = Totals()
         self._inits: list[bytes] = []
-        self._missing = MissingMedia()
         self._names: dict[str, str] = {}  # in the folder, as listed before the manifest was read
+        self._missing = MissingMedia()
         self._segment = 0  # the number of the last one
         self._sealed = 0
         self._found: dict[str, list[records.Found]] = {}  # what recovery named, by file
@@ -99,8 +99,9 @@ class Verification:
             progress=self._progress,
         ) as contents:
             try:
+                size = self._folder.size(MANIFEST)  # one that grows is read as far as it has come
                 with self._folder.open(MANIFEST) as file:
-                    manifest = HashedFile(file, hashlib.sha256())
+                    manifest = HashedFile(Part(file, size), hashlib.sha256())
                     reader = ChainReader(io.BufferedReader(manifest, CHUNK), MANIFEST)
                     self._walk(reader, contents)
             except OSError as error:

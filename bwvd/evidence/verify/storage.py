@@ -15,7 +15,7 @@ from bwvd.evidence.format.recording_id import counted, serial_of
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.folder import DirectoryFolder
-from bwvd.evidence.verify.journal import JournalFacts, check_journal
+from bwvd.evidence.verify.journal import ATTEMPTS, JournalFacts, check_journal
 from bwvd.evidence.verify.recording import Verification
 from bwvd.evidence.verify.report import Report, Severity
 from bwvd.evidence.verify.trust import Trust
@@ -43,22 +43,28 @@ def verify_storage(
             report.altered(ALLOWED_SIGNERS, str(error))
     found: dict[str, Verification] = {}
     try:
+        with DirectoryFolder(path) as folder:
+            # A daemon may write beside it. What the journal says before the recordings are listed must hold for them;
+            # what it says after they were read accounts for what has come and gone meanwhile.
+            said = check_journal(folder, Report(str(path), "storage"), signers)
         with DirectoryFolder(Path(path) / RECORDINGS) as folder:
             entries = folder.names()
         for name, odd in sorted(entries.items()):
             if odd != "a folder":
                 report.altered(f"{RECORDINGS}/{name}", f"{odd or 'a file'}, not a recording's folder")
                 continue
-            with DirectoryFolder(Path(path) / RECORDINGS / name) as folder:
-                found[name] = Verification(
-                    folder, Trust(signers), identities=identities, decode=decode, name=name, progress=progress
-                )
-                found[name].run()
+            place = Path(path) / RECORDINGS / name
+            if (check := _verify(place, signers, identities, decode=decode, progress=progress)) is not None:
+                found[name] = check
         heads = [check.open.journal for check in found.values() if check.open is not None and check.open.journal]
         wanted = frozenset((head.bytes, head.sha512) for head in heads)
         with DirectoryFolder(path) as folder:
             facts = check_journal(folder, report, signers, wanted)
             known = len(report.findings)
+            broken = any(finding.severity > Severity.UNVOUCHED for finding in report.findings)
+        for name in sorted(entries.keys() - found.keys()):
+            if entries[name] == "a folder" and harmless(name) not in facts.released:
+                report.altered(f"{RECORDINGS}/{name}", "was removed while the storage was read")
     except OSError as error:
         report.unreadable(str(error.filename or path), error.strerror or str(error))
         return [report, *(check.report for check in found.values())]
@@ -67,20 +73,54 @@ def verify_storage(
         what = f"the device found at its start of {when} that the storage was not as it had left it: put back, or cut"
         report.altered(JOURNAL, what)
     for name, check in found.items():
-        _compare(harmless(name), check, facts, broken=known > 0)
+        _compare(harmless(name), check, said, facts, broken=broken)
         report.segments += check.report.segments
         report.frames += check.report.frames
         report.audio_frames += check.report.audio_frames
         report.bytes += check.report.bytes
         report.duration_s += check.report.duration_s
-    _count(found, facts, report)
-    if known:
+    _count(found, said, facts, report)
+    if broken:
         report.consequences(known)
     return [report, *(check.report for check in found.values())]
 
 
-def _compare(name: str, check: Verification, facts: JournalFacts, *, broken: bool) -> None:
-    """One recording against its folder's name and against the journal; broken: that of the journal is said already."""
+def _verify(
+    place: Path,
+    signers: AllowedSigners | None,
+    identities: Sequence[Any],
+    *,
+    decode: bool,
+    progress: Progress | None,
+) -> Verification | None:
+    """One recording; None if its folder is gone, as after a release.
+
+    Where something seems wrong and the folder has changed since it was listed, it is read again: a daemon was at it.
+    """
+    for _ in range(ATTEMPTS):
+        try:
+            with DirectoryFolder(place) as folder:
+                check = Verification(
+                    folder, Trust(signers), identities=identities, decode=decode, name=place.name, progress=progress
+                )
+                names = folder.names()
+                check.run()
+                if not names and not folder.names():
+                    check.report.findings.clear()
+                    what = "is missing, as everything is: the recording is being begun, or was cut then"
+                    check.report.unfinished(MANIFEST, what)
+                if check.report.verdict not in ("altered", "unreadable") or folder.names() == names:
+                    return check
+        except FileNotFoundError:
+            return None
+    return check
+
+
+def _compare(name: str, check: Verification, said: JournalFacts, facts: JournalFacts, *, broken: bool) -> None:
+    """One recording against its folder's name and against the journal: `said` before it was read, `facts` after.
+
+    broken: that something is wrong with the journal is said already.
+    """
     report = check.report
     unvouched = [finding for finding in report.findings if finding.severity is Severity.UNVOUCHED]
     if name in facts.released and len(report.findings) > len(unvouched):
@@ -92,16 +132,16 @@ def _compare(name: str, check: Verification, facts: JournalFacts, *, broken: boo
         _compare_opening(name, opening, report, facts, broken=broken)
     if report.verdict in ("altered", "unreadable"):
         return
-    reason, segments = facts.closed.get(name, ("", report.segments))
-    if name in facts.closed and not isinstance(check.end, records.Close):
+    reason, segments = said.closed.get(name, ("", report.segments))
+    if name in said.closed and not isinstance(check.end, records.Close):
         report.altered(
             name, f"the journal says that it was closed ({reason}) with {segments} segments: its end is gone"
         )
     elif segments != report.segments:
         report.altered(name, f"the journal says that it was closed ({reason}) with {segments} segments")
-    elif name in facts.recovered and check.end is None:
+    elif name in said.recovered and check.end is None:
         report.altered(name, "the journal says that it was recovered: its end is gone")
-    elif check.end is not None and facts.manifests.get(name, check.manifest_sha512) != check.manifest_sha512:
+    elif check.end is not None and said.manifests.get(name, check.manifest_sha512) != check.manifest_sha512:
         report.altered(f"{name}/{MANIFEST}", "is not the manifest that the journal says it had at its end")
 
 
@@ -118,7 +158,7 @@ def _compare_opening(name: str, opening: records.Open, report: Report, facts: Jo
             report.consequences(len(report.findings) - 1)
 
 
-def _count(found: dict[str, Verification], facts: JournalFacts, report: Report) -> None:
+def _count(found: dict[str, Verification], said: JournalFacts, facts: JournalFacts, report: Report) -> None:
     """Serial numbers have no gap: what is missing was released, or somebody took it away."""
     there: dict[int, str] = {}
     for name, check in found.items():
@@ -130,7 +170,7 @@ def _count(found: dict[str, Verification], facts: JournalFacts, report: Report) 
         there[serial] = name
     if not facts.files and there:
         report.altered(JOURNAL, "is missing")
-    for serial, name in sorted(facts.serials.items()):
+    for serial, name in sorted(said.serials.items()):
         if serial not in there and name not in facts.released:
             report.altered(f"{RECORDINGS}/{name}", "is missing: the journal knows of no release")
     before = facts.known_from - 1

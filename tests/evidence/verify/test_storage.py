@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from bwvd.clock import NS, Reading
 from bwvd.evidence.flash.posix import PosixVolume
 from bwvd.evidence.flash.reserve import Reserve
+from bwvd.evidence.format import records
 from bwvd.evidence.journal.journal import Draft, Journal
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.startup.recovery import recover
+from bwvd.evidence.verify.folder import DirectoryFolder
+from bwvd.evidence.verify.recording import Verification
 from bwvd.evidence.verify.report import Report
 from bwvd.testing.clock import VirtualClock
 from tests.support.desk import verify_storage
@@ -234,6 +241,152 @@ class TestJournal:
         reports = verify_storage(a_storage(tmp_path / "storage", limit_bytes=9000), None)
         assert {report.verdict for report in reports} == {"unvouched"}
         assert len(reports[0].findings) == 1
+
+
+class Growing(io.RawIOBase):
+    """A file to which half a line is written whenever its end is met."""
+
+    def __init__(self, file: io.RawIOBase) -> None:
+        self._file = file
+        self._more = [b'{"type":"entry","n":', b"", b'99}\n{"sig":"', b"", b'AAAA"}\n']
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if (count := self._file.readinto(buffer) or 0) or not self._more:
+            return count
+        more = self._more.pop(0)
+        memoryview(buffer)[: len(more)] = more
+        return len(more)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class TestWhileADaemonWrites:
+    """Invariant 7, and no false alarm: what is there when it is looked at may be gone, longer or ended soon after."""
+
+    @pytest.fixture
+    def storage(self, tmp_path: Path) -> Path:
+        """Three that are closed, and one that runs."""
+        storage = a_storage(tmp_path / "storage")
+        with PosixVolume(storage) as volume:
+            journal = Journal.open(volume, fixed_signer(), device="BWV-0001", limit_bytes=1_000_000)
+            make_recording(storage, 4, seconds=2, journal=journal.head(), close="")
+            journal.append([opened(4)])
+            journal.close()
+        return storage
+
+    @pytest.fixture
+    def meanwhile(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[], None]], None]:
+        """Something that happens once, behind the look at one recording, or before all of them (\"\")."""
+
+        def plan(behind: str, deed: Callable[[], None]) -> None:
+            names, run = DirectoryFolder.names, Verification.run
+            deeds = [deed]
+
+            def listed(folder: DirectoryFolder) -> dict[str, str]:
+                found = names(folder)
+                if not behind and Path(folder.path).name == "recordings" and deeds:
+                    deeds.pop()()
+                return found
+
+            def looked(check: Verification) -> Report:
+                report = run(check)
+                if check.report.id == behind and deeds:
+                    deeds.pop()()
+                return report
+
+            monkeypatch.setattr(DirectoryFolder, "names", listed)
+            monkeypatch.setattr(Verification, "run", looked)
+
+        return plan
+
+    def close_4(self, storage: Path) -> None:
+        """The whole of the recording that was running, and what the journal says then."""
+        other = make_storage(storage.parent / "other")
+        begun = storage / "recordings" / rec(4) / "manifest.jsonl"
+        head = next(iter(begun.read_bytes().splitlines()))
+        journal = msgspec.json.decode(head, type=records.Open).journal
+        shutil.copytree(
+            make_recording(other, 4, seconds=2, journal=journal), storage / "recordings" / rec(4), dirs_exist_ok=True
+        )
+        add_to_journal(storage, closed(4))
+
+    def begin_5(self, storage: Path) -> None:
+        with PosixVolume(storage) as volume:
+            journal = Journal.open(volume, fixed_signer(), device="BWV-0001", limit_bytes=1_000_000)
+            make_recording(storage, 5, seconds=2, journal=journal.head(), close="")
+            journal.append([opened(5)])
+            journal.close()
+
+    def release_2(self, storage: Path) -> None:
+        add_to_journal(storage, draft("released", recording=rec(2), serial=2))
+        shutil.rmtree(storage / "recordings" / rec(2))
+
+    def half_release_2(self, storage: Path) -> None:
+        add_to_journal(storage, draft("released", recording=rec(2), serial=2))
+        (storage / "recordings" / rec(2) / "000001.m4s").unlink()
+
+    @pytest.mark.parametrize("behind", ["", rec(1), rec(2), rec(4)])
+    @pytest.mark.parametrize("deed", ["close_4", "begin_5", "release_2", "half_release_2"])
+    def test_nothing_that_it_does_is_an_alteration(
+        self, storage: Path, meanwhile: Callable[[str, Callable[[], None]], None], behind: str, deed: str
+    ) -> None:
+        meanwhile(behind, lambda: getattr(self, deed)(storage))
+        reports = verify_storage(storage)
+        assert {report.verdict for report in reports} <= {"authentic", "not_closed"}, findings(reports)
+        assert len(list((storage / "recordings").iterdir())) in (3, 4, 5)
+        assert {report.verdict for report in verify_storage(storage)} <= {"authentic", "not_closed"}
+
+    def test_a_recording_that_somebody_takes_away_meanwhile(
+        self, storage: Path, meanwhile: Callable[[str, Callable[[], None]], None]
+    ) -> None:
+        meanwhile(rec(1), lambda: shutil.rmtree(storage / "recordings" / rec(2)))
+        assert (f"recordings/{rec(2)}", "was removed while the storage was read") in findings(verify_storage(storage))
+
+    def test_a_journal_that_begins_its_next_file_meanwhile(
+        self, storage: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        size = DirectoryFolder.size
+        turns = [lambda: self.turn(storage)]
+
+        def renamed(folder: DirectoryFolder, name: str) -> int:
+            if name == "journal.jsonl" and turns:
+                turns.pop()()
+            return size(folder, name)
+
+        monkeypatch.setattr(DirectoryFolder, "size", renamed)
+        assert {report.verdict for report in verify_storage(storage)} == {"authentic", "not_closed"}
+        assert turns == []
+        assert (storage / "journal-000001.jsonl").exists()
+
+    def turn(self, storage: Path) -> None:
+        """The journal's next file."""
+        with PosixVolume(storage) as volume:
+            Journal.open(volume, fixed_signer(), device="BWV-0001", limit_bytes=1).append([draft("boot", boot="x")])
+
+    @pytest.mark.parametrize("name", ["journal.jsonl", f"recordings/{rec(4)}/manifest.jsonl"])
+    def test_lines_that_are_being_written(self, storage: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        """What comes behind what was there when the file was opened is not read: it may be half of a line."""
+        open_ = DirectoryFolder.open
+
+        def opened(folder: DirectoryFolder, file: str) -> io.RawIOBase:
+            found = open_(folder, file)
+            return Growing(found) if (Path(folder.path) / file).resolve() == (storage / name).resolve() else found
+
+        monkeypatch.setattr(DirectoryFolder, "open", opened)
+        reports = verify_storage(storage)
+        assert {report.verdict for report in reports} == {"authentic", "not_closed"}, findings(reports)
+        assert reports[0].notes == []
+
+    def test_a_folder_that_was_just_made(self, storage: Path) -> None:
+        (storage / "recordings" / rec(5)).mkdir()
+        assert [report.verdict for report in verify_storage(storage)][-1] == "not_closed"
+        add_to_journal(storage, opened(5), closed(5))
+        assert [report.verdict for report in verify_storage(storage)][-1] == "altered"
 
 
 class TestAfterRecovery:
