@@ -74,7 +74,6 @@ async def run_socket(
     handlers: Mapping[str, Handler],
     changed: Bell,
     *,
-    mode: int = 0o660,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve the control socket until cancelled.
@@ -91,7 +90,7 @@ async def run_socket(
     **Cancellation:** drops the clients and removes the file; orders that were sent stay sent.
     Raises SocketInUse or ControlRefused, one line that names the path.
     """
-    with listening_socket(path, mode) as sock:
+    with listening_socket(path) as sock:
         server = _Server(send, clock, report, status, handlers, changed)
         task_status.started()
         await server.accept(trio.socket.from_stdlib_socket(sock))

@@ -13,7 +13,8 @@ from bwvd.evidence.format.layout import RECORDINGS
 from bwvd.evidence.format.records import JournalHead
 from bwvd.evidence.write.interrupted import Interrupted
 from bwvd.evidence.write.lost_media import Unwritten
-from bwvd.evidence.write.ports import Mender, Numbers, Room
+from bwvd.evidence.write.numbering import RecordingNumbers
+from bwvd.evidence.write.ports import Mender, Room
 from bwvd.evidence.write.recording_folder import RecordingFolder
 from bwvd.log import get_logger
 from bwvd.media.samples import Gop
@@ -98,7 +99,7 @@ class Mending:
         mender: Mender,
         clock: Clock,
         folder: Callable[[Volume, OpenRecording], RecordingFolder],
-        numbers: Numbers,
+        numbers: RecordingNumbers,
         journal_head: Callable[[], JournalHead | None],
         closed: Callable[[RecordingFolder, str], None],
         publish: Callable[[Event], None],
