@@ -15,6 +15,7 @@ import errno
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import trio
@@ -96,23 +97,15 @@ async def run_socket(
         await server.accept(trio.socket.from_stdlib_socket(sock))
 
 
+@dataclass(slots=True, eq=False)
 class _Server:
-    def __init__(
-        self,
-        send: Send,
-        clock: Clock,
-        report: Report,
-        status: Callable[[], dict[str, Any]],
-        handlers: Mapping[str, Handler],
-        changed: Bell,
-    ) -> None:
-        self._send = send
-        self._clock = clock
-        self._report = report
-        self._status = status
-        self._handlers = handlers
-        self._changed = changed
-        self._clients = 0
+    _send: Send
+    _clock: Clock
+    _report: Report
+    _status: Callable[[], dict[str, Any]]
+    _handlers: Mapping[str, Handler]
+    _changed: Bell
+    _clients: int = 0
 
     async def accept(self, listener: trio.socket.SocketType) -> NoReturn:
         failing = False

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from typing import assert_never
 
@@ -39,14 +40,10 @@ class CaptureSwitch:
     """
 
     def __init__(self, on: bool = True) -> None:
-        self._on = on
-        self._flush = False
+        self.is_on = on
+        self.flushes = False  # a recording runs: what is in the making is delivered at the end
         self._changed = trio.Event()
         self._open: dict[MediaSource, trio.CancelScope] = {}
-
-    @property
-    def is_on(self) -> bool:
-        return self._on
 
     def on(self) -> None:
         """Let the devices be opened: at once, whatever they were waiting for."""
@@ -60,14 +57,9 @@ class CaptureSwitch:
 
     def flush(self, flush: bool) -> None:
         """Say if what is in the making is delivered at the end (a recording runs) or wiped (standby)."""
-        self._flush = flush
+        self.flushes = flush
         for source in self._open:
             source.flush_on_cancel(flush)
-
-    @property
-    def flushes(self) -> bool:
-        """True while a recording runs, so that what is in the making is delivered at the end."""
-        return self._flush
 
     async def wait_on(self) -> None:
         """Return when the devices may be open."""
@@ -80,9 +72,9 @@ class CaptureSwitch:
     @contextmanager
     def attached(self, source: MediaSource) -> Iterator[trio.CancelScope]:
         """While in here, `off` cancels the scope and `flush` reaches the source."""
-        source.flush_on_cancel(self._flush)
+        source.flush_on_cancel(self.flushes)
         with trio.CancelScope() as scope:
-            if not self._on:
+            if not self.is_on:
                 scope.cancel()
             self._open[source] = scope
             try:
@@ -91,14 +83,14 @@ class CaptureSwitch:
                 del self._open[source]
 
     def _set(self, on: bool) -> None:
-        if on != self._on:
-            self._on = on
+        if on != self.is_on:
+            self.is_on = on
             changed, self._changed = self._changed, trio.Event()
             changed.set()
 
     async def _wait(self, on: bool) -> None:
         await trio.lowlevel.checkpoint()
-        while self._on != on:
+        while self.is_on != on:
             await self._changed.wait()
 
 
@@ -128,28 +120,20 @@ async def run_source(
     await keeper.run()
 
 
+@dataclass(slots=True, eq=False)
 class _Keeper:
-    def __init__(
-        self,
-        open_source: Callable[[], MediaSource],
-        send: Callable[[MediaEvent], None],
-        clock: Clock,
-        device: Device,
-        switch: CaptureSwitch,
-        delivers: trio.Event,
-    ) -> None:
-        self._open_source = open_source
-        self._send = send
-        self._clock = clock
-        self._device: Device = device
-        self._switch = switch
-        self._delivers = delivers
-        self._up: set[Device] = set()
-        self._state = Supervised(BACKOFF)
-        self._refusals_are_final = True
-        self._hung: list[MayHang] = []  # earlier openings whose threads hang
-        self._wedged_s: float | None = None  # trio's time at which these have hung for too long
-        self._patience = trio.CancelScope()
+    _open_source: Callable[[], MediaSource]
+    _send: Callable[[MediaEvent], None]
+    _clock: Clock
+    _device: Device
+    _switch: CaptureSwitch
+    _delivers: trio.Event
+    _up: set[Device] = field(default_factory=set)
+    _state: Supervised = field(default_factory=partial(Supervised, BACKOFF))
+    _refusals_are_final: bool = True
+    _hung: list[MayHang] = field(default_factory=list)  # earlier openings whose threads hang
+    _wedged_s: float | None = None  # trio's time at which these have hung for too long
+    _patience: trio.CancelScope = field(default_factory=trio.CancelScope)
 
     async def run(self) -> None:
         while True:
