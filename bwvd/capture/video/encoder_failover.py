@@ -7,13 +7,12 @@ the old encoder is kept; the frames that it took and did not give back are lost,
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from fractions import Fraction
 
 import av
 import msgspec
 
-from bwvd.capture.source import DeviceLost, SourceRefused
+from bwvd.capture.source import DeviceLost, Out, SourceRefused
 from bwvd.capture.video.encoder import Encoder, EncoderFailed
 from bwvd.capture.video.encoder_choice import EncoderCall, EncoderChoice
 from bwvd.capture.video.encoder_load import HURRY_NS, Pace
@@ -23,9 +22,7 @@ from bwvd.clock import NS
 from bwvd.config.schema import Video
 from bwvd.media.presets import PRESET_ENCODERS
 from bwvd.media.samples import Batch, Track
-from bwvd.messages import FaultChanged, MediaEvent, SourceUp
-
-Out = Callable[[MediaEvent], None]
+from bwvd.messages import FaultChanged, SourceUp
 
 # No frame came out for so long, and so many are inside: more than any encoder without B-frames holds back.
 SWALLOWED_NS = 2 * NS

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bwvd.clock import NS
 from bwvd.evidence.errors import EvidenceError
@@ -39,9 +38,6 @@ class Entry:
     bytes: int
     end: str  # "open" (not closed, or in progress) | "recovered" | the reason of the `close` record | "unreadable"
     encrypted: bool
-
-    def as_dict(self) -> dict[str, Any]:
-        return {field: getattr(self, field) for field in self.__slots__}
 
 
 def catalogue(storage: Path) -> list[Entry]:

@@ -45,14 +45,6 @@ class Exported:
     files: list[ExportedFile] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "id": self.report.id,
-            "verdict": self.report.verdict,
-            "files": [{name: getattr(file, name) for name in file.__slots__} for file in self.files],
-            "notes": self.notes,
-        }
-
 
 @dataclass(slots=True)
 class _Part:
