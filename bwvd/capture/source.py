@@ -7,6 +7,9 @@ from typing import Protocol, runtime_checkable
 
 from bwvd.messages import MediaEvent
 
+Out = Callable[[MediaEvent], None]
+"""Takes what is made of a device's packets, on the device's thread."""
+
 
 # What a source may raise when its device is gone or will not open; anything else ends the daemon in order.
 class DeviceLost(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -22,7 +23,7 @@ def found_devices() -> list[dict[str, Any]]:
     for microphone in microphones():
         found.append({"kind": "microphone", "where": microphone.path, "what": microphone.name})
         found[-1] |= {"problem": microphone.note, "toml": f'[audio]\nsource = "{microphone.source}"'}
-    return [*found, *(control.as_dict() for control in list_controls())]
+    return [*found, *(asdict(control) for control in list_controls())]
 
 
 def print_devices(found: Sequence[Mapping[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -34,7 +35,7 @@ def list_(config_path: str, as_json: bool) -> None:
     except EvidenceError as error:
         raise Failure(str(error), 2) from None
     if as_json:
-        print_json([entry.as_dict() for entry in entries])
+        print_json([asdict(entry) for entry in entries])
     else:
         print_list(entries)
 

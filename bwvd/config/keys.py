@@ -147,11 +147,6 @@ def _kind_of(value: object) -> str:
             return f"a {type(value).__name__}"
 
 
-def sections(config: Config) -> Iterator[tuple[str, Section]]:
-    """The whole configuration (its name is ""), then each table, outer before inner."""
-    yield from _visit("", config)
-
-
 def numbered(name: str, index: int, count: int) -> str:
     """How the tables of an array are named: `gpio` when there is one, else `gpio#2`, counted from 1."""
     return name if count == 1 else f"{name}#{index + 1}"
@@ -162,13 +157,14 @@ def join(table: str, key: str) -> str:
     return f"{table}.{key}" if table else key
 
 
-def _visit(name: str, section: Section) -> Iterator[tuple[str, Section]]:
+def sections(section: Section, name: str = "") -> Iterator[tuple[str, Section]]:
+    """A configuration (its name is "") or one of its tables, then each table in it, outer before inner."""
     yield name, section
     for key in section.__struct_fields__:
         value = getattr(section, key)
         if isinstance(value, Section):
-            yield from _visit(join(name, key), value)
+            yield from sections(value, join(name, key))
         elif isinstance(value, list):
             for index, item in enumerate(value):
                 if isinstance(item, Section):
-                    yield from _visit(numbered(join(name, key), index, len(value)), item)
+                    yield from sections(item, numbered(join(name, key), index, len(value)))

@@ -10,7 +10,7 @@ import os
 import re
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -48,9 +48,6 @@ class Found:
     toml: str  # what to write in the configuration; "" if it can't be used
     likely: bool = False  # it looks like a record button
     problem: str = ""  # why it can't be used as it is
-
-    def as_dict(self) -> dict[str, str | bool]:
-        return asdict(self)
 
 
 def list_controls(root: Path = Path("/")) -> list[Found]:

@@ -15,6 +15,7 @@ import errno
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import trio
@@ -74,7 +75,6 @@ async def run_socket(
     handlers: Mapping[str, Handler],
     changed: Bell,
     *,
-    mode: int = 0o660,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve the control socket until cancelled.
@@ -91,29 +91,21 @@ async def run_socket(
     **Cancellation:** drops the clients and removes the file; orders that were sent stay sent.
     Raises SocketInUse or ControlRefused, one line that names the path.
     """
-    with listening_socket(path, mode) as sock:
+    with listening_socket(path) as sock:
         server = _Server(send, clock, report, status, handlers, changed)
         task_status.started()
         await server.accept(trio.socket.from_stdlib_socket(sock))
 
 
+@dataclass(slots=True, eq=False)
 class _Server:
-    def __init__(
-        self,
-        send: Send,
-        clock: Clock,
-        report: Report,
-        status: Callable[[], dict[str, Any]],
-        handlers: Mapping[str, Handler],
-        changed: Bell,
-    ) -> None:
-        self._send = send
-        self._clock = clock
-        self._report = report
-        self._status = status
-        self._handlers = handlers
-        self._changed = changed
-        self._clients = 0
+    _send: Send
+    _clock: Clock
+    _report: Report
+    _status: Callable[[], dict[str, Any]]
+    _handlers: Mapping[str, Handler]
+    _changed: Bell
+    _clients: int = 0
 
     async def accept(self, listener: trio.socket.SocketType) -> NoReturn:
         failing = False

@@ -73,9 +73,9 @@ def witness_of(config: Config) -> Witness | None:
     return FileWitness(folder) if folder else None
 
 
-def boot_id(path: Path = Path("/proc/sys/kernel/random/boot_id")) -> str:
+def boot_id() -> str:
     """The kernel's id of this boot; empty where there is none."""
     try:
-        return path.read_text(encoding="ascii").strip()
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
@@ -23,13 +24,13 @@ class Device(Protocol):
     def close(self) -> None: ...
 
 
-class OpenDevice(Protocol):
-    """Opens a path. Raises OSError."""
-
-    def __call__(self, path: str) -> Device: ...
+OpenDevice = Callable[[str], Device]
+"""Opens a path. Raises OSError."""
 
 
-class _KernelDevice:
+class KernelDevice:
+    """The kernel's input device."""
+
     def __init__(self, path: str) -> None:
         import evdev  # here, because it reads a thousand key names at import, and few lamps are input devices
 
@@ -58,11 +59,6 @@ class _KernelDevice:
         self._device.close()
 
 
-def open_device(path: str) -> Device:
-    """The kernel's input device."""
-    return _KernelDevice(path)
-
-
 class InputLamp:
     """A lamp on an input device: `set(level)` writes one event."""
 
@@ -81,7 +77,7 @@ class InputLamp:
         event_type: int,
         code: int,
         what: str,
-        opener: OpenDevice = open_device,
+        opener: OpenDevice = KernelDevice,
     ) -> None:
         """`code` is what the device must have; for EV_FF the effect that is then played. Raises IndicatorLost."""
         self.name = name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
@@ -19,13 +20,13 @@ class OutputLine(Protocol):
     def release(self) -> None: ...
 
 
-class RequestLine(Protocol):
-    """Takes an output line, inactive. Raises OSError (absent, in use, no right) or ValueError (no such line)."""
-
-    def __call__(self, chip: str, line: int | str, active_low: bool) -> OutputLine: ...
+RequestLine = Callable[[str, int | str, bool], OutputLine]
+"""Takes an output line, inactive: (chip, line, active_low). Raises OSError or ValueError as `KernelLine`."""
 
 
-class _KernelLine:
+class KernelLine:
+    """The kernel's line. Raises OSError (absent, in use, no right) or ValueError (no such line)."""
+
     def __init__(self, chip: str, line: int | str, active_low: bool) -> None:
         import gpiod  # here, because most installations have no GPIO light and need not pay for it
         from gpiod.line import Direction, Value
@@ -47,11 +48,6 @@ class _KernelLine:
         self._request.release()
 
 
-def request_line(chip: str, line: int | str, active_low: bool) -> OutputLine:
-    """The kernel's line."""
-    return _KernelLine(chip, line, active_low)
-
-
 class GpioLamp:
     """A lamp on a GPIO line. A sounder's frequency only means on: its own oscillator makes the tone."""
 
@@ -64,7 +60,7 @@ class GpioLamp:
         chip: str,
         line: int | str,
         active_low: bool,
-        request: RequestLine = request_line,
+        request: RequestLine = KernelLine,
     ) -> None:
         self.name = name
         self.kind = kind

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bwvd.config.schema import Haptic
-from bwvd.feedback.evdev_output import InputLamp, OpenDevice, open_device
-from bwvd.feedback.gpio_output import GpioLamp, RequestLine, request_line
+from bwvd.feedback.evdev_output import InputLamp, KernelDevice, OpenDevice
+from bwvd.feedback.gpio_output import GpioLamp
 from bwvd.feedback.ports import Lamp
 
 
@@ -15,7 +15,7 @@ def haptic_name(haptic: Haptic) -> str:
     return f"haptic:{Path(haptic.device).name}" if haptic.device else f"haptic:{Path(haptic.chip).name}:{haptic.line}"
 
 
-def open_haptic(haptic: Haptic, *, request: RequestLine = request_line, opener: OpenDevice = open_device) -> Lamp:
+def open_haptic(haptic: Haptic, *, opener: OpenDevice = KernelDevice) -> Lamp:
     """The motor that is configured, still. Raises IndicatorLost."""
     name = haptic_name(haptic)
     if haptic.device:
@@ -29,6 +29,4 @@ def open_haptic(haptic: Haptic, *, request: RequestLine = request_line, opener: 
             what="rumble (FF_RUMBLE)",
             opener=opener,
         )
-    return GpioLamp(
-        name, "haptic", "", chip=haptic.chip, line=haptic.line, active_low=haptic.active_low, request=request
-    )
+    return GpioLamp(name, "haptic", "", chip=haptic.chip, line=haptic.line, active_low=haptic.active_low)

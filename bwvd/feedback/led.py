@@ -6,8 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from bwvd.config.schema import Led
-from bwvd.feedback.evdev_output import InputLamp, OpenDevice, open_device
-from bwvd.feedback.gpio_output import GpioLamp, RequestLine, request_line
+from bwvd.feedback.evdev_output import InputLamp, KernelDevice, OpenDevice
+from bwvd.feedback.gpio_output import GpioLamp, KernelLine, RequestLine
 from bwvd.feedback.ports import IndicatorLost, Lamp
 from bwvd.feedback.sysfs import Attributes, plain_name
 
@@ -64,7 +64,7 @@ def led_name(led: Led) -> str:
 
 
 def open_led(
-    led: Led, *, sysfs: Path = Path("/sys"), request: RequestLine = request_line, opener: OpenDevice = open_device
+    led: Led, *, sysfs: Path = Path("/sys"), request: RequestLine = KernelLine, opener: OpenDevice = KernelDevice
 ) -> Lamp:
     """The light that is configured, dark. Raises IndicatorLost."""
     name = led_name(led)

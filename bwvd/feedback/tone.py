@@ -7,8 +7,8 @@ from pathlib import Path
 
 from bwvd.clock import NS
 from bwvd.config.schema import Tone
-from bwvd.feedback.evdev_output import InputLamp, OpenDevice, open_device
-from bwvd.feedback.gpio_output import GpioLamp, RequestLine, request_line
+from bwvd.feedback.evdev_output import InputLamp, KernelDevice, OpenDevice
+from bwvd.feedback.gpio_output import GpioLamp, KernelLine, RequestLine
 from bwvd.feedback.ports import IndicatorLost, Lamp
 from bwvd.feedback.sysfs import Attributes, plain_name
 
@@ -76,7 +76,7 @@ def tone_name(tone: Tone) -> str:
 
 
 def open_tone(
-    tone: Tone, *, sysfs: Path = Path("/sys"), request: RequestLine = request_line, opener: OpenDevice = open_device
+    tone: Tone, *, sysfs: Path = Path("/sys"), request: RequestLine = KernelLine, opener: OpenDevice = KernelDevice
 ) -> Lamp:
     """The sounder that is configured, silent. Raises IndicatorLost."""
     name = tone_name(tone)

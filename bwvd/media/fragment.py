@@ -14,31 +14,10 @@ import av
 import av.container
 
 from bwvd.clock import NS
+from bwvd.media.init_segment import MUXER_OPTIONS, Written
 from bwvd.media.samples import Batch, Gop, Track
 
-# An init segment without media; default_base_moof makes fragments that may be moved about, frag_discont keeps their
-# timestamps as given, and frag_custom cuts only where we say.
-MUXER_OPTIONS = {
-    "movflags": "empty_moov+default_base_moof+frag_discont+skip_trailer+frag_custom",
-    "use_editlist": "0",
-    "avoid_negative_ts": "disabled",
-}
-
 BOX_HEADER = 8  # bytes: size and type
-
-
-class _Sink:
-    """A file that can't be sought: the muxer then writes everything once, in order."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-
-    def write(self, data: bytes) -> int:
-        self.data += data
-        return len(data)
-
-    def writable(self) -> bool:
-        return True
 
 
 class Epoch:
@@ -78,7 +57,7 @@ class Epoch:
 
         Raises: RuntimeError where the muxer did not write what it was given: what is signed must be what was filmed.
         """
-        sink = _Sink()
+        sink = Written()
         options = {**MUXER_OPTIONS, "fragment_index": str(number)}
         with av.open(sink, "w", format="mp4", options=options) as container:
             streams = [_add_like(container, template) for template in self._templates.streams]
@@ -142,7 +121,7 @@ def _add_like(container: av.container.OutputContainer, template: Any) -> Any:
 
 
 def _write_init(templates: list[Any]) -> bytes:
-    sink = _Sink()
+    sink = Written()
     with av.open(sink, "w", format="mp4", options=MUXER_OPTIONS) as container:
         for template in templates:
             _add_like(container, template)

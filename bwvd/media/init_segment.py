@@ -18,17 +18,19 @@ VIDEO_TIMESCALE = 90_000  # ticks per second
 # Of HEVC whose parameter sets are in the init segment. libav's own choice, "hev1", is not played by Apple's players.
 HEVC_TAG = "hvc1"
 
-_FRAGMENTED = {
+# An init segment without media; default_base_moof makes fragments that may be moved about, frag_discont keeps their
+# timestamps as given, and frag_custom cuts only where we say.
+MUXER_OPTIONS = {
     "movflags": "empty_moov+default_base_moof+frag_discont+skip_trailer+frag_custom",
     "use_editlist": "0",
     "avoid_negative_ts": "disabled",
-    "fflags": "bitexact",  # no version of libav in it: equal parameters give equal bytes
 }
+_BITEXACT = {"fflags": "bitexact"}  # no version of libav in it: equal parameters give equal bytes
 
 AnyStream = TypeVar("AnyStream", bound=Stream)
 
 
-class _Written:
+class Written:
     """What libav asks of a file. It must not be able to seek: then libav would go back and patch."""
 
     def __init__(self) -> None:
@@ -51,8 +53,8 @@ class InitSegment:
 
     def __init__(self) -> None:
         # A file of its own, not this object: container and file would hold each other until the collector looks.
-        self._file = _Written()
-        self.container: OutputContainer = av.open(self._file, "w", format="mp4", options=_FRAGMENTED)
+        self._file = Written()
+        self.container: OutputContainer = av.open(self._file, "w", format="mp4", options=MUXER_OPTIONS | _BITEXACT)
 
     def finish(self) -> bytes:
         """Open the encoder, write the header and return it (ftyp + moov). The container stays open."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import tomllib
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -166,5 +167,5 @@ def test_this_machine_whatever_it_has_and_nothing_at_all(tmp_path: Path) -> None
     for found in list_controls():
         if found.toml:
             configured(found)
-        assert found.as_dict()["kind"] == found.kind
+        assert asdict(found)["kind"] == found.kind
     assert list_controls(tmp_path) == []

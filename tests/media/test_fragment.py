@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bwvd.media import fragment as mux
+from bwvd.media import init_segment
 from bwvd.media.fragment import Epoch
 from tests.support.evidence_folder import START_NS, media
 
@@ -27,13 +27,13 @@ def test_a_fragment_that_lacks_bytes_is_not_signed(lost: int, monkeypatch: pytes
     """Invariant 4: libav does not always say that a write has failed."""
     clip = media(2)
     epoch = Epoch(clip.video, None)
-    whole = mux._Sink.write
+    whole = init_segment.Written.write
 
-    def write(sink: mux._Sink, data: bytes) -> int:
+    def write(sink: init_segment.Written, data: bytes) -> int:
         whole(sink, data[:-lost] if b"mdat" in bytes(sink.data) or b"mdat" in bytes(data) else data)
         return len(data)
 
-    monkeypatch.setattr(mux._Sink, "write", write)
+    monkeypatch.setattr(init_segment.Written, "write", write)
     with pytest.raises(RuntimeError, match=r"of samples of|init segment"):
         epoch.fragment(clip.gop(0, sound=False), 1, START_NS)
     epoch.close()

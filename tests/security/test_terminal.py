@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,7 @@ def test_devices(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     links.mkdir(parents=True)
     (tmp_path / "dev/input/event0").touch()
     (links / f"usb-{EVIL}".replace("\0", "")).symlink_to("../event0")
-    found = [control.as_dict() for control in list_controls(tmp_path)]
+    found = [asdict(control) for control in list_controls(tmp_path)]
     assert found
     print_devices([*found, {"kind": "camera", "where": EVIL, "what": EVIL, "problem": EVIL, "toml": EVIL}])
     print_json(found)

@@ -18,7 +18,7 @@ from bwvd.evidence.keys.age import Sealer
 from bwvd.evidence.keys.sshsig import KeySigner
 from bwvd.evidence.write.finalize import finish_recording
 from bwvd.evidence.write.recording_folder import Device, RecordingFolder
-from bwvd.media.fragment import MUXER_OPTIONS
+from bwvd.media.init_segment import MUXER_OPTIONS
 from bwvd.media.samples import Batch, Gop, Sample, Track
 from bwvd.messages import GapSeen, Marked, Note, OpenRecording, PreEvent
 from bwvd.testing.clock import VirtualClock

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -12,14 +11,12 @@ from av.audio.stream import AudioStream
 
 from bwvd.capture.batch_builder import Assembler
 from bwvd.capture.libav_errors import refusing
-from bwvd.capture.source import AUDIO_BATCH_NS, AudioGate
+from bwvd.capture.source import AUDIO_BATCH_NS, AudioGate, Out
 from bwvd.capture.timestamps import MS, Moment, Stamps, to_ns
 from bwvd.clock import NS
 from bwvd.media.init_segment import init_of_stream
-from bwvd.media.samples import Track
-from bwvd.messages import MediaEvent, MediaGap, SourceUp
-
-Out = Callable[[MediaEvent], None]
+from bwvd.media.samples import Track, overwrite
+from bwvd.messages import MediaGap, SourceUp
 
 TOLERANCE_NS = 15 * MS  # a packet is put where counting says, as long as its stamp is not further off
 LOST_NS = 100 * MS  # further on than drift explains: audio is missing
@@ -87,13 +84,13 @@ class CopiedAudio:
         if self._gate.open_from_ns is None:
             self._flush(out)  # what came before the gate closed
             while self._held[0].at_ns < at_ns - AUDIO_BATCH_NS:
-                _wipe(self._held.popleft().data)
+                overwrite(memoryview(self._held.popleft().data))
             return
         while self._held:
             data, begin_ns, length_ns = self._held.popleft()
             if self._gate.lets(begin_ns):
                 self._batches.add(data, begin_ns, begin_ns, length_ns, True)
-            _wipe(data)
+            overwrite(memoryview(data))
         if not self._batches.empty and end_ns - self._batches.start_ns >= AUDIO_BATCH_NS:
             self._flush(out)
 
@@ -105,7 +102,7 @@ class CopiedAudio:
         """Wipe what is left."""
         self._batches.wipe()
         while self._held:
-            _wipe(self._held.popleft().data)
+            overwrite(memoryview(self._held.popleft().data))
 
     def _next_ns(self) -> int:
         return (self._begin_ns or 0) + self._count * NS // self._rate
@@ -138,7 +135,3 @@ class CopiedAudio:
             batch = self._batches.take(self._track)
             batch.stretched, self._stretched = self._stretched, 0
             out(batch)
-
-
-def _wipe(data: bytearray) -> None:
-    data[:] = bytes(len(data))

@@ -38,23 +38,18 @@ class SampleClock:
     def __init__(self, rate: int) -> None:
         """rate: samples per second."""
         self._rate = rate
-        self._next_ns: int | None = None
+        self.next_ns: int | None = None  # when the next block is expected; None before the first
         self._rest = 0  # of a nanosecond, in 1/rate: counting alone is exact
         self._offs: deque[int] = deque(maxlen=self.REMEMBERED)
         self._owed = 0  # samples still to be left out
 
-    @property
-    def next_ns(self) -> int | None:
-        """The time at which the next block is expected; None before the first."""
-        return self._next_ns
-
     def stop(self) -> None:
         """Forget the count: the next block begins anew, and nothing is missing before it."""
-        self._next_ns = None
+        self.next_ns = None
 
     def take(self, start_ns: int | None, samples: int) -> SampleStep:
         """Account for a block of `samples` that was taken from `start_ns` on (None: no believable stamp)."""
-        count_ns = self._next_ns
+        count_ns = self.next_ns
         if count_ns is None:
             if start_ns is None:
                 raise ValueError("the first block needs a time")
@@ -90,7 +85,7 @@ class SampleClock:
         self._offs.clear()
         silence = lost_ns * self._rate // NS
         self._count(count_ns, silence)
-        return self._go_on(self._next_ns or 0, samples)._replace(silence=silence, lost_ns=lost_ns)
+        return self._go_on(self.next_ns or 0, samples)._replace(silence=silence, lost_ns=lost_ns)
 
     def _leave_out(self, count_ns: int, samples: int) -> SampleStep:
         drop = min(self._owed, samples)
@@ -104,4 +99,4 @@ class SampleClock:
 
     def _count(self, at_ns: int, samples: int) -> None:
         whole, self._rest = divmod(samples * NS + self._rest, self._rate)
-        self._next_ns = at_ns + whole
+        self.next_ns = at_ns + whole

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -15,15 +14,13 @@ from bwvd.capture.audio.resample import SoftResampler
 from bwvd.capture.audio.sample_clock import SampleClock
 from bwvd.capture.batch_builder import Assembler
 from bwvd.capture.libav_errors import why
-from bwvd.capture.source import AUDIO_BATCH_NS, AudioGate, DeviceLost, SourceRefused
+from bwvd.capture.source import AUDIO_BATCH_NS, AudioGate, DeviceLost, Out, SourceRefused
 from bwvd.capture.timestamps import Moment, Stamps, to_ns
 from bwvd.clock import NS
 from bwvd.config.schema import Audio
 from bwvd.media.init_segment import InitSegment
 from bwvd.media.samples import Track
-from bwvd.messages import MediaEvent, MediaGap, SourceUp
-
-Out = Callable[[MediaEvent], None]
+from bwvd.messages import MediaGap, SourceUp
 
 _ENCODER = "aac"
 SAMPLE_FORMAT = "fltp"

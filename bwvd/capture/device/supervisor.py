@@ -41,14 +41,10 @@ class CaptureSwitch:
     """
 
     def __init__(self, on: bool = True) -> None:
-        self._on = on
-        self._flush = False
+        self.is_on = on
+        self.flushes = False  # a recording runs: what is in the making is delivered at the end
         self._changed = trio.Event()
         self._open: dict[MediaSource, trio.CancelScope] = {}
-
-    @property
-    def is_on(self) -> bool:
-        return self._on
 
     def on(self) -> None:
         """Let the devices be opened: at once, whatever they were waiting for."""
@@ -62,15 +58,10 @@ class CaptureSwitch:
 
     def flush(self, flush: bool) -> None:
         """Say if what is in the making is delivered at the end (a recording runs) or wiped (standby)."""
-        self._flush = flush
+        self.flushes = flush
         for source, scope in self._open.items():
             if not scope.cancel_called:  # one that is being closed for a sleep has nothing to deliver
                 source.flush_on_cancel(flush)
-
-    @property
-    def flushes(self) -> bool:
-        """True while a recording runs, so that what is in the making is delivered at the end."""
-        return self._flush
 
     async def wait_on(self) -> None:
         """Return when the devices may be open."""
@@ -83,9 +74,9 @@ class CaptureSwitch:
     @contextmanager
     def attached(self, source: MediaSource) -> Iterator[trio.CancelScope]:
         """While in here, `off` cancels the scope and `flush` reaches the source."""
-        source.flush_on_cancel(self._flush)
+        source.flush_on_cancel(self.flushes)
         with trio.CancelScope() as scope:
-            if not self._on:
+            if not self.is_on:
                 scope.cancel()
             self._open[source] = scope
             try:
@@ -94,14 +85,14 @@ class CaptureSwitch:
                 del self._open[source]
 
     def _set(self, on: bool) -> None:
-        if on != self._on:
-            self._on = on
+        if on != self.is_on:
+            self.is_on = on
             changed, self._changed = self._changed, trio.Event()
             changed.set()
 
     async def _wait(self, on: bool) -> None:
         await trio.lowlevel.checkpoint()
-        while self._on != on:
+        while self.is_on != on:
             await self._changed.wait()
 
 

@@ -7,13 +7,12 @@ the old encoder is kept; the frames that it took and did not give back are lost,
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from fractions import Fraction
 
 import av
 import msgspec
 
-from bwvd.capture.source import DeviceLost, SourceRefused
+from bwvd.capture.source import DeviceLost, Out, SourceRefused
 from bwvd.capture.video.encoder import Encoder, EncoderFailed, EncoderUnfit
 from bwvd.capture.video.encoder_choice import EncoderCall, EncoderChoice
 from bwvd.capture.video.encoder_load import HURRY_NS, Pace
@@ -23,9 +22,7 @@ from bwvd.clock import NS
 from bwvd.config.schema import Video
 from bwvd.media.presets import PRESET_ENCODERS
 from bwvd.media.samples import Batch, Track
-from bwvd.messages import FaultChanged, MediaEvent, SourceUp
-
-Out = Callable[[MediaEvent], None]
+from bwvd.messages import FaultChanged, SourceUp
 
 # No frame came out for so long, and so many are inside: more than any encoder without B-frames holds back.
 SWALLOWED_NS = 2 * NS
@@ -105,25 +102,13 @@ class FailoverEncoder:
 
     def finish(self, out: Out) -> None:
         """Deliver what is inside the encoder, and the GOP in the making."""
-        encoder = self._encoder
-        if encoder is None:
-            return
-        try:
-            with self._call.of(self._name):
-                batches = encoder.finish()
-        except EncoderFailed:
-            batches = encoder.salvage()
-        self._account(encoder)
-        self._name_lost()
-        self._deliver(encoder, batches, out)
+        if self._encoder is not None:
+            self._drain(self._encoder, None, out)
 
     def salvage(self, out: Out) -> None:
         """Deliver what has come out of the encoder; it is not asked for more, because it might never answer."""
         if self._encoder is not None:
-            batches = self._encoder.salvage()
-            self._account(self._encoder)
-            self._name_lost()
-            self._deliver(self._encoder, batches, out)
+            self._deliver_last(self._encoder, self._encoder.salvage(), out)
 
     def close(self) -> None:
         """Wipe what was not delivered."""
@@ -196,6 +181,21 @@ class FailoverEncoder:
             self._losses.tell(out)
             out(batch)
 
+    def _drain(self, encoder: Encoder, next_ns: int | None, out: Out) -> None:
+        """Deliver what is inside the encoder, as its last. next_ns: the first frame of the next encoder, if any."""
+        try:
+            with self._call.of(self._name):
+                batches = encoder.finish(next_ns)
+        except EncoderFailed:
+            batches = encoder.salvage()
+        self._deliver_last(encoder, batches, out)
+
+    def _deliver_last(self, encoder: Encoder, batches: list[Batch], out: Out) -> None:
+        """Deliver the encoder's last GOPs, and name the frames that it did not give back."""
+        self._account(encoder)
+        self._name_lost()
+        self._deliver(encoder, batches, out)
+
     # --- changes -----------------------------------------------------------------------------------------------------
 
     def _step(self, frame: av.VideoFrame, at_ns: int, out: Out) -> None:
@@ -205,14 +205,7 @@ class FailoverEncoder:
             return
         self._faster = None
         self._config = msgspec.structs.replace(self._config, preset=preset)
-        try:
-            with self._call.of(self._name):
-                batches = encoder.finish(at_ns)
-        except EncoderFailed:
-            batches = encoder.salvage()
-        self._account(encoder)
-        self._name_lost()
-        self._deliver(encoder, batches, out)
+        self._drain(encoder, at_ns, out)
         self.close()
         self._encoder = None
         self.begin(frame.width, frame.height, at_ns)

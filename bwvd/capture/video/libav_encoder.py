@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from bwvd.config.schema import Video
 from bwvd.media.init_segment import HEVC_TAG, VIDEO_TIMESCALE, InitSegment, init_of_annexb
 from bwvd.media.nal import NalForm, prefixed_room, write_prefixed
 from bwvd.media.presets import PRESET_ENCODERS, PRESETS
-from bwvd.media.samples import Batch, Track
+from bwvd.media.samples import Batch, Track, overwrite
 
 HARDWARE = "h264_v4l2m2m"
 SOFTWARE = "libx264"
@@ -178,7 +177,7 @@ class VideoEncoder:
             self._next_key_ns += self._keyframe_ns
             if self._next_key_ns <= at_ns:
                 self._next_key_ns = at_ns + self._keyframe_ns
-        self._collect(self._stream.encode, frame)
+        self._collect(frame)
         return self._take_ended()
 
     def came_out(self) -> list[int]:
@@ -186,7 +185,7 @@ class VideoEncoder:
         return out
 
     def finish(self, next_ns: int | None = None) -> list[Batch]:
-        self._collect(self._stream.encode, None)
+        self._collect(None)
         return self.salvage(next_ns)
 
     def salvage(self, next_ns: int | None = None) -> list[Batch]:
@@ -206,11 +205,9 @@ class VideoEncoder:
         ended, self._ended = self._ended, []
         return ended
 
-    def _collect(
-        self, encode: Callable[[av.VideoFrame | None], list[av.Packet[Any]]], frame: av.VideoFrame | None
-    ) -> None:
+    def _collect(self, frame: av.VideoFrame | None) -> None:
         try:
-            for packet in encode(frame):
+            for packet in self._stream.encode(frame):
                 self._keep(packet)
         except (av.FFmpegError, SourceRefused, ValueError) as error:
             raise EncoderFailed(why(error)) from error
@@ -255,7 +252,7 @@ class VideoEncoder:
             packet.is_keyframe,
         )
         self._out.append(pts_ns)
-        data[:] = bytes(len(data))
+        overwrite(memoryview(data))
 
 
 def preset_of(name: str, config: Video) -> str:

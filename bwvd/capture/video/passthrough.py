@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -12,17 +11,15 @@ from av.video.stream import VideoStream
 from bwvd.capture.address import Address
 from bwvd.capture.batch_builder import Assembler
 from bwvd.capture.libav_errors import refusing
-from bwvd.capture.source import DeviceLost, SourceRefused
+from bwvd.capture.source import DeviceLost, Out, SourceRefused
 from bwvd.capture.timestamps import FrameTimes, Moment, Placed, to_ns
 from bwvd.capture.video.frame_loss import Losses
 from bwvd.clock import NS
 from bwvd.config.schema import Config
 from bwvd.media.init_segment import VIDEO_TIMESCALE, InitUnusable, decodes, init_of_annexb, init_of_stream
 from bwvd.media.nal import PREFIX_BYTES, START_CODE, Content, NalForm, Span, prefixed_room, write_prefixed
-from bwvd.media.samples import Track
-from bwvd.messages import MediaEvent, SourceUp
-
-Out = Callable[[MediaEvent], None]
+from bwvd.media.samples import Track, overwrite
+from bwvd.messages import SourceUp
 
 HOLE_NS = NS // 2  # between two frames: a stall, if the camera is not as slow as that anyway
 GOPS_PER_LOOP = 5  # at least so many: the pre-event part is kept in whole groups, and may be one too long
@@ -106,7 +103,7 @@ class CopiedVideo:
                 self._damaged(placed)
             else:
                 self._keep(data, spans, placed, out)
-        data[:] = bytes(len(data))
+        overwrite(memoryview(data))
 
     def finish(self, out: Out, whole: bool) -> None:
         """Deliver the GOP in the making; whole: nothing of it is still to come."""

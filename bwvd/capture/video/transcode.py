@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 
 import av
 from av.video.stream import VideoStream
 
+from bwvd.capture.source import Out
 from bwvd.capture.timestamps import FrameTimes, Moment, Placed, to_ns
 from bwvd.capture.video.encoder_failover import FailoverEncoder
 from bwvd.capture.video.frame_loss import Losses
@@ -15,40 +16,29 @@ from bwvd.capture.video.pixel_format import PixelConverter
 from bwvd.capture.video.stamp import Stamp
 from bwvd.clock import NS, Clock
 from bwvd.config.schema import Config
-from bwvd.messages import FaultChanged, MediaEvent
-
-Out = Callable[[MediaEvent], None]
+from bwvd.messages import FaultChanged
 
 QUIET_NS = 10 * NS  # no frame left out for so long: the encoder keeps up again
 
 
+@dataclass(slots=True, eq=False)
 class EncodedVideo:
     """Packets of a camera in, GOPs of H.264 out.
 
     **Synchronization:** the device's thread.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        clock: Clock,
-        times: FrameTimes,
-        losses: Losses,
-        encoder: FailoverEncoder,
-        not_before_ns: int = 0,
-    ) -> None:
-        """encoder: encodes the frames. not_before_ns: what was taken earlier is left out."""
-        self._config = config
-        self._clock = clock
-        self._times = times
-        self._losses = losses
-        self._not_before_ns = not_before_ns
-        self._converter: PixelConverter | None = None
-        self._encoder = encoder
-        self._stamp: Stamp | None = None
-        self._last_ns: int | None = None  # when the last frame was taken
-        self._left_out_ns: int | None = None  # when a frame was left out last, while that is a fault
-        self._bad = 0  # packets that could not be decoded since the last frame
+    _config: Config
+    _clock: Clock
+    _times: FrameTimes
+    _losses: Losses
+    _encoder: FailoverEncoder
+    _not_before_ns: int = 0  # what was taken earlier is left out
+    _converter: PixelConverter | None = None
+    _stamp: Stamp | None = None
+    _last_ns: int | None = None  # when the last frame was taken
+    _left_out_ns: int | None = None  # when a frame was left out last, while that is a fault
+    _bad: int = 0  # packets that could not be decoded since the last frame
 
     def feed(self, packet: av.Packet[VideoStream], base: Fraction, moment: Moment, out: Out) -> None:
         """Raises: DeviceLost, SourceRefused."""

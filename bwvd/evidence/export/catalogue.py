@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bwvd.clock import NS
 from bwvd.evidence.errors import EvidenceError
@@ -45,9 +44,6 @@ class Entry:
     missing_video_s: float = 0.0  # that the gaps name
     missing_audio_s: float = 0.0
     missing_pre_event_s: float = 0.0  # of the time before the press: asked for, and not there
-
-    def as_dict(self) -> dict[str, Any]:
-        return {field: getattr(self, field) for field in self.__slots__}
 
 
 def catalogue(storage: Path) -> list[Entry]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,11 @@ from bwvd.evidence.format import records
 from bwvd.evidence.keys.age import open_sealed
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.decode import NotDecodable
-from bwvd.evidence.verify.files import SEGMENT_BYTES
+from bwvd.evidence.verify.files import SEGMENT_BYTES, Progress
 from bwvd.evidence.verify.folder import read_file
 from bwvd.evidence.verify.recording import verify_recording
 from bwvd.evidence.verify.report import Report
 from bwvd.text import printable
-
-Progress = Callable[[int], None]  # told how many more bytes have been read
 
 COLUMNS = 4
 BOX = 320, 180  # pixels of the largest thumbnail

@@ -51,11 +51,11 @@ def plan(outline: Outline, begin_ns: int, end_ns: int, labels: Sequence[str]) ->
     Args:
         labels: of the outline's markers, in their order.
     """
-    find = _Finder(outline.spans)
+    spans = sorted((span for span in outline.spans if span.record.frames), key=lambda span: span.begin_ns)
     moments: dict[int, Moment] = {}
 
     def show(at_ns: int, *notes: str) -> None:
-        span = find.at(at_ns)
+        span = _span_at(spans, at_ns)
         if span is not None:
             moments.setdefault(at_ns, Moment(at_ns, span)).notes.extend(notes)
 
@@ -83,15 +83,7 @@ def plan(outline: Outline, begin_ns: int, end_ns: int, labels: Sequence[str]) ->
     return Plan(cells, max(0, len(marks) - MARKS_MOST), max(0, len(holes) - GAPS_MOST))
 
 
-class _Finder:
-    """The segment with pictures in which a moment lies."""
-
-    def __init__(self, spans: Sequence[Span]) -> None:
-        self._spans = sorted((span for span in spans if span.record.frames), key=lambda span: span.begin_ns)
-        self._begins = [span.begin_ns for span in self._spans]
-
-    def at(self, at_ns: int) -> Span | None:
-        index = bisect_right(self._begins, at_ns) - 1
-        if index < 0 or at_ns >= self._spans[index].end_ns:
-            return None
-        return self._spans[index]
+def _span_at(spans: Sequence[Span], at_ns: int) -> Span | None:
+    """The one of the ascending spans in which a moment lies."""
+    index = bisect_right(spans, at_ns, key=lambda span: span.begin_ns) - 1
+    return spans[index] if index >= 0 and at_ns < spans[index].end_ns else None

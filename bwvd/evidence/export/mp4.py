@@ -8,7 +8,7 @@ Where the camera changed its parameters one MP4 can't hold both sides: each side
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,9 @@ from bwvd.evidence.export.media_index import Outline, SegmentUnusable, Span, rea
 from bwvd.evidence.export.remux import Parameters, Run, key_times, parameters, remux
 from bwvd.evidence.flash.whole_file import claimed, put_in_place
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.recording import verify_recording
 from bwvd.evidence.verify.report import Report
-
-Progress = Callable[[int], None]  # told how many more bytes have been read
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +44,6 @@ class Exported:
     report: Report
     files: list[ExportedFile] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "id": self.report.id,
-            "verdict": self.report.verdict,
-            "files": [{name: getattr(file, name) for name in file.__slots__} for file in self.files],
-            "notes": self.notes,
-        }
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -95,7 +96,7 @@ def remux(
     try:
         with av.open(f"file:{path}", "w", format="mp4", options=MUXER_OPTIONS) as output:
             output.metadata.update(metadata)
-            with _Templates(runs, output) as streams:
+            with _tracks_like(runs, output) as streams:
                 track = CaptionTrack(output, captions) if captions is not None else None
                 writer = _Writer(output, streams, begin_ns, end_ns, track)
                 for run in runs:
@@ -106,32 +107,21 @@ def remux(
         raise ExportRefused(f"{path}: {one_line(error)}") from None
 
 
-class _Templates:
-    """The output's tracks, each like the first run's that has one of its kind."""
-
-    def __init__(self, runs: Sequence[Run], output: av.container.OutputContainer) -> None:
-        self._open: list[av.container.InputContainer] = []
-        self._runs = runs
-        self._output = output
-
-    def __enter__(self) -> dict[str, Any]:
-        streams: dict[str, Any] = {}
-        for run in self._runs:
-            container = _open(io.BytesIO(run.init))
-            self._open.append(container)
-            for template in container.streams:
+@contextmanager
+def _tracks_like(runs: Sequence[Run], output: av.container.OutputContainer) -> Iterator[dict[str, Any]]:
+    """The output's tracks by kind, each like the first run's that has one of its kind."""
+    streams: dict[str, Any] = {}
+    with ExitStack() as opened:
+        for run in runs:
+            for template in opened.enter_context(_open(io.BytesIO(run.init))).streams:
                 if template.type in streams:
                     continue
-                stream: Any = self._output.add_stream_from_template(template)
+                stream: Any = output.add_stream_from_template(template)
                 stream.time_base = template.time_base
                 if stream.codec_context.codec.canonical_name == "hevc":
                     stream.codec_context.codec_tag = _HEVC_TAG
                 streams[template.type] = stream
-        return streams
-
-    def __exit__(self, *_: object) -> None:
-        for container in self._open:
-            container.close()
+        yield streams
 
 
 class _Writer:

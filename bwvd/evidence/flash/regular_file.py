@@ -39,12 +39,12 @@ def open_regular(path: str | Path, *, folder: int | None = None, follow: bool = 
         raise
 
 
-def read_regular(path: str | Path, limit: int, *, folder: int | None = None, follow: bool = False) -> bytes:
+def read_regular(path: str | Path, limit: int, *, follow: bool = False) -> bytes:
     """The whole of a regular file of at most `limit` bytes.
 
     Raises: OSError as `open_regular`; EFBIG if it is larger.
     """
-    with open_regular(path, folder=folder, follow=follow) as file:
+    with open_regular(path, follow=follow) as file:
         return read_bounded(file, limit, path)
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any
 
 from bwvd.evidence.errors import SignatureBad
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE
 from bwvd.evidence.format.decode import CLAIMANTS, MAX_LINE, SIGNATURE_BEGIN, Unknown, decode, signature_of
-from bwvd.evidence.format.line_reader import LineReader
+from bwvd.evidence.format.line_reader import LineReader, Readable
 from bwvd.evidence.format.records import Found, Record, Recovered, TornTail
 from bwvd.evidence.keys.ssh_keys import Certificate, PublicKey
 from bwvd.evidence.keys.sshsig import Signature
@@ -77,7 +77,7 @@ class ChainReader:
     Memory: a few lines of MAX_LINE at most.
     """
 
-    def __init__(self, file: BinaryIO, name: str, namespace: str = MANIFEST_NAMESPACE) -> None:
+    def __init__(self, file: Readable, name: str, namespace: str = MANIFEST_NAMESPACE) -> None:
         """`file` is an open binary file (or io.BytesIO) at its start; `name` is for the places that are reported."""
         self._lines = LineReader(file, MAX_LINE)
         self._namespace = namespace

@@ -11,7 +11,6 @@ signed by other keys are read, counted and reported, and do not reach the fold.
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -24,12 +23,10 @@ from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format.chain import Chain
 from bwvd.evidence.format.chain_reader import ChainReader, Problem
 from bwvd.evidence.format.decode import CLAIMANTS, MAX_LINE, SIGNATURE_BEGIN, Unknown, decode, signature_of
-from bwvd.evidence.format.line_reader import LineReader
+from bwvd.evidence.format.line_reader import LineReader, Readable
 from bwvd.evidence.format.records import Found, Record, Recovered, TornTail
 from bwvd.evidence.keys.ssh_keys import Certificate, PublicKey
 from bwvd.evidence.keys.sshsig import Signature
-
-_CHUNK = 262_144  # bytes read at once
 
 
 class Fold(Protocol):
@@ -78,17 +75,15 @@ def read_ending(
 
     Blocking. Raises OSError.
     """
-    with _open(volume, path) as file:
-        folded = fold()
-        ending = _quickly(file, name, namespace, folded, key)
+    folded = fold()
+    ending = _quickly(_VolumeFile(volume, path), name, namespace, folded, key)
     if ending is None:
-        with _open(volume, path) as file:
-            folded = fold()
-            ending = _strictly(file, name, namespace, folded, key)
+        folded = fold()
+        ending = _strictly(_VolumeFile(volume, path), name, namespace, folded, key)
     return ending, folded
 
 
-def _strictly(file: io.BufferedReader, name: str, namespace: str, fold: Fold, key: str) -> Ending:
+def _strictly(file: Readable, name: str, namespace: str, fold: Fold, key: str) -> Ending:
     reader = ChainReader(file, name, namespace)
     foreign_at = None
     for signed in reader:
@@ -129,7 +124,7 @@ class _Region:
         return Found(what="torn_line", where=name, offset=self.offset, bytes=self.size, sha256=digest)
 
 
-def _quickly(file: io.BufferedReader, name: str, namespace: str, fold: Fold, key: str) -> Ending | None:
+def _quickly(file: Readable, name: str, namespace: str, fold: Fold, key: str) -> Ending | None:
     """What ChainReader would find in a file without problems, with one signature checked; None: it has to look.
 
     One signature vouches for what the same key has signed before it, and for nobody else's.
@@ -221,23 +216,15 @@ def _names(record: Record | Unknown, torn: Found) -> bool:
     return any((f.offset, f.bytes, f.sha256) == (torn.offset, torn.bytes, torn.sha256) for f in named)
 
 
-def _open(volume: Volume, path: str) -> io.BufferedReader:
-    return io.BufferedReader(_Raw(volume, path), _CHUNK)
-
-
-class _Raw(io.RawIOBase):
-    """A file of a volume, as io wants one."""
+class _VolumeFile:
+    """A file of a volume, read from its beginning on."""
 
     def __init__(self, volume: Volume, path: str) -> None:
         self._volume = volume
         self._path = path
         self._offset = 0
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:  # the type of a writable buffer has a name only from Python 3.12 on
-        data = self._volume.read(self._path, self._offset, len(buffer))
-        buffer[: len(data)] = data
+    def read(self, size: int, /) -> bytes:
+        data = self._volume.read(self._path, self._offset, size)
         self._offset += len(data)
-        return len(data)
+        return data

@@ -16,8 +16,7 @@ from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, SUMS_NAMESPACE, Signe
 from bwvd.evidence.format.chain_tail import read_ending
 from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.file_names import harmless
-from bwvd.evidence.format.layout import MANIFEST as MANIFEST
-from bwvd.evidence.format.layout import PLAYLIST, SUMS, SUMS_SIGNATURE, init_name, is_convenience
+from bwvd.evidence.format.layout import MANIFEST, PLAYLIST, SUMS, SUMS_SIGNATURE, init_name, is_convenience
 from bwvd.evidence.format.media_index import MediaIndex
 from bwvd.evidence.format.totals import Contents
 from bwvd.evidence.keys.sshsig import armour

@@ -20,23 +20,6 @@ class Backlog(Protocol):
     def done(self, gop: Gop) -> None: ...
 
 
-class Numbers(Protocol):
-    """Numbers recordings: `bwvd.evidence.write.numbering.RecordingNumbers`."""
-
-    @property
-    def has_placeholders(self) -> bool: ...
-
-    def take(self, press_ns: int) -> tuple[int, str]: ...
-
-    def without_folder_before(self, serial: int) -> list[tuple[int, str]]: ...
-
-    def placeholder_made(self, serial: int) -> None: ...
-
-    def recording_begun(self, serial: int) -> None: ...
-
-    def abandoned(self) -> list[str]: ...
-
-
 class Room(Protocol):
     """The bytes that are set aside for closing in order."""
 

@@ -66,7 +66,7 @@ class RecordingFolder:
     def __init__(self, volume: Volume, device: Device, opening: OpenRecording, clock: Clock) -> None:
         self._volume = volume
         self._device = device
-        self._opening = opening
+        self.opening = opening
         self._clock = clock
         self._chain = Chain(device.signer, MANIFEST_NAMESPACE)
         self._folder = f"{RECORDINGS}/{opening.recording}"
@@ -85,11 +85,7 @@ class RecordingFolder:
 
     @property
     def recording(self) -> str:
-        return self._opening.recording
-
-    @property
-    def opening(self) -> OpenRecording:
-        return self._opening
+        return self.opening.recording
 
     @property
     def duration_ns(self) -> int:
@@ -114,7 +110,7 @@ class RecordingFolder:
         Args:
             first: the GOP that media time 0 is taken from; None for a recording that never got one.
         """
-        opening = self._opening
+        opening = self.opening
         # Audio that came late is in the GOP after its own. A recording begins with a video frame all the same; but
         # where it goes on from another one, that audio would be in neither.
         starts = [batch.samples[0] for batch in first.batches[: None if continues else 1]] if first else []

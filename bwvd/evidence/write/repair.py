@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bwvd.clock import NS, Clock
 from bwvd.evidence.flash.volume import Storage, Volume
@@ -13,7 +13,8 @@ from bwvd.evidence.format.layout import RECORDINGS
 from bwvd.evidence.format.records import JournalHead
 from bwvd.evidence.write.interrupted import Interrupted
 from bwvd.evidence.write.lost_media import Unwritten
-from bwvd.evidence.write.ports import Mender, Numbers, Room
+from bwvd.evidence.write.numbering import RecordingNumbers
+from bwvd.evidence.write.ports import Mender, Room
 from bwvd.evidence.write.recording_folder import RecordingFolder
 from bwvd.log import get_logger
 from bwvd.media.samples import Gop
@@ -79,39 +80,24 @@ class _Case:
         self.why = why
 
 
+@dataclass(slots=True, eq=False)
 class Mending:
     """Brings recordings to their end when the storage takes again, without a restart.
 
-    Args:
-        folder: makes the folder of a recording.
-        numbers: who gives them.
-        journal_head: where the journal stands, for the `open` record.
-        closed: told of a recording that got its end in order, and why it ended.
-        publish: takes the fault `recovery`, which lasts while something is left that could not be brought to its end.
+    Publishes the fault `recovery`, which lasts while something is left that could not be brought to its end.
 
     **Synchronization:** trio's thread; `make` inside jobs of the storage.
     """
 
-    def __init__(
-        self,
-        storage: Storage,
-        mender: Mender,
-        clock: Clock,
-        folder: Callable[[Volume, OpenRecording], RecordingFolder],
-        numbers: Numbers,
-        journal_head: Callable[[], JournalHead | None],
-        closed: Callable[[RecordingFolder, str], None],
-        publish: Callable[[Event], None],
-    ) -> None:
-        self._storage = storage
-        self._mender = mender
-        self._clock = clock
-        self._folder = folder
-        self._numbers = numbers
-        self._journal_head = journal_head
-        self._closed = closed
-        self._publish = publish
-        self._cases: list[_Case] = []
+    _storage: Storage
+    _mender: Mender
+    _clock: Clock
+    _folder: Callable[[Volume, OpenRecording], RecordingFolder]  # makes the folder of a recording
+    _numbers: RecordingNumbers
+    _journal_head: Callable[[], JournalHead | None]  # where the journal stands, for the `open` record
+    _closed: Callable[[RecordingFolder, str], None]  # told of a recording that got its end in order, and why it ended
+    _publish: Callable[[Event], None]
+    _cases: list[_Case] = field(default_factory=list)
 
     def add(self, one: Interrupted | FullEnd | Unused, *, later: bool = False) -> None:
         """Something that lacks its end; `later`: which was just tried. Also inside jobs that the writer waits for."""

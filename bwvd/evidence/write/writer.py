@@ -26,7 +26,8 @@ from bwvd.evidence.write.finalize import finish_recording
 from bwvd.evidence.write.group import Group
 from bwvd.evidence.write.interrupted import Interrupted
 from bwvd.evidence.write.lost_media import Unwritten
-from bwvd.evidence.write.ports import Backlog, Mender, Numbers, Room
+from bwvd.evidence.write.numbering import RecordingNumbers
+from bwvd.evidence.write.ports import Backlog, Mender, Room
 from bwvd.evidence.write.recording_folder import Committed, Device, RecordingFolder, continuation
 from bwvd.evidence.write.repair import FullEnd, Mending, Unused
 from bwvd.evidence.write.statistics import WriterStatistics
@@ -65,7 +66,7 @@ class Writer:
         storage: Storage,
         device: Device,
         backlog: Backlog,
-        naming: Numbers,
+        naming: RecordingNumbers,
         room: Room,
         clock: Clock,
         publish: Callable[[Event], None],

@@ -6,7 +6,6 @@ import threading
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import pytest
@@ -235,11 +234,11 @@ def test_one_that_ceases_to_make_key_frames_is_replaced(name: str) -> None:
     class Deaf(VideoEncoder):
         count = 0
 
-        def _collect(self, encode: Any, frame: av.VideoFrame | None) -> None:
+        def _collect(self, frame: av.VideoFrame | None) -> None:
             self.count += 1
             if frame is not None and self.count > 40:
                 frame.pict_type = PictureType.NONE
-            super()._collect(encode, frame)
+            super()._collect(frame)
 
     def make(asked: str, *rest: object) -> Encoder:
         return (Deaf if asked == name else VideoEncoder)("libx265" if asked == name else asked, *rest)  # type: ignore[arg-type]  # as MakeEncoder has them
