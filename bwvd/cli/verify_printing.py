@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from bwvd.cli.evidence_printing import missing_text
-from bwvd.evidence.verify.report import WORST_FIRST, Finding, Report
+from bwvd.evidence.verify.report import WORST_FIRST, Finding, Report, Severity
 from bwvd.text import clean
 
 INDENT = 12  # as wide as the verdicts
@@ -33,12 +33,13 @@ def print_reports(reports: Sequence[Report], *, verbose: bool = False) -> None:
         click.echo(
             f"\n{'VERDICT':{INDENT}} {'RECORDING':40} {'FIRST FRAME (UTC)':24} {'LENGTH':>9} {'FRAMES':>7}  MISSING"
         )
+    said: set[str] = set()
     for report in ordered:
         if report.kind == "storage":
             _line(report.verdict, f"{clean(report.id)}: journal and serial numbers of the storage")
         else:
             _print_row(report)
-        _print_findings(report, verbose=verbose)
+        _print_findings(report, verbose=verbose, said=said)
 
 
 def _rank(verdict: str) -> int:
@@ -88,20 +89,23 @@ def _print_block(report: Report, *, verbose: bool) -> None:
         _line("", f"missing by its own records: {missing_text(report) or 'nothing'}")
     if report.signer is not None:
         _line("", _signed_by(report))
-    _print_findings(report, verbose=verbose)
+    _print_findings(report, verbose=verbose, said=set())
 
 
-def _print_findings(report: Report, *, verbose: bool) -> None:
+def _print_findings(report: Report, *, verbose: bool, said: set[str]) -> None:
+    """said: of keys that nobody vouches for, in the reports before this one; they are one cause."""
     if verbose:
         for finding in report.findings:
             _line("", _said(finding))
         for note in report.notes:
             _line("", f"note: {_said(note)}")
         return
-    causes = list(_causes(report.findings))
+    findings = [one for one in report.findings if one.severity is not Severity.UNVOUCHED or one.what not in said]
+    said.update(one.what for one in findings if one.severity is Severity.UNVOUCHED)
+    causes = list(_causes(findings))
     for finding, others in causes:
         _line("", _said(finding, others))
-    more = len(report.findings) - sum(1 + others for _, others in causes)
+    more = len(findings) - sum(1 + others for _, others in causes)
     left = [f"{more} that follow from {'this' if causes else 'the journal'}"] if more else []
     left += [f"{len(report.notes)} note{'s' if len(report.notes) > 1 else ''}"] if report.notes else []
     if left:

@@ -27,12 +27,13 @@ def storage(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def desks_list(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def desks_list(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The list of keys that count on this desk."""
     home = tmp_path_factory.mktemp("home")
     (home / "bwvd").mkdir()
     (home / "bwvd" / "allowed_signers").write_text(fixed_signer().allowed_signers("*"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
+    return home / "bwvd" / "allowed_signers"
 
 
 def _verify(*words: object) -> list[str]:
@@ -104,6 +105,16 @@ def test_a_changed_byte_of_the_manifest_is_one_line(storage: Path, line: int) ->
     assert all({"where", "what"} == problem.keys() for problem in report["problems"])
     everything = _places(_verify(storage, "--verbose"))
     assert len(everything) == len(report["problems"]) + len(report["notes"])
+
+
+def test_a_key_that_nobody_vouches_for_is_one_line(storage: Path, desks_list: Path) -> None:
+    desks_list.write_text(fixed_signer(2).allowed_signers("*"))
+    lines = _verify(storage)
+    assert lines[0] == "unvouched    storage storage, 3 recordings: 3 unvouched"
+    (said,) = _places(lines)
+    assert "for which nobody vouches" in said
+    assert sum("a key that nobody vouches for: give --signers FILE" in line for line in lines) == 1
+    assert len(_places(_verify(storage, "--verbose"))) == 4
 
 
 def test_a_changed_byte_of_the_journal_is_one_line(storage: Path) -> None:

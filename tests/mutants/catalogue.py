@@ -336,11 +336,11 @@ MUTANTS = (
         ("evidence/verify/test_recording.py", "cli/test_vouching.py"),
     ),
     Mutant(
-        "a proof's list is made from whatever key comes last",
+        "a proof may hold files that nothing names",
         7,
         "evidence/export/proof_text.py",
-        "head -n 1 {key_file} |",
-        "tail -n 1 {key_file} |",
+        "LC_ALL=C sort | diff listed -",
+        "LC_ALL=C sort > others",
         ("evidence/export/test_proof_forger.py",),
     ),
     Mutant(
