@@ -308,7 +308,6 @@ Event = (
     | Assigned
 )
 
-
 MediaEvent = Batch | SourceUp | SourceDown | MediaGap | FaultChanged
 """What capture sends to the recorder."""
 

@@ -7,24 +7,11 @@ from collections import deque
 from bwvd.clock import NS
 
 WARNING_MINUTES = (60, 30)  # and 0: the flash refuses
-
-
 MEASURED_OVER_NS = 300 * NS  # of media: a scene's bit rate changes, a minute ago it may have been dark
-
-
 MEASURED_FROM_NS = 10 * NS  # of media: less says too little against the configured rate
-
-
 HYSTERESIS = 1.1  # a level must be left by this factor before it is told again
-
-
 # What a recording must have room for, behind its pre-event part, to be worth beginning.
 SHORTEST_S = 10
-
-
-def minutes_left(free_bytes: int, bits_per_s: float) -> int:
-    """Whole minutes that fit into `free_bytes`."""
-    return int(free_bytes * 8 / bits_per_s / 60)
 
 
 class StorageGauge:
@@ -54,7 +41,8 @@ class StorageGauge:
 
     @property
     def minutes_left(self) -> int:
-        return minutes_left(self.free_bytes, self.bits_per_s)
+        """Whole minutes that fit into the free bytes."""
+        return int(self.free_bytes * 8 / self.bits_per_s / 60)
 
     def measured(self, size: int, media_ns: int) -> None:
         """So many bytes of recording held so much media. Zero or less of either says nothing."""
