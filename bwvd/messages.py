@@ -309,7 +309,6 @@ Event = (
     | Assigned
 )
 
-
 MediaEvent = Batch | SourceUp | SourceDown | MediaGap | FaultChanged
 """What capture sends to the recorder."""
 

@@ -171,18 +171,10 @@ class _Server:
 
     async def _answer(self, name: str, request: dict[str, Any], source: str) -> dict[str, Any]:
         if name in ORDERS:
-            ordered = parse_order(name, request)
+            order, text = parse_order(name, request)
             pending = PendingAnswer()
-            self._send(
-                Command(
-                    ordered.order,
-                    source,
-                    self._clock.monotonic_ns(),
-                    text=ordered.text,
-                    confirmed=ordered.order is Order.STOP,
-                    reply=pending.give,
-                )
-            )
+            now_ns = self._clock.monotonic_ns()
+            self._send(Command(order, source, now_ns, text, confirmed=order is Order.STOP, reply=pending.give))
             return answer_reply(await pending.wait())
         if name == "status":
             return self._status_reply()

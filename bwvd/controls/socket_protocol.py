@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -34,14 +33,6 @@ class BadRequest(Exception):
     """The text is one line for the client."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ordered:
-    """A request for an order."""
-
-    order: Order
-    text: str
-
-
 def parse_request(line: bytes) -> tuple[str, dict[str, Any]]:
     """The command's name and the whole request, whose texts can all be written as UTF-8. Raises BadRequest.
 
@@ -59,8 +50,8 @@ def parse_request(line: bytes) -> tuple[str, dict[str, Any]]:
     return name, request
 
 
-def parse_order(name: str, request: dict[str, Any]) -> Ordered:
-    """The order of a request whose name is in ORDERS. Raises BadRequest."""
+def parse_order(name: str, request: dict[str, Any]) -> tuple[Order, str]:
+    """The order of a request whose name is in ORDERS, and its text. Raises BadRequest."""
     order, key = ORDERS[name]
     for other in request:
         if other not in ("cmd", key):
@@ -68,7 +59,7 @@ def parse_order(name: str, request: dict[str, Any]) -> Ordered:
     text = request.get(key, "") if key else ""
     if not isinstance(text, str) or not text.isprintable() or len(text) > MAX_TEXT_CHARS:
         raise BadRequest(f'"{key}" is one line of up to {MAX_TEXT_CHARS} printable characters')
-    return Ordered(order, text.strip())
+    return order, text.strip()
 
 
 def shown(text: str) -> str:

@@ -10,7 +10,6 @@ from typing import Literal, NamedTuple
 
 Kind = Literal["video", "audio"]
 
-
 _ZEROS = memoryview(bytes(1 << 16))
 
 

@@ -126,7 +126,7 @@ class Recorder:
                 async with media:
                     async for event in media:
                         self._on_media(event)
-                        self._stir()
+                        self._stirred.set()
                 reason, self._completion.all_is_in = self.end_reason, True
                 nursery.cancel_scope.cancel()
         finally:
@@ -161,9 +161,6 @@ class Recorder:
             with trio.move_on_after(seconds):
                 await self._stirred.wait()
             self._stirred = trio.Event()
-
-    def _stir(self) -> None:
-        self._stirred.set()
 
     # --- media -------------------------------------------------------------------------------------------------------
 
@@ -319,7 +316,7 @@ class Recorder:
     def end_recording(self, reason: str) -> None:
         """The device's own end: a full flash, an empty battery. No-op when nothing is recorded."""
         self._finish_now(reason, self._clock.monotonic_ns())
-        self._stir()
+        self._stirred.set()
 
     def _finish_now(self, reason: str, now_ns: int) -> None:
         if self.machine.finish_now(reason, now_ns):
@@ -360,7 +357,7 @@ class Recorder:
         if self.machine.state is not before:
             self._publish(StateChanged(self.machine.state, before, now_ns, command.source, recording))
         command.answer(Answer(not decision.refused, decision.words, recording))
-        self._stir()
+        self._stirred.set()
 
     def _carry_out(self, effect: Effect, command: Command, now_ns: int) -> None:
         match effect:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bwvd.clock import NS
-from bwvd.service.backoff import Backoff, Losses
+from bwvd.service.backoff import Backoff
 
 
 class Supervised:
@@ -16,13 +16,15 @@ class Supervised:
     """
 
     def __init__(self, backoff: Backoff) -> None:
-        self._losses = Losses(backoff)
+        self._backoff = backoff
+        self._losses = 0  # in a row
+        self._up_since_s: float | None = None
         self._told = ""  # the reason that was told last, "" while there is nothing to be taken back
         self.delay_s = 0.0  # from the last loss to the next try
 
     def opened(self, now_ns: int) -> bool:
         """The device is there. True if its loss was told: that is over, and has to be told too."""
-        self._losses.up(now_ns / NS)
+        self._up_since_s = now_ns / NS
         told, self._told = self._told, ""
         return told != ""
 
@@ -32,7 +34,11 @@ class Supervised:
         new_reason_is_news: another vain try is worth telling when its reason differs from the one told last. Otherwise
         one loss is told once, whatever the tries say that follow it ("unplugged", then "no such file").
         """
-        self.delay_s = self._losses.lost(now_ns / NS)
+        if self._up_since_s is not None and now_ns / NS - self._up_since_s >= self._backoff.reset_after_s:
+            self._losses = 0
+        self._up_since_s = None
+        self._losses += 1
+        self.delay_s = self._backoff.delay_s(self._losses)
         news = not self._told or (new_reason_is_news and reason != self._told)
         if news:
             self._told = reason or "lost"
@@ -40,4 +46,4 @@ class Supervised:
 
     def works(self) -> None:
         """The device has done what it is for: its next loss is tried again as soon as a first one."""
-        self._losses.forget()
+        self._losses = 0

@@ -24,8 +24,8 @@ def requests(data: bytes) -> None:
     try:
         name, request = parse_request(data)
         if name in ORDERS:
-            ordered = parse_order(name, request)
-            hold(ordered.text.isprintable(), "an order of more than one line")
+            _, text = parse_order(name, request)
+            hold(text.isprintable(), "an order of more than one line")
     except BadRequest as error:
         encode_reply(error_reply(one_line(error)))
 

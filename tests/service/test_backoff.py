@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bwvd.service.backoff import Backoff, Losses
+from bwvd.clock import NS
+from bwvd.service.backoff import Backoff
+from bwvd.service.supervised import Supervised
 
 ROUNDING_S = 1e-6  # of a clock that is added up
 
@@ -23,12 +25,13 @@ def test_no_wait_is_ever_shorter_than_the_first_or_longer_than_the_limit(
     lives: list[float | None], first_s: float, factor: float, more_s: float
 ) -> None:
     backoff = Backoff(first_s=first_s, factor=factor, limit_s=first_s + more_s, reset_after_s=60)
-    losses, now_s, last_s = Losses(backoff), 0.0, 0.0
+    device, now_s, last_s = Supervised(backoff), 0.0, 0.0
     for life in lives:
         if life is not None:
-            losses.up(now_s)
+            device.opened(round(now_s * NS))
             now_s += life
-        delay_s = losses.lost(now_s)
+        device.lost(round(now_s * NS), "unplugged")
+        delay_s = device.delay_s
         assert first_s <= delay_s <= first_s + more_s
         if life is None or life < 60 - ROUNDING_S:
             assert delay_s >= last_s  # a device that doesn't stay up is asked ever more seldom

@@ -63,13 +63,11 @@ class CaptureSwitch:
             if not scope.cancel_called:  # one that is being closed for a sleep has nothing to deliver
                 source.flush_on_cancel(flush)
 
-    async def wait_on(self) -> None:
-        """Return when the devices may be open."""
-        await self._wait(True)
-
-    async def wait_off(self) -> None:
-        """Return when the devices must be closed."""
-        await self._wait(False)
+    async def wait(self, on: bool) -> None:
+        """Return when the devices may be open (`on`), or must be closed."""
+        await trio.lowlevel.checkpoint()
+        while self.is_on != on:
+            await self._changed.wait()
 
     @contextmanager
     def attached(self, source: MediaSource) -> Iterator[trio.CancelScope]:
@@ -89,11 +87,6 @@ class CaptureSwitch:
             self.is_on = on
             changed, self._changed = self._changed, trio.Event()
             changed.set()
-
-    async def _wait(self, on: bool) -> None:
-        await trio.lowlevel.checkpoint()
-        while self.is_on != on:
-            await self._changed.wait()
 
 
 async def run_source(
@@ -141,7 +134,7 @@ class _Supervisor:
     async def run(self) -> None:
         while True:
             if not self._switch.is_on:
-                await self._switch.wait_on()
+                await self._switch.wait(True)
                 self._state = Supervised(BACKOFF)
                 self._on_trial = False
                 self._wedged_s = None  # closed, it need not deliver
@@ -152,7 +145,7 @@ class _Supervisor:
                 continue
             await self._check_wedged(reason)
             with trio.move_on_after(self._state.delay_s):
-                await self._switch.wait_off()
+                await self._switch.wait(False)
 
     async def _open(self) -> str | None:
         """One opening, to its end; returns why it ended, None when there is nothing to be opened any more."""

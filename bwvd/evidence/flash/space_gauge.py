@@ -14,11 +14,6 @@ HYSTERESIS = 1.1  # a level must be left by this factor before it is told again
 SHORTEST_S = 10
 
 
-def minutes_left(free_bytes: int, bits_per_s: float) -> int:
-    """Whole minutes that fit into `free_bytes`."""
-    return int(free_bytes * 8 / bits_per_s / 60)
-
-
 class StorageGauge:
     """Pure: from the free bytes and the recordings' bit rate to minutes, warnings and refusals.
 
@@ -46,7 +41,8 @@ class StorageGauge:
 
     @property
     def minutes_left(self) -> int:
-        return minutes_left(self.free_bytes, self.bits_per_s)
+        """Whole minutes that fit into the free bytes."""
+        return int(self.free_bytes * 8 / self.bits_per_s / 60)
 
     def measured(self, size: int, media_ns: int) -> None:
         """So many bytes of recording held so much media. Zero or less of either says nothing."""

@@ -11,7 +11,9 @@ import re
 
 # A device's id may hold hyphens.
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-(?P<device>.+)-(?P<serial>[0-9]{6,12})")
+
 AHEAD = 10_000_000  # a recording a minute for nineteen years: no number is used so far ahead of the one before it
+
 LARGEST = 899_999_999_999  # that counts; behind it there is room to count on in numbers that _ID knows
 
 

@@ -20,18 +20,6 @@ class Backlog(Protocol):
     def done(self, gop: Gop) -> None: ...
 
 
-class Room(Protocol):
-    """The bytes that are set aside for closing in order."""
-
-    def spend(self, volume: Volume) -> None:
-        """Free them. Blocking."""
-        ...
-
-    def restore(self, volume: Volume) -> bool:
-        """Set them aside again if there is room; False if there is not. Blocking."""
-        ...
-
-
 class Mender(Protocol):
     """Brings recordings to their end that an I/O error interrupted."""
 

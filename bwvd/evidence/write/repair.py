@@ -8,13 +8,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from bwvd.clock import NS, Clock
+from bwvd.evidence.flash.reserve import Reserve
 from bwvd.evidence.flash.volume import Storage, Volume
 from bwvd.evidence.format.layout import RECORDINGS
 from bwvd.evidence.format.records import JournalHead
 from bwvd.evidence.write.interrupted import Interrupted
 from bwvd.evidence.write.lost_media import Unwritten
 from bwvd.evidence.write.numbering import RecordingNumbers
-from bwvd.evidence.write.ports import Mender, Room
+from bwvd.evidence.write.ports import Mender
 from bwvd.evidence.write.recording_folder import RecordingFolder
 from bwvd.log import get_logger
 from bwvd.media.samples import Gop
@@ -35,7 +36,7 @@ class Unused:
     reason: str  # of its end
     continues: str = ""
     notes: Sequence[Note] = ()  # what there is to say of what could not be written
-    room: Room | None = None  # spent on it where it is the want of room that has kept it off the flash
+    room: Reserve | None = None  # spent on it where it is the want of room that has kept it off the flash
 
     @property
     def recording(self) -> str:
@@ -49,7 +50,7 @@ class FullEnd:
     folder: RecordingFolder
     reason: str
     unwritten: Unwritten
-    room: Room
+    room: Reserve
 
     @property
     def recording(self) -> str:

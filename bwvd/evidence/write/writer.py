@@ -19,6 +19,7 @@ from contextlib import suppress
 import trio
 
 from bwvd.clock import NS, Clock
+from bwvd.evidence.flash.reserve import Reserve
 from bwvd.evidence.flash.volume import NO_ROOM, Storage, Volume
 from bwvd.evidence.format.layout import RECORDINGS
 from bwvd.evidence.format.records import JournalHead
@@ -27,7 +28,7 @@ from bwvd.evidence.write.group import Group
 from bwvd.evidence.write.interrupted import Interrupted
 from bwvd.evidence.write.lost_media import Unwritten
 from bwvd.evidence.write.numbering import RecordingNumbers
-from bwvd.evidence.write.ports import Backlog, Mender, Room
+from bwvd.evidence.write.ports import Backlog, Mender
 from bwvd.evidence.write.recording_folder import Committed, Device, RecordingFolder, continuation
 from bwvd.evidence.write.repair import FullEnd, Mending, Unused
 from bwvd.evidence.write.statistics import WriterStatistics
@@ -67,7 +68,7 @@ class Writer:
         device: Device,
         backlog: Backlog,
         naming: RecordingNumbers,
-        room: Room,
+        room: Reserve,
         clock: Clock,
         publish: Callable[[Event], None],
         journal_head: Callable[[], JournalHead | None],

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bwvd.clock import NS
 from bwvd.evidence.flash.reserve import Reserve
-from bwvd.evidence.flash.space_gauge import HYSTERESIS, MEASURED_OVER_NS, SHORTEST_S, StorageGauge, minutes_left
+from bwvd.evidence.flash.space_gauge import HYSTERESIS, MEASURED_OVER_NS, SHORTEST_S, StorageGauge
 from bwvd.evidence.format.layout import RESERVE
 from bwvd.testing.flash.storage import BLOCK, VirtualVolume
 
@@ -88,9 +88,10 @@ def test_another_error_is_not_taken_for_a_full_flash() -> None:
 
 
 def test_minutes_are_whole_and_never_too_many() -> None:
-    assert minutes_left(MINUTE * 60, RATE) == 60
-    assert minutes_left(MINUTE * 60 - 1, RATE) == 59
-    assert minutes_left(0, RATE) == 0
+    one = gauge()
+    for free_bytes, minutes in ((MINUTE * 60, 60), (MINUTE * 60 - 1, 59), (0, 0)):
+        one.update(free_bytes, reserved=True)
+        assert one.minutes_left == minutes
 
 
 def test_the_configured_rate_counts_until_there_is_a_measured_one() -> None:
