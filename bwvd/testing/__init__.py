@@ -34,6 +34,7 @@ CHECKS, a tuple of functions that take a subject of their own each and raise Ass
     conformance.line       CommandLine and its port
     conformance.clock      Clock
     conformance.supply     what reads the power
+    conformance.witness    Witness: who remembers the journal's head
     conformance.lamp       Lamp: lights, motors, sounders
 
 With pytest, for a camera of one's own:
