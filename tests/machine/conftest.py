@@ -23,6 +23,7 @@ ORDER = ("install", "short", "controls", "devices", "clock", "watchdog", "adapte
 RESULTS = pytest.StashKey[Results]()
 
 
+@pytest.hookimpl(tryfirst=True)  # before the run leaves out what was not asked for
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All of this folder needs the machine; install comes first."""
     here = Path(__file__).parent

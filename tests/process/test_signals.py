@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.recording import verify_recording
 from bwvd.service.signals_held import HELD
 from tests.support.process import Process
@@ -93,5 +94,5 @@ def test_no_signal_cuts_the_drain_short(tmp_path: Path) -> None:
         assert bwvd.process.poll() is None
         assert bwvd.process.wait(30) == 0, bwvd.log()
     (recording,) = (tmp_path / "evidence" / "recordings").iterdir()
-    report = verify_recording(recording)
+    report = verify_recording(recording, AllowedSigners.load(tmp_path / "keys" / "allowed_signers"))
     assert (report.verdict, report.end) == ("authentic", "shutdown")

@@ -19,6 +19,7 @@ from bwvd.controls.slide_switch import gesture_reader
 from bwvd.daemon import control_actors, peripherals
 from bwvd.daemon.daemon import Daemon, Parts
 from bwvd.daemon.process import flatten
+from bwvd.evidence.journal import journal
 from bwvd.messages import Answer, Command, Event, Order
 from bwvd.service import power
 from bwvd.service.power_supply import PowerReading
@@ -285,6 +286,7 @@ class World:
         with ExitStack() as stack:
             stack.enter_context(mock.patch.object(peripherals, "open_alarm", return_value=None))
             stack.enter_context(mock.patch.object(power, "read_in_thread", read))
+            stack.enter_context(mock.patch.object(journal, "new_storage_id", return_value="5ca1ab1e" * 4))
             yield
 
 

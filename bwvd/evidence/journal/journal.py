@@ -36,7 +36,8 @@ from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, Chain, Signer
 from bwvd.evidence.format.chain_reader import Problem
 from bwvd.evidence.format.chain_tail import Ending, absorb, read_ending
-from bwvd.evidence.format.layout import ARCHIVE, JOURNAL, NEW_JOURNAL, RECORDINGS, archive_name
+from bwvd.evidence.format.decode import MAX_LINE, Unknown, decode
+from bwvd.evidence.format.layout import ARCHIVE, JOURNAL, MANIFEST, NEW_JOURNAL, RECORDINGS, archive_name
 from bwvd.evidence.format.recording_id import device_of
 from bwvd.evidence.format.records import JournalHead
 from bwvd.evidence.format.utc import stamp_at
@@ -151,18 +152,52 @@ class Journal:
     def continues(self, storages: Sequence[Remembered]) -> Remembered | None:
         """What a witness remembers and the journal does not go on from; None if it goes on, or is of a new storage.
 
-        A storage without a journal that holds recordings of this device is none that is new. Blocking; raises OSError.
+        A storage without a journal that holds recordings of this device, by its key, is none that is new. Blocking;
+        raises OSError.
         """
         storages = [one for one in storages if one.signer == self._signer.public_key]  # a new key begins anew
         if self.begun:
             folders = self._volume.names(RECORDINGS)
-            return storages[-1] if storages and any(device_of(name) == self._device for name in folders) else None
+            return storages[-1] if storages and any(self._is_ours(name) for name in folders) else None
         known_as = next((one for one in storages if one.storage == self._storage), None)
         if known_as is None:
             return None
         name = JOURNAL if known_as.number == self._number else archive_name(known_as.number)
-        there = name in self._volume.names("") and self._volume.size(name) >= known_as.bytes
-        return None if there and self._head_of(name, known_as.bytes).sha512 == known_as.sha512 else known_as
+        head = JournalHead(file=name, bytes=known_as.bytes, sha512=known_as.sha512)
+        return None if self._leads_to(name) and self._is_there(head) else known_as
+
+    def _is_ours(self, folder: str) -> bool:
+        """Whether a recording of this device was begun under its key of today; those of an earlier key tell nothing."""
+        if not folder.endswith("/") or device_of(folder) != self._device:
+            return False
+        try:
+            opening = self._first(f"{RECORDINGS}/{folder}{MANIFEST}")
+        except OSError:  # recovery names it
+            return False
+        return isinstance(opening, records.Open) and opening.signer == self._signer.public_key
+
+    def _leads_to(self, name: str) -> bool:
+        """Whether the file in force names the one of this name as what came before it, over however many others.
+
+        An earlier file that was put in force again does not, though all that came after it lies beside it.
+        """
+        at, seen = JOURNAL, {""}
+        while at != name:
+            opening = self._first(at)
+            before = opening.previous if isinstance(opening, records.Journal) else None
+            if before is None or before.file in seen or not self._is_there(before):
+                return False
+            at = before.file
+            seen.add(at)
+        return True
+
+    def _is_there(self, head: JournalHead) -> bool:
+        if head.file not in self._volume.names("") or self._volume.size(head.file) < head.bytes:
+            return False
+        return self._head_of(head.file, head.bytes).sha512 == head.sha512
+
+    def _first(self, path: str) -> records.Record | Unknown | str:
+        return decode(self._volume.read(path, 0, MAX_LINE).partition(b"\n")[0])
 
     def head(self) -> JournalHead | None:
         """How far the journal is durable; None as long as nothing of it is known to be."""
@@ -323,7 +358,7 @@ class Journal:
     def _name_storage(self) -> None:
         """Give the storage an id if no journal of this device's has."""
         if not self._storage:
-            self._storage, self.begun = os.urandom(_STORAGE_ID_BYTES).hex(), True
+            self._storage, self.begun = new_storage_id(), True
 
     def _set_aside(self, offset: int, what: str) -> None:
         """Archive the file in force, whole as it is, and name in the next one what lies in it behind `offset`."""
@@ -406,3 +441,8 @@ class Journal:
             return None
         sha256 = digest(hashlib.sha256(), pieces(self._volume, JOURNAL, offset, size))
         return records.Found(what=what, where=JOURNAL, offset=offset, bytes=size - offset, sha256=sha256)
+
+
+def new_storage_id() -> str:
+    """An id by which one storage is told apart from all others."""
+    return os.urandom(_STORAGE_ID_BYTES).hex()

@@ -9,7 +9,8 @@ What a power cut or a kill leaves, and what is written about it into `recovered.
     file_without_line  a file whose commit was not finished: never acknowledged, kept all the same
     line_without_file  a committed file that is gone, and
     short_file         one that is shorter than its record says: no power cut does that. They are named, and counted in
-                       `recovered.missing`; the recording is altered, and stays so
+                       `recovered.missing`; the recording is altered, and stays so. SHA256SUMS goes on to list what
+                       is gone. Of a recording that had its end, the device tells it at each start
     not_a_file         a folder, link or device in the place of a file
     not_named          how many more there are: a line has room for a few thousand. SHA256SUMS lists their files
     no_manifest        the power went before the first record: see below
@@ -235,10 +236,11 @@ class _Case:
         else:
             ending, contents = Ending(0, 0, 0, None, False, []), Contents()
         self._keep_off(contents.open)
-        result = RecoveryResult(self._recording, self._serial, "finished", contents.segments)
         if not contents.ended:
             result = self._end(names, ending, contents)
         else:
+            missing = self._missing(contents)
+            result = RecoveryResult(self._recording, self._serial, "finished", contents.segments, missing=missing)
             # Synced in any case: a kill may have left the end in the cache, and the sums must not outlive it.
             self._append(b"\n" if ending.newline_missing and ending.torn is None else b"")
         self._finish(self._volume, self._folder, self._signer)

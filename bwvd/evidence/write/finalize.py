@@ -66,6 +66,9 @@ def finish_recording(volume: Volume, folder: str, signer: Signer) -> None:
     # whose names a line can't hold.
     files = [name for name in volume.sizes(folder) if name != MANIFEST and harmless(name) == name]
     sums = {name: outline.sha256(name) or _sha256(volume, f"{folder}/{name}") for name in files}
+    # A file that a signed line names and that is gone stays listed: no tool may find the rest to be all.
+    gone = [name for name in outline.contents.files.keys() - sums.keys() if harmless(name) == name and "/" not in name]
+    sums |= {name: sha256 for name in gone if (sha256 := outline.sha256(name))}
     sums |= {name: hashlib.sha256(data).hexdigest() for name, data in made}
     sums[MANIFEST] = _sha256(volume, path)
     text = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()

@@ -161,6 +161,30 @@ def test_a_new_key_is_not(card: Path, tmp_path: Path) -> None:
     assert device.start(card, signer=fixed_signer(7)) is None
 
 
+def test_a_new_key_is_not_on_any_of_the_cards(card: Path, tmp_path: Path) -> None:
+    """The second card is set aside under the new key when the witness remembers the first one under it already."""
+    device, other = Device(), make_storage(tmp_path / "other")
+    for one in (card, other):
+        device.start(one, 1)
+        make_recording(one)
+    assert device.start(card, signer=fixed_signer(7)) is None
+    assert device.start(other, signer=fixed_signer(7)) is None
+
+
+def test_an_earlier_file_that_is_in_force_again_is_told(card: Path, tmp_path: Path) -> None:
+    """Invariant 13: also where the file that the witness knows lies beside it, under an archive's name."""
+    device = Device()
+    device.start(card, 1)
+    shutil.copy(card / "journal.jsonl", tmp_path / "first")
+    for serial in (2, 3):
+        device.start(card, serial, entries=70)
+    number = device.storages[-1].number
+    assert number > 1
+    (card / "journal.jsonl").rename(card / f"journal-{number:06d}.jsonl")
+    shutil.copy(tmp_path / "first", card / "journal.jsonl")
+    assert device.start(card) is not None
+
+
 def test_verify_says_what_the_device_found(card: Path) -> None:
     """Invariant 13."""
     with PosixVolume(card) as volume:

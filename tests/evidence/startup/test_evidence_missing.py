@@ -77,6 +77,22 @@ def test_a_signed_line_without_its_whole_file_is_altered(storage: Path, how: str
     assert "evidence_missing" in [draft.event for draft in drafts_of([result], CLOCK.read())]
 
 
+def test_a_file_that_a_closed_recording_has_lost_is_told_and_stays_listed(storage: Path) -> None:
+    """Invariant 13: the sums that the device signs anew must not be over what is left."""
+    folder = make_recording(storage)
+    (folder / "000002.m4s").unlink()
+    listed = (folder / "SHA256SUMS").read_bytes()
+
+    for _ in range(2):
+        (result,) = start(storage)
+        assert result.reason == "finished"
+        assert "1 acknowledged segments" in evidence_missing(result)
+    assert (folder / "SHA256SUMS").read_bytes() == listed
+    report = verify_recording(folder)
+    assert report.verdict == "altered"
+    assert {finding.where.split(" ")[0] for finding in report.findings} == {"000002.m4s"}
+
+
 def test_an_honest_cut_is_told_of_nothing(storage: Path) -> None:
     make_recording(storage, close="", finish=False)
     enter(storage, ("opened", {"recording": "20260101T000000Z-BWV-0001-000001", "serial": 1}))
