@@ -156,10 +156,11 @@ class Journal:
         raises OSError.
         """
         storages = [one for one in storages if one.signer == self._signer.public_key]  # a new key begins anew
-        if self.begun:
+        known_as = next((one for one in storages if one.storage == self._storage), None)
+        # One without an entry was begun by a start that was cut before it could say so.
+        if known_as is None and (self.begun or not self._known.entries):
             folders = self._volume.names(RECORDINGS)
             return storages[-1] if storages and any(self._is_ours(name) for name in folders) else None
-        known_as = next((one for one in storages if one.storage == self._storage), None)
         if known_as is None:
             return None
         name = JOURNAL if known_as.number == self._number else archive_name(known_as.number)

@@ -19,12 +19,14 @@ class JournalTotals:
     """What has to be known of the journal's entries (a fold)."""
 
     opening: records.Journal | None = None
+    entries: int = 0
     last_serial: int = 0
     released: dict[str, records.Entry] = field(default_factory=dict)  # by recording
     said: dict[str, records.Removed] = field(default_factory=dict)  # by recording: what its manifest must hold
     last_closed: str = ""  # the recording that came to its end last
 
     def take(self, record: records.Record | Unknown) -> None:
+        self.entries += isinstance(record, records.Entry)
         match record:
             case records.Journal():
                 self.opening = self.opening or record
@@ -50,6 +52,7 @@ class JournalTotals:
             )
 
     def join(self, other: JournalTotals) -> None:
+        self.entries += other.entries
         self.last_serial = max(self.last_serial, other.last_serial)
         self.released.update(other.released)
         self.said.update(other.said)

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bwvd.evidence.flash.posix import PosixVolume
@@ -124,6 +125,17 @@ def test_a_journal_that_was_taken_away_is_told(card: Path) -> None:
     assert device.start(card) is not None
 
 
+def test_it_is_told_also_where_the_start_that_began_anew_was_cut(card: Path) -> None:
+    """Invariant 13: the new journal is durable before its first entry is."""
+    device = Device()
+    device.start(card, 1)
+    make_recording(card)
+    (card / "journal.jsonl").unlink()
+    with PosixVolume(card) as volume:
+        Journal.open(volume, fixed_signer(), device="BWV-0001", limit_bytes=LIMIT).close()
+    assert device.start(card) is not None
+
+
 def test_an_archive_that_was_taken_away_is_told(card: Path) -> None:
     """Invariant 13: the witness spoke of the file that is the archive by now."""
     device = Device()
@@ -150,6 +162,8 @@ def test_a_card_of_a_twin_is_not(card: Path) -> None:
     """The same id and key in another camera, which has gone on with the card; then it comes back."""
     device, twin = Device(), Device()
     device.start(card, 1)
+    make_recording(card)
+    twin.storages = [msgspec.structs.replace(one, storage="another") for one in device.storages]
     assert twin.start(card, 2) is None
     assert device.start(card, 3) is None
 
