@@ -74,6 +74,7 @@ def test_a_signed_line_without_its_whole_file_is_altered(storage: Path, how: str
     report = verify_recording(folder)
     assert report.verdict == "altered"
     assert {finding.where.split(" ")[0] for finding in report.findings} == {path.name for path in gone}
+    assert all("(segment " in finding.where for finding in report.findings), "by its record, with its span of time"
     assert "evidence_missing" in [draft.event for draft in drafts_of([result], CLOCK.read())]
 
 
