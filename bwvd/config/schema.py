@@ -1,6 +1,6 @@
 """Configuration: TOML to frozen, validated values.
 
-Every key is optional; the defaults are those of the README. Unknown keys are errors that name the nearest known key.
+Every key is optional; systemd/bwvd.toml shows the defaults. Unknown keys are errors that name the nearest known key.
 """
 
 from __future__ import annotations

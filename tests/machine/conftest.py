@@ -89,7 +89,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def installed(untouched: Machine, wheel: Path) -> Installed:
-    """The product on the machine, as the README installs it: running, in standby."""
+    """The product on the machine, as bwvd/docs/install.md installs it: running, in standby."""
     machine = untouched
     machine.start()
     subject = Installed(machine)

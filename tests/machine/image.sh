@@ -20,7 +20,7 @@ wheels=$folder/wheels
 python=${PYTHON:-python3} # with pip
 root_mib=3072
 
-# What it carries besides Debian's base. python3-venv is the README's; the rest is for looking, and for breaking things.
+# What it carries besides Debian's base. python3-venv is what bwvd/docs/install.md asks for; the rest is for looking, and for breaking things.
 packages=(linux-image-amd64 initramfs-tools kmod dbus udev openssh-server sudo iproute2 procps psmisc jq xxd socat
     util-linux-extra e2fsprogs f2fs-tools python3 python3-venv v4l-utils alsa-utils libasound2-data age tzdata)
 
@@ -158,7 +158,7 @@ step_wheels() {
         "${platforms[@]}" --requirement <(requirements)
 }
 
-# An environment of the machine's own, beside the one that the README makes: for uinput, and for tests that run there.
+# An environment of the machine's own, beside the one that bwvd/docs/install.md makes: for uinput, and for tests that run there.
 step_venv() {
     rm -rf "$root/opt/bed" "$root/opt/wheels"
     mkdir -p "$root/opt/wheels"
@@ -175,7 +175,7 @@ step_image() {
     version=$(kernel)
     echo bwv >"$root/etc/hostname"
     printf '127.0.0.1 localhost bwv\n' >"$root/etc/hosts"
-    # The card is empty until the README's commands have written to /etc/fstab, which is not before the tests.
+    # The card is empty until the page's commands have written to /etc/fstab, which is not before the tests.
     echo '/dev/vda / ext4 rw,relatime,errors=remount-ro 0 1' >"$root/etc/fstab"
     mkdir -p "$root/root/.ssh" "$root/etc/ssh/sshd_config.d" "$root/etc/systemd/network" "$root/etc/systemd/system" \
         "$root/etc/systemd/journald.conf.d" "$root/etc/modprobe.d"

@@ -1,4 +1,5 @@
-"""bwvd as a person has it on the machine: installed by the README's commands, configured, asked by its own commands."""
+"""bwvd as a person has it on the machine: installed by the commands of bwvd/docs/install.md, configured, and
+asked by its own commands."""
 
 from __future__ import annotations
 
@@ -9,8 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.machine.install_page import commands
 from tests.machine.machine import Machine
-from tests.machine.readme import commands
 
 COMMAND = "/opt/bwvd/venv/bin/bwvd"
 STORAGE = "/var/lib/bwvd"
@@ -76,7 +77,7 @@ class Installed:
     # --- putting it there --------------------------------------------------------------------------------------------
 
     def install(self, wheel: Path) -> list[str]:
-        """By the README's part "Install", up to its reboot; returns what was typed, and what came out."""
+        """By the install page's part "Install", up to its reboot; returns what was typed, and what came out."""
         self.machine.put(wheel, to="/root")
         told = []
         for line in [*commands("Install"), *commands("Install", 1)]:
@@ -91,12 +92,12 @@ class Installed:
         return told
 
     def mount_card(self) -> None:
-        """By the README's part "Evidence storage"."""
+        """By the install page's part "Evidence storage"."""
         for line in commands("Evidence storage"):
             self.machine.sh(line.replace("/dev/sda1", CARD))
 
     def make_keys(self) -> None:
-        """By the README's part "Keys"."""
+        """By the install page's part "Keys"."""
         for line in commands("Keys"):
             self.machine.sh(line)
 
@@ -104,7 +105,7 @@ class Installed:
         self.machine.sh("cat > /etc/bwvd/bwvd.toml", text=text)
 
     def first_start(self) -> str:
-        """By the README's part "Configuration"; returns what `bwvd check` said."""
+        """By the install page's part "Configuration"; returns what `bwvd check` said."""
         (line,) = [line for line in commands("Configuration") if "enable" in line]
         return self.machine.sh(line, limit_s=READY_S)
 

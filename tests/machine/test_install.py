@@ -1,4 +1,5 @@
-"""Installed by the README's commands on a machine that never saw it; what systemd, udev and the kernel then say."""
+"""Installed by the commands of bwvd/docs/install.md on a machine that never saw it; what systemd, udev and the kernel
+then say."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.short
 MOST_EXPOSURE = 15  # tenths
 
 
-def test_the_readme_installs_it(installed: Installed, results: Results) -> None:
+def test_the_page_installs_it(installed: Installed, results: Results) -> None:
     """It reaches READY as a service of its own, and in standby has no fault."""
     machine = installed.machine
     shown = machine.sh("systemctl show bwvd -p Type -p ActiveState -p NRestarts").splitlines()
@@ -26,7 +27,7 @@ def test_the_readme_installs_it(installed: Installed, results: Results) -> None:
     assert status["controls"] == list(names)
     assert (status["video"]["width"], status["video"]["height"]) == (320, 180)
     exposure = re.findall(r"\d+\.\d", security)[0]
-    results.add("install by the README's commands", 1, f"READY, exposure {exposure}, verify clean, no fault")
+    results.add("install by the page's commands", 1, f"READY, exposure {exposure}, verify clean, no fault")
 
 
 def test_it_has_a_user_of_its_own_and_keeps_its_memory(installed: Installed, results: Results) -> None:

@@ -1,4 +1,4 @@
-"""Whoever reads a fault's name in the status finds it in the README."""
+"""Whoever reads a fault's name in the status finds it in bwvd/docs/faults.md."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.support.documents import section
 from tests.support.source_tree import ROOT
 
 NAMING = {"fault", "report", "FaultChanged", "ContactFault"}
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def _spelt(argument: ast.expr) -> Iterator[str]:
@@ -50,12 +50,11 @@ def _called(function: ast.expr) -> str:
 
 def _told() -> set[str]:
     """The words of the table's first column."""
-    table = README.partition("### Faults")[2].partition("\n### ")[0]
-    rows = re.findall(r"^\| (.*?) \|", table, re.MULTILINE)
+    rows = re.findall(r"^\| (.*?) \|", section("faults", "Faults"), re.MULTILINE)
     return {word for row in rows for code in re.findall(r"`([a-z_:]+)", row) for word in code.split(":") if word}
 
 
-def test_every_fault_is_in_the_readme() -> None:
+def test_every_fault_is_in_the_page() -> None:
     names = _names()
     assert {"camera", "backlog", "storm", "privacy:swap", "stuck:", "encoder_slow"} <= names, "the search finds nothing"
     told = _told()
@@ -63,7 +62,7 @@ def test_every_fault_is_in_the_readme() -> None:
     assert {part for name in names - devices for part in name.split(":") if part} - told == set()
 
 
-def test_the_readme_names_no_fault_that_is_none() -> None:
+def test_the_page_names_no_fault_that_is_none() -> None:
     source = "\n".join(path.read_text(encoding="utf-8") for path in sorted(Path(ROOT / "bwvd").rglob("*.py")))
     told = _told()
     assert len(told) > 15

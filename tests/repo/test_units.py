@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bwvd.cli.install import DROP_INS, install
+from tests.support.documents import page
 from tests.support.stock import need
 
 MOST_EXPOSURE = 15  # tenths: 1.5
@@ -146,10 +147,10 @@ def test_groups_of_the_rules_exist() -> None:
 
 
 def test_a_card_that_is_put_in_starts_the_daemon() -> None:
-    """By the label that the README gives it; not when its file system is made or checked, for that is done while it is
-    stopped on purpose."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    (label,) = set(re.findall(r"mkfs\.ext4 -L (\w+)", readme))
+    """By the label that bwvd/docs/install.md gives it; not when its file system is made or checked, for that is done
+    while it is stopped on purpose."""
+    install_page = page("install")
+    (label,) = set(re.findall(r"mkfs\.ext4 -L (\w+)", install_page))
     (card,) = [tokens for tokens in rules() if any(attribute == "ID_FS_LABEL" for _, attribute, *_ in tokens)]
     assert set(card) == {
         ("ACTION", "", "==", "add"),

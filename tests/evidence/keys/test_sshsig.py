@@ -180,7 +180,7 @@ class TestRefusedKeyFiles:
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can lend a key to a group")
     def test_lent_to_a_group_by_root(self, tmp_path: Path) -> None:
-        """As the README installs it: root checks it before the daemon's user reads it."""
+        """As bwvd/docs/install.md installs it: root checks it before the daemon's user reads it."""
         key = keygen(tmp_path)[0]
         os.chown(key, 0, 65534)
         key.chmod(0o640)

@@ -1,18 +1,20 @@
-"""The walks through the code in the README name files and functions that are there."""
+"""The walks through the code in bwvd/docs/inside.md name files and functions that are there."""
 
 from __future__ import annotations
 
 import ast
 import re
 
-from tests.support.source_tree import PACKAGE, ROOT, tree
+from tests.support import documents
+from tests.support.source_tree import PACKAGE, tree
 
 NAMED = re.compile(r"`([a-z_]+/[a-z_/]*[a-z_]+\.py)(?:: ([\w.]+))?`")
 
 
 def section() -> str:
-    text = (ROOT / "README.md").read_text("utf-8")
-    return text[text.index("### A GOP, from the camera to the flash") : text.index("Adding a camera, a storage")]
+    return documents.section("inside", "A GOP, from the camera to the flash") + documents.section(
+        "inside", "A press, from the edge to the lamp and the manifest"
+    )
 
 
 def defined(module: ast.Module) -> set[str]:

@@ -1,0 +1,20 @@
+"""The commands of the page "Install": what it tells a person to type is what the tests type."""
+
+from __future__ import annotations
+
+import re
+
+from tests.support.documents import section
+
+
+def block(heading: str, language: str, number: int = 0) -> str:
+    """A block of code below a heading of bwvd/docs/install.md: the `number`th of that language."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", section("install", heading), re.MULTILINE | re.DOTALL)
+    assert len(blocks) > number, f"{heading}: no block of {language} number {number}"
+    return str(blocks[number])
+
+
+def commands(heading: str, number: int = 0) -> list[str]:
+    """The lines of a block of shell, without their comments."""
+    lines = [line.split("   #")[0].strip() for line in block(heading, "sh", number).splitlines()]
+    return [line for line in lines if line]
