@@ -257,12 +257,12 @@ class Contents:
                 self._blame(name, "is not the init segment that the manifest holds")
 
     def _begins(self, name: str, whole: bytes) -> bool:
-        """Whether a file is a beginning of `whole`, or such a one with zeros where its data did not arrive."""
+        """Whether a file is a beginning of `whole`, or such a one with zeros wherever its data did not arrive."""
         try:
             data = read_file(self._folder, name, len(whole))
         except OSError:  # longer, or not to be read
             return False
-        return whole.startswith(data.rstrip(b"\0"))
+        return all(byte in (0, right) for byte, right in zip(data, whole, strict=False))
 
     def check_strangers(
         self,

@@ -16,7 +16,7 @@ from bwvd.clock import NS
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain_reader import ChainReader, Signed
 from bwvd.evidence.format.decode import Unknown
-from bwvd.evidence.format.layout import MANIFEST
+from bwvd.evidence.format.layout import MANIFEST, sealed_name
 from bwvd.evidence.format.missing import MissingMedia
 from bwvd.evidence.format.recording_id import device_of
 from bwvd.evidence.format.totals import Totals
@@ -268,15 +268,18 @@ class Verification:
         ended = self.end is not None
         sums = contents.check_sums(self._trust, ended=ended)
         inits = [] if report.encrypted else self._inits
+        unfinished: set[str] = set()
+        if not ended:
+            unfinished = unfinished_names(self._names, self._segment + 1, self._sealed, encrypted=report.encrypted)
+            if self.open is None:
+                unfinished.add(sealed_name(1))  # the officer's id, durable before the line that opens the recording
         contents.check_inits(inits, finished=sums is not None)
         contents.check_strangers(
             ended=ended,
             conveniences=conveniences_of(len(inits)),
             sums=sums,
             found=self._found,
-            unfinished=unfinished_names(self._names, self._segment + 1, self._sealed, encrypted=report.encrypted)
-            if not ended
-            else set(),
+            unfinished=unfinished,
         )
 
     def _check_end(self, reader: ChainReader) -> None:

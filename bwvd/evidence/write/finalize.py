@@ -52,10 +52,14 @@ def finish_recording(volume: Volume, folder: str, signer: Signer) -> None:
     path = f"{folder}/{MANIFEST}"
     _, outline = read_ending(volume, path, MANIFEST, MANIFEST_NAMESPACE, _Outline)
     old = [name for name in volume.names(folder) if is_convenience(name)]
+    if SUMS_SIGNATURE in old:
+        # Where the signature lies, all that it vouches for does: it goes first and comes last, whatever the power does.
+        volume.remove(f"{folder}/{SUMS_SIGNATURE}")
+        volume.sync_dir(folder)
+        old.remove(SUMS_SIGNATURE)
     for name in old:
         volume.remove(f"{folder}/{name}")
     if old:
-        # Durable before the new ones are written: an old signature must never lie beside new sums.
         volume.sync_dir(folder)
     made: list[tuple[str, bytes]] = []
     media = outline.media
@@ -73,9 +77,11 @@ def finish_recording(volume: Volume, folder: str, signer: Signer) -> None:
     sums[MANIFEST] = _sha256(volume, path)
     text = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
     blob = signer.sign(hashlib.sha512(text).digest(), SUMS_NAMESPACE)
-    made += [(SUMS, text), (SUMS_SIGNATURE, armour(blob).encode())]
+    made.append((SUMS, text))
     for name, data in made:
         new_file(volume, f"{folder}/{name}", [data])
+    volume.sync_dir(folder)
+    new_file(volume, f"{folder}/{SUMS_SIGNATURE}", [armour(blob).encode()])
     volume.sync_dir(folder)
 
 

@@ -167,8 +167,8 @@ class RecordingFolder:
         line = self._line(records.padded(record))
         if opening.officer:
             line += self._line(self._officer(opening.officer, 0))
+        self._volume.sync_dir(self._folder)  # the manifest's name, and that of the officer's sealed id: before its line
         self._append(line)
-        self._volume.sync_dir(self._folder)
 
     # --- commit ------------------------------------------------------------------------------------------------------
 
@@ -271,9 +271,11 @@ class RecordingFolder:
         lines = b"\n" if ending.newline_missing else b""
         if ending.torn is not None:
             lines += self._line(records.TornTail(n=self._chain.n, found=ending.torn))
-        for name in self._uncommitted:
-            if name not in whole.files:
-                self._volume.remove(f"{self._folder}/{name}")
+        pieces = [name for name in self._uncommitted if name not in whole.files]
+        for name in pieces:
+            self._volume.remove(f"{self._folder}/{name}")
+        if pieces:
+            self._volume.sync_dir(self._folder)  # behind the end nothing can name one that a power cut brings back
         durable, self._totals = self._totals, whole
         last = unwritten.ending(reason, notes=whole.notes - durable.notes, media=whole.segments > durable.segments)
         try:
