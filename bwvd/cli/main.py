@@ -19,8 +19,8 @@ from bwvd import __version__
 from bwvd.cli.options import Failure, ask, config_option, json_option, load_config, print_json, request
 from bwvd.text import clean
 
-# Commands on evidence, each in a module of its own that is imported when it is asked for.
-EVIDENCE = {
+# Commands in modules of their own, each imported when it is asked for.
+ELSEWHERE = {
     "list": ("evidence", "list_"),
     "show": ("evidence", "show"),
     "verify": ("verify", "verify"),
@@ -28,19 +28,20 @@ EVIDENCE = {
     "journal": ("journal", "journal"),
     "release": ("evidence", "release"),
     "keygen": ("evidence", "keygen"),
+    "help": ("help", "help_"),
 }
 
 
 class Commands(click.Group):
-    """The commands of this module, and those of EVIDENCE."""
+    """The commands of this module, and those of ELSEWHERE."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), *EVIDENCE])
+        return sorted([*super().list_commands(ctx), *ELSEWHERE])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in EVIDENCE:
+        if cmd_name not in ELSEWHERE:
             return super().get_command(ctx, cmd_name)
-        module, name = EVIDENCE[cmd_name]
+        module, name = ELSEWHERE[cmd_name]
         command: click.Command = getattr(importlib.import_module(f"bwvd.cli.{module}"), name)
         return command
 

@@ -22,6 +22,7 @@ from bwvd.controls.serial_protocol import (
     Said,
     answer_line,
     event_line,
+    help_line,
     status_line,
 )
 from bwvd.messages import Command, Event, Order
@@ -128,6 +129,8 @@ class _SerialActor:
                 return pending
             case Asked("PING"):
                 return "OK"
+            case Asked("HELP"):
+                return help_line()
             case Asked():
                 return status_line(self._status())
             case NotUnderstood(reason):

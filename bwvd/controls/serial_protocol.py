@@ -1,6 +1,6 @@
 """The text protocol of a serial line. Pure: bytes in, requests out, and the time is an argument.
 
-    RECORD · STOP · MARK text · SLEEP · WAKE · MUTE · UNMUTE · OFFICER id · STATUS · PING   →   OK … | ERR reason
+    RECORD · STOP · MARK text · SLEEP · WAKE · MUTE · UNMUTE · OFFICER id · STATUS · PING · HELP   →   OK … | ERR reason
     unasked: EVT …
 
 A line is up to MAX_LINE_BYTES printable ASCII characters, ended by CR, LF or both; verbs in any case. Anything else,
@@ -48,7 +48,7 @@ _ORDERS = {
     "OFFICER": Order.ASSIGN,
 }
 _WITH_TEXT = frozenset({Order.MARK, Order.ASSIGN})
-_QUESTIONS = frozenset({"STATUS", "PING"})
+_QUESTIONS = frozenset({"STATUS", "PING", "HELP"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Ordered:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A line that asks a question: "STATUS" or "PING"."""
+    """A line that asks a question: "STATUS", "PING" or "HELP"."""
 
     verb: str
 
@@ -154,6 +154,13 @@ def answer_line(answer: Answer) -> str:
         return one_line(f"ERR {answer.text}")
     recording = f" {answer.recording}" if answer.recording and answer.recording not in answer.text else ""
     return one_line(f"OK {answer.text}{recording}")
+
+
+def help_line() -> str:
+    """The commands, those that take text with what it is."""
+    texts = {Order.MARK: " text", Order.ASSIGN: " id"}
+    orders = [f"{verb}{texts.get(order, '')}" for verb, order in _ORDERS.items()]
+    return one_line("OK " + ", ".join([*orders, *sorted(_QUESTIONS)]))
 
 
 def status_line(status: Mapping[str, Any]) -> str:

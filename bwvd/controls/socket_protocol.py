@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from bwvd.messages import Answer, Order
 
 MAX_REQUEST_BYTES = 65_536  # a signed receipt with thousands of segments fits
 MAX_TEXT_CHARS = 1000
+_BREAKING = frozenset({"Cc", "Zl", "Zp"})  # control characters, line and paragraph separators
 
 # The orders of the socket, and the key that holds their text.
 ORDERS = {
@@ -57,9 +59,18 @@ def parse_order(name: str, request: dict[str, Any]) -> tuple[Order, str]:
         if other not in ("cmd", key):
             raise BadRequest(f"{name} takes no {shown(other)}")
     text = request.get(key, "") if key else ""
-    if not isinstance(text, str) or not text.isprintable() or len(text) > MAX_TEXT_CHARS:
-        raise BadRequest(f'"{key}" is one line of up to {MAX_TEXT_CHARS} printable characters')
+    if not isinstance(text, str) or len(text) > MAX_TEXT_CHARS:
+        raise BadRequest(f'"{key}" is a text of up to {MAX_TEXT_CHARS} characters')
+    if order is Order.MARK:
+        text = one_label(text)
+    elif not text.isprintable():  # an id is compared and looked for: nothing in it may be invisible
+        raise BadRequest(f'"{key}" is one line of printable characters')
     return order, text.strip()
+
+
+def one_label(text: str) -> str:
+    """A label in any script on one line: control characters and line breaks become spaces, joiners and marks stay."""
+    return "".join(" " if unicodedata.category(letter) in _BREAKING else letter for letter in text)
 
 
 def shown(text: str) -> str:

@@ -74,6 +74,7 @@ COMMANDS = (
     "devices",
     "release",
     "install",
+    "help",
 )
 
 

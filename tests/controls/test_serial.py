@@ -74,13 +74,14 @@ async def serving(
 async def test_requests_are_answered_in_order(autojump_clock: MockClock) -> None:
     line, recorder = VirtualLine(), Recorder()
     async with serving(line, recorder):
-        line.say(b"RECORD\r\nMARK red car\nBOOM\rSTATUS\nPING\nSTOP\n")
-        assert await line.lines(6) == [
+        line.say(b"RECORD\r\nMARK red car\nBOOM\rSTATUS\nPING\nHELP\nSTOP\n")
+        assert await line.lines(7) == [
             "OK done record",
             "OK done mark",
             "ERR unknown command",
             "OK state=standby recording=- seconds=- loop=- minutes_left=- faults=-",
             "OK",
+            "OK RECORD, STOP, MARK text, SLEEP, WAKE, MUTE, UNMUTE, OFFICER id, HELP, PING, STATUS",
             "OK done stop",
         ]
     assert [(command.order, command.text, command.confirmed, command.source) for command in recorder.commands] == [

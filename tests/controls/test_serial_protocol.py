@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bwvd.clock import NS
 from bwvd.controls.serial_protocol import (
+    _ORDERS,
     ERR_BURST,
     ERR_REFILL_NS,
     MAX_LINE_BYTES,
@@ -19,6 +20,7 @@ from bwvd.controls.serial_protocol import (
     Said,
     answer_line,
     event_line,
+    help_line,
     one_line,
     parse_line,
     status_line,
@@ -58,6 +60,8 @@ from bwvd.messages import (
         (b"OFFICER", Ordered(Order.ASSIGN)),
         (b"STATUS", Asked("STATUS")),
         (b"ping", Asked("PING")),
+        (b"help", Asked("HELP")),
+        (b"HELP RECORD", NotUnderstood("HELP takes no text")),
         (b"", NotUnderstood("empty line")),
         (b"RECORD NOW", NotUnderstood("RECORD takes no text")),
         (b"STATUS x", NotUnderstood("STATUS takes no text")),
@@ -72,6 +76,17 @@ from bwvd.messages import (
 )
 def test_what_a_line_says(line: bytes, said: Said) -> None:
     assert parse_line(line) == said
+
+
+def test_help_names_every_command_on_one_line() -> None:
+    said = help_line()
+    assert said.startswith("OK ")
+    assert one_line(said) == said
+    assert len(said) < MAX_LINE_BYTES  # one_line cuts what is longer
+    commands = said.removeprefix("OK ").split(", ")
+    assert {command.split()[0] for command in commands} == {*_ORDERS, "STATUS", "PING", "HELP"}
+    for command in commands:
+        assert not isinstance(parse_line(command.encode()), NotUnderstood)
 
 
 @pytest.mark.parametrize("end", [b"\r", b"\n", b"\r\n"])

@@ -55,7 +55,7 @@ def serial(data: bytes) -> None:
 
 
 def serial_seeds() -> Iterable[bytes]:
-    yield b"RECORD\r\nstop\nMARK a door\rOFFICER 4711\n STATUS \nPING\n"
+    yield b"RECORD\r\nstop\nMARK a door\rOFFICER 4711\n STATUS \nPING\nHELP\n"
     yield b"SLEEP\nWAKE\r\n\r\nMUTE\nUNMUTE x\n\n"
     yield b"MARK " + b"x" * 251 + b"\n" + b"MARK " + b"x" * 252 + b"\r\nPING\n"
     yield bytes(range(256)) * 8
