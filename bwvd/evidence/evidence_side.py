@@ -9,7 +9,6 @@ import errno
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Protocol
 
 import trio
@@ -32,7 +31,7 @@ from bwvd.evidence.journal.witness import Remembered, Witness, WitnessLost, reme
 from bwvd.evidence.keys.allowed_signers import FILE_BYTES
 from bwvd.evidence.release.receipt import Accepted
 from bwvd.evidence.release.release import Release, finish_releases
-from bwvd.evidence.startup.officer import load_officer, save_officer
+from bwvd.evidence.startup.officer import Kept, load_officer, save_officer
 from bwvd.evidence.startup.recovery import drafts_of, evidence_missing, recover, recover_one
 from bwvd.evidence.startup.serials import next_serial, unrecorded
 from bwvd.messages import Assigned, Event, LowStorage, Pressed, Recorded, StateChanged
@@ -72,7 +71,7 @@ class _Found:
     volume: Volume
     journal: Journal
     next_serial: int
-    officer: str
+    officer: Kept
     drafts: list[Draft]
     storages: list[Remembered]
     rolled_back: str  # what is not as the witness remembers it, in one line
@@ -101,7 +100,7 @@ class EvidenceSide:
         witness: Witness | None,
     ) -> None:
         self.next_serial = found.next_serial
-        self.officer = found.officer  # when the device was last switched off
+        self.officer = found.officer.officer  # when the device was last switched off
         self.room = room
         self.gauge = StorageGauge(bits_per_s=settings.bits_per_s, loop_s=settings.loop_s)
         self._storage = storage
@@ -124,6 +123,8 @@ class EvidenceSide:
         for draft in found.drafts:
             self._actor.put(draft)
         bus.sink(self._journalled)
+        if found.officer.refused:
+            bus.fault("wearer", found.officer.refused)
         if found.rolled_back:
             bus.fault("storage_rolled_back", found.rolled_back)
         if found.witness_lost:
@@ -231,15 +232,20 @@ class EvidenceSide:
         while True:
             await self._officer_changed.wait()
             self._officer_changed = trio.Event()
-            officer = self.officer
+            await self._actor.flush()  # what a start has to say of the officer comes before
             try:
-                await self._storage.run(partial(save_officer, signer=self._signer, officer=officer))
+                await self._storage.run(self._save_officer)
+                await self._remember()
             except OSError as error:
                 self._bus.fault("wearer", f"the wearer's id is not kept over a restart: {error}")
                 await trio.sleep(GAUGE_PERIOD_S)
                 self._officer_changed.set()
             else:
                 self._bus.clear("wearer")
+
+    def _save_officer(self, volume: Volume) -> None:
+        """In the storage's job."""
+        save_officer(volume, self._signer, self._journal, self.officer, self._clock.read())
 
     async def _watch_room(self) -> None:
         while True:
@@ -361,12 +367,14 @@ def _put_in_order(
         Draft("opened", {"recording": harmless(recording), "serial": serial, "found": "at_start"}, reading)
         for serial, recording in unrecorded(folders, journal.last_serial)
     ]
+    officer = load_officer(volume, signer, journal, rolled_back=gone is not None)
+    drafts += officer.drafts(reading)
     room.restore(volume)
     return _Found(
         volume=volume,
         journal=journal,
         next_serial=next_serial(folders, max(journal.last_serial, gone.last_serial if gone is not None else 0)),
-        officer=load_officer(volume, signer),
+        officer=officer,
         drafts=drafts,
         storages=storages,
         rolled_back=rolled_back,

@@ -645,4 +645,12 @@ MUTANTS = (
         "        said = None\n",
         ("evidence/startup/test_evidence_missing.py",),
     ),
+    Mutant(
+        "take an officer's file of any day",
+        13,
+        "evidence/startup/officer.py",
+        "if bound and _sha256(volume, name) == bound and",
+        "if bound and _sha256(volume, name) and",
+        ("evidence/startup/test_officer.py",),
+    ),
 )

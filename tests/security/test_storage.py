@@ -140,11 +140,11 @@ def start(storage: Path, _: Path) -> None:
         reserve = Reserve(65_536)
         steps: list[Callable[[], object]] = [
             lambda: vouch(volume, fixed_signer().allowed_signers(DEVICE)),
-            lambda: Journal.open(volume, fixed_signer(), device=DEVICE, limit_bytes=100).close(),
+            lambda: journal(volume).close(),
             lambda: recover(volume, fixed_signer(), clock(), "boot-2", reserve=reserve),
             lambda: reserve.restore(volume),
-            lambda: load_officer(volume, fixed_signer()),
-            lambda: save_officer(volume, fixed_signer(), "4711"),
+            lambda: load_officer(volume, fixed_signer(), journal(volume)),
+            lambda: save_officer(volume, fixed_signer(), journal(volume), "4711", clock().read()),
         ]
         for step in steps:
             _tolerant(step)
@@ -179,6 +179,10 @@ def _tolerant(step: Callable[[], object]) -> None:
     except (OSError, EvidenceError, StorageRefused) as error:
         said = str(error)
     assert "\n" not in said
+
+
+def journal(volume: PosixVolume, limit_bytes: int = 100) -> Journal:
+    return Journal.open(volume, fixed_signer(), device=DEVICE, limit_bytes=limit_bytes)
 
 
 def clock() -> VirtualClock:
@@ -371,8 +375,8 @@ def test_other_files_of_a_gigabyte(template: Path, tmp_path: Path, name: str) ->
     try:
         with PosixVolume(storage) as volume:
             _tolerant(lambda: vouch(volume, "x\n"))
-            _tolerant(lambda: load_officer(volume, fixed_signer()))
-            _tolerant(lambda: Journal.open(volume, fixed_signer(), device=DEVICE, limit_bytes=10**9).close())
+            _tolerant(lambda: load_officer(volume, fixed_signer(), journal(volume, 10**9)))
+            _tolerant(lambda: journal(volume, 10**9).close())
             if name == "SHA256SUMS":
                 recover(volume, fixed_signer(), clock(), "boot-2", reserve=Reserve(0))
         assert tracemalloc.get_traced_memory()[1] < 160 * MB  # 64 MiB is what SHA256SUMS may have

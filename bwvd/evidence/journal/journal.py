@@ -36,18 +36,17 @@ from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, Chain, Signer
 from bwvd.evidence.format.chain_reader import Problem
 from bwvd.evidence.format.chain_tail import Ending, absorb, read_ending
-from bwvd.evidence.format.decode import MAX_LINE, Unknown, decode
-from bwvd.evidence.format.layout import ARCHIVE, JOURNAL, MANIFEST, NEW_JOURNAL, RECORDINGS, archive_name
-from bwvd.evidence.format.recording_id import device_of
+from bwvd.evidence.format.layout import JOURNAL, NEW_JOURNAL, RECORDINGS, archive_name
 from bwvd.evidence.format.records import JournalHead
 from bwvd.evidence.format.utc import stamp_at
+from bwvd.evidence.journal.continuity import not_continued
+from bwvd.evidence.journal.files import MOST_FILES, archives, head_of
 from bwvd.evidence.journal.totals import JournalTotals, storage_of
 from bwvd.evidence.journal.witness import Remembered
 from bwvd.log import get_logger
 
 Detail = dict[str, str | int | float | bool | None]
 
-_MOST_FILES = 899_999_999  # a larger number is not ours: behind it there is room to count on in names of nine digits
 _STORAGE_ID_BYTES = 16
 _ROTATE_AGAIN_BYTES = 65_536  # growth after which a rotation that failed is tried again
 
@@ -86,7 +85,7 @@ class Journal:
         self._doubtful: JournalHead | None = None  # a sync failed; this much was durable before
         self._known = JournalTotals()
         self._storage = ""  # the id of the storage; one without has no journal yet
-        self.begun = False  # at this start: there was no journal of this device
+        self._named = False  # at this start: there was no journal of this device
         self._serials_before = 0  # the largest that was used before the file in force was begun
         self.problems: list[Problem] = []  # what no power cut explains
         self.set_aside: records.Found | None = None  # what was wrong with a file that could not be gone on with
@@ -111,12 +110,23 @@ class Journal:
         return self._known.last_serial
 
     @property
+    def is_new(self) -> bool:
+        """The storage had no journal of this device before this start, or no entry was made since it has one."""
+        # One without an entry was begun by a start that was cut before it could say so.
+        return self._named or not self._known.entries
+
+    @property
     def released(self) -> dict[str, Detail]:
         """The recordings whose release is entered, with the entry's detail.
 
         Old entries go with the files that are archived, but never before the recording's folder is gone.
         """
         return {recording: entry.detail for recording, entry in self._known.released.items()}
+
+    def latest(self, event: str) -> Detail | None:
+        """The detail of the last entry of a kind that every file repeats (`totals.LATEST`); None if there is none."""
+        entry = self._known.latest.get(event)
+        return None if entry is None else entry.detail
 
     def said(self, recording: str, serial: int) -> records.Removed | None:
         """What the manifest of a recording must hold by an entry of this device: its beginning or its end.
@@ -127,7 +137,7 @@ class Journal:
         found = self._known.said.get(recording)
         if found is not None or self._serials_before < serial:
             return found
-        for _, name in sorted(self._archives().items(), reverse=True):
+        for _, name in sorted(archives(self._volume).items(), reverse=True):
             contents = self._read(name)[1]
             if (found := contents.said.get(recording)) is not None:
                 return found
@@ -152,53 +162,17 @@ class Journal:
     def continues(self, storages: Sequence[Remembered]) -> Remembered | None:
         """What a witness remembers and the journal does not go on from; None if it goes on, or is of a new storage.
 
-        A storage without a journal that holds recordings of this device, by its key, is none that is new. Blocking;
-        raises OSError.
+        Blocking; raises OSError.
         """
-        storages = [one for one in storages if one.signer == self._signer.public_key]  # a new key begins anew
-        known_as = next((one for one in storages if one.storage == self._storage), None)
-        # One without an entry was begun by a start that was cut before it could say so.
-        if known_as is None and (self.begun or not self._known.entries):
-            folders = self._volume.names(RECORDINGS)
-            return storages[-1] if storages and any(self._is_ours(name) for name in folders) else None
-        if known_as is None:
-            return None
-        name = JOURNAL if known_as.number == self._number else archive_name(known_as.number)
-        head = JournalHead(file=name, bytes=known_as.bytes, sha512=known_as.sha512)
-        return None if self._leads_to(name) and self._is_there(head) else known_as
-
-    def _is_ours(self, folder: str) -> bool:
-        """Whether a recording of this device was begun under its key of today; those of an earlier key tell nothing."""
-        if not folder.endswith("/") or device_of(folder) != self._device:
-            return False
-        try:
-            opening = self._first(f"{RECORDINGS}/{folder}{MANIFEST}")
-        except OSError:  # recovery names it
-            return False
-        return isinstance(opening, records.Open) and opening.signer == self._signer.public_key
-
-    def _leads_to(self, name: str) -> bool:
-        """Whether the file in force names the one of this name as what came before it, over however many others.
-
-        An earlier file that was put in force again does not, though all that came after it lies beside it.
-        """
-        at, seen = JOURNAL, {""}
-        while at != name:
-            opening = self._first(at)
-            before = opening.previous if isinstance(opening, records.Journal) else None
-            if before is None or before.file in seen or not self._is_there(before):
-                return False
-            at = before.file
-            seen.add(at)
-        return True
-
-    def _is_there(self, head: JournalHead) -> bool:
-        if head.file not in self._volume.names("") or self._volume.size(head.file) < head.bytes:
-            return False
-        return self._head_of(head.file, head.bytes).sha512 == head.sha512
-
-    def _first(self, path: str) -> records.Record | Unknown | str:
-        return decode(self._volume.read(path, 0, MAX_LINE).partition(b"\n")[0])
+        return not_continued(
+            self._volume,
+            storages,
+            storage=self._storage,
+            new=self.is_new,
+            number=self._number,
+            device=self._device,
+            signer=self._signer.public_key,
+        )
 
     def head(self) -> JournalHead | None:
         """How far the journal is durable; None as long as nothing of it is known to be."""
@@ -268,9 +242,9 @@ class Journal:
 
         `previous` names what of the old file is vouched for.
         """
-        archives = self._archives()
+        there = archives(self._volume)
         number = self._number
-        while number in archives:  # a journal that was copied here from elsewhere
+        while number in there:  # a journal that was copied here from elsewhere
             number += 1
         archive = archive_name(number)
         found = msgspec.structs.replace(torn, where=archive) if torn else None
@@ -302,7 +276,7 @@ class Journal:
             lines += chain.line(records.TornTail(n=chain.n, found=torn))
         folders = {name.rstrip("/") for name in self._volume.names(RECORDINGS)} if self._known.released else set()
         self._known.released = {name: entry for name, entry in self._known.released.items() if name in folders}
-        for entry in self._known.released.values():
+        for entry in (*self._known.released.values(), *self._known.latest.values()):
             lines += chain.line(msgspec.structs.replace(entry, n=chain.n))
         new_file(self._volume, NEW_JOURNAL, [lines])
         self._volume.sync_dir("")
@@ -345,28 +319,28 @@ class Journal:
             self._stand()
 
     def _start_anew(self) -> None:
-        archives = self._archives()
-        if not archives:
+        there = archives(self._volume)
+        if not there:
             self._name_storage()
             self._begin(1, None)
         else:
-            newest = archives[max(archives)]
+            newest = there[max(there)]
             self._learn_archives()
             self._name_storage()
-            self._begin(max(archives) + 1, self._head_of(newest, self._volume.size(newest)))
-        self._put_in_force(max(archives, default=0) + 1)
+            self._begin(max(there) + 1, head_of(self._volume, newest, self._volume.size(newest)))
+        self._put_in_force(max(there, default=0) + 1)
 
     def _name_storage(self) -> None:
         """Give the storage an id if no journal of this device's has."""
         if not self._storage:
-            self._storage, self.begun = new_storage_id(), True
+            self._storage, self._named = new_storage_id(), True
 
     def _set_aside(self, offset: int, what: str) -> None:
         """Archive the file in force, whole as it is, and name in the next one what lies in it behind `offset`."""
         self._learn_archives()
         self._name_storage()
-        self._number = max(self._archives(), default=0) + 1
-        whole = self._head_of(JOURNAL, self._volume.size(JOURNAL))
+        self._number = max(archives(self._volume), default=0) + 1
+        whole = head_of(self._volume, JOURNAL, self._volume.size(JOURNAL))
         found = self._rest(offset, what)
         archive = self._rotate(whole, found)
         if found is not None:
@@ -388,7 +362,7 @@ class Journal:
             self._set_aside(0, "unreadable")
             return
         number = contents.opening.file_number
-        self._number = number if 1 <= number <= _MOST_FILES else max(self._archives(), default=0) + 1
+        self._number = number if 1 <= number <= MOST_FILES else max(archives(self._volume), default=0) + 1
         self._rotate_at = self._limit_bytes
         self._chain = Chain(self._signer, JOURNAL_NAMESPACE)
         absorb(self._chain, self._volume, JOURNAL, ending)
@@ -398,7 +372,7 @@ class Journal:
         self._durable = self._doubtful = None
         self._file = self._volume.append(JOURNAL)
         # Synced even if nothing is added: what a killed process has written is read, but not yet durable.
-        self._durable = self._head_of(JOURNAL, min(ending.end, ending.size))
+        self._durable = head_of(self._volume, JOURNAL, min(ending.end, ending.size))
         try:
             self._write(lines)
         except OSError:
@@ -417,23 +391,15 @@ class Journal:
 
     def _learn_archives(self) -> None:
         """What the newest archive knows that is ours: it repeats all that counts of those before it."""
-        for _, name in sorted(self._archives().items(), reverse=True):
+        for _, name in sorted(archives(self._volume).items(), reverse=True):
             contents = self._read(name)[1]
-            self._known.join(contents)
+            self._known.follow(contents)
             if contents.opening is not None:
                 self._storage = self._storage or storage_of(contents.opening)
                 return
 
     def _read(self, name: str) -> tuple[Ending, JournalTotals]:
         return read_ending(self._volume, name, name, JOURNAL_NAMESPACE, JournalTotals, key=self._signer.public_key)
-
-    def _archives(self) -> dict[int, str]:
-        found = ((ARCHIVE.fullmatch(name), name) for name in self._volume.names(""))
-        return {number: name for match, name in found if match and (number := int(match[1])) <= _MOST_FILES}
-
-    def _head_of(self, name: str, size: int) -> JournalHead:
-        sha512 = digest(hashlib.sha512(), pieces(self._volume, name, 0, size))
-        return JournalHead(file=name, bytes=size, sha512=sha512)
 
     def _rest(self, offset: int, what: str) -> records.Found | None:
         """What lies in the file in force behind `offset`; None if nothing does."""

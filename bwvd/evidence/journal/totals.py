@@ -11,6 +11,10 @@ from bwvd.evidence.format import records
 from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.recording_id import counted, known
 
+# Kinds of entries of which the last one counts: it stands in every later file of the journal as well.
+OFFICER_KEPT = "officer_kept"  # the digest of the file with the officer's id
+LATEST = frozenset({OFFICER_KEPT})
+
 WITH_SERIAL = frozenset({"opened", "recovered", "released"})  # entries whose `serial` is a number that is used
 
 
@@ -24,9 +28,13 @@ class JournalTotals:
     released: dict[str, records.Entry] = field(default_factory=dict)  # by recording
     said: dict[str, records.Removed] = field(default_factory=dict)  # by recording: what its manifest must hold
     last_closed: str = ""  # the recording that came to its end last
+    latest: dict[str, records.Entry] = field(default_factory=dict)  # of the kinds in LATEST
 
     def take(self, record: records.Record | Unknown) -> None:
-        self.entries += isinstance(record, records.Entry)
+        if isinstance(record, records.Entry):
+            self.entries += 1
+            if record.event in LATEST:
+                self.latest[record.event] = record
         match record:
             case records.Journal():
                 self.opening = self.opening or record
@@ -51,11 +59,22 @@ class JournalTotals:
                 manifest_sha512=sha512 if isinstance(sha512, str) else "",
             )
 
+    def follow(self, earlier: JournalTotals) -> None:
+        """Add what an earlier file says; where both say something, this one's word counts."""
+        self.released = {**earlier.released, **self.released}
+        self.said = {**earlier.said, **self.said}
+        self.latest = {**earlier.latest, **self.latest}
+        self.last_closed = self.last_closed or earlier.last_closed
+        self.entries += earlier.entries
+        self.last_serial = max(self.last_serial, earlier.last_serial)
+
     def join(self, other: JournalTotals) -> None:
+        """Add what a later file says."""
         self.entries += other.entries
         self.last_serial = max(self.last_serial, other.last_serial)
         self.released.update(other.released)
         self.said.update(other.said)
+        self.latest.update(other.latest)
         self.last_closed = other.last_closed or self.last_closed
 
 
