@@ -330,10 +330,12 @@ class Recorder:
 
     def _end(self, reason: str) -> None:
         """The last thing: no await, because it runs under cancellation too."""
-        self._finish_now(reason, self._clock.monotonic_ns())
-        self._builder.clear()
-        self.loop.clear("started")
-        self._backlog.close()
+        try:
+            self._finish_now(reason, self._clock.monotonic_ns())
+        finally:
+            self._backlog.close()  # else the writer waits for ever, and the daemon with it
+            self._builder.clear()
+            self.loop.clear("started")
 
     # --- commands ----------------------------------------------------------------------------------------------------
 

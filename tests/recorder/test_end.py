@@ -8,6 +8,7 @@ import trio
 
 from bwvd.clock import NS
 from bwvd.evidence.format import records
+from bwvd.media.samples import Batch
 from bwvd.messages import Answer, Command, Order, Pressed
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
@@ -288,3 +289,35 @@ async def test_a_fault_that_ends_before_the_first_picture(autojump_clock: trio.t
     told = [record for record in rig.manifest(recording) if isinstance(record, records.Fault)]
     assert [(one.name, one.active) for one in told] == [("camera", True), ("camera", False)]
     assert [one.at_ns >= 0 for one in told] == [True, True]
+
+
+async def test_an_error_at_the_end_leaves_nobody_waiting(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Invariants 2 and 12: the writer is told that nothing more comes and signs what it has; the loop is wiped."""
+    rig = _rig(gop_s=1)
+    held: list[Batch] = []
+
+    class Defect(Exception):
+        pass
+
+    def fail(*_: object) -> None:
+        raise Defect
+
+    async def record() -> None:
+        with trio.fail_after(300):
+            async with rig.running() as daemon:
+                await trio.sleep(40)
+                await rig.press()
+                await trio.sleep(10)
+                held.extend(batch for gop in daemon.recorder.loop.held() for batch in gop.batches)
+                monkeypatch.setattr(daemon.recorder, "_flush", fail)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await record()
+    assert caught.value.split(Defect)[1] is None
+    (recording,) = rig.recordings()
+    close = rig.manifest(recording)[-1]
+    assert isinstance(close, records.Close)
+    assert close.frames >= 38 * RATE
+    assert not [batch for batch in held if any(batch.data)]
