@@ -345,6 +345,7 @@ class Daemon:
             clock=parts.clock,
             publish=self.hub.publish,
             journal_head=self.evidence.journal_head,
+            on_error=self._fail,
             on_full=self._on_full,
             measured=self.evidence.measured,
             mender=self.evidence,

@@ -55,8 +55,11 @@ class Epoch:
             number: the fragment's sequence number in the recording, from 1.
             origin_ns: the CLOCK_MONOTONIC that is media time 0. Samples from before it are left out.
 
-        Raises: RuntimeError where the muxer did not write what it was given: what is signed must be what was filmed.
+        Raises: RuntimeError where the GOP is of other tracks, or the muxer did not write what it was given: what is
+        signed must be what was filmed.
         """
+        if not self.fits(gop):
+            raise RuntimeError("a group of pictures of other tracks than the epoch's")
         sink = Written()
         options = {**MUXER_OPTIONS, "fragment_index": str(number)}
         with av.open(sink, "w", format="mp4", options=options) as container:

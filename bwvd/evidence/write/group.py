@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from bwvd.media.samples import Gop
+from bwvd.media.samples import Gop, Track
 from bwvd.messages import GapSeen, Note
 
 
@@ -37,9 +37,20 @@ class Group:
             self.notes.append(note)
             self.since_ns = self.since_ns or now_ns
 
-    def ends_before(self, gop: Gop) -> bool:
-        """Whether a gap lies between what waits and that GOP."""
-        return any(isinstance(note, GapSeen) and note.from_ns < gop.start_ns for note in self.behind)
+    def takes(self, gop: Gop, video: Track, audio: Track | None) -> bool:
+        """Whether a GOP may be in one segment with those that wait: no gap lies between, and it has their tracks.
+
+        Of a kind that the first of them has not, the recording's own track counts: `video`, `audio`.
+        """
+        if any(isinstance(note, GapSeen) and note.from_ns < gop.start_ns for note in self.behind):
+            return False
+        first = self.gops[0] if self.gops else gop
+        video = first.video.track if first.video else video
+        audio = first.audio.track if first.audio else audio
+        # Sound that comes to what has no track for it begins an epoch, and so a segment.
+        return (gop.video is None or gop.video.track.continues(video)) and (
+            gop.audio is None or (audio is not None and gop.audio.track.continues(audio))
+        )
 
     def add(self, gop: Gop, now_ns: int) -> None:
         """Take a GOP; gaps that wait lie inside it."""
@@ -50,8 +61,21 @@ class Group:
         self.since_ns = self.since_ns or now_ns
 
     def rest(self, now_ns: int) -> Group:
-        """What waits when this is committed."""
+        """What waits when this is committed; the next GOP is in its care from then on."""
         rest = Group(notes=self.behind, since_ns=self.behind_ns)
         if self.next is not None:
             rest.add(self.next, now_ns)
+            self.next = None
+        return rest
+
+    def after_loss(self, cause: str, now_ns: int) -> Group:
+        """What waits when this is given up: the notes stay, and a gap names the media."""
+        rest = self.rest(now_ns)
+        rest.notes[:0] = self.notes
+        if self.gops:
+            frames = sum(gop.frames for gop in self.gops)
+            rest.notes.insert(
+                len(self.notes), GapSeen("both", self.gops[0].start_ns, self.gops[-1].end_ns, cause, frames)
+            )
+        rest.since_ns = rest.since_ns or now_ns
         return rest

@@ -1,12 +1,16 @@
-"""Lost media: handed on for a recording, no room on the flash; one gap in the recording's end names it. Pure."""
+"""Lost media: handed on for a recording, and not on the flash; one gap in the recording's end names it."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
+import trio
+
 from bwvd.evidence.write.group import Group
+from bwvd.evidence.write.ports import Backlog
 from bwvd.media.samples import Gop
-from bwvd.messages import GapSeen, Note
+from bwvd.messages import CloseRecording, GapSeen, Note, OpenRecording
 
 # Of the notes that wait when the flash is full, so many go into the end: with sealed texts, each of which takes a
 # block, they fit into the smallest reserve. No hand sets as many while a flash stalls; a flood of commands may.
@@ -69,3 +73,20 @@ class Unwritten:
         to_ns = max(self._until_ns, *(span.end_ns for span in spans), *(gap.to_ns for gap in within))
         frames = sum(span.frames for span in spans) + sum(gap.frames for gap in within if gap.track != "audio")
         return [*others[:MOST_NOTES], GapSeen("both", from_ns, to_ns, reason, frames)]
+
+
+def take_rest(backlog: Backlog, unwritten: Unwritten) -> None:
+    """Take from the backlog what is still there of the recording that ends, its `CloseRecording` included."""
+    with suppress(trio.WouldBlock, trio.EndOfChannel):
+        while True:
+            match backlog.receive.receive_nowait():
+                case Gop() as gop:
+                    unwritten.media(gop)
+                    backlog.done(gop)
+                case CloseRecording(at_ns=at_ns):
+                    unwritten.until(at_ns)
+                    return
+                case OpenRecording() as message:
+                    raise AssertionError(f"{message.recording} is opened before the one before it is closed")
+                case note:
+                    unwritten.note(note)

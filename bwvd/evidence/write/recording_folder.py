@@ -66,7 +66,7 @@ class RecordingFolder:
     def __init__(self, volume: Volume, device: Device, opening: OpenRecording, clock: Clock) -> None:
         self._volume = volume
         self._device = device
-        self.opening = opening
+        self.opening = opening  # with the tracks in force, which a recording that goes on from here begins with
         self._clock = clock
         self._chain = Chain(device.signer, MANIFEST_NAMESPACE)
         self._folder = f"{RECORDINGS}/{opening.recording}"
@@ -126,8 +126,7 @@ class RecordingFolder:
         self._volume.sync_dir(RECORDINGS)
         self._manifest = self._volume.create(f"{self._folder}/{MANIFEST}")
         audio = opening.audio or (first.audio.track if first and first.audio else None)
-        self._epoch = Epoch(opening.video, audio)
-        self._epochs = 1
+        epoch = self._begin_epoch(opening.video, audio)
         reading = self._clock.read()
         origin = stamp_at(self._origin_ns, reading)
         got_ns, short_because = opening.pre_event.got_ns, opening.pre_event.reason
@@ -158,8 +157,8 @@ class RecordingFolder:
             origin_mono_ns=self._origin_ns,
             origin_utc=origin.utc,
             segment_s=self._device.segment_s,
-            tracks=_track_infos(self._epoch.tracks),
-            init=base64.b64encode(self._epoch.init).decode(),
+            tracks=_track_infos(epoch.tracks),
+            init=base64.b64encode(epoch.init).decode(),
             recipients=list(self._device.sealer.recipients) if self._device.sealer else [],
             journal=journal,
             continues=continues,
@@ -172,16 +171,10 @@ class RecordingFolder:
 
     # --- commit ------------------------------------------------------------------------------------------------------
 
-    def fits(self, gop: Gop) -> bool:
-        """Whether the GOP has the parameters of the segments so far."""
-        return self._epoch is not None and self._epoch.fits(gop)
-
     def commit(self, gops: Sequence[Gop], notes: Sequence[Note]) -> Committed:
         """Make one segment of all `gops` durable, with the notes that came before its end. All must fit one epoch."""
-        lines = b""
-        if not self.fits(gops[0]):
-            lines += self._change_epoch(gops[0])
         assert self._epoch is not None  # noqa: S101  made in `create`
+        lines = b"" if self._epoch.fits(gops[0]) else self._change_epoch(gops[0])
         plain = b"".join(
             self._epoch.fragment(gop, self._gops + index, self._origin_ns) for index, gop in enumerate(gops, start=1)
         )
@@ -334,23 +327,28 @@ class RecordingFolder:
             self._uncommitted.append(name)
             file.write(data)
 
+    def _begin_epoch(self, video: Track, audio: Track | None) -> Epoch:
+        self._epoch = epoch = Epoch(video, audio)
+        self._epochs += 1
+        self.opening = replace(self.opening, video=video, audio=audio)
+        return epoch
+
     def _change_epoch(self, gop: Gop) -> bytes:
         """The `init` record that makes room for a GOP of other parameters."""
         old = self._epoch
         assert old is not None  # noqa: S101  made in `create`
         video = gop.video.track if gop.video else old.video
         audio = gop.audio.track if gop.audio else old.audio
-        self._epoch = Epoch(video, audio)
+        epoch = self._begin_epoch(video, audio)
         old.close()
-        self._epochs += 1
         return self._line(
             records.Init(
                 n=self._chain.n,
                 epoch=self._epochs,
                 at_ns=gop.start_ns - self._origin_ns,
                 reason=_why_changed(old, video),
-                tracks=_track_infos(self._epoch.tracks),
-                init=base64.b64encode(self._epoch.init).decode(),
+                tracks=_track_infos(epoch.tracks),
+                init=base64.b64encode(epoch.init).decode(),
             )
         )
 

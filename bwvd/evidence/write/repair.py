@@ -131,14 +131,22 @@ class Mending:
                 self._numbers.recording_begun(serial)
 
     async def mend(self, *, at_once: bool = False) -> bool:
-        """Try those whose time has come, or all of them, each by itself. Returns whether the storage takes again."""
+        """Try those whose time has come, or all of them, each by itself. Returns whether the storage takes again.
+
+        Raises what is no OSError; nothing is lost by that, and it may be tried again.
+        """
         for recording in self._numbers.abandoned():
             self.add(Interrupted(recording, (), 0))
         now_ns = self._clock.monotonic_ns()
         due = [case for case in self._cases if at_once or case.due_ns <= now_ns]
         if not due:
             return not self._cases
-        outcomes = await self._storage.run(lambda volume: self._try(volume, due))
+        try:
+            outcomes = await self._storage.run(lambda volume: self._try(volume, due))
+        except Exception as error:  # no OSError: a defect
+            for case in due:
+                case.failed(str(error), self._clock.monotonic_ns())
+            raise
         self._mender.mended()
         for case, why in zip(due, outcomes, strict=True):
             if case.closed is not None:
@@ -185,7 +193,7 @@ class Mending:
         try:
             self.make(volume, folder, None, unused.continues)
             folder.close(unused.reason, unused.notes)
-        except OSError:
+        except Exception:
             # Half-made, it is brought to its end like one that broke off; made again it can't be.
             if folder.created:
                 case.one = folder.interrupted()

@@ -21,3 +21,15 @@ class WriterStatistics:
     errors: int = 0
     commit_ms: deque[float] = field(default_factory=lambda: deque(maxlen=512))
     press_to_commit_ms: deque[float] = field(default_factory=lambda: deque(maxlen=512))
+
+    def commit(self, bytes_: int, frames: int, took_ns: int) -> None:
+        """One commit has made so much durable."""
+        self.commits += 1
+        self.bytes += bytes_
+        self.frames += frames
+        self.commit_ms.append(took_ns / 1e6)
+
+    def count_for(self, recording: str) -> None:
+        """Nothing is committed yet of the recording that is written from now on; "": none is."""
+        self.recording, self.segments, self.committed_s = recording or None, 0, 0.0
+        self.began = self.began if recording else ""

@@ -8,13 +8,14 @@ thread. What the storage acknowledges is released, what it does not is kept and 
 - any other OSError: the state of the open files is unknown (a failed fsync is never retried as a success), so the
   recording is left as it is, and what was not acknowledged goes on in a new one that names it. Until the storage takes
   that, the backlog grows; when it is full the recorder drops whole GOPs and says so.
+- an error that is the storage's in no way is a defect: the daemon is told to end in order, and what was not
+  acknowledged goes on in a new recording as well. What meets one there again is given up, and a gap names it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import suppress
 
 import trio
 
@@ -26,7 +27,7 @@ from bwvd.evidence.format.records import JournalHead
 from bwvd.evidence.write.finalize import finish_recording
 from bwvd.evidence.write.group import Group
 from bwvd.evidence.write.interrupted import Interrupted
-from bwvd.evidence.write.lost_media import Unwritten
+from bwvd.evidence.write.lost_media import Unwritten, take_rest
 from bwvd.evidence.write.numbering import RecordingNumbers
 from bwvd.evidence.write.ports import Backlog, Mender
 from bwvd.evidence.write.recording_folder import Committed, Device, RecordingFolder, continuation
@@ -44,6 +45,7 @@ FIRST_GROUP_BYTES = 512 * 1024
 LONGEST_WAIT = 1.25  # segments, for what makes none by itself: a GOP as long as a segment comes within that
 BACKOFF = Backoff(first_s=0.2, factor=2.5, limit_s=5.0)  # after a storage error
 ATTEMPTS_AT_THE_END = 3  # at shutdown a dead storage is given up after so many
+MOST_DEFECTS = 3  # errors that are not the storage's: then all that waits is given up
 STUCK_S = 120.0  # the backlog of two minutes is full by then: only a restart can help
 
 _log = get_logger("writer")
@@ -55,6 +57,7 @@ class Writer:
     Args:
         backlog: where the recorder leaves GOPs and notes; its end ends the writer.
         journal_head: where the journal stands, for the `open` record.
+        on_error: told of each error that is no OSError; the daemon then ends in order.
         on_full: told when the flash is full; the recorder then hands on its last and closes the recording.
         measured: told of every commit's bytes and nanoseconds of media.
 
@@ -72,6 +75,7 @@ class Writer:
         clock: Clock,
         publish: Callable[[Event], None],
         journal_head: Callable[[], JournalHead | None],
+        on_error: Callable[[Exception], None],
         on_full: Callable[[], None],
         measured: Callable[[int, int], None],
         mender: Mender,
@@ -85,6 +89,7 @@ class Writer:
         self._room = room
         self._clock = clock
         self._publish = publish
+        self._on_error = on_error
         self._on_full = on_full
         self._measured = measured
         self._mending = Mending(storage, mender, clock, self._new_folder, naming, journal_head, self._closed, publish)
@@ -94,6 +99,7 @@ class Writer:
         self._group = Group()
         self._segment_ns = round(device.segment_s * NS)
         self._failing = False
+        self._defects = 0  # errors that are not the storage's
         self._idle = True
 
     @property
@@ -149,28 +155,19 @@ class Writer:
                 self._group.note(message, self._clock.monotonic_ns())
 
     async def _add(self, gop: Gop) -> None:
-        if self._folder is None and self._opening is None:
+        opening = self._folder.opening if self._folder else self._opening
+        if opening is None:
             # It belongs to nothing that can be written.
             self.statistics.lost_frames += gop.frames
             self._backlog.done(gop)
             return
-        if self._group.gops and (self._group.ends_before(gop) or not self._belongs(gop)):
+        if self._group.gops and not self._group.takes(gop, opening.video, opening.audio):
             self._group.next = gop  # in the group's care: where the commit gives up, that goes with it
             await self._commit()
         else:
             self._group.add(gop, self._clock.monotonic_ns())
-        first = self._folder is None
-        if self._group.bytes >= (FIRST_GROUP_BYTES if first else GROUP_BYTES):
+        if self._group.bytes >= (GROUP_BYTES if self._folder else FIRST_GROUP_BYTES):
             await self._commit()
-
-    def _belongs(self, gop: Gop) -> bool:
-        """Whether a GOP may share a segment with those that wait: the same tracks, as far as they are known."""
-        for mine in self._group.gops:
-            for a, b in ((mine.video, gop.video), (mine.audio, gop.audio)):
-                if a and b and not b.track.continues(a.track):
-                    return False
-        # Audio that comes to a recording without an audio track begins an epoch, and so a segment.
-        return self._folder is None or self._folder.fits(gop) == self._folder.fits(self._group.gops[0])
 
     async def _commit_if_due(self) -> None:
         """The queue is empty: commit what makes a whole segment, and what has waited for long enough to become one."""
@@ -198,11 +195,12 @@ class Writer:
     async def _commit(self, *, ended_ns: int | None = None) -> None:
         """Make the group durable, however many attempts that takes; then let its GOPs go.
 
-        Notes alone open no recording but at its end: media time begins with the first GOP.
+        Notes alone open no recording but at its end: media time begins with the first GOP. Of one whose frames found
+        no room they are all that there is.
 
         ended_ns: when the recording was ended, if nothing more of it is to come.
         """
-        attempt = 0
+        attempt, defect = 0, False
         last = ended_ns is not None
         while self._group.gops or (self._group.notes and (self._folder or (last and self._opening))):
             begun_ns = self._clock.monotonic_ns()
@@ -220,6 +218,11 @@ class Writer:
                     self._give_up("storage_error", ended_ns)
                     return
                 continue
+            except Exception as error:  # noqa: BLE001  the daemon keeps it until everything is closed, then raises it
+                if self._give_up_after(error, ended_ns, again=defect):
+                    return
+                defect = True
+                continue
             self._committed(committed, begun_ns)
             if not self._group.gops:
                 await self._mend()
@@ -235,7 +238,7 @@ class Writer:
             folder = self._new_folder(volume, opening)
             try:
                 self._mending.make(volume, folder, group.gops[0] if group.gops else None, self._continues)
-            except OSError:
+            except Exception:
                 broken = folder.interrupted()
                 if folder.created:
                     self._mending.add(broken)
@@ -271,25 +274,19 @@ class Writer:
         if self._failing:
             self._failing = False
             self._publish(FaultChanged("storage", active=False, at_ns=now_ns))
-        rest = self._group.rest(now_ns)
-        self._group.next = None
-        self._let_go_of_group(rest)
+        self._let_go_of_group(self._group.rest(now_ns))
         statistics.recording = folder.recording
         statistics.segments = folder.segments
         statistics.committed_s = folder.duration_ns / NS
         if committed is not None:
-            statistics.commits += 1
-            statistics.bytes += committed.bytes
+            statistics.commit(committed.bytes, committed.frames, now_ns - begun_ns)
             self._measured(committed.bytes, committed.media_ns)
-            statistics.frames += committed.frames
-            statistics.commit_ms.append((now_ns - begun_ns) / 1e6)
 
     async def _close(self, reason: str, ended_ns: int = 0) -> None:
         """Commit what waits, write the end, and the conveniences."""
-        continues = bool(self._continues and self._group.notes)
-        if self._opening is not None and not self._group.gops and self._folder is None and not continues:
-            # Opened and closed without a frame that could be written: say so on flash all the same.
-            self._mending.add(Unused(self._opening, "storage_error"))
+        if self._opening is not None and self._folder is None and not (self._group.gops or self._group.notes):
+            # Opened and closed, and nothing to say between: the number is a recording all the same.
+            self._mending.add(Unused(self._opening, reason, self._continues))
             self._opening = None
         await self._commit(ended_ns=ended_ns)
         if self._group.notes:  # behind the last frames
@@ -300,17 +297,18 @@ class Writer:
             return
         try:
             await self._storage.run(lambda _: folder.close(reason))
-        except OSError as error:
-            if error.errno in NO_ROOM:
+        except Exception as error:  # noqa: BLE001  a defect is told
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
                 await self._end_full(error, reason, ended_ns=ended_ns)
-            else:
-                # The segments are safe; recovery writes the end, now or at the next start.
-                self.statistics.errors += 1
+                return
+            # The segments are safe; recovery writes the end, now or at the next start.
+            self.statistics.errors += 1
+            if not self._tell_defect(error):
                 self._fault(str(error))
-                self._folder = None
-                self._mending.add(folder.interrupted())
-                self._leave()
-                await self._mend()
+            self._folder = None
+            self._mending.add(folder.interrupted())
+            self._leave()
+            await self._mend()
             return
         await self._conclude(folder, reason)
 
@@ -324,30 +322,24 @@ class Writer:
         try:
             await self._storage.run(lambda volume: finish_recording(volume, path, signer))
             await self._storage.run(self._room.restore)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001  a defect is told
             # The recording is complete without them; they are made when the storage takes again, or at the next start.
             self._mending.add(Interrupted(folder.recording, (), 0, closed=True), later=True)
             _log.warning("conveniences_not_written", recording=folder.recording, error=str(error))
+            self._tell_defect(error)
 
     def _closed(self, folder: RecordingFolder, reason: str) -> None:
         serial, now_ns = folder.opening.serial, self._clock.monotonic_ns()
         self._publish(Recorded(folder.recording, serial, now_ns, True, reason, folder.segments, folder.manifest_sha512))
 
     def _leave(self) -> None:
-        """No recording is in progress."""
-        self.statistics.began = ""
-        self._begin_counting(None)
-
-    def _begin_counting(self, recording: str | None) -> None:
-        self.statistics.recording, self.statistics.segments, self.statistics.committed_s = recording, 0, 0.0
+        """No recording is in progress, but for one that goes on."""
+        self.statistics.count_for(self._opening.recording if self._opening else "")
 
     # --- when the storage says no ------------------------------------------------------------------------------------
 
     async def _end_full(self, error: OSError, reason: str = "storage_full", *, ended_ns: int | None = None) -> None:
-        """Close on the room that was reserved, and tell the recorder to stop.
-
-        ended_ns: when the recording was ended, if it was: what waits in the backlog is then the next one's.
-        """
+        """Close on the room that was reserved, and tell the recorder to stop."""
         self.statistics.errors += 1
         folder = self._folder
         self._fault(f"full: {error.strerror}")
@@ -364,39 +356,24 @@ class Writer:
         try:
             # One job: between making room and taking it nobody else may.
             await self._storage.run(end.close)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001  a defect is told
             _log.error("recording_not_closed", recording=folder.recording, error=str(error))
+            self._tell_defect(error)
             self._folder = None
             self._mending.add(end, later=True)
             self._leave()
         else:
             await self._conclude(folder, reason)
 
-    def _take_rest(self, unwritten: Unwritten) -> None:
-        """Take from the backlog what is still there of the recording that ends, its `CloseRecording` included."""
-        with suppress(trio.WouldBlock, trio.EndOfChannel):
-            while True:
-                match self._backlog.receive.receive_nowait():
-                    case Gop() as gop:
-                        unwritten.media(gop)
-                        self._backlog.done(gop)
-                    case CloseRecording(at_ns=at_ns):
-                        unwritten.until(at_ns)
-                        return
-                    case OpenRecording() as message:
-                        raise AssertionError(f"{message.recording} is opened before the one before it is closed")
-                    case note:
-                        unwritten.note(note)
-
     def _give_up(self, reason: str, ended_ns: int | None) -> Unwritten:
         """Let go of all that waits of the recording; one that has no folder yet will tell of it in an empty one.
 
-        ended_ns: when the recording was ended, if that was taken from the backlog already.
+        ended_ns: when the recording was ended, if it was: what waits in the backlog is then the next one's.
         """
         unwritten = Unwritten(self._group)
         self._let_go_of_group()
         if ended_ns is None:
-            self._take_rest(unwritten)
+            take_rest(self._backlog, unwritten)
         else:
             unwritten.until(ended_ns)
         self.statistics.lost_frames += unwritten.frames
@@ -405,6 +382,13 @@ class Writer:
             self._mending.add(Unused(self._opening, reason, self._continues, unwritten.ending(reason), self._room))
         self._opening = None
         return unwritten
+
+    def _give_up_group(self, reason: str) -> None:
+        """Let go of what is to be committed next; what waits behind it goes on, behind a gap that names it."""
+        group = self._group
+        self.statistics.lost_frames += (frames := sum(gop.frames for gop in group.gops))
+        _log.error("media_given_up", frames=frames, reason=reason)
+        self._let_go_of_group(group.after_loss(reason, self._clock.monotonic_ns()))
 
     def _let_go_of_group(self, rest: Group | None = None) -> None:
         group, self._group = self._group, rest or Group()
@@ -415,18 +399,44 @@ class Writer:
         """Leave the open recording as it lies and prepare the one that continues it, after a pause."""
         self.statistics.errors += 1
         self._fault(str(error))
+        self._go_on_in_another()
+        await trio.sleep(BACKOFF.delay_s(attempt))
+
+    def _give_up_after(self, error: Exception, ended_ns: int | None, *, again: bool) -> bool:
+        """The same for a defect, which `again` has met the group; returns whether that is given up."""
+        self.statistics.errors += 1
+        self._defects += 1
+        self._on_error(error)
+        self._go_on_in_another()
+        if self._defects >= MOST_DEFECTS:
+            self._give_up("crash", ended_ns)
+        elif again:
+            self._give_up_group("crash")
+        return again or self._defects >= MOST_DEFECTS
+
+    def _go_on_in_another(self) -> None:
         folder, self._folder = self._folder, None
         if folder is not None:
             self._mending.add(folder.interrupted())
             serial, recording = self._naming.take(self._clock.monotonic_ns())
-            self._opening = continuation(folder.opening, serial, recording)
-            self._continues = folder.recording
-            self._begin_counting(recording)  # what was acknowledged of the other stays so; of this one nothing is yet
-        await trio.sleep(BACKOFF.delay_s(attempt))
+            self._opening, self._continues = continuation(folder.opening, serial, recording), folder.recording
+            self.statistics.count_for(recording)  # of the other all stays acknowledged; of this one nothing is yet
+
+    def _tell_defect(self, error: Exception) -> bool:
+        """Tell the daemon of an error that is not the storage's; returns whether it is one."""
+        defect = not isinstance(error, OSError)
+        if defect:
+            self._on_error(error)
+        return defect
 
     async def _mend(self, *, at_once: bool = False) -> None:
         """Bring what was broken off to its end; where that works the storage takes again."""
-        if await self._mending.mend(at_once=at_once) and self._failing:
+        try:
+            takes_again = await self._mending.mend(at_once=at_once)
+        except Exception as error:  # noqa: BLE001  the next start mends it
+            self._on_error(error)
+            return
+        if takes_again and self._failing:
             self._failing = False
             self._publish(FaultChanged("storage", active=False, at_ns=self._clock.monotonic_ns()))
 

@@ -9,8 +9,10 @@ import pytest
 import trio
 import trio.testing
 
+from bwvd.clock import NS
 from bwvd.evidence.format import records
 from bwvd.media.samples import Batch
+from bwvd.messages import Order
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.flash.storage import VirtualVolume
@@ -188,7 +190,7 @@ async def test_a_close_that_fails_after_an_error_is_no_news(autojump_clock: trio
 
 
 async def test_lost_pictures_are_told_while_they_are_lost(autojump_clock: trio.testing.MockClock) -> None:
-    """Invariants 4 and 5: a stall that costs pictures is told; a press that it swallows leaves an empty recording."""
+    """Invariants 4 and 5: a stall that costs pictures is told; what a press has begun meanwhile says so."""
     volume = VirtualVolume()
     rig = _rig(volume, storage={"backlog_bytes": 4_000})
     async with rig.running() as daemon:
@@ -202,17 +204,24 @@ async def test_lost_pictures_are_told_while_they_are_lost(autojump_clock: trio.t
         await rig.wait_for(lambda: daemon.recorder.current is None)
         assert "backlog" not in daemon.hub.faults, "nothing is recorded, so nothing is lost"
         swallowed = await rig.press()
-        await trio.sleep(10)
+        await trio.sleep(5)
+        await rig.order(Order.MARK, text="he has a knife")
+        await trio.sleep(5)
         assert "backlog" in daemon.hub.faults
         await rig.stop()
         await rig.closed()
         await trio.sleep(15)
         assert daemon.hub.faults == {}
     assert swallowed.recording == rig.recordings()[-1]
-    opening, *_, close = rig.manifest(rig.recordings()[-1])
+    opening, *notes, close = rig.manifest(rig.recordings()[-1])
     assert isinstance(opening, records.Open)
     assert isinstance(close, records.Close)
-    assert (close.reason, close.frames) == ("storage_error", 0)
+    assert (close.reason, close.frames, close.gaps) == ("stop", 0, 1)
+    assert [record.label for record in notes if isinstance(record, records.Mark)] == ["he has a knife"]
+    (gap,) = (record for record in notes if isinstance(record, records.Gap))
+    assert (gap.cause, gap.from_ns) == ("backlog_full", 0)
+    assert gap.frames >= 15 * RATE
+    assert gap.to_ns > 9 * NS
     assert (opening.pre_event.got_s, opening.pre_event.reason) == (0, "not_stored")
 
 
