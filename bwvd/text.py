@@ -37,3 +37,8 @@ def clean(text: str, limit: int = MAX_CHARACTERS) -> str:
 def without_credentials(text: str) -> str:
     """`text` whose addresses have no user and password: what stands between `://` and a word's last `@` is left out."""
     return _CREDENTIALS.sub("…@", text)
+
+
+def counted(count: int, what: str) -> str:
+    """`1 segment`, `2 segments`: a number and what there are so many of."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -35,6 +35,7 @@ from bwvd.evidence.keys.sshsig import keygen
 from bwvd.evidence.verify.recording import verify_recording
 from bwvd.log import configure
 from bwvd.messages import Answer, Command, Order, Recorded, State
+from bwvd.text import counted
 
 DEVICE = "DEMO-0001"
 SYNTHETIC_CAMERA = "lavfi:testsrc2=size=1280x720:rate=30"
@@ -42,6 +43,7 @@ SYNTHETIC_MICROPHONE = "lavfi:sine=frequency=440:beep_factor=4:sample_rate=48000
 VIEW_PERIOD_S = 0.25
 CAMERA_WAIT_S = 10.0
 CLOSE_WAIT_S = 10.0
+ANSWER_SHOWN_S = 5.0
 
 KEYS = "space press · h ask to stop (space confirms) · m marker · s sleep/wake · q quit"  # fits 80 columns
 
@@ -138,11 +140,12 @@ def _conclude(place: Path, config: Config) -> int:
         click.echo(f"Nothing was recorded, and so nothing of what the camera saw was written. ({place})")
         return 0
     good = True
+    playable: list[Path] = []
     for report in reports:
         folder = evidence / RECORDINGS / report.id
         click.echo(f"Recording   {folder}")
         click.echo(
-            f"Verified    {report.verdict}: {report.segments} segments, {report.frames} frames, "
+            f"Verified    {report.verdict}: {counted(report.segments, 'segment')}, {counted(report.frames, 'frame')}, "
             f"{report.duration_s:.1f} s, {report.pre_event_s:.1f} s of it before the press"
         )
         for finding in report.findings:
@@ -156,8 +159,9 @@ def _conclude(place: Path, config: Config) -> int:
             good = False
             continue
         click.echo(f"Exported    {output}")
-    click.echo(f"Play it     ffplay {output}")
-    click.echo(f"or as it is ffplay {folder / 'index.m3u8'}")
+        playable += [output, folder / "index.m3u8"]
+    for number, path in enumerate(playable):
+        click.echo(f"{'or as it is' if number % 2 else 'Play it    '} ffplay {path}")
     return 0 if good else 1
 
 
@@ -212,12 +216,30 @@ class _Script:
         await trio.sleep_forever()
 
 
+class Said:
+    """The answer to the last key, for as long as it is shown."""
+
+    def __init__(self) -> None:
+        self._answer = ""  # where the state does not say it
+        self._refused = ""
+        self._until = 0.0
+
+    def take(self, answer: Answer, now_s: float) -> None:
+        self._answer = ANSWERS.get(answer.text, "") if answer.ok else ""
+        self._refused = "" if answer.ok else answer.text
+        self._until = now_s + ANSWER_SHOWN_S
+
+    def now(self, now_s: float) -> tuple[str, str]:
+        """The answer and the reason of a refusal, "" for what there is none of or that is over."""
+        return ("", "") if now_s >= self._until else (self._answer, self._refused)
+
+
 class _Keyboard:
     """The space bar is the button; a live view says what the daemon does."""
 
     def __init__(self, config_path: Path) -> None:
         self._config_path = config_path
-        self._answer = ""  # to the last key, where the state does not say it
+        self._said = Said()
 
     async def __call__(self, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
         console = Console()
@@ -228,7 +250,7 @@ class _Keyboard:
                 nursery.start_soon(self._keys, daemon)
                 task_status.started()
                 while True:
-                    live.update(status_line(snapshot(daemon), self._answer), refresh=True)
+                    live.update(status_line(snapshot(daemon), *self._said.now(trio.current_time())), refresh=True)
                     await trio.sleep(VIEW_PERIOD_S)
 
     async def _keys(self, daemon: Daemon) -> None:
@@ -257,7 +279,7 @@ class _Keyboard:
 
     async def _order(self, daemon: Daemon, order: Order, *, text: str = "") -> None:
         answer = await _order(daemon, order, text=text)
-        self._answer = ANSWERS.get(answer.text, "") if answer.ok else f"refused: {answer.text}"
+        self._said.take(answer, trio.current_time())
 
 
 async def _order(daemon: Daemon, order: Order, *, confirmed: bool = False, text: str = "") -> Answer:

@@ -7,6 +7,7 @@ overwritten: the new one lies beside it as `.new`, if it differs.
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -143,14 +144,28 @@ def _write(target: Path, text: str) -> None:
 
 
 def _next(root: Path | None) -> Iterator[str]:
-    option = "" if root is None else f" --root={root}"
-    yield f"systemd-sysusers{option}"
-    yield f"systemd-tmpfiles{option} --create bwvd.conf"
+    """The commands that come next; on another machine's file system, those that can be given before it runs."""
     if root is None:
+        yield "systemd-sysusers"
+        yield "systemd-tmpfiles --create bwvd.conf"
         yield "systemctl daemon-reload"
         yield "systemctl restart systemd-modules-load.service"
         yield "udevadm control --reload && udevadm trigger"
-    yield "bwvd keygen /etc/bwvd && chown root:bwvd /etc/bwvd/device_key && chmod 640 /etc/bwvd/device_key"
-    yield "nano /etc/bwvd/bwvd.toml"
-    yield "bwvd check"
-    yield "systemctl enable --now bwvd" if root is None else f"systemctl{option} enable bwvd"
+        yield "bwvd keygen /etc/bwvd && chown root:bwvd /etc/bwvd/device_key && chmod 640 /etc/bwvd/device_key"
+        yield "nano /etc/bwvd/bwvd.toml"
+        yield "bwvd check"
+        yield "systemctl enable --now bwvd"
+        return
+    option = f"--root={shlex.quote(str(root))}"
+    folder, key, configuration, groups = (
+        shlex.quote(str(root / name)) for name in ("etc/bwvd", "etc/bwvd/device_key", _CONFIGURATION, "etc/group")
+    )
+    yield f"systemd-sysusers {option}"
+    yield f"systemd-tmpfiles {option} --create bwvd.conf"
+    yield f"bwvd keygen {folder}"
+    # By that machine's number of the group, which this one may not have.
+    group = f"$(sed -n 's/^bwvd:[^:]*:\\([0-9]*\\):.*/\\1/p' {groups})"
+    yield f'chown "0:{group}" {key} && chmod 640 {key}'
+    yield f"nano {configuration}"
+    yield f"systemctl {option} enable bwvd"
+    yield "bwvd check                # on the machine itself, once it runs"

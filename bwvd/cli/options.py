@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -57,7 +58,9 @@ def load_config(path: str) -> Config:
     try:
         return load(Path(path))
     except ConfigError as error:
-        raise Failure(str(error), 2) from None
+        # os.path, which takes any name for one that is not there
+        hint = "" if os.path.lexists(path) else "; name another with -c FILE, or put one in place with: bwvd install"
+        raise Failure(f"{error}{hint}", 2) from None
 
 
 def request(config_path: str, payload: dict[str, Any], timeout_s: float = 15.0) -> dict[str, Any]:

@@ -12,33 +12,74 @@ from typing import Any
 
 import click
 
-from bwvd.text import clean
+from bwvd.text import clean, counted
+
+# What is known of the wall clock, by its quality in the status.
+CLOCK_QUALITIES = {
+    "synchronised": "synchronised",
+    "free": "not synchronised: set once, and running free since",
+    "not_set": "never set",
+}
 
 
 def print_status(status: Mapping[str, Any]) -> None:
     """`bwvd status`: what matters, a line each."""
-    loop, video, storage, recording = status["loop"], status["video"], status["storage"], status["recording"]
+    loop, video, recording = status["loop"], status["video"], status["recording"]
     rows = [
         ("state", str(status["state"]).replace("_", " ")),
         ("device", f"{status['device']}, up {status['uptime_s']:.0f} s"),
         ("loop", f"{loop['seconds']:.1f} of {loop['capacity_s']:g} s, {loop['bytes'] / 1e6:.1f} MB in RAM"),
         ("video", f"{video['source']} by {video['encoder'] or '-'}: {video['frames']} frames, {video['dropped']} lost"),
-        ("storage", _storage(storage)),
+        ("audio", _audio(status.get("audio"))),
+        ("storage", _storage(status["storage"])),
+        ("clock", clock_words(status.get("clock", {}))),
+        ("officer", "assigned" if status.get("officer_assigned") else "none assigned"),
     ]
     if recording:
-        on_flash = f"{recording['committed_s']:.1f} s in {recording['segments']} segments on flash"
+        on_flash = f"{recording['committed_s']:.1f} s in {counted(recording['segments'], 'segment')} on flash"
         rows.insert(1, ("recording", f"{recording['id']}, {recording['seconds']:.1f} s, {on_flash}"))
     details = status.get("fault_details", {})
-    rows += [("fault", f"{name}: {details.get(name, {}).get('detail', '')}") for name in status["faults"]]
+    faults = ((name, details.get(name, {}).get("detail", "")) for name in status["faults"])
+    rows += [("fault", f"{name}: {detail}" if detail else name) for name, detail in faults]
     rows += [("control", str(control)) for control in status["controls"]]
     for name, value in rows:
         click.echo(f"{name:10} {clean(value)}")
 
 
+def clock_words(clock: Mapping[str, Any]) -> str:
+    """The time of day and how far it can be trusted."""
+    quality = clock.get("quality", "")
+    if not quality:
+        return "-"
+    bound = clock.get("uncertainty_us")
+    within = "" if bound is None else f" within {bound / 1000:g} ms"
+    return f"{clock.get('utc', '')}, {CLOCK_QUALITIES.get(quality, quality)}{within}"
+
+
+def audio_words(*, up: bool, muted: bool, pre_event: bool) -> str:
+    """What becomes of the sound of a source that is configured."""
+    if not up:
+        return "no sound arrives"
+    if muted:
+        return "muted"
+    return "in the loop and in recordings" if pre_event else "in recordings from the press on, not in the loop"
+
+
+def _audio(audio: Mapping[str, Any] | None) -> str:
+    if not audio or not audio.get("source"):
+        return "none configured"
+    known = {name: bool(audio.get(name)) for name in ("up", "muted", "pre_event")}
+    return f"{audio['source']}: {audio_words(**known)}"
+
+
 def _storage(storage: Mapping[str, Any]) -> str:
     minutes = storage["minutes_left"]
     left = f", about {minutes} minutes" if minutes is not None else ""
-    return f"{storage['free_bytes'] / 1e9:.2f} GB free{left}, {storage['backlog_bytes'] / 1e6:.1f} MB waiting"
+    refused = f"; {storage['refuses']}" if storage.get("refuses") else ""
+    return (
+        f"{storage['free_bytes'] / 1e9:.2f} GB free for recordings{left}, "
+        f"{storage['backlog_bytes'] / 1e6:.1f} MB waiting for the flash{refused}"
+    )
 
 
 def warn(text: str) -> None:

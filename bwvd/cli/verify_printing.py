@@ -9,7 +9,7 @@ import click
 
 from bwvd.cli.evidence_printing import missing_text
 from bwvd.evidence.verify.report import WORST_FIRST, Finding, Report, Severity
-from bwvd.text import clean
+from bwvd.text import clean, counted
 
 INDENT = 12  # as wide as the verdicts
 
@@ -83,7 +83,7 @@ def _print_block(report: Report, *, verbose: bool) -> None:
     if report.kind == "recording" and report.started_utc:
         _line(
             "",
-            f"{report.segments} segments, {report.frames} frames, {report.duration_s:.3f} s from "
+            f"{counted(report.segments, 'segment')}, {counted(report.frames, 'frame')}, {report.duration_s:.3f} s from "
             f"{clean(report.started_utc)}, {report.pre_event_s:.3f} s of it before the press",
         )
         _line("", f"missing by its own records: {missing_text(report) or 'nothing'}")

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from rich.align import Align
-from rich.console import Console, Group, RenderableType
+import msgspec
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from bwvd.cli.printing import audio_words, clock_words
 from bwvd.service.status_document import Status, read_status
-from bwvd.text import clean
+from bwvd.text import clean, counted
 
 _STYLES = {
     "asleep": "white on grey30",
@@ -37,21 +41,47 @@ def show(documents: Iterable[Mapping[str, Any]], console: Console | None = None)
             pass  # how one leaves a live view
 
 
+@dataclass(frozen=True, slots=True)
+class _View:
+    """The panel, flatter on a terminal that is too short for it.
+
+    What is still too much is cut off at its end: the state and the faults come first.
+    """
+
+    status: Status
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        rows = options.height or console.size.height
+        lines: list[list[Segment]] = []
+        for margin in (2, 1, 0):
+            lines = console.render_lines(_panel(self.status, margin), options.update(height=None), new_lines=False)
+            if len(lines) <= rows:
+                break
+        for line in lines:
+            yield from line
+            yield Segment.line()
+
+
 def view(status: Status) -> RenderableType:
     """One status as a panel. Whatever a text holds, it can't move the cursor or colour the terminal."""
+    return _View(status)
+
+
+def _panel(status: Status, margin: int) -> Panel:
     title = Text(f"{clean(status.device, 40)}  bwvd {clean(status.version, 20)}  up {_span(status.uptime_s)}")
-    return Panel(Group(_state(status), Text(), _parts(status), *_faults(status)), title=title, border_style="dim")
+    if status.faults:
+        title.append(f"  {counted(len(status.faults), 'fault')}", style="bold red")
+    gap = [Text()] if margin else []
+    return Panel(Group(_state(status, margin), *_faults(status), *gap, _parts(status)), title=title, border_style="dim")
 
 
-def _state(status: Status) -> RenderableType:
-    """The state, large enough to be read across a room."""
+def _state(status: Status, margin: int) -> RenderableType:
+    """The state as one block of colour across the panel, to be read across a room; `margin` rows above and below."""
     name = clean(status.state, 20)
-    text = Text(f"\n   {' '.join(name.replace('_', ' ').upper())}   \n", justify="center")
-    text.stylize(_STYLES.get(status.state, "reverse"))
-    lines: list[RenderableType] = [Align.center(text)]
+    text = Text(" ".join(name.replace("_", " ").upper()), justify="center", overflow="ellipsis", no_wrap=True)
     if status.stop_asked:
-        lines.append(Align.center(Text("press again to confirm the stop", style="bold yellow")))
-    return Group(*lines)
+        text.append("\npress again to confirm the stop")
+    return Padding(text, (margin, 1), style=_STYLES.get(status.state, "reverse"))
 
 
 def _parts(status: Status) -> Table:
@@ -67,7 +97,7 @@ def _parts(status: Status) -> Table:
     )
     table.add_row("loop", bar)
     if recording is not None:
-        on_flash = f"{_span(recording.committed_s)} on flash in {recording.segments} segments"
+        on_flash = f"{_span(recording.committed_s)} on flash in {counted(recording.segments, 'segment')}"
         table.add_row("recording", Text(f"{_span(recording.seconds)}, {on_flash}\n{clean(recording.id, 80)}"))
     stream = f"{clean(video.source, 80)}, {clean(video.encoder, 30) or 'no picture'}"
     if video.width:
@@ -76,31 +106,31 @@ def _parts(status: Status) -> Table:
     frames.append(f", {video.dropped} dropped", style="red" if video.dropped else "")
     table.add_row("video", frames)
     if audio is not None and audio.source:
-        heard = "muted" if audio.muted else "on" if audio.up else "off"
-        before = ", in the loop too" if audio.pre_event else ""
-        table.add_row("audio", Text(f"{clean(audio.source, 80)}, {heard}{before}"))
+        heard = audio_words(up=audio.up, muted=audio.muted, pre_event=audio.pre_event)
+        table.add_row("audio", Text(f"{clean(audio.source, 80)}\n{heard}"))
+    else:
+        table.add_row("audio", Text("none configured"))
     table.add_row("storage", _storage(status))
     if storage.commit_ms is not None:
         table.add_row("commit", Text(f"{storage.commit_ms.p50:g} ms, one in a hundred {storage.commit_ms.p99:g} ms"))
     if status.clock.quality:
-        bound = "" if status.clock.uncertainty_us is None else f", within {status.clock.uncertainty_us / 1000:g} ms"
-        table.add_row("clock", Text(f"{clean(status.clock.utc, 40)}, {clean(status.clock.quality, 20)}{bound}"))
+        table.add_row("clock", Text(clean(clock_words(msgspec.to_builtins(status.clock)), 120)))
     if status.power is not None:
         charge = "" if status.power.percent is None else f"{status.power.percent} %, "
         flags = "".join(f", {clean(flag, 30)}" for flag in status.power.flags)
         table.add_row("power", Text(f"{charge}{clean(status.power.supply, 20)}{flags}"))
     table.add_row("controls", Text("\n".join(clean(name, 80) for name in status.controls) or "none"))
-    table.add_row("worn by", Text("assigned" if status.officer_assigned else "nobody"))
+    table.add_row("officer", Text("assigned" if status.officer_assigned else "none assigned"))
     return table
 
 
 def _storage(status: Status) -> Text:
     storage = status.storage
-    text = Text(f"{_size(storage.free_bytes)} free")
+    text = Text(f"{_size(storage.free_bytes)} free for recordings")
     if storage.minutes_left is not None:
         text.append(f", {_span(storage.minutes_left * 60)} left")
     if storage.backlog_bytes:
-        text.append(f", {_size(storage.backlog_bytes)} waiting", style="yellow")
+        text.append(f", {_size(storage.backlog_bytes)} waiting for the flash", style="yellow")
     if storage.refuses:
         text.append(f"\n{clean(storage.refuses, 200)}", style="bold red")
     return text
@@ -114,7 +144,7 @@ def _faults(status: Status) -> list[RenderableType]:
         if detail is not None and detail.detail:
             line.append(f"  {clean(detail.detail, 200)}", style="red")
         lines.append(line)
-    return [Text(), *lines] if lines else []
+    return lines
 
 
 def _span(seconds: float) -> str:

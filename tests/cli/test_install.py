@@ -5,6 +5,8 @@ from __future__ import annotations
 import configparser
 import os
 import re
+import shlex
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -41,6 +43,26 @@ def test_everything_is_put_in_place(tmp_path: Path) -> None:
     assert sum(line.startswith("wrote ") for line in told) == 6
     assert f"    systemctl --root={tmp_path} enable bwvd" in told
     assert all(path.stat().st_mode & 0o777 == 0o644 for path in tmp_path.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("name", ["card", "a card's root"])
+def test_what_comes_next_is_done_to_that_root(tmp_path: Path, name: str) -> None:
+    """Every command that is printed for another machine's file system names it, and a shell takes its name whole."""
+    root = tmp_path / name
+    told = install(root)
+    commands = [line.strip() for line in told[told.index("next:") + 1 :]]
+    assert commands[-1].startswith("bwvd check ")  # on the machine itself
+    (chown,) = [command for command in commands if command.startswith("chown ")]
+    for command in commands[:-1]:
+        if command == chown:
+            continue
+        for word in shlex.split(command):
+            for path in re.findall(r"(?<!\w)/[\w/]+", word.replace(str(root), "ROOT")):
+                raise AssertionError(f"{command}: {path} is this machine's")
+    (root / "etc/group").write_text("root:x:0:\nbwvd:x:987:\nbwvd-more:x:988:\n")
+    owner, key = chown.removeprefix("chown ").split(" && ")[0], root / "etc/bwvd/device_key"
+    said = subprocess.run(["sh", "-c", f"echo {owner}"], capture_output=True, text=True, check=True)
+    assert said.stdout == f"0:987 {key}\n"
 
 
 def test_a_second_time_changes_nothing_and_says_so(tmp_path: Path) -> None:

@@ -97,11 +97,12 @@ def test_a_person_sees_what_matters() -> None:
         "12 s, 11 s on flash in 11 segments",
         "20261122T071503Z-BWV-0001-000042",
         "1000 frames, 2 dropped",
-        "alsa:default, muted",
-        "12.0 GB free, 5:00:00 left, 1.2 MB waiting",
+        "alsa:default",
+        "muted",
+        "12.0 GB free for recordings, 5:00:00 left, 1.2 MB waiting for the flash",
         "the flash is full",
         "12.5 ms, one in a hundred 240 ms",
-        "synchronised, within 1.5 ms",
+        "synchronised within 1.5 ms",
         "63 %, battery, undervoltage",
         "gpio:record",
         "assigned",
@@ -110,6 +111,38 @@ def test_a_person_sees_what_matters() -> None:
         "! power",
     ):
         assert part in text, part
+
+
+def rows_of(status: Status, height: int) -> list[str]:
+    """The view as a terminal of so many rows shows it: Live cuts off what is below."""
+    console = Console(width=80, height=height, record=True, file=io.StringIO(), force_terminal=True)
+    console.print(view(status))
+    return console.export_text().splitlines()
+
+
+@pytest.mark.parametrize("height", [6, 8, 12, 16, 24, 50])
+def test_the_state_and_the_faults_stay_in_sight_on_a_short_terminal(height: int) -> None:
+    rows = rows_of(read_status(FULL), height)
+    inside = "\n".join(rows[: height - 1])  # the last row may be the mark that more was cut off
+    for part in ("2 faults", "R E C O R D I N G", "! audio  unplugged", "! power"):
+        assert part in inside, part
+
+
+def test_on_a_terminal_that_is_tall_enough_nothing_is_cut() -> None:
+    tall = rows_of(read_status(FULL), 50)
+    flat = rows_of(read_status(FULL), len(tall) - 3)
+    assert len(flat) <= len(tall) - 3
+    assert {line.strip(" │") for line in tall} - {line.strip(" │") for line in flat} <= {""}
+
+
+def test_the_state_is_one_block_across_the_panel() -> None:
+    console = Console(width=80, height=50, file=io.StringIO(), force_terminal=True, color_system="standard")
+    console.print(view(read_status({**CONTRACT, "state": "standby"})))
+    drawn = console.file.getvalue()  # type: ignore[attr-defined] # a StringIO
+    green = [len(found[1]) for found in re.finditer(r"\x1b\[[0-9;]*42m([^\x1b]*)\x1b", drawn)]
+    lines = [line for line in drawn.splitlines() if re.search(r"\x1b\[[0-9;]*42m", line)]
+    assert len(lines) == 5
+    assert sum(green) == 5 * (80 - 4)
 
 
 def test_the_bar_is_as_full_as_the_loop() -> None:

@@ -1,0 +1,58 @@
+"""What the demo says: of a key that was refused, and of what was recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bwvd.cli.demo import ANSWER_SHOWN_S, Said, _conclude
+from bwvd.cli.demo_view import status_line
+from bwvd.config.schema import Config, Storage
+from bwvd.messages import Answer
+from bwvd.service.status_document import read_status
+from tests.cli.test_printing import STATUS
+from tests.support.evidence_folder import make_recording, make_storage
+
+
+def test_a_refusal_says_why_and_goes_after_five_seconds() -> None:
+    said = Said()
+    said.take(Answer(False, "the flash is full"), 100.0)
+    assert said.now(100.0) == ("", "the flash is full")
+    assert said.now(104.9) == ("", "the flash is full")
+    assert ANSWER_SHOWN_S == 5
+    assert said.now(105.0) == ("", "")
+    said.take(Answer(False, "the flash is full"), 200.0)
+    said.take(Answer(True, "marker"), 201.0)
+    assert said.now(201.0) == ("marker set", "")
+
+
+def test_a_refusal_is_in_the_line_also_while_a_stop_is_asked() -> None:
+    line = status_line(read_status({**STATUS, "stop_asked": True}), refused="recording").plain
+    assert "refused: recording" in line
+    assert "stop asked: space confirms" in line
+    assert "in 1 segment " in line
+    assert "refused" not in status_line(read_status(STATUS)).plain
+
+
+def test_every_recording_is_named_at_the_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    storage = make_storage(tmp_path / "evidence")
+    recordings = [make_recording(storage, serial) for serial in (1, 2)]
+    (tmp_path / "keys").mkdir()
+    (storage / "allowed_signers").rename(tmp_path / "keys" / "allowed_signers")
+    assert _conclude(tmp_path, Config(storage=Storage(path=str(storage)))) == 0
+    said = capsys.readouterr().out.splitlines()
+    for folder in recordings:
+        output = tmp_path / f"{folder.name}.mp4"
+        assert output.is_file()
+        assert f"Recording   {folder}" in said
+        assert said[-4:].count(f"Play it     ffplay {output}") == 1
+        assert said[-4:].count(f"or as it is ffplay {folder / 'index.m3u8'}") == 1
+
+
+def test_nothing_recorded_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    storage = make_storage(tmp_path / "evidence")
+    (tmp_path / "keys").mkdir()
+    (storage / "allowed_signers").rename(tmp_path / "keys" / "allowed_signers")
+    assert _conclude(tmp_path, Config(storage=Storage(path=str(storage)))) == 0
+    assert capsys.readouterr().out.startswith("Nothing was recorded")
