@@ -1,140 +1,192 @@
-"""`bwvd export`: an MP4, a contact sheet, a proof."""
+"""`bwvd export`: an MP4, a contact sheet, a proof; of one recording, or of all that lie in one place."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
 
-from bwvd.cli.options import config_option, find_recording, load_config_or_default, log_access
+from bwvd.cli.moments import MOMENT
+from bwvd.cli.options import Failure, config_option, find_recording, load_config, load_config_or_default, log_access
 from bwvd.cli.printing import warn
 from bwvd.cli.progress import progress_bar, size_of
 from bwvd.cli.vouching import vouching
 from bwvd.evidence.errors import EvidenceError
+from bwvd.evidence.export.gather import gather
 from bwvd.evidence.export.mp4 import export_mp4
 from bwvd.evidence.export.proof import export_proof
+from bwvd.evidence.export.stretch import Given, stretch
+from bwvd.evidence.format.file_names import harmless
 from bwvd.evidence.keys.age import load_identities
+from bwvd.evidence.keys.allowed_signers import AllowedSigners
+
+ENDINGS = ("mp4", "html", "zip")
+
+
+class Outputs(NamedTuple):
+    """The files to write; with `--all` the folders to write them into."""
+
+    film: Path | None
+    sheet: Path | None
+    proof: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be made of a recording, and how."""
+
+    outputs: Outputs
+    keys: Sequence[Any]  # identities
+    signers: AllowedSigners | None
+    begin: Given | None
+    end: Given | None
+    captions: bool
+    force: bool
 
 
 @click.command()
 @config_option
-@click.argument("rec")
+@click.argument("recs", nargs=-1, metavar="REC")
 @click.option("-o", "--output", metavar="FILE", help="The MP4 to write; must not exist.")
-@click.option("--sheet", metavar="FILE.png", help="A contact sheet to write, with or without an MP4.")
+@click.option("--sheet", metavar="FILE.html", help="A contact sheet to write.")
+@click.option("--proof", metavar="FILE.zip", help="The untouched recording with all that proves it; needs no key.")
+@click.option(
+    "--all", "everything", is_flag=True, help="All recordings at REC… or of this device; -o and the like name folders."
+)
 @click.option(
     "--identity", "identities", multiple=True, metavar="FILE", help="age identity or SSH key to decrypt with."
 )
 @click.option("--signers", metavar="FILE", help="allowed_signers file: only these keys count.")
-@click.option("--from", "from_s", type=float, metavar="S", help="Begin at the key frame at or before S seconds.")
-@click.option("--to", "to_s", type=float, metavar="S", help="End at S seconds.")
-@click.option("--proof", metavar="FILE.zip", help="Also write the untouched recording with all that proves it.")
+@click.option("--from", "begin", type=MOMENT, metavar="T", help="Begin at the key frame at or before T.")
+@click.option("--to", "end", type=MOMENT, metavar="T", help="End at T: seconds, mm:ss, hh:mm:ss or UTC.")
 @click.option("--no-captions", is_flag=True, help="No timed text where the pictures carry no stamp.")
 @click.option("--force", is_flag=True, help="Export also what does not verify.")
 def export(
     config_path: str,
-    rec: str,
+    recs: tuple[str, ...],
     output: str | None,
     sheet: str | None,
+    proof: str | None,
+    everything: bool,
     identities: tuple[str, ...],
     signers: str | None,
-    from_s: float | None,
-    to_s: float | None,
-    proof: str | None,
+    begin: Given | None,
+    end: Given | None,
     no_captions: bool,
     force: bool,
 ) -> None:
-    """Write one recording as one MP4, without re-encoding, or as a contact sheet."""
-    if not (output or sheet):
-        raise click.UsageError("give -o FILE.mp4, or --sheet FILE.png, or both")
-    folder = find_recording(load_config_or_default(config_path), rec)
-    code = _export(
-        config_path,
-        folder,
-        output,
-        list(identities),
-        sheet=sheet,
-        signers=signers,
-        from_s=from_s,
-        to_s=to_s,
-        proof=proof,
-        captions=not no_captions,
-        force=force,
-    )
-    log_access(config_path, "exported", folder, "done" if code == 0 else "refused")
-    sys.exit(code)
-
-
-def _export(
-    config_path: str,
-    folder: Path,
-    output: str | None,
-    identities: Sequence[str],
-    *,
-    sheet: str | None,
-    signers: str | None,
-    from_s: float | None,
-    to_s: float | None,
-    proof: str | None,
-    captions: bool,
-    force: bool,
-) -> int:
-    """One MP4, a contact sheet, or both; with `proof` the untouched recording and all that proves it.
-
-    Returns the exit code.
-    """
+    """Write one recording as one MP4 without re-encoding, as a contact sheet, as a proof; or each of many."""
+    if not (output or sheet or proof):
+        raise click.UsageError("give -o FILE.mp4, --sheet FILE.html or --proof FILE.zip")
+    if everything and (begin or end):
+        raise click.UsageError("--from and --to are for one recording, not for --all")
+    if not everything and len(recs) != 1:
+        raise click.UsageError("give one recording (an id, a serial number, last, or a folder), or --all")
     try:
         allowed = vouching(config_path, signers)
         keys = load_identities(identities)
     except EvidenceError as error:
-        warn(str(error))
-        return 2
-    report = None  # of the verification, which is made once
-    try:
-        if output:
-            with progress_bar(2 * size_of([str(folder)]), "export") as progress:
-                done = export_mp4(
-                    folder,
-                    output,
-                    keys,
-                    from_s=from_s,
-                    to_s=to_s,
-                    signers=allowed,
-                    captions=captions,
-                    force=force,
-                    progress=progress,
-                )
-            report = done.report
-            for note in done.notes:
-                warn(note)
-            for file in done.files:
-                click.echo(f"{file.path}: {file.frames} frames, {file.from_s:.3f} s to {file.to_s:.3f} s")
-        if sheet:
-            from bwvd.evidence.export.contact_sheet import export_sheet  # here: only for this
+        raise Failure(str(error), 2) from None
+    outputs = Outputs(*(Path(path) if path else None for path in (output, sheet, proof)))
+    order = Order(outputs, keys, allowed, begin, end, not no_captions, force)
+    if everything:
+        sys.exit(_all(config_path, recs, order))
+    folder = find_recording(load_config_or_default(config_path), recs[0])
+    sys.exit(0 if _one(config_path, folder, order) else 1)
 
-            with progress_bar(size_of([str(folder)]), "sheet", quiet=report is not None) as progress:
-                made = export_sheet(
-                    folder,
-                    sheet,
-                    keys,
-                    from_s=from_s,
-                    to_s=to_s,
-                    signers=allowed,
-                    force=force,
-                    report=report,
-                    progress=progress,
-                )
-            for note in made.notes:
-                warn(note)
-            click.echo(f"{made.path}: {made.pictures} pictures")
-        if proof:
-            export_proof(folder, proof, signers=allowed, force=force)
-            click.echo(proof)
+
+def _all(config_path: str, places: Sequence[str], order: Order) -> int:
+    """Every recording at the places, each into files of its own; returns the exit code.
+
+    One that can't be exported is named, and the others are exported.
+    """
+    where = places or [load_config(config_path).storage.path]
+    try:
+        found = [place for path in where for place in gather(Path(path))]
+    except EvidenceError as error:
+        raise Failure(str(error), 2) from None
+    for folder in order.outputs:
+        if folder is not None:
+            try:
+                folder.mkdir(mode=0o750, exist_ok=True)
+            except OSError as error:
+                raise Failure(f"{error.filename or folder}: {error.strerror}", 2) from None
+    done = 0
+    for place in found:
+        if place.inside:
+            warn(f"{place}: is inside a proof: unpack it, then export it")
+            continue
+        name = harmless(place.path.resolve().name)
+        endings = zip(order.outputs, ENDINGS, strict=True)
+        outputs = Outputs(*(folder / f"{name}.{ending}" if folder is not None else None for folder, ending in endings))
+        done += _one(config_path, place.path, replace(order, outputs=outputs))
+    click.echo(f"{done} of {len(found)} recordings exported")
+    return 0 if done == len(found) else 1
+
+
+def _one(config_path: str, folder: Path, order: Order) -> bool:
+    """One recording; whether everything that was asked for was made. The device's journal is told."""
+    try:
+        _export(folder, order)
+        good = True
     except EvidenceError as error:
         warn(str(error))
-        return 1
+        good = False
     except OSError as error:
-        warn(f"{error.filename or output or sheet}: {error.strerror or error}")
-        return 1
-    return 0
+        warn(f"{error.filename or folder}: {error.strerror or error}")
+        good = False
+    log_access(config_path, "exported", folder, "done" if good else "refused")
+    return good
+
+
+def _export(folder: Path, order: Order) -> None:
+    """Raises: EvidenceError, OSError."""
+    part = stretch(folder, order.begin, order.end)
+    for note in part.notes:
+        warn(note)
+    report = None  # of the verification, which is made once
+    if order.outputs.film:
+        with progress_bar(2 * size_of([str(folder)]), "export") as progress:
+            done = export_mp4(
+                folder,
+                order.outputs.film,
+                order.keys,
+                from_s=part.from_s,
+                to_s=part.to_s,
+                signers=order.signers,
+                captions=order.captions,
+                force=order.force,
+                progress=progress,
+            )
+        report = done.report
+        for note in done.notes:
+            warn(note)
+        for file in done.files:
+            click.echo(f"{file.path}: {file.frames} frames, {file.from_s:.3f} s to {file.to_s:.3f} s")
+    if order.outputs.sheet:
+        from bwvd.evidence.export.contact_sheet import export_sheet  # here: only for this
+
+        with progress_bar(size_of([str(folder)]), "sheet", quiet=report is not None) as progress:
+            made = export_sheet(
+                folder,
+                order.outputs.sheet,
+                order.keys,
+                from_s=part.from_s,
+                to_s=part.to_s,
+                signers=order.signers,
+                force=order.force,
+                report=report,
+                progress=progress,
+            )
+        for note in made.notes:
+            warn(note)
+        click.echo(f"{made.path}: {made.pictures} pictures")
+    if order.outputs.proof:
+        packed = export_proof(folder, order.outputs.proof, signers=order.signers, force=order.force)
+        if report is None and packed.report.verdict != "authentic":
+            warn(f"the recording is {packed.report.standing}")
+        click.echo(packed.path)

@@ -18,6 +18,7 @@ from bwvd.evidence.format.line_reader import LineReader, lines_before
 from bwvd.evidence.format.missing import MissingMedia
 
 _HEAD_BYTES = 262_144  # the `open` record with its init segment and padding lies in here
+_NUMBER = re.compile("[0-9]{1,18}")
 _GAP = b'{"type":"gap"'
 _TAIL_BYTES = 65_536  # and the last records in here
 
@@ -62,25 +63,27 @@ def catalogue(storage: Path) -> list[Entry]:
 
 
 def find(storage: Path, name: str) -> Path:
-    """The folder of a recording: a path, an id, a serial number, or "last".
+    """The folder of a recording: a path, the name of a folder in the current directory, an id, a serial number, "last".
 
     Raises: NoSuchRecording.
     """
-    if "/" in name or name in (".", ".."):
-        path = Path(name)
-        if path.is_dir():
-            return path
+    counts = name == "last" or _NUMBER.fullmatch(name) is not None  # what a command on a device means before any folder
+    if not counts and Path(name).is_dir():
+        return Path(name)
+    if "/" in name:
         raise NoSuchRecording(f"{name}: no such folder")
     entries = catalogue(storage)
     if name == "last" and entries:
         return storage / RECORDINGS / entries[-1].id
-    number = int(name) if re.fullmatch("[0-9]{1,18}", name) else None
+    number = int(name) if _NUMBER.fullmatch(name) else None
     wanted = [entry for entry in entries if entry.id == name or (number is not None and entry.serial == number)]
     if len(wanted) == 1:
         return storage / RECORDINGS / wanted[0].id
+    if not wanted and Path(name).is_dir():
+        return Path(name)
     if wanted:
         raise NoSuchRecording(f"{name}: {len(wanted)} recordings carry this serial number; give the whole id")
-    raise NoSuchRecording(f"{name}: no such recording in {storage}")
+    raise NoSuchRecording(f"{name}: no such folder, and no such recording in {storage}")
 
 
 def signed_records(folder: Path) -> Iterator[records.ManifestRecord]:

@@ -1,0 +1,146 @@
+"""`bwvd export` as a person gives it: what is exported, where it lies, and what is said when it can't be."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pyrage
+import pytest
+from click.testing import CliRunner, Result
+
+from bwvd.cli.main import main
+from bwvd.evidence.keys.age import AgeSealer
+from tests.support.evidence_folder import make_recording, make_storage
+from tests.support.evidence_keys import fixed_signer
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Path:
+    (tmp_path / "signers").write_text(fixed_signer().allowed_signers("*"))
+    return make_storage(tmp_path / "storage")
+
+
+def export(storage: Path, *words: object) -> Result:
+    return CliRunner().invoke(main, ["export", *map(str, words), "--signers", str(storage.parent / "signers")])
+
+
+def test_a_folder_in_the_current_directory(storage: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As `verify` takes it."""
+    folder = make_recording(storage)
+    monkeypatch.chdir(folder.parent)
+    done = export(storage, folder.name, "-o", tmp_path / "out.mp4")
+    assert (done.exit_code, done.stderr) == (0, "")
+    monkeypatch.chdir(folder)
+    assert export(storage, ".", "-o", tmp_path / "again.mp4").exit_code == 0
+
+
+def test_a_name_that_is_nothing(storage: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = export(storage, "nothing", "-o", "out.mp4")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("bwvd: nothing: no such folder, and no such recording in ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_number_is_a_number(storage: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A folder that somebody calls `last` or `2` never stands for the recording that is asked for by its number."""
+    for serial in (1, 2):
+        make_recording(storage, serial)
+    (tmp_path / "bwvd.toml").write_text(f'[storage]\npath = "{storage}"\n')
+    monkeypatch.chdir(tmp_path)
+    for name in ("last", "2"):
+        (tmp_path / name).mkdir()
+        done = export(storage, name, "-c", "bwvd.toml", "--proof", f"{name}.zip")
+        assert done.exit_code == 0, done.stderr
+        with zipfile.ZipFile(f"{name}.zip") as archive:
+            assert any("-000002/" in member for member in archive.namelist())
+
+
+def test_a_proof_alone_needs_no_key(storage: Path, tmp_path: Path) -> None:
+    identity = pyrage.x25519.Identity.generate()
+    folder = make_recording(storage, sealer=AgeSealer([str(identity.to_public())]))
+    done = export(storage, folder, "--proof", tmp_path / "out.zip")
+    assert (done.exit_code, done.stderr, done.stdout) == (0, "", f"{tmp_path / 'out.zip'}\n")
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        assert f"recordings/{folder.name}/000001.m4s.age" in archive.namelist()
+
+
+@pytest.mark.parametrize("word", ["nan", "-1", "1:2", "2026-11-22T07:15:03", "soon", "\x1b[2J"])
+def test_a_time_that_is_none_names_its_option(storage: Path, tmp_path: Path, word: str) -> None:
+    folder = make_recording(storage)
+    for option in ("--from", "--to"):
+        done = export(storage, folder, "-o", tmp_path / "out.mp4", f"{option}={word}")
+        assert done.exit_code == 2
+        assert f"Invalid value for '{option}': " in done.stderr
+        assert "\x1b" not in done.stderr
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_times_of_every_form(storage: Path, tmp_path: Path) -> None:
+    folder = make_recording(storage)
+    for number, begin in enumerate(("2", "0:02", "0:00:02", "2026-11-22T07:15:05.016Z BWV-0001")):
+        done = export(storage, folder, "-o", tmp_path / f"{number}.mp4", "--from", begin)
+        assert done.stdout == f"{tmp_path / f'{number}.mp4'}: 20 frames, 2.000 s to 4.000 s\n", done.stderr
+
+
+def test_a_time_outside_is_one_line(storage: Path, tmp_path: Path) -> None:
+    done = export(storage, make_recording(storage), "-o", tmp_path / "out.mp4", "--from", "1:00")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == (
+        "bwvd: --from 1:00 is behind the end of the recording, which is 00:04.000 long "
+        "(UTC 2026-11-22T07:15:03.016Z to 2026-11-22T07:15:07.016Z)\n"
+    )
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_all_of_them_though_one_fails(storage: Path, tmp_path: Path) -> None:
+    """Invariant 7: what is altered is not exported; it does not keep back the others."""
+    folders = [make_recording(storage, serial) for serial in (1, 2, 3)]
+    (folders[1] / "000002.m4s").write_bytes(b"")
+    out = tmp_path / "out"
+    done = export(storage, "--all", storage, "-o", out, "--proof", out)
+    assert done.exit_code == 1
+    assert [line for line in done.stderr.splitlines() if "altered" in line]
+    assert done.stdout.splitlines()[-1] == "2 of 3 recordings exported"
+    names = [f"{folder.name}.{ending}" for folder in (folders[0], folders[2]) for ending in ("mp4", "zip")]
+    assert sorted(path.name for path in out.iterdir()) == names
+
+
+def test_all_overwrites_nothing(storage: Path, tmp_path: Path) -> None:
+    folder = make_recording(storage)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / f"{folder.name}.zip").write_text("precious")
+    make_recording(storage, 2)
+    done = export(storage, "--all", storage, "--proof", tmp_path / "out")
+    assert done.exit_code == 1
+    assert f"{folder.name}.zip exists; an export overwrites nothing" in done.stderr
+    assert (tmp_path / "out" / f"{folder.name}.zip").read_text() == "precious"
+    assert done.stdout.splitlines()[-1] == "1 of 2 recordings exported"
+
+
+def test_all_of_this_device(storage: Path, tmp_path: Path) -> None:
+    make_recording(storage)
+    (tmp_path / "bwvd.toml").write_text(f'[storage]\npath = "{storage}"\n')
+    done = export(storage, "--all", "-c", tmp_path / "bwvd.toml", "--proof", tmp_path / "out")
+    assert done.exit_code == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["x"], "give -o FILE.mp4, --sheet FILE.html or --proof FILE.zip"),
+        (["-o", "out.mp4"], "give one recording"),
+        (["x", "y", "-o", "out.mp4"], "give one recording"),
+        (["--all", "x", "--from", "1", "-o", "out"], "not for --all"),
+        (["--all", "nowhere", "-o", "out"], "nowhere: No such file or directory"),
+    ],
+)
+def test_what_makes_no_sense(
+    storage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = export(storage, *words)
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert not (tmp_path / "out").exists()
