@@ -1,4 +1,4 @@
-"""Commands on a device's evidence that read little: list, show, release, keygen."""
+"""Commands on a device's evidence that read little: list, show, keygen."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import click
 
 from bwvd.cli.options import (
     Failure,
-    ask,
     config_option,
     find_recording,
     json_option,
@@ -17,8 +16,6 @@ from bwvd.cli.options import (
     load_config_or_default,
     print_json,
 )
-
-_RECEIPT_BYTES = 1_048_576
 
 
 @click.command("list")
@@ -58,28 +55,6 @@ def show(config_path: str, as_json: bool, rec: str) -> None:
         print_json(document)
     else:
         print_recording(document)
-
-
-@click.command()
-@config_option
-@click.argument("rec")
-@click.option("--receipt", required=True, metavar="FILE", help="The agency's signed receipt for this recording.")
-def release(config_path: str, rec: str, receipt: str) -> None:
-    """Delete one recording that its agency has acknowledged; a signature may lie beside the receipt as FILE.sig."""
-    from bwvd.evidence.flash.regular_file import read_regular
-
-    config = load_config(config_path)
-    name = find_recording(config, rec).name
-    beside = Path(f"{receipt}.sig")
-    try:
-        text = read_regular(receipt, _RECEIPT_BYTES, follow=True).decode("utf-8")
-        signature = read_regular(beside, _RECEIPT_BYTES, follow=True).decode("utf-8") if beside.exists() else None
-    except OSError as error:
-        raise Failure(f"{error.filename or receipt}: {error.strerror}", 2) from None
-    except UnicodeDecodeError as error:
-        raise Failure(f"{receipt}: {error}", 2) from None
-    payload = {"cmd": "release", "recording": name, "receipt": text, "signature": signature}
-    click.echo(ask(config_path, payload, timeout_s=600)["text"])
 
 
 @click.command()

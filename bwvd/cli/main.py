@@ -26,7 +26,8 @@ ELSEWHERE = {
     "verify": ("verify", "verify"),
     "export": ("export", "export"),
     "journal": ("journal", "journal"),
-    "release": ("evidence", "release"),
+    "receipt": ("receipt", "receipt"),
+    "release": ("release", "release"),
     "keygen": ("evidence", "keygen"),
     "help": ("help", "help_"),
 }

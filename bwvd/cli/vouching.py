@@ -20,13 +20,25 @@ def vouching(config_path: str, given: str | None) -> AllowedSigners | None:
 
     Raises: SignersUnusable for a list that is there and can't be used; Failure for such a configuration.
     """
+    known = listed(given)
     if given:
-        return AllowedSigners.load(given)
-    lists = [AllowedSigners.load(path) for path in default_lists() if os.path.lexists(path)]
+        return known
+    lists = [known] if known is not None else []
     if config_path != DEFAULT_CONFIG or os.access(DEFAULT_CONFIG, os.R_OK):
         config = load_config(config_path)
         if (own := own_key(config.keys.signing, config.device.id)) is not None:
             lists.append(own)
+    return AllowedSigners.joined(lists) if lists else None
+
+
+def listed(given: str | None) -> AllowedSigners | None:
+    """The keys of the list that is given, or of the default lists; None if there is none.
+
+    Raises: SignersUnusable for a list that is there and can't be used.
+    """
+    if given:
+        return AllowedSigners.load(given)
+    lists = [AllowedSigners.load(path) for path in default_lists() if os.path.lexists(path)]
     return AllowedSigners.joined(lists) if lists else None
 
 

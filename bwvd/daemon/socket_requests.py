@@ -38,7 +38,7 @@ async def release(daemon: Daemon, request: dict[str, Any], source: str) -> dict[
     """`bwvd release`: judge the receipt and let go of the recording that it is for."""
     from bwvd.evidence.keys.allowed_signers import AllowedSigners
     from bwvd.evidence.release.receipt import accept_receipt
-    from bwvd.evidence.release.release import run_release
+    from bwvd.evidence.release.release import AlreadyReleased, run_release
 
     recording, receipt, signature = (request.get(key) for key in ("recording", "receipt", "signature"))
     if not isinstance(recording, str) or not isinstance(receipt, str) or not isinstance(signature, str | None):
@@ -54,6 +54,8 @@ async def release(daemon: Daemon, request: dict[str, Any], source: str) -> dict[
             return {"ok": False, "error": f"the receipt is for {shown(accepted.receipt.recording)}"}
 
         await run_release(daemon.parts.storage, daemon.evidence.release(accepted, daemon.in_progress))
+    except AlreadyReleased as error:  # whoever hands in a receipt twice has what he wants, and nothing has happened
+        return {"ok": True, "text": str(error), "recording": recording}
     except (EvidenceError, OSError) as error:
         daemon.evidence.enter("release_refused", recording=clean(recording), source=source, reason=clean(str(error)))
         return {"ok": False, "error": str(error)}
@@ -81,7 +83,7 @@ def socket_requests(daemon: Daemon, pace: Pace) -> dict[str, Handler]:
                 while not pace.lets_through(daemon.clock.monotonic_ns(), leaving=LEFT_TO_COMMANDS):  # noqa: ASYNC110  see above
                     await trio.sleep(REFILL_NS / NS)
             if waiting.cancelled_caught:
-                return {"ok": False, "error": TOO_MANY}
+                return {"ok": False, "error": TOO_MANY, "retry": True}
             if daemon.ending:
                 return {"ok": False, "error": "ending"}
             return await handle(daemon, request, source)

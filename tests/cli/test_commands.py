@@ -72,6 +72,7 @@ COMMANDS = (
     "journal",
     "keygen",
     "devices",
+    "receipt",
     "release",
     "install",
     "help",

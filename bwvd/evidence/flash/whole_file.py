@@ -24,9 +24,9 @@ def claim(path: Path) -> None:
 
 def put_in_place(temporary: Path, path: Path) -> None:
     """Make the finished file durable under the name that was claimed for it. Raises: OSError."""
-    _sync(temporary)
+    sync_path(temporary)
     temporary.replace(path)
-    _sync(path.parent)
+    sync_path(path.parent)
 
 
 def create_whole(path: Path, content: bytes, mode: int) -> None:
@@ -39,11 +39,11 @@ def create_whole(path: Path, content: bytes, mode: int) -> None:
     try:
         with os.fdopen(fd, "wb") as file:
             file.write(content)
-        _sync(temporary)
+        sync_path(temporary)
         os.link(temporary, path)  # fails if the name is taken
     finally:
         temporary.unlink()
-    _sync(path.parent)
+    sync_path(path.parent)
 
 
 @contextmanager
@@ -67,8 +67,8 @@ def claimed(paths: list[Path]) -> Iterator[Path]:
         raise
 
 
-def _sync(path: Path) -> None:
-    """fsync of a file or a folder."""
+def sync_path(path: Path) -> None:
+    """fsync of a file or a folder. Raises: OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

@@ -24,13 +24,12 @@ import msgspec
 
 from bwvd.evidence.errors import EvidenceError, SignatureBad
 from bwvd.evidence.format.decode import signature_of
-from bwvd.evidence.keys.allowed_signers import AllowedKey, AllowedSigners
-from bwvd.evidence.keys.ssh_keys import Certificate
-from bwvd.evidence.keys.sshsig import NAMESPACES, Signature, unarmour
+from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.keys.named_signer import a_devices, check_named_signer, device_lines
+from bwvd.evidence.keys.sshsig import Signature, unarmour
 from bwvd.text import one_line
 
 RECEIPT_NAMESPACE = "bwvd-receipt"
-DEVICE_NAMESPACES = tuple(NAMESPACES.split(","))
 RECEIPT_BYTES = 65_536  # more is no receipt
 
 _ARMOUR = b"-----BEGIN SSH SIGNATURE-----"
@@ -81,55 +80,48 @@ def accept_receipt(
     """
     if not signers:
         raise ReceiptBad("keys.release: no key may sign receipts, so nothing can be released")
-    if max(len(data), len(signature or b"")) > RECEIPT_BYTES:
-        raise ReceiptBad(f"the receipt is larger than {RECEIPT_BYTES} bytes")
-    message, blob = _parted(data, signature)
-    try:
-        receipt = msgspec.json.decode(message, type=Receipt)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ReceiptBad(f"not a receipt: {one_line(error)}") from None
+    message, blob, receipt = _read(data, signature)
     try:
         key = Signature.parse(blob).verify(hashlib.sha512(message).digest(), RECEIPT_NAMESPACE)
     except SignatureBad as error:
         raise ReceiptBad(f"the receipt's signature does not hold: {error}") from None
-    vouching = key.authority if isinstance(key, Certificate) else key
-    reasons = []
-    devices = _devices(signers, device)
-    for allowed in signers:
-        try:
-            allowed.check(key, RECEIPT_NAMESPACE, (receipt.by,), at_s, by_name=True)
-        except SignatureBad as error:
-            reasons.append(str(error))
-        else:
-            if (line := devices.get(vouching.blob)) is not None:
-                reasons.append(f"{vouching.fingerprint} is {_a_devices(line)}")
-                continue
-            return Accepted(receipt, hashlib.sha256(message).hexdigest(), vouching.fingerprint)
-    raise ReceiptBad(f"the receipt's signer may not sign receipts: {one_line('; '.join(reasons))}")
+    try:
+        fingerprint = check_named_signer(key, RECEIPT_NAMESPACE, receipt.by, signers, at_s, device=device)
+    except SignatureBad as error:
+        raise ReceiptBad(f"the receipt's signer may not sign receipts: {error}") from None
+    return Accepted(receipt, hashlib.sha256(message).hexdigest(), fingerprint)
+
+
+def read_receipt(data: bytes, signature: bytes | None) -> Receipt:
+    """What a receipt says, whoever has signed it: for whoever sorts receipts, not for who acts on one.
+
+    Pure. Raises: ReceiptBad.
+    """
+    return _read(data, signature)[2]
 
 
 def unfit(signers: Sequence[AllowedSigners], device: AllowedSigners | None) -> list[str]:
     """Of the lists in `keys.release`: the lines that seem to allow receipts and do not, each with the reason."""
     said = []
-    devices = _devices(signers, device)
+    devices = device_lines(signers, device)
     for line in (line for allowed in signers for line in allowed.lines() if line.allows(RECEIPT_NAMESPACE)):
         where = f"{line.file} line {line.line}"
         if not line.names(RECEIPT_NAMESPACE):
             said.append(f'{where}: signs no receipts: namespaces="{RECEIPT_NAMESPACE}" must name them')
         elif (other := devices.get(line.key.blob)) is not None:
-            said.append(f"{where}: signs no receipts: the key is {_a_devices(other)}")
+            said.append(f"{where}: signs no receipts: the key is {a_devices(other)}")
     return said
 
 
-def _devices(signers: Sequence[AllowedSigners], device: AllowedSigners | None) -> dict[bytes, AllowedKey]:
-    """Keys that are listed for what devices sign, each with a line that says so."""
-    lists = [*signers, *([device] if device is not None else [])]
-    lines = (line for allowed in lists for line in allowed.lines())
-    return {line.key.blob: line for line in lines if any(line.allows(namespace) for namespace in DEVICE_NAMESPACES)}
-
-
-def _a_devices(line: AllowedKey) -> str:
-    return f"listed for what devices sign ({line.file} line {line.line})"
+def _read(data: bytes, signature: bytes | None) -> tuple[bytes, bytes, Receipt]:
+    """The signed bytes, the binary signature, and what they say."""
+    if max(len(data), len(signature or b"")) > RECEIPT_BYTES:
+        raise ReceiptBad(f"the receipt is larger than {RECEIPT_BYTES} bytes")
+    message, blob = _parted(data, signature)
+    try:
+        return message, blob, msgspec.json.decode(message, type=Receipt)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ReceiptBad(f"not a receipt: {one_line(error)}") from None
 
 
 def _parted(data: bytes, signature: bytes | None) -> tuple[bytes, bytes]:

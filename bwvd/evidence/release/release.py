@@ -39,6 +39,10 @@ class ReleaseRefused(EvidenceError):
     """The recording stays. One line that says why."""
 
 
+class AlreadyReleased(ReleaseRefused):
+    """The recording is gone, and the journal says that it was released."""
+
+
 @dataclass(slots=True)
 class _Released(Contents):
     """What belongs to a recording."""
@@ -130,8 +134,9 @@ class Release:
         if receipt.device != self._device:
             raise ReleaseRefused(f"the receipt is for device {receipt.device[:80]!r}, this is {self._device}")
         if f"{self._recording}/" not in self._volume.names(RECORDINGS):
-            released = " any more: it has been released" if self._recording in self._journal.released else ""
-            raise ReleaseRefused(f"{self._recording} is not here{released}")
+            if self._recording in self._journal.released:
+                raise AlreadyReleased(f"{self._recording} is not here any more: it has been released")
+            raise ReleaseRefused(f"{self._recording} is not here")
         return serial
 
     def _check_manifest(self) -> Generator[bool, None, _Released]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bwvd.evidence.format.layout import MANIFEST, RECORDINGS
+from bwvd.evidence.format.recording_id import serial_of
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.proof import verify_proof
@@ -27,8 +28,9 @@ def verify_paths(
 ) -> list[Report]:
     """Reports on everything at `paths`, in their order. Blocking.
 
-    A folder is a storage (it holds `recordings/`), a folder of recordings, or one recording. A file is a segment, which
-    is verified against the manifest beside it; any other file of a recording stands for the recording; a `.zip` is a
+    A folder is a storage (it holds `recordings/`), a folder of recordings (its name is `recordings`, or folders in it
+    hold a manifest, and it neither does nor is named as a recording), or one recording. A file is a segment, which is
+    verified against the manifest beside it; any other file of a recording stands for the recording; a `.zip` is a
     proof.
     """
     reports: list[Report] = []
@@ -52,9 +54,10 @@ def _verify_path(
     if stat.S_ISDIR(mode):
         if (path / RECORDINGS).is_dir():
             return verify_storage(path, signers, identities, decode=decode, progress=progress)
-        folders = [path]
-        if not os.path.lexists(path / MANIFEST) and path.resolve().name == RECORDINGS:
-            folders = sorted(entry for entry in path.iterdir() if entry.is_dir())
+        try:
+            folders = _recordings_in(path)
+        except OSError as error:
+            return [unreadable(path, error.strerror or str(error))]
         return [verify_recording(folder, signers, identities, decode=decode, progress=progress) for folder in folders]
     if not stat.S_ISREG(mode):
         return [unreadable(path, "neither a folder nor a regular file")]
@@ -64,3 +67,14 @@ def _verify_path(
         return [unreadable(path, "no recording: there is no manifest.jsonl beside it")]
     only = path.name if path.name.endswith((".m4s", ".m4s.age")) else None
     return [verify_recording(path.parent, signers, identities, decode=decode, only=only, progress=progress)]
+
+
+def _recordings_in(path: Path) -> list[Path]:
+    """The recordings that a folder which is no storage stands for: those in it, or itself."""
+    name = path.resolve().name
+    if os.path.lexists(path / MANIFEST) or serial_of(name) is not None:
+        return [path]
+    inner = sorted(entry for entry in path.iterdir() if entry.is_dir())
+    if name == RECORDINGS or any(os.path.lexists(entry / MANIFEST) for entry in inner):
+        return inner
+    return [path]

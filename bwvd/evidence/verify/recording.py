@@ -111,6 +111,8 @@ class Verification:
                 self._count()
             contents.settle()
             contents.manifest_is(manifest.hash.hexdigest())
+            if reader.end == reader.size and not reader.newline_missing:
+                report.manifest_sha512 = self.manifest_sha512
             self._judge(reader, contents)
         return report
 

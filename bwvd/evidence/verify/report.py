@@ -81,6 +81,7 @@ class Report:
     encrypted: bool = False
     decoded: bool = False  # every frame was decoded and counted
     end: str = ""  # the reason of `close`, or "recovered: " and its reason
+    manifest_sha512: str = ""  # of the whole file; "" = something follows its last signature
     signer: Signatory | None = None
     recovered: bool = False  # its last record is `recovered`
     findings: list[Finding] = field(default_factory=list)
@@ -178,4 +179,5 @@ _PLAIN_FIELDS = (
     "encrypted",
     "decoded",
     "end",
+    "manifest_sha512",
 )

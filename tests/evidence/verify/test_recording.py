@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +38,8 @@ def places(report: Report) -> list[str]:
 
 
 def test_a_recording_is_authentic(storage: Path) -> None:
-    report = verify_recording(make_recording(storage))
+    folder = make_recording(storage)
+    report = verify_recording(folder)
     assert report.as_dict() == {
         "id": "20261122T071505Z-BWV-0001-000001",
         "verdict": "authentic",
@@ -70,6 +72,7 @@ def test_a_recording_is_authentic(storage: Path) -> None:
         "encrypted": False,
         "decoded": False,
         "end": "stop",
+        "manifest_sha512": hashlib.sha512((folder / "manifest.jsonl").read_bytes()).hexdigest(),
     }
     assert report.good
 

@@ -1,0 +1,140 @@
+"""`bwvd release`: hand the camera the receipts for its recordings; it judges them, and deletes what they cover."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from functools import cache
+from pathlib import Path
+
+import click
+
+from bwvd.cli.options import Failure, config_option, find_recording, load_config, request
+from bwvd.cli.printing import warn
+from bwvd.config.schema import Config
+from bwvd.evidence.format.layout import RECORDINGS
+from bwvd.text import clean
+
+ANSWER_S = 600  # a recording of hours is read before it is let go of
+TURNS = 60  # how often a request that the socket's pace has refused is made anew
+TURN_S = 2.0
+
+_RECEIPT_BYTES = 1_048_576
+_RECEIPTS = "*.json"
+
+
+@click.command()
+@config_option
+@click.argument("rec", required=False)
+@click.option("--receipt", metavar="FILE", help="The signed receipt for this recording.")
+@click.option("--receipts", metavar="DIR", help="All receipts in a folder (*.json), each for the recording it names.")
+def release(config_path: str, rec: str | None, receipt: str | None, receipts: str | None) -> None:
+    """Delete recordings that their agency has acknowledged; a signature may lie beside each receipt as FILE.sig."""
+    config = load_config(config_path)
+    if receipts and not (rec or receipt):
+        sys.exit(_release_all(config_path, config, Path(receipts)))
+    if receipts or not rec or not receipt:
+        raise click.UsageError("give REC --receipt FILE, or --receipts DIR")
+    name = find_recording(config, rec).name
+    try:
+        text, signature = _read(Path(receipt))
+    except OSError as error:
+        raise Failure(f"{error.filename or receipt}: {error.strerror}", 2) from None
+    except UnicodeDecodeError as error:
+        raise Failure(f"{receipt}: {error}", 2) from None
+    said, good = _release(config_path, name, text, signature)
+    if not good:
+        raise Failure(said, 1)
+    click.echo(clean(said))
+
+
+def _release_all(config_path: str, config: Config, folder: Path) -> int:
+    """Hand in every receipt of a folder; what is refused is a line, and the others go on. Returns the exit code."""
+    from bwvd.evidence.release.receipt import ReceiptBad, read_receipt
+
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.match(_RECEIPTS))
+    except OSError as error:
+        raise Failure(f"{folder}: {error.strerror}", 2) from None
+    there = _recordings(config)
+    known = cache(lambda: _released(config))  # read once, and only where a receipt's recording is not there
+    refused = mine = 0
+    others: list[str] = []
+    for path in paths:
+        try:
+            text, signature = _read(path)
+            receipt = read_receipt(text.encode(), signature.encode() if signature else None)
+        except (OSError, UnicodeDecodeError, ReceiptBad) as error:
+            refused += 1
+            warn(f"{path}: {error.strerror if isinstance(error, OSError) else error}")
+            continue
+        if receipt.device != config.device.id:
+            others.append(receipt.device)
+            continue
+        mine += 1
+        recording = receipt.recording
+        if recording in there:
+            said, good = _release(config_path, recording, text, signature)
+        elif recording in known():
+            said, good = f"{recording} has been released before", True
+        else:
+            said, good = f"{recording} is not here, and the journal knows of no release", False
+        if good:
+            click.echo(clean(said))
+        else:
+            refused += 1
+            warn(f"{path}: {said}")
+    if others:
+        names = ", ".join(sorted({clean(name, 40) for name in others}))
+        warn(f"{len(others)} receipt{'s' if len(others) > 1 else ''} for other devices: {names}")
+    if not mine:
+        warn(f"{folder}: no receipt ({_RECEIPTS}) for {config.device.id}")
+    return 1 if refused or not mine else 0
+
+
+def _release(config_path: str, recording: str, text: str, signature: str | None) -> tuple[str, bool]:
+    """Ask the daemon to let go of one recording; what it says, and whether the recording is gone.
+
+    Each release leaves a line in the journal, so the socket has a pace: who comes too soon waits, and asks again.
+    """
+    payload = {"cmd": "release", "recording": recording, "receipt": text, "signature": signature}
+    for turn in range(TURNS):
+        if turn:
+            time.sleep(TURN_S)
+        answer = request(config_path, payload, timeout_s=ANSWER_S)
+        if not answer.get("retry"):
+            break
+    return str(answer.get("text") or answer.get("error") or "refused"), bool(answer["ok"])
+
+
+def _read(path: Path) -> tuple[str, str | None]:
+    """A receipt and what lies beside it. Raises: OSError; UnicodeDecodeError."""
+    from bwvd.evidence.flash.regular_file import read_regular
+
+    beside = path.with_name(path.name + ".sig")
+    text = read_regular(path, _RECEIPT_BYTES, follow=True).decode("utf-8")
+    return text, read_regular(beside, _RECEIPT_BYTES, follow=True).decode("utf-8") if os.path.lexists(beside) else None
+
+
+def _recordings(config: Config) -> frozenset[str]:
+    folder = Path(config.storage.path) / RECORDINGS
+    try:
+        return frozenset(path.name for path in folder.iterdir())
+    except OSError as error:
+        raise Failure(f"storage.path: {folder}: {error.strerror}", 2) from None
+
+
+def _released(config: Config) -> frozenset[str]:
+    """The recordings whose release the journal has, in all of its files."""
+    from bwvd.evidence.keys.own_key import own_key
+    from bwvd.evidence.verify.folder import DirectoryFolder
+    from bwvd.evidence.verify.journal import check_journal
+    from bwvd.evidence.verify.report import Report
+
+    try:
+        with DirectoryFolder(config.storage.path) as folder:
+            signers = own_key(config.keys.signing, config.device.id)
+            return frozenset(check_journal(folder, Report(folder.path, "storage"), signers).released)
+    except OSError as error:
+        raise Failure(f"storage.path: {config.storage.path}: {error.strerror}", 2) from None
