@@ -234,6 +234,14 @@ MUTANTS = (
     ),
     # --- 5: a press ends in recording, or in a reason ----------------------------------------------------------------
     Mutant(
+        "finish a recording before a press behind it is served",
+        5,
+        "evidence/write/writer.py",
+        "                    await self._finishing.step()\n",
+        "                    await self._finishing.all()\n",
+        ("evidence/write/test_finishing.py",),
+    ),
+    Mutant(
         "say yes to a press that was refused",
         5,
         "recorder/recorder.py",
@@ -444,7 +452,7 @@ MUTANTS = (
         "release on the receipt for another recording",
         8,
         "evidence/release/release.py",
-        "if _sha512(self._volume, path) != self._accepted.receipt.manifest_sha512:",
+        "if sha512 != self._accepted.receipt.manifest_sha512:",
         "if not path:",
         ("evidence/release/test_release.py",),
     ),

@@ -68,6 +68,11 @@ class Chain:
         self._absorb(data)
         self.n += records
 
+    def resume(self, sha512: hashlib._Hash, size: int, records: int) -> None:
+        """Stand where a reader of the file stands: behind `size` bytes and so many records, with their running hash."""
+        self._sha512 = sha512.copy()
+        self.size, self.n = size, records
+
     def head(self, file: str) -> JournalHead:
         """Where the chain stands, to be named in another file's record."""
         return JournalHead(file=file, bytes=self.size, sha512=self._sha512.hexdigest())

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from bwvd.evidence.errors import SignatureBad
 from bwvd.evidence.flash.pieces import pieces
+from bwvd.evidence.flash.steps import STEP_BYTES, Steps, at_once
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format.chain import Chain
 from bwvd.evidence.format.chain_reader import ChainReader, Problem
@@ -39,6 +40,10 @@ class Fold(Protocol):
 
 F = TypeVar("F", bound=Fold)
 
+# Read in one step where nothing is wrong, and judged in one step where every signature is: some ten milliseconds.
+STEP_RECORDS = 256
+STEP_SIGNATURES = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -51,6 +56,7 @@ class Ending:
     newline_missing: bool  # append b"\n" first; `end` and `torn` count it already
     problems: list[Problem]  # what no power cut explains
     foreign_at: int | None = None  # offset of the first line that another key than the one asked for has signed
+    sha512: Any = field(default=None, compare=False, repr=False)  # running, over all that `absorb` takes; if at hand
 
     @property
     def named(self) -> Found | None:
@@ -75,18 +81,27 @@ def read_ending(
 
     Blocking. Raises OSError.
     """
+    return at_once(ending_steps(volume, path, name, namespace, fold, key=key))
+
+
+def ending_steps(
+    volume: Volume, path: str, name: str, namespace: str, fold: Callable[[], F], *, key: str = ""
+) -> Steps[tuple[Ending, F]]:
+    """`read_ending` in steps."""
     folded = fold()
-    ending = _quickly(_VolumeFile(volume, path), name, namespace, folded, key)
+    ending = yield from _quickly(_VolumeFile(volume, path), name, namespace, folded, key)
     if ending is None:
         folded = fold()
-        ending = _strictly(_VolumeFile(volume, path), name, namespace, folded, key)
+        ending = yield from _strictly(_VolumeFile(volume, path), name, namespace, folded, key)
     return ending, folded
 
 
-def _strictly(file: Readable, name: str, namespace: str, fold: Fold, key: str) -> Ending:
+def _strictly(file: Readable, name: str, namespace: str, fold: Fold, key: str) -> Steps[Ending]:
     reader = ChainReader(file, name, namespace)
     foreign_at = None
     for signed in reader:
+        if not reader.records % STEP_SIGNATURES:
+            yield
         if _is_by(signed.key, key):
             fold.take(signed.record)
         elif foreign_at is None:
@@ -103,7 +118,10 @@ def _strictly(file: Readable, name: str, namespace: str, fold: Fold, key: str) -
 
 
 def absorb(chain: Chain, volume: Volume, path: str, ending: Ending) -> None:
-    """Advance `chain` to the end of the file, counting torn bytes and the missing newline."""
+    """Advance `chain`, a fresh one, to the end of the file, counting torn bytes and the missing newline."""
+    if ending.sha512 is not None:
+        chain.resume(ending.sha512, ending.size + ending.newline_missing, ending.records)
+        return
     for piece in pieces(volume, path, 0, ending.size):
         chain.absorb(piece)
     chain.absorb(b"\n" if ending.newline_missing else b"", ending.records)
@@ -124,7 +142,7 @@ class _Region:
         return Found(what="torn_line", where=name, offset=self.offset, bytes=self.size, sha256=digest)
 
 
-def _quickly(file: Readable, name: str, namespace: str, fold: Fold, key: str) -> Ending | None:
+def _quickly(file: Readable, name: str, namespace: str, fold: Fold, key: str) -> Steps[Ending | None]:
     """What ChainReader would find in a file without problems, with one signature checked; None: it has to look.
 
     One signature vouches for what the same key has signed before it, and for nobody else's.
@@ -134,9 +152,13 @@ def _quickly(file: Readable, name: str, namespace: str, fold: Fold, key: str) ->
     region: _Region | None = None
     size = end = records = 0
     whole = True
+    next_step = STEP_BYTES
     lines = LineReader(file, MAX_LINE)
     line = lines.next()
     while line:
+        if size >= next_step or not (records + 1) % STEP_RECORDS:
+            next_step = size + STEP_BYTES
+            yield
         if region is not None and signature_of(line) is None and not line.startswith(CLAIMANTS):
             whole = line.endswith(b"\n")
             passed = line + (lines.skip(*CLAIMANTS, SIGNATURE_BEGIN) if whole else b"")
@@ -176,8 +198,9 @@ def _quickly(file: Readable, name: str, namespace: str, fold: Fold, key: str) ->
     if region is not None:
         if not whole:
             region.take(b"\n")
+            sha512.update(b"\n")
         torn = region.found(name)
-    return Ending(size, end, records, torn, not whole, [])
+    return Ending(size, end, records, torn, not whole, [], sha512=sha512)
 
 
 def _pair(line: bytes, closing: bytes, n: int) -> tuple[Record | Unknown | None, bytes | None]:

@@ -12,16 +12,17 @@ the writer has the storage.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bwvd.clock import Clock
 from bwvd.evidence.errors import EvidenceError, SignatureBad
-from bwvd.evidence.flash.pieces import digest, pieces
+from bwvd.evidence.flash.pieces import pieces
+from bwvd.evidence.flash.steps import STEP_BYTES, STEP_NAMES, Steps, at_once, digest_steps
 from bwvd.evidence.flash.volume import Storage, Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE
-from bwvd.evidence.format.chain_tail import read_ending
+from bwvd.evidence.format.chain_tail import ending_steps
 from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.file_names import harmless
 from bwvd.evidence.format.layout import MANIFEST, RECORDINGS, SUMS, SUMS_SIGNATURE, is_convenience
@@ -31,7 +32,6 @@ from bwvd.evidence.format.totals import Contents
 from bwvd.evidence.journal.journal import Detail, Draft, Journal
 from bwvd.evidence.release.receipt import Accepted
 
-STEP_BYTES = 4_194_304  # read in one step: 50 ms of a card that gives 80 MB/s
 STEP_FILES = 64  # read or removed in one step
 
 
@@ -103,9 +103,11 @@ class Release:
         Raises: ReleaseRefused; OSError, after which the next start goes on if `entered`, and nothing has happened if
         not.
         """
-        return next(self._steps, None) is not None
+        for _ in self._steps:
+            return True
+        return False
 
-    def _run(self) -> Generator[bool, None, None]:
+    def _run(self) -> Steps[None]:
         serial = self._known()
         contents = yield from self._check_manifest()
         yield from self._check_files(contents)
@@ -122,7 +124,7 @@ class Release:
         }
         self._journal.append([Draft("released", detail, self._clock.read())])
         self.entered = True
-        yield True
+        yield
         yield from _removal(self._volume, self._recording, receipt.manifest_sha512)
 
     def _known(self) -> int:
@@ -139,26 +141,27 @@ class Release:
             raise ReleaseRefused(f"{self._recording} is not here")
         return serial
 
-    def _check_manifest(self) -> Generator[bool, None, _Released]:
+    def _check_manifest(self) -> Steps[_Released]:
         """The recording is ended, and its manifest is whole and the one that the receipt names."""
         if self._in_progress() == self._recording:
             raise ReleaseRefused(f"{self._recording} is in progress")
         if MANIFEST not in self._volume.names(self._folder):
             raise ReleaseRefused(f"{self._recording} has no manifest")
         path = f"{self._folder}/{MANIFEST}"
-        ending, contents = read_ending(self._volume, path, MANIFEST, MANIFEST_NAMESPACE, _Released)
-        yield True
+        ending, contents = yield from ending_steps(self._volume, path, MANIFEST, MANIFEST_NAMESPACE, _Released)
+        yield
         if not contents.ended:
             raise ReleaseRefused(f"{self._recording} has no end: it is in progress, or not recovered yet")
         if ending.problems or ending.torn is not None:
             raise ReleaseRefused(f"{self._recording} has been altered: its manifest does not verify; it stays")
         if contents.open is not None and contents.open.recording != self._recording:
             raise ReleaseRefused(f"{self._recording} holds the manifest of {contents.open.recording[:80]!r}; it stays")
-        if _sha512(self._volume, path) != self._accepted.receipt.manifest_sha512:
+        sha512 = yield from digest_steps(hashlib.sha512(), self._volume, path)
+        if sha512 != self._accepted.receipt.manifest_sha512:
             raise ReleaseRefused(f"the receipt is for another manifest than the one {self._recording} has")
         return contents
 
-    def _check_files(self, contents: _Released) -> Generator[bool, None, None]:
+    def _check_files(self, contents: _Released) -> Steps[None]:
         """Every file is what the manifest says, and there is no other."""
         there = self._volume.names(self._folder)
         for name in sorted(contents.files.keys() - set(there)):
@@ -167,7 +170,7 @@ class Release:
         read = 0
         for number, name in enumerate(there, start=1):
             if number % STEP_FILES == 0:
-                yield True
+                yield
             if not contents.names(name):
                 what = f"no record names {harmless(name)}"
                 raise ReleaseRefused(f"{self._recording} has been altered: {what}; it stays")
@@ -179,7 +182,7 @@ class Release:
                 read += len(piece)
                 if read >= STEP_BYTES:
                     read = 0
-                    yield True
+                    yield
             actual = sha256.hexdigest()
             stored = contents.files.get(name)
             expected = listed.get(name) if stored is None else stored.sha256
@@ -220,32 +223,33 @@ def finish_releases(volume: Volume, journal: Journal) -> list[str]:
         if recording not in there or serial_of(recording) is None:
             continue
         try:
-            for _ in _removal(volume, recording, str(detail.get("manifest_sha512"))):
-                pass
+            at_once(_removal(volume, recording, str(detail.get("manifest_sha512"))))
         except (ReleaseRefused, OSError) as error:
             complaints.append(f"{recording} is released, but not removed: {error}")
     return complaints
 
 
-def _removal(volume: Volume, recording: str, manifest_sha512: str) -> Iterator[bool]:
+def _removal(volume: Volume, recording: str, manifest_sha512: str) -> Steps[None]:
     """Remove the files that the manifest names, then the manifest, then the folder; in steps."""
     folder = f"{RECORDINGS}/{recording}"
     path = f"{folder}/{MANIFEST}"
     names = volume.names(folder)
     if MANIFEST in names:
-        if _sha512(volume, path) != manifest_sha512:
+        sha512 = yield from digest_steps(hashlib.sha512(), volume, path)
+        if sha512 != manifest_sha512:
             raise ReleaseRefused(f"{recording} holds another manifest than the one that was released; it stays")
-        _, contents = read_ending(volume, path, MANIFEST, MANIFEST_NAMESPACE, _Released)
-        if strangers := [name for name in names if not contents.names(name)]:
-            raise ReleaseRefused(
-                f"{recording} holds {harmless(strangers[0])}, which its manifest does not name; it stays"
-            )
-        yield True
+        _, contents = yield from ending_steps(volume, path, MANIFEST, MANIFEST_NAMESPACE, _Released)
+        for number, name in enumerate(names, start=1):
+            if not contents.names(name):
+                raise ReleaseRefused(f"{recording} holds {harmless(name)}, which its manifest does not name; it stays")
+            if number % STEP_NAMES == 0:
+                yield
+        yield
         for number, name in enumerate(names, start=1):
             if name != MANIFEST:
                 volume.remove(f"{folder}/{name}")
             if number % STEP_FILES == 0:
-                yield True
+                yield
         # The manifest is what tells, after a power cut, that the rest may go: it must be the last.
         volume.sync_dir(folder)
         volume.remove(path)
@@ -254,8 +258,4 @@ def _removal(volume: Volume, recording: str, manifest_sha512: str) -> Iterator[b
         raise ReleaseRefused(f"{recording} holds {harmless(names[0])}, but no manifest; it stays")
     volume.remove(folder)
     volume.sync_dir(RECORDINGS)
-    yield True
-
-
-def _sha512(volume: Volume, path: str) -> str:
-    return digest(hashlib.sha512(), pieces(volume, path))
+    yield

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from bwvd.clock import NS
 from bwvd.evidence.format import records
 from bwvd.evidence.format.layout import init_name
 
 
-def playlist(entries: Sequence[records.Segment | records.Gap | records.Mark], opening: records.Open) -> str:
-    """An HLS media playlist (RFC 8216) of a closed recording.
+def playlist(entries: Sequence[records.Segment | records.Gap | records.Mark], opening: records.Open) -> Iterator[str]:
+    """The lines of an HLS media playlist (RFC 8216) of a closed recording, one or a few at a time, newlines included.
 
     EXT-X-PROGRAM-DATE-TIME at each segment, EXT-X-DISCONTINUITY at gaps and changes of parameters, EXT-X-DATERANGE for
     the pre-event part and the markers.
@@ -25,11 +25,13 @@ def playlist(entries: Sequence[records.Segment | records.Gap | records.Mark], op
         "#EXT-X-MEDIA-SEQUENCE:1",
         "#EXT-X-PLAYLIST-TYPE:VOD",
         "#EXT-X-INDEPENDENT-SEGMENTS",
+        "",
     ]
+    yield "\n".join(lines)
     if segments:
-        lines.append(
+        yield (
             f'#EXT-X-DATERANGE:ID="pre-event",CLASS="bwvd.pre-event",START-DATE="{segments[0].stamp.utc}",'
-            f"DURATION={opening.pre_event.got_s:.3f}"
+            f"DURATION={opening.pre_event.got_s:.3f}\n"
         )
     marks = 0
     epoch = 0
@@ -37,18 +39,15 @@ def playlist(entries: Sequence[records.Segment | records.Gap | records.Mark], op
     for entry in entries:
         if isinstance(entry, records.Mark):
             marks += 1
-            lines.append(f'#EXT-X-DATERANGE:ID="mark-{marks}",CLASS="bwvd.mark",START-DATE="{entry.stamp.utc}"')
+            yield f'#EXT-X-DATERANGE:ID="mark-{marks}",CLASS="bwvd.mark",START-DATE="{entry.stamp.utc}"\n'
         elif isinstance(entry, records.Gap):
             gap = gap or entry.track != "audio"
         else:
             if epoch and (gap or entry.epoch != epoch):
-                lines.append("#EXT-X-DISCONTINUITY")
+                yield "#EXT-X-DISCONTINUITY\n"
             if entry.epoch != epoch:
-                lines.append(f'#EXT-X-MAP:URI="{init_name(entry.epoch)}"')
+                yield f'#EXT-X-MAP:URI="{init_name(entry.epoch)}"\n'
                 epoch = entry.epoch
-            lines.append(f"#EXT-X-PROGRAM-DATE-TIME:{entry.stamp.utc}")
-            lines.append(f"#EXTINF:{entry.duration_ns / NS:.6f},")
-            lines.append(entry.file)
+            yield (f"#EXT-X-PROGRAM-DATE-TIME:{entry.stamp.utc}\n#EXTINF:{entry.duration_ns / NS:.6f},\n{entry.file}\n")
             gap = False
-    lines.append("#EXT-X-ENDLIST")
-    return "\n".join(lines) + "\n"
+    yield "#EXT-X-ENDLIST\n"

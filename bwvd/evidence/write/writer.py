@@ -22,11 +22,9 @@ import trio
 from bwvd.clock import NS, Clock
 from bwvd.evidence.flash.reserve import Reserve
 from bwvd.evidence.flash.volume import NO_ROOM, Storage, Volume
-from bwvd.evidence.format.layout import RECORDINGS
 from bwvd.evidence.format.records import JournalHead
-from bwvd.evidence.write.finalize import finish_recording
+from bwvd.evidence.write.finishing import Finishing
 from bwvd.evidence.write.group import Group
-from bwvd.evidence.write.interrupted import Interrupted
 from bwvd.evidence.write.lost_media import Unwritten, take_rest
 from bwvd.evidence.write.numbering import RecordingNumbers
 from bwvd.evidence.write.ports import Backlog, Mender
@@ -93,6 +91,7 @@ class Writer:
         self._on_full = on_full
         self._measured = measured
         self._mending = Mending(storage, mender, clock, self._new_folder, naming, journal_head, self._closed, publish)
+        self._finishing = Finishing(storage, device.signer, room, self._mending, self._tell_defect)
         self._folder: RecordingFolder | None = None
         self._opening: OpenRecording | None = None  # asked for, not yet on flash
         self._continues = ""
@@ -105,7 +104,8 @@ class Writer:
     @property
     def idle(self) -> bool:
         """Nothing is being written, and nothing waits to be: what was handed over is on flash or was given up."""
-        return self._idle and self._folder is None and not self._backlog.receive.statistics().current_buffer_used
+        working = self._folder is not None or self._finishing.pending
+        return self._idle and not working and not self._backlog.receive.statistics().current_buffer_used
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Write until the backlog is closed and drained, then close what is open.
@@ -117,14 +117,14 @@ class Writer:
         async with receive:
             while True:
                 message: WriterMessage | None = None
-                with trio.move_on_after(self._wait_s()):
-                    try:
-                        message = await receive.receive()
-                    except trio.EndOfChannel:
-                        break
+                try:
+                    message = await self._next()
+                except trio.EndOfChannel:
+                    break
                 if message is None:
                     await self._commit_if_due()
                     await self._mend()
+                    await self._finishing.step()
                     continue
                 self._idle = False
                 while True:
@@ -136,9 +136,21 @@ class Writer:
                 await self._commit_if_due()
                 self._idle = True
         await self._close("shutdown")
+        await self._finishing.all()
         await self._mend(at_once=True)
 
     # --- from the queue ----------------------------------------------------------------------------------------------
+
+    async def _next(self) -> WriterMessage | None:
+        """The next message; None when there is something else to do first. Raises trio.EndOfChannel."""
+        if self._finishing.pending:
+            try:
+                return self._backlog.receive.receive_nowait()
+            except trio.WouldBlock:
+                return None
+        with trio.move_on_after(self._wait_s()):
+            return await self._backlog.receive.receive()
+        return None
 
     async def _take(self, message: WriterMessage) -> None:
         match message:
@@ -310,23 +322,14 @@ class Writer:
             self._leave()
             await self._mend()
             return
-        await self._conclude(folder, reason)
+        self._conclude(folder, reason)
 
-    async def _conclude(self, folder: RecordingFolder, reason: str) -> None:
-        """The `close` record is on flash: publish that, and write the conveniences."""
+    def _conclude(self, folder: RecordingFolder, reason: str) -> None:
+        """The `close` record is on flash: publish that; the conveniences are made when there is time."""
         self._folder = None
         self._closed(folder, reason)
         self._leave()
-        path = f"{RECORDINGS}/{folder.recording}"
-        signer = self._device.signer
-        try:
-            await self._storage.run(lambda volume: finish_recording(volume, path, signer))
-            await self._storage.run(self._room.restore)
-        except Exception as error:  # noqa: BLE001  a defect is told
-            # The recording is complete without them; they are made when the storage takes again, or at the next start.
-            self._mending.add(Interrupted(folder.recording, (), 0, closed=True), later=True)
-            _log.warning("conveniences_not_written", recording=folder.recording, error=str(error))
-            self._tell_defect(error)
+        self._finishing.add(folder.recording)
 
     def _closed(self, folder: RecordingFolder, reason: str) -> None:
         serial, now_ns = folder.opening.serial, self._clock.monotonic_ns()
@@ -363,7 +366,7 @@ class Writer:
             self._mending.add(end, later=True)
             self._leave()
         else:
-            await self._conclude(folder, reason)
+            self._conclude(folder, reason)
 
     def _give_up(self, reason: str, ended_ns: int | None) -> Unwritten:
         """Let go of all that waits of the recording; one that has no folder yet will tell of it in an empty one.

@@ -12,10 +12,11 @@ import trio
 
 from bwvd.capture.source import AudioGate
 from bwvd.clock import NS
+from bwvd.evidence.flash.steps import Steps
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import Signer
-from bwvd.evidence.write.finalize import finish_recording
+from bwvd.evidence.write.finalize import finish_steps
 from bwvd.evidence.write.recording_folder import Device, RecordingFolder, continuation
 from bwvd.media.fragment import Epoch
 from bwvd.media.samples import Gop
@@ -221,7 +222,7 @@ async def test_a_defect_at_the_end_of_a_recording(
 ) -> None:
     """Invariant 12: the recording is brought to its end all the same, and the one behind it is written."""
     rig = _rig(VirtualVolume(), has_microphone=False)
-    close, finish, failing = RecordingFolder.close, finish_recording, [1]
+    close, finish, failing = RecordingFolder.close, finish_steps, [1]
 
     def fail() -> None:
         if failing:
@@ -232,9 +233,9 @@ async def test_a_defect_at_the_end_of_a_recording(
         fail()
         close(self, reason)
 
-    def finish_or_fail(volume: Volume, folder: str, signer: Signer) -> None:
+    def finish_or_fail(volume: Volume, folder: str, signer: Signer) -> Steps[None]:
         fail()
-        finish(volume, folder, signer)
+        return finish(volume, folder, signer)
 
     async def record() -> None:
         async with rig.running() as daemon:
@@ -247,7 +248,7 @@ async def test_a_defect_at_the_end_of_a_recording(
     if method == "close":
         monkeypatch.setattr(RecordingFolder, "close", close_or_fail)
     else:
-        monkeypatch.setattr("bwvd.evidence.write.writer.finish_recording", finish_or_fail)
+        monkeypatch.setattr("bwvd.evidence.write.finishing.finish_steps", finish_or_fail)
     with pytest.raises(ExceptionGroup) as caught:
         await record()
     assert caught.value.split(_Defect)[1] is None
