@@ -27,7 +27,8 @@ from bwvd.evidence.format.records import JournalHead
 from bwvd.evidence.journal.actor import JournalActor
 from bwvd.evidence.journal.events import draft_of
 from bwvd.evidence.journal.journal import Detail, Draft, Journal
-from bwvd.evidence.journal.witness import Remembered, Witness, WitnessLost, remembering
+from bwvd.evidence.journal.witness import Remembered, Witness
+from bwvd.evidence.journal.witness_writer import WitnessWriter, read_witness
 from bwvd.evidence.keys.allowed_signers import FILE_BYTES
 from bwvd.evidence.release.receipt import Accepted
 from bwvd.evidence.release.release import Release, finish_releases
@@ -47,6 +48,8 @@ class EventBus(Protocol):
     def fault(self, name: str, detail: str) -> None: ...
 
     def clear(self, name: str) -> None: ...
+
+    def report(self, name: str, active: bool, detail: str) -> None: ...
 
     def sink(self, take: Callable[[Event], None]) -> None: ...
 
@@ -115,8 +118,7 @@ class EvidenceSide:
         self._unmended: dict[str, str] = {}  # why, by recording
         self._total_bytes = found.total_bytes
         self._full = False
-        self._witness = witness
-        self._storages = found.storages  # that the witness remembers
+        self._witness = WitnessWriter(witness, found.storages, self._witness_fault, unread=bool(found.witness_lost))
         self._actor = JournalActor(storage, found.journal, clock, self._journal_fault, self._remember)
         self._ended = trio.Event()
         self._officer_changed = trio.Event()
@@ -208,6 +210,7 @@ class EvidenceSide:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch_room)
             nursery.start_soon(self._keep_officer)
+            nursery.start_soon(self._witness.run)
             await self._actor.run(task_status=task_status)
             nursery.cancel_scope.cancel()
         self._ended.set()
@@ -286,23 +289,15 @@ class EvidenceSide:
             self._actor.put(draft, press=isinstance(event, Pressed | StateChanged | Recorded))
 
     async def _remember(self) -> None:
-        """Tell the witness how far the journal is durable. One that fails is a fault, and told again."""
-        latest = self._journal.remembered()
-        if self._witness is None or latest is None:
-            return
-        self._storages = remembering(self._storages, latest)
-        try:
-            await self._witness.write(self._storages)
-        except WitnessLost as lost:
-            self._bus.fault("witness", str(lost))
-        else:
-            self._bus.clear("witness")
+        """Tell the witness how far the journal is durable."""
+        if (latest := self._journal.remembered()) is not None:
+            await self._witness.tell(latest)
+
+    def _witness_fault(self, why: str) -> None:
+        self._bus.report("witness", bool(why), why)
 
     def _journal_fault(self, active: bool, detail: str) -> None:
-        if active:
-            self._bus.fault("journal", detail)
-        else:
-            self._bus.clear("journal")
+        self._bus.report("journal", active, detail)
 
 
 async def start_evidence(
@@ -315,12 +310,7 @@ async def start_evidence(
     witness: Witness | None = None,
 ) -> EvidenceSide:
     """Put the storage in order and begin its journal. Raises OSError where the storage can't be read."""
-    storages, lost = [], ""
-    if witness is not None:
-        try:
-            storages = await witness.read()
-        except WitnessLost as error:
-            lost = str(error)
+    storages, lost = await read_witness(witness)
     room = Reserve(settings.reserve_bytes)
     found = await storage.run(lambda volume: _put_in_order(volume, settings, signer, clock, boot, room, storages))
     found = replace(found, witness_lost=lost)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.mutants.mutant import Mutant
+from tests.mutants.trust import TRUST
 
 MUTANTS = (
     # --- 1: in standby nothing reaches storage, swap, a core dump or a log -------------------------------------------
@@ -717,4 +718,5 @@ MUTANTS = (
         "if bound and _sha256(volume, name) and",
         ("evidence/startup/test_officer.py",),
     ),
+    *TRUST,
 )

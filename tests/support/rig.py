@@ -21,6 +21,7 @@ from bwvd.evidence.flash.volume import Storage, Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import Signer
 from bwvd.evidence.format.chain_reader import ChainReader
+from bwvd.evidence.journal.witness import Witness
 from bwvd.evidence.keys.age import Sealer
 from bwvd.evidence.keys.sshsig import KeySigner
 from bwvd.messages import Answer, Command, Event, Order
@@ -52,6 +53,7 @@ class Rig:
     signer: Signer = KEY
     sealer: Sealer | None = None
     boot: str = "boot-1"
+    witness: Witness | None = None  # of the journal
     open_camera: Callable[[AudioGate], MediaSource] | None = None  # instead of `camera`
     peripherals: list[Peripheral] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
@@ -76,6 +78,7 @@ class Rig:
             storage=storage,
             signer=self.signer,
             sealer=self.sealer,
+            witness=self.witness,
             camera=self.open_camera or (lambda _: camera),
             microphone=self._microphone if self.has_microphone else None,
             peripherals=self.peripherals,

@@ -49,13 +49,16 @@ class Witness(Protocol):
     """Who remembers. Real: `FileWitness`; virtual: `bwvd.testing.witness.VirtualWitness`."""
 
     async def read(self) -> list[Remembered]:
-        """What is remembered, the storage that was used last at the end. Raises WitnessLost."""
+        """What is remembered, the storage that was used last at the end. Raises WitnessLost.
+
+        **Cancellation:** at once, also where the disk never answers.
+        """
         ...
 
     async def write(self, storages: Sequence[Remembered]) -> None:
         """Remember this instead, durable when it returns; a power cut leaves the old or the new. Raises WitnessLost.
 
-        **Cancellation:** waits until it is done.
+        **Cancellation:** at once, also where the disk never answers; then the old or the new is remembered.
         """
         ...
 
@@ -76,12 +79,11 @@ class FileWitness:
         self._folder = Path(folder)
 
     async def read(self) -> list[Remembered]:
-        return await trio.to_thread.run_sync(self._read)
+        return await trio.to_thread.run_sync(self._read, abandon_on_cancel=True)
 
     async def write(self, storages: Sequence[Remembered]) -> None:
         data = msgspec.json.encode(storages)
-        with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(self._write, data)
+        await trio.to_thread.run_sync(self._write, data, abandon_on_cancel=True)
 
     def _read(self) -> list[Remembered]:
         try:
