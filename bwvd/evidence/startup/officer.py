@@ -87,7 +87,7 @@ def load_officer(volume: Volume, signer: Signer, journal: Journal, *, rolled_bac
         if plain is None:
             return Kept(refused=f"{OFFICER} was kept under another key; nobody is assigned", bind="")
         return Kept(plain, bind=found)
-    if rolled_back:
+    if rolled_back and (bound or found):
         return Kept(refused="the storage was put back to an earlier state; nobody is assigned", bind="")
     for name in (OFFICER, OFFICER + NEW):
         if bound and _sha256(volume, name) == bound and (plain := _opened(volume, signer, name)) is not None:
