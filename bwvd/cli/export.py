@@ -16,6 +16,7 @@ from bwvd.cli.printing import warn
 from bwvd.cli.progress import progress_bar, size_of
 from bwvd.cli.vouching import vouching
 from bwvd.evidence.errors import EvidenceError
+from bwvd.evidence.export.contact_sheet import export_sheet, require_page
 from bwvd.evidence.export.gather import gather
 from bwvd.evidence.export.mp4 import export_mp4
 from bwvd.evidence.export.proof import export_proof
@@ -87,6 +88,8 @@ def export(
     if not everything and len(recs) != 1:
         raise click.UsageError("give one recording (an id, a serial number, last, or a folder), or --all")
     try:
+        if sheet and not everything:
+            require_page(Path(sheet))  # before an MP4 is written
         allowed = vouching(config_path, signers)
         keys = load_identities(identities)
     except EvidenceError as error:
@@ -168,8 +171,6 @@ def _export(folder: Path, order: Order) -> None:
         for file in done.files:
             click.echo(f"{file.path}: {file.frames} frames, {file.from_s:.3f} s to {file.to_s:.3f} s")
     if order.outputs.sheet:
-        from bwvd.evidence.export.contact_sheet import export_sheet  # here: only for this
-
         with progress_bar(size_of([str(folder)]), "sheet", quiet=report is not None) as progress:
             made = export_sheet(
                 folder,

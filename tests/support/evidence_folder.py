@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -20,7 +21,7 @@ from bwvd.evidence.write.finalize import finish_recording
 from bwvd.evidence.write.recording_folder import Device, RecordingFolder
 from bwvd.media.init_segment import MUXER_OPTIONS
 from bwvd.media.samples import Batch, Gop, Sample, Track
-from bwvd.messages import GapSeen, Marked, Note, OpenRecording, PreEvent
+from bwvd.messages import AudioSwitched, GapSeen, Marked, Note, OpenRecording, PreEvent
 from bwvd.testing.clock import VirtualClock
 from tests.support.evidence_keys import fixed_signer
 
@@ -156,6 +157,8 @@ def make_recording(
     other_camera_from: int | None = None,  # this GOP and the later ones have other parameters
     grouped: int = 1,  # GOPs to the first segment
     label: str = "a door",
+    labels: Sequence[str] = (),  # of more markers, a millisecond apart, behind it
+    muted: tuple[int, int] | None = None,  # from and to the beginning of these GOPs
     close: str = "stop",  # "" leaves it open
     finish: bool = True,
     journal: JournalHead | None = None,
@@ -197,6 +200,10 @@ def make_recording(
                 folder.create(gop, journal)
             if index == 1 and label:
                 notes.append(Marked(gop.start_ns, "gpio:record", label))
+                notes += [Marked(gop.start_ns + n * 1_000_000, "gpio:record", text) for n, text in enumerate(labels, 1)]
+            if muted and index in muted:
+                on = index == muted[1]
+                notes.append(AudioSwitched(on, gop.start_ns, "unmute" if on else "mute"))
             if len(pending) == (grouped if folder.segments == 0 else 1):
                 folder.commit(pending, notes)
                 pending, notes = [], []

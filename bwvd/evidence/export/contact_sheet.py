@@ -1,54 +1,40 @@
-"""A contact sheet: one picture (PNG) that shows on one look what a recording holds, when, and what is missing.
+"""A contact sheet: one page (HTML) that shows on one look what a recording holds, when, and what is missing.
 
 It is made from the verified recording and says in its head what the verdict was. A copy for viewing, like an export.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bwvd import __version__
 from bwvd.clock import NS
-from bwvd.evidence.errors import ExportRefused, IdentityUnusable
-from bwvd.evidence.export.canvas import BLACK, WHITE, Canvas, Colour, text_height, wrapped
-from bwvd.evidence.export.contact_sheet_plan import PRESS, Hole, Moment, Plan, plan
+from bwvd.evidence.errors import ExportRefused
+from bwvd.evidence.export.catalogue import signed_records
+from bwvd.evidence.export.contact_sheet_page import Cell, Page, Row, render
+from bwvd.evidence.export.contact_sheet_plan import Hole, Moment, Plan, plan
 from bwvd.evidence.export.media_index import Outline, SegmentUnusable, Span, read_outline
 from bwvd.evidence.export.mp4 import admit, require_key, standing
+from bwvd.evidence.export.narrative import Narrative, narrative, pre_event_text, press_text, track_text
+from bwvd.evidence.export.private_text import PrivateText, reader
 from bwvd.evidence.export.thumbnails import Thumbnail, thumbnails
 from bwvd.evidence.flash.whole_file import claimed, put_in_place
-from bwvd.evidence.format import records
-from bwvd.evidence.keys.age import open_sealed
+from bwvd.evidence.format.moment import clock_text
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.decode import NotDecodable
-from bwvd.evidence.verify.files import SEGMENT_BYTES, Progress
-from bwvd.evidence.verify.folder import read_file
+from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.recording import verify_recording
 from bwvd.evidence.verify.report import Report
-from bwvd.text import printable
 
-COLUMNS = 4
-BOX = 320, 180  # pixels of the largest thumbnail
-SPACE = 10  # between cells, and around them
-FRAME = 4  # around a picture that is more than one of many
-SCALE = 2  # pixels a dot of the text
-NOTE_LINES = 2
-HEAD_SCALE = 3
-TEXT_LINE = text_height(SCALE) + 4
-CELL = BOX[0] + 2 * FRAME, BOX[1] + 2 * FRAME + (2 + NOTE_LINES) * TEXT_LINE
-WIDTH = COLUMNS * (CELL[0] + SPACE) + SPACE
-CHARACTERS = BOX[0] // (6 * SCALE)  # on a line below a picture
+BOX = 400, 225  # pixels of the largest thumbnail: three beside each other on A4 have 170 a 25.4 mm
+ROWS_MOST = 200  # things that happened
+PROBLEMS_MOST = 20
+OFFICERS_MOST = 20
 
-_BACK: Colour = (24, 24, 24)
-_GREY: Colour = (150, 150, 150)
-_HOLE: Colour = (56, 56, 56)
-_RED: Colour = (225, 60, 50)
-_AMBER: Colour = (240, 170, 40)
-_BROKEN: Colour = (96, 24, 20)
-_GREEN: Colour = (90, 200, 110)
+_PICTURE_FORMATS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".pdf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +45,6 @@ class Sheet:
     pictures: int
     report: Report
     notes: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Cell:
-    """One field of the grid, ready to be drawn."""
-
-    utc: str
-    offset: str
-    notes: list[str]
-    warning: str = ""
-    picture: Thumbnail | None = None
-    instead: str = ""  # shown where there is no picture
-    colour: Colour = _HOLE  # behind that text
-    border: Colour = _BACK
 
 
 def export_sheet(
@@ -89,7 +61,8 @@ def export_sheet(
 ) -> Sheet:
     """Write a contact sheet of the recording in `folder` to `out`. Blocking.
 
-    A segment that can't be read, is not what was recorded or does not decode is shown as such.
+    A segment that can't be read, is not what was recorded or does not decode is shown as such. The same recording with
+    the same verdict gives the same bytes; the number of pictures and of texts has a bound, however long it is.
 
     Args:
         identities: to open sealed segments with.
@@ -100,6 +73,7 @@ def export_sheet(
 
     Raises: ExportRefused, naming why; then no file is left behind and none has been changed.
     """
+    require_page(Path(out))
     notes: list[str] = []
     if report is None:
         report = verify_recording(folder, signers, progress=progress)
@@ -109,15 +83,24 @@ def export_sheet(
     try:
         with read_outline(folder, signed_only=not force) as outline, claimed([Path(out)]) as temporary:
             begin_ns, end_ns = _stretch(outline, from_s, to_s)
-            planned = plan(outline, begin_ns, end_ns, [_label(outline, mark, identities) for mark in outline.marks])
-            cells = _cells(planned, outline, identities, notes)
-            canvas = _drawn(_head(report, outline, planned, begin_ns, end_ns), cells, good=report.good)
-            temporary.write_bytes(canvas.png())
+            read = reader(outline.folder, identities)
+            told = narrative(signed_records(Path(folder)), read)
+            planned = plan(outline, begin_ns, end_ns, [read(mark) for mark in outline.marks])
+            page = _page(report, outline, told, begin_ns, end_ns)
+            page.cells = _cells(planned, outline, told, identities, notes)
+            _tell_what_is_left_out(page, planned, told)
+            temporary.write_bytes(render(page))
             temporary.chmod(0o640)
             put_in_place(temporary, Path(out))
     except SegmentUnusable as error:
         raise ExportRefused(str(error)) from None
-    return Sheet(str(out), sum(cell.picture is not None for cell in cells), report, notes)
+    return Sheet(str(out), sum(bool(cell.jpeg) for cell in page.cells), report, notes)
+
+
+def require_page(out: Path) -> None:
+    """Raises: ExportRefused for the name of a picture: nothing here can draw labels in every script; browsers do."""
+    if out.suffix.lower() in _PICTURE_FORMATS:
+        raise ExportRefused(f"{out}: a contact sheet is a page: name it FILE.html; any browser shows and prints it")
 
 
 def _stretch(outline: Outline, from_s: float | None, to_s: float | None) -> tuple[int, int]:
@@ -131,45 +114,103 @@ def _stretch(outline: Outline, from_s: float | None, to_s: float | None) -> tupl
     return max(begin, first), end
 
 
-def _label(outline: Outline, mark: records.Mark, identities: Sequence[Any]) -> str:
-    """A marker's text; where it is sealed, by the identities."""
-    if mark.sealed is None:
-        return printable(mark.label)
-    try:
-        data = read_file(outline.folder, mark.sealed.file, SEGMENT_BYTES)
-        if hashlib.sha256(data).hexdigest() != mark.sealed.sha256:
-            return "(ITS TEXT IS NOT WHAT WAS RECORDED)"
-        return printable(str(json.loads(open_sealed(data, identities)).get("label", "")))
-    except (OSError, IdentityUnusable, ValueError, AttributeError):
-        return "(ITS TEXT CAN'T BE READ)"
+# --- the head, and what happened -------------------------------------------------------------------------------------
+
+
+def _page(report: Report, outline: Outline, told: Narrative, begin_ns: int, end_ns: int) -> Page:
+    opening = outline.open
+    verdict, _, behind = report.standing.partition(":")
+    page = Page(title=opening.recording, good=report.good, verdict=verdict, standing=behind.strip())
+    if report.signer is not None and not behind:
+        name = f"vouched for as {report.signer.name}" if report.signer.trusted else "for which nobody vouches"
+        page.standing = f"signed by the key {report.signer.fingerprint}, {name}"
+    causes = [finding for finding in report.findings if not finding.follows]
+    if report.verdict != "unvouched":  # its one finding is the verdict's own text
+        page.problems = [f"{finding.where}: {finding.what}" for finding in causes[:PROBLEMS_MOST]]
+    if (more := len(report.findings) - PROBLEMS_MOST) > 0:
+        page.problems.append(f"and {more} more")
+    page.facts = [
+        ("Device", [f"{opening.device}, serial number {opening.serial}"]),
+        ("Officer", told.officers[:OFFICERS_MOST] or ["not named"]),
+        ("First frame", [report.started_utc or "time unknown"]),
+        ("Press", [press_text(opening.press)]),
+        ("Before the press", [pre_event_text(opening.pre_event)]),
+        ("Length", [f"{clock_text(told.length_ns)}, {report.segments} segments, {report.frames} frames"]),
+        ("Missing", [_missing(report)]),
+        ("Recorded as", ["; ".join(track_text(track) for track in opening.tracks)]),
+        ("Stored", ["encrypted" if opening.recipients else "in the clear"]),
+    ]
+    if (begin_ns, end_ns) != (outline.first_ns, max(span.end_ns for span in outline.spans)):
+        page.facts.append(("Shown here", [f"{told.offset(begin_ns)} to {told.offset(end_ns)}"]))
+    if report.end:
+        page.facts.append(("End", [_words(report.end)]))
+    page.digest = outline.manifest_sha512
+    page.rows = [
+        Row(told.offset(one.at_ns), one.utc, one.what, one.quoted)
+        for one in told.happenings
+        if one.at_ns < end_ns
+        and (one.at_ns >= begin_ns or one.kind in ("press", "officer") or begin_ns == outline.first_ns)
+    ]
+    page.made_by = f"Made by bwvd {__version__}."
+    return page
+
+
+def _missing(report: Report) -> str:
+    parts = []
+    if report.gaps:
+        parts.append(
+            f"{report.missing_video_s:.3f} s of picture and {report.missing_audio_s:.3f} s of sound "
+            f"in {report.gaps} gap{'s' if report.gaps > 1 else ''}"
+        )
+    if report.missing_pre_event_s:
+        parts.append(f"{report.missing_pre_event_s:.3f} s before the press")
+    return ", ".join(parts) or "nothing, by its own records"
+
+
+def _tell_what_is_left_out(page: Page, planned: Plan, told: Narrative) -> None:
+    more_rows = max(0, len(page.rows) - ROWS_MOST)
+    page.rows = page.rows[:ROWS_MOST]
+    left = [
+        (planned.marks_left_out, "markers without their picture"),
+        (planned.gaps_left_out, "gaps in the grid"),
+        (more_rows, "things that happened"),
+        (max(0, len(told.officers) - OFFICERS_MOST), "officers"),
+    ]
+    said = ", ".join(f"{count} more {what}" for count, what in left if count)
+    page.left_out = f"Not shown here: {said}." if said else ""
+
+
+def _words(text: str) -> str:
+    return text.replace("_", " ")
 
 
 # --- cells -----------------------------------------------------------------------------------------------------------
 
 
-def _cells(planned: Plan, outline: Outline, identities: Sequence[Any], notes: list[str]) -> list[_Cell]:
+def _cells(planned: Plan, outline: Outline, told: Narrative, identities: Sequence[Any], notes: list[str]) -> list[Cell]:
     """Read each segment that is needed once, in order."""
     by_span: dict[int, list[int]] = {}
     for moment in planned.cells:
         if isinstance(moment, Moment):
             by_span.setdefault(id(moment.span), []).append(moment.at_ns)
     shown: dict[int, dict[int, Thumbnail] | str] = {}
-    cells: list[_Cell] = []
-    at: dict[tuple[int, int], _Cell] = {}  # by segment and picture
+    cells: list[Cell] = []
+    at: dict[tuple[int, int], Cell] = {}  # by segment and picture
     for item in planned.cells:
         if isinstance(item, Hole):
-            cells.append(_hole(item, outline))
+            cells.append(_hole(item, outline, told))
             continue
         key = id(item.span)
         if key not in shown:
             shown[key] = _pictures(outline, item.span, by_span[key], identities, notes)
         pictures = shown[key]
         picture = pictures if isinstance(pictures, str) else pictures.get(item.at_ns, "does not decode")
+        labels: list[PrivateText | None] = [note.label for note in item.notes]
         if isinstance(picture, Thumbnail) and (same := at.get((key, picture.pts_ns))) is not None:
-            same.notes += item.notes  # the picture of two moments is shown once
-            same.border = _border(same.notes)
+            same.notes += labels  # the picture of two moments is shown once
             continue
-        cell = _moment(item, picture, outline)
+        cell = _moment(item, picture, outline, told)
+        cell.notes = labels
         cells.append(cell)
         if isinstance(picture, Thumbnail):
             at[key, picture.pts_ns] = cell
@@ -186,107 +227,32 @@ def _pictures(
     except (SegmentUnusable, NotDecodable) as error:
         what = str(error)
         if isinstance(error, NotDecodable):
-            what = f"{printable(span.record.file)}: {what}"
+            what = f"{span.record.file}: {what}"
         notes.append(f"no picture: {what}")
         return what
 
 
-def _moment(moment: Moment, picture: Thumbnail | str, outline: Outline) -> _Cell:
-    shown_ns = picture.pts_ns if isinstance(picture, Thumbnail) else moment.at_ns
-    utc = moment.span.utc_at(shown_ns) or "TIME UNKNOWN"
-    cell = _Cell(utc, _offset(shown_ns, outline), list(moment.notes))
-    if moment.span.record.stamp.quality == "not_set":
-        cell.warning = "TIME NOT SET"
-    cell.border = _border(moment.notes)
+def _moment(moment: Moment, picture: Thumbnail | str, outline: Outline, told: Narrative) -> Cell:
+    at_ns = picture.pts_ns if isinstance(picture, Thumbnail) else moment.at_ns
+    cell = Cell(moment.span.utc_at(at_ns), told.offset(at_ns), _since(at_ns, outline))
+    cell.not_set = moment.span.record.stamp.quality == "not_set"
+    cell.muted = any(from_ns <= at_ns < to_ns for from_ns, to_ns in told.muted)
     if isinstance(picture, Thumbnail):
-        cell.picture = picture
+        cell.jpeg, cell.width, cell.height = picture.jpeg, picture.width, picture.height
     else:
-        cell.instead, cell.colour = picture, _BROKEN
+        cell.instead, cell.broken = picture, True
     return cell
 
 
-def _hole(hole: Hole, outline: Outline) -> _Cell:
+def _hole(hole: Hole, outline: Outline, told: Narrative) -> Cell:
     before = [span for span in outline.spans if span.begin_ns <= hole.at_ns]
     utc = before[-1].utc_at(hole.at_ns) if before else ""
-    what = {"both": "NO PICTURE, NO SOUND", "audio": "NO SOUND"}.get(hole.track, "NO PICTURE")
-    text = f"GAP {(hole.to_ns - hole.at_ns) / NS:.3f} S: {what} {printable(hole.cause).replace('_', ' ')}"
-    return _Cell(utc or "TIME UNKNOWN", _offset(hole.at_ns, outline), [], instead=text)
+    what = {"both": "no picture, no sound", "audio": "no sound"}.get(hole.track, "no picture")
+    text = f"Gap of {(hole.to_ns - hole.at_ns) / NS:.3f} s: {what} ({_words(hole.cause)})"
+    return Cell(utc, told.offset(hole.at_ns), _since(hole.at_ns, outline), instead=text)
 
 
-def _border(notes: Sequence[str]) -> Colour:
-    if PRESS in notes:
-        return _RED
-    return _AMBER if any(note.startswith("MARKER") for note in notes) else _BACK
-
-
-def _offset(at_ns: int, outline: Outline) -> str:
-    """Since the first frame, and before or behind the press: `0:00:12.345 PRESS-17.655`."""
-    press_s = (at_ns - (outline.open.press.stamp.mono_ns - outline.open.origin_mono_ns)) / NS
-    return f"{_clock(at_ns - outline.first_ns)} PRESS{press_s:+.3f}"
-
-
-def _clock(ns: int) -> str:
-    sign, ms = ("-" if ns < 0 else ""), abs(ns) // 1_000_000
-    return f"{sign}{ms // 3_600_000}:{ms // 60_000 % 60:02d}:{ms // 1000 % 60:02d}.{ms % 1000:03d}"
-
-
-# --- drawing ---------------------------------------------------------------------------------------------------------
-
-
-def _head(report: Report, outline: Outline, planned: Plan, begin_ns: int, end_ns: int) -> list[str]:
-    """What stands above the pictures; the verdict first."""
-    opening, length_ns = outline.open, round(outline.length_s * NS)
-    signer = report.signer
-    signed = "NOT SIGNED" if signer is None else f"SIGNER {'TRUSTED' if signer.trusted else 'NOT VOUCHED FOR'}"
-    press = opening.press.stamp
-    counts = f"{report.segments} SEGMENTS  {report.frames} FRAMES  {report.gaps} GAPS"
-    shown = f"SHOWN {_clock(begin_ns - outline.first_ns)} TO {_clock(end_ns - outline.first_ns)}"
-    clock = f"CLOCK {press.quality.replace('_', ' ')}"
-    lines = [
-        f"{report.verdict.replace('_', ' ')}  {signed}",
-        f"DEVICE {opening.device}  SERIAL NUMBER {opening.serial}  {counts}",
-        f"FROM {report.started_utc or 'TIME UNKNOWN'}  LENGTH {_clock(length_ns)}  {shown}",
-        f"PRESS {press.utc} BY {opening.press.source}  {clock}  {opening.pre_event.got_s:.3f} S KEPT FROM BEFORE",
-        f"MANIFEST SHA-512 {outline.manifest_sha512[:64]}",
-        f"{'':17}{outline.manifest_sha512[64:]}",
-    ]
-    if planned.marks_left_out or planned.gaps_left_out:
-        lines.append(f"NOT SHOWN: {planned.marks_left_out} MORE MARKERS, {planned.gaps_left_out} MORE GAPS")
-    return [opening.recording, *lines]
-
-
-def _drawn(head: Sequence[str], cells: Sequence[_Cell], *, good: bool) -> Canvas:
-    title = text_height(HEAD_SCALE) + SPACE
-    top = SPACE + title + (len(head) - 1) * TEXT_LINE + SPACE
-    rows = (len(cells) + COLUMNS - 1) // COLUMNS
-    canvas = Canvas(WIDTH, top + rows * (CELL[1] + SPACE), _BACK)
-    canvas.text(SPACE, SPACE, printable(head[0]), HEAD_SCALE, WHITE, _BACK)
-    for index, line in enumerate(head[1:]):
-        colour = (_GREEN if good else _RED) if index == 0 else WHITE
-        canvas.text(SPACE, SPACE + title + index * TEXT_LINE, printable(line), SCALE, colour, _BACK)
-    for index, cell in enumerate(cells):
-        left = SPACE + index % COLUMNS * (CELL[0] + SPACE)
-        _draw_cell(canvas, left, top + index // COLUMNS * (CELL[1] + SPACE), cell)
-    return canvas
-
-
-def _draw_cell(canvas: Canvas, left: int, top: int, cell: _Cell) -> None:
-    width, height = BOX
-    canvas.fill(left, top, CELL[0], height + 2 * FRAME, cell.border)
-    inner = left + FRAME, top + FRAME
-    if cell.picture is not None:
-        picture = cell.picture
-        canvas.fill(*inner, width, height, BLACK)
-        at = inner[0] + (width - picture.width) // 2, inner[1] + (height - picture.height) // 2
-        canvas.picture(*at, picture.width, picture.height, picture.rgb)
-    else:
-        canvas.fill(*inner, width, height, cell.colour)
-        for number, line in enumerate(wrapped(cell.instead, CHARACTERS - 1, height // TEXT_LINE - 1)):
-            canvas.text(inner[0] + 6, inner[1] + 8 + number * TEXT_LINE, line, SCALE, WHITE, cell.colour)
-    below = top + height + 2 * FRAME + 4
-    notes = [cell.warning] if cell.warning else []
-    notes += wrapped("; ".join(cell.notes), CHARACTERS, NOTE_LINES - len(notes))
-    for number, (line, colour) in enumerate(
-        [(cell.utc, WHITE), (cell.offset[:CHARACTERS], _GREY), *((note, _AMBER) for note in notes)]
-    ):
-        canvas.text(inner[0], below + number * TEXT_LINE, line, SCALE, colour, _BACK)
+def _since(at_ns: int, outline: Outline) -> str:
+    """Seconds before or behind the press: `-17.655 s`."""
+    press_ns = outline.open.press.stamp.mono_ns - outline.open.origin_mono_ns
+    return f"{(at_ns - press_ns) / NS:+.3f} s"

@@ -8,13 +8,19 @@ from dataclasses import dataclass, field
 
 from bwvd.clock import NS
 from bwvd.evidence.export.media_index import Outline, Span
+from bwvd.evidence.export.private_text import PrivateText
 
 EVEN_MOST = 24  # pictures at even distances
 EVEN_LEAST_NS = NS  # between two of them
 MARKS_MOST = 24
 GAPS_MOST = 12
 
-PRESS = "PRESS"
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Why a moment is shown, if not for its even distance."""
+
+    label: PrivateText | None = None  # a marker's; None for the press
 
 
 @dataclass(slots=True)
@@ -23,7 +29,7 @@ class Moment:
 
     at_ns: int
     span: Span
-    notes: list[str] = field(default_factory=list)  # "PRESS", "MARKER a door"
+    notes: list[Note] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,7 @@ class Plan:
     gaps_left_out: int
 
 
-def plan(outline: Outline, begin_ns: int, end_ns: int, labels: Sequence[str]) -> Plan:
+def plan(outline: Outline, begin_ns: int, end_ns: int, labels: Sequence[PrivateText]) -> Plan:
     """Choose what to show between two moments.
 
     Args:
@@ -54,7 +60,7 @@ def plan(outline: Outline, begin_ns: int, end_ns: int, labels: Sequence[str]) ->
     spans = sorted((span for span in outline.spans if span.record.frames), key=lambda span: span.begin_ns)
     moments: dict[int, Moment] = {}
 
-    def show(at_ns: int, *notes: str) -> None:
+    def show(at_ns: int, *notes: Note) -> None:
         span = _span_at(spans, at_ns)
         if span is not None:
             moments.setdefault(at_ns, Moment(at_ns, span)).notes.extend(notes)
@@ -65,9 +71,9 @@ def plan(outline: Outline, begin_ns: int, end_ns: int, labels: Sequence[str]) ->
         show(begin_ns + index * length_ns // count)
     press_ns = outline.open.press.stamp.mono_ns - outline.open.origin_mono_ns
     if begin_ns <= press_ns < end_ns:
-        show(press_ns, PRESS)
+        show(press_ns, Note())
     marks = [
-        (mark.at_ns, f"MARKER {label}".strip())
+        (mark.at_ns, Note(label))
         for mark, label in zip(outline.marks, labels, strict=True)
         if begin_ns <= mark.at_ns < end_ns
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import io
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,7 @@ from bwvd.evidence.format.chain_reader import ChainReader
 from bwvd.evidence.format.decode import Unknown, decode
 from bwvd.evidence.format.layout import MANIFEST
 from bwvd.evidence.format.media_index import MediaIndex
-from bwvd.evidence.format.utc import parse_utc
+from bwvd.evidence.format.utc import utc_after
 from bwvd.evidence.keys.age import open_sealed
 from bwvd.evidence.verify.files import SEGMENT_BYTES, segment_label
 from bwvd.evidence.verify.folder import CHUNK, DirectoryFolder, Folder, HashedFile, read_file
@@ -45,14 +44,7 @@ class Span:
 
     def utc_at(self, pts_ns: int) -> str:
         """UTC at a moment of this segment, by the stamp of its first frame; "" if the stamp is no time."""
-        begin = parse_utc(self.record.stamp.utc)
-        if begin is None:
-            return ""
-        try:
-            moment = begin + datetime.timedelta(microseconds=(pts_ns - self.begin_ns) // 1000)
-        except OverflowError:
-            return ""
-        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return utc_after(self.record.stamp.utc, pts_ns - self.begin_ns)
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.export.catalogue import signed_records
 from bwvd.evidence.format import records
 from bwvd.evidence.format.moment import Elapsed, Moment, clock_text
-from bwvd.evidence.format.utc import parse_utc
+from bwvd.evidence.format.utc import parse_utc, utc_after
 from bwvd.text import printable
 
 
@@ -105,9 +105,9 @@ class _TimeLine:
     def __str__(self) -> str:
         """Behind "the recording, which": how long it is, and its times of day where they are times."""
         first, last = self.segments[0], self.segments[-1]
-        begin, end = parse_utc(first.stamp.utc), _later(last, last.duration_ns)
+        begin, end = utc_after(first.stamp.utc, 0), utc_after(last.stamp.utc, last.duration_ns)
         text = f"is {clock_text(self.length_ns)} long"
-        return text + (f" (UTC {_utc(begin)} to {_utc(end)})" if begin and end else "")
+        return text + (f" (UTC {begin} to {end})" if begin and end else "")
 
     def at(self, given: Given) -> int:
         """Nanoseconds since the first frame; a time of day before or behind the recording gives one outside of it.
@@ -144,15 +144,3 @@ def _media_ns(known: Sequence[tuple[datetime.datetime, records.Segment]], wanted
 
 def _ns(passed: datetime.timedelta) -> int:
     return passed // datetime.timedelta(microseconds=1) * 1000
-
-
-def _later(segment: records.Segment, ns: int) -> datetime.datetime | None:
-    begin = parse_utc(segment.stamp.utc)
-    try:
-        return None if begin is None else begin + datetime.timedelta(microseconds=ns // 1000)
-    except OverflowError:
-        return None
-
-
-def _utc(moment: datetime.datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -31,3 +31,18 @@ def unix_s(text: str) -> float | None:
     """The same in Unix seconds."""
     moment = parse_utc(text)
     return None if moment is None else moment.timestamp()
+
+
+def utc_after(text: str, passed_ns: int) -> str:
+    """What the time of day is so long after `text`, to the millisecond; "" if it is no time of day.
+
+    `passed_ns` may be negative, and as large as a manifest that lies says.
+    """
+    begin = parse_utc(text)
+    if begin is None:
+        return ""
+    try:
+        moment = begin + datetime.timedelta(microseconds=passed_ns // 1000)
+    except OverflowError:
+        return ""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
