@@ -21,4 +21,28 @@ TRUST = (
         "            pass\n        self._unread",
         ("evidence/journal/test_witness_writer.py",),
     ),
+    Mutant(
+        "take any journal for the one that was left",
+        13,
+        "evidence/journal/continuity.py",
+        "    return None if _leads_to(volume, name) and is_there(volume, head) else known_as\n",
+        "    return known_as if name == head.bytes else None\n",
+        ("evidence/journal/test_witness.py",),
+    ),
+    Mutant(
+        "take a storage without its journal for a new one",
+        13,
+        "evidence/journal/continuity.py",
+        "        return storages[-1] if any(",
+        "        return None if any(",
+        ("evidence/journal/test_witness.py",),
+    ),
+    Mutant(
+        "take a card of an earlier key for a new one",
+        13,
+        "evidence/journal/continuity.py",
+        "if one.storage == storage), None)",
+        "if one.storage == storage and one.signer == signer), None)",
+        ("evidence/journal/test_witness.py",),
+    ),
 )

@@ -22,14 +22,15 @@ def not_continued(
         storage: the id that the storage has by its journal.
         new: it has it since this start, or no entry was made since.
         number: of the file in force.
-        signer: the device's key: what is remembered of another one's journals does not count.
+        signer: the device's key. A key that was changed begins a journal anew, on the same storage: what was remembered
+            of the one before it must lie behind the new one.
 
     A storage without a journal that holds recordings of this device, by its key, is none that is new. Blocking;
     raises OSError.
     """
-    storages = [one for one in storages if one.signer == signer]  # a new key begins anew
     known_as = next((one for one in storages if one.storage == storage), None)
     if known_as is None:
+        storages = [one for one in storages if one.signer == signer]  # an earlier key's tell nothing of a new storage
         if not new or not storages:
             return None
         folders = volume.names(RECORDINGS)

@@ -40,7 +40,7 @@ from bwvd.evidence.format.layout import JOURNAL, NEW_JOURNAL, RECORDINGS, archiv
 from bwvd.evidence.format.records import JournalHead
 from bwvd.evidence.format.utc import stamp_at
 from bwvd.evidence.journal.continuity import not_continued
-from bwvd.evidence.journal.files import MOST_FILES, archives, head_of
+from bwvd.evidence.journal.files import MOST_FILES, archives, first_record, head_of
 from bwvd.evidence.journal.totals import JournalTotals, storage_of
 from bwvd.evidence.journal.witness import Remembered
 from bwvd.log import get_logger
@@ -338,8 +338,14 @@ class Journal:
     def _set_aside(self, offset: int, what: str) -> None:
         """Archive the file in force, whole as it is, and name in the next one what lies in it behind `offset`."""
         self._learn_archives()
+        opening = first_record(self._volume, JOURNAL)
+        if not self._storage and isinstance(opening, records.Journal):
+            # By whatever key: it is still the same card, of which the witness may remember more than lies here.
+            self._storage = opening.storage
         self._name_storage()
-        self._number = max(archives(self._volume), default=0) + 1
+        there = archives(self._volume)
+        number = opening.file_number if isinstance(opening, records.Journal) else 0
+        self._number = number if 1 <= number <= MOST_FILES and number not in there else max(there, default=0) + 1
         whole = head_of(self._volume, JOURNAL, self._volume.size(JOURNAL))
         found = self._rest(offset, what)
         archive = self._rotate(whole, found)

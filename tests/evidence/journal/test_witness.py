@@ -185,6 +185,41 @@ def test_a_new_key_is_not_on_any_of_the_cards(card: Path, tmp_path: Path) -> Non
     assert device.start(other, signer=fixed_signer(7)) is None
 
 
+def test_a_card_that_was_put_back_to_an_earlier_key_is_told(card: Path, tmp_path: Path) -> None:
+    """Invariant 13: what lies on it is whole, and signed by a key that the desk still vouches for."""
+    device = Device()
+    device.start(card, 1)
+    shutil.copytree(card, tmp_path / "earlier")
+    device.start(card, 2)
+    shutil.copytree(card, tmp_path / "as it was")
+    assert device.start(card, 3, signer=fixed_signer(7)) is None
+    remembered = device.storages
+    for copy in ("earlier", "as it was"):
+        device.storages = remembered
+        gone = device.start(tmp_path / copy, signer=fixed_signer(7))
+        assert gone is not None, copy
+        assert gone.last_serial == 3
+
+
+def test_a_card_that_was_put_back_before_the_key_was_changed_is_told(card: Path, tmp_path: Path) -> None:
+    """Invariant 13: the first start under the new key is with it."""
+    device = Device()
+    device.start(card, 1)
+    shutil.copytree(card, tmp_path / "earlier")
+    device.start(card, 2)
+    assert device.start(tmp_path / "earlier", signer=fixed_signer(7)) is not None
+
+
+def test_a_new_key_is_not_where_archives_have_gone(card: Path) -> None:
+    """The numbers of a journal's files need not begin with 1."""
+    device = Device()
+    for serial in (1, 2, 3):
+        device.start(card, serial, entries=70)
+    for archive in sorted(card.glob("journal-*.jsonl")):
+        archive.unlink()
+    assert device.start(card, signer=fixed_signer(7)) is None
+
+
 def test_an_earlier_file_that_is_in_force_again_is_told(card: Path, tmp_path: Path) -> None:
     """Invariant 13: also where the file that the witness knows lies beside it, under an archive's name."""
     device = Device()
