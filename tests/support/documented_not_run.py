@@ -1,0 +1,205 @@
+"""Documented commands that no test runs as they stand: why not, and what is checked in their place."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.machine import install_page
+from tests.machine.image import PACKAGES
+from tests.support.source_tree import ROOT
+from tests.support.stock import need
+
+DEMO = ".venv/bin/bwvd demo"
+
+
+@dataclass(frozen=True, slots=True)
+class NotRun:
+    """Why a command is not run here, and what is checked in its place."""
+
+    why: str
+    check: Callable[[str], None]
+
+
+def on_the_machine(command: str) -> None:
+    """`pytest -m machine` types this very line on an emulated machine."""
+    lines = [
+        *install_page.commands("Install"),
+        *install_page.commands("Install", 1),
+        *install_page.commands("Evidence storage"),
+        *install_page.commands("Keys"),
+        *install_page.commands("Configuration"),
+    ]
+    assert command in [part for line in lines for part in line.split(" && ")]
+
+
+def options_are_known(command: str) -> None:
+    """Each option that is given, and each name, is in the program's own help."""
+    words = shlex.split(command.removeprefix("sudo ").replace(".venv/bin/", ""))
+    program = words[: 3 if words[1] == "-m" and words[0] == "python" else 1]
+    arguments = words[len(program) :]
+    run = [sys.executable, "-m", *(program[2:] or program), "--help"]
+    known = subprocess.run(run, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    for word in arguments:
+        if not re.fullmatch(r"[\d.]+|[A-Z]+", word):  # a number, a placeholder
+            assert re.search(rf"(?<![\w-]){re.escape(word)}\b", known), f"{command}: {word}"
+
+
+def finds_tests(command: str) -> None:
+    """pytest finds tests for these very arguments."""
+    words = shlex.split(command.removeprefix("sudo ").removeprefix(".venv/bin/").replace(" N", " 1"))
+    run = [sys.executable, "-m", *words, "--collect-only", "-q", "-p", "no:cacheprovider"]
+    if not any(word.startswith("tests/") for word in words):
+        run.append("tests/machine" if "machine" in command else "tests/walk")  # all would take a while to collect
+    done = subprocess.run(run, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def names_mutants(command: str) -> None:
+    """There are mutants whose name holds the word."""
+    run = [sys.executable, "-m", *shlex.split(command)[2:], "--list"]
+    done = subprocess.run(run, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert "signature" in done.stdout
+
+
+def packages_of_the_image(command: str) -> None:
+    """They are those that `.ci/run` installs for the same tests."""
+    assert set(command.split()[2:]) <= set(PACKAGES.split())
+
+
+def in_the_test_extra(command: str) -> None:
+    """What the tests need is declared."""
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["test"]
+    names = {re.split(r"[^\w-]", one)[0] for one in extra}
+    assert {"pytest", "pytest-trio", "pytest-xdist", "hypothesis"} <= names
+
+
+def python_has_it(command: str) -> None:
+    words = shlex.split(command.removeprefix("sudo "))
+    subprocess.run([sys.executable, *words[1:3], "--help"], capture_output=True, check=True)
+
+
+def tool_takes(command: str) -> None:
+    """The stock tool knows the verb or the option."""
+    program, verb = shlex.split(command.removeprefix("sudo "))[:2]
+    known = subprocess.run([need(program), "--help"], capture_output=True, text=True, check=False)
+    assert verb in known.stdout + known.stderr
+
+
+def unit_is_named(command: str) -> None:
+    """It is the name of the unit that is installed."""
+    assert (ROOT / "systemd/bwvd.service").is_file()
+    assert "bwvd" in command.split()
+
+
+def nothing(command: str) -> None:
+    """Nothing of ours is in it."""
+
+
+def in_a_keyboard_test(command: str) -> None:
+    """Typed on a terminal of its own below."""
+    assert command == DEMO
+
+
+def proven_elsewhere(command: str) -> None:
+    """A form of a tool's name: FORMAT.md's and the proof's commands are run by these."""
+    assert (ROOT / "tests/evidence/export/test_proof.py").is_file()
+    assert (ROOT / "tests/evidence/format/test_format.py").is_file()
+
+
+ROOT_ONLY = NotRun("changes the machine, as root", on_the_machine)
+CLONE = NotRun("makes the environment that this test runs in", python_has_it)
+NEEDS_NETWORK = NotRun("fetches packages", in_the_test_extra)
+LONG = NotRun("takes minutes or hours", options_are_known)
+ITSELF = NotRun("runs this very suite", in_the_test_extra)
+MACHINE = NotRun("builds and boots a machine", finds_tests)
+MINUTES = NotRun("takes many minutes", finds_tests)
+STOCK = NotRun("names a stock tool's command", proven_elsewhere)
+SYSTEMD = NotRun("asks the running systemd", unit_is_named)
+
+NOT_RUN = {
+    "README": {
+        "python3 -m venv .venv": CLONE,
+        ".venv/bin/pip install -q -e '.[test]'": NEEDS_NETWORK,
+        ".venv/bin/pytest -n auto": ITSELF,
+        DEMO: NotRun("needs a keyboard", in_a_keyboard_test),
+    },
+    "install": {
+        "sudo apt install python3-venv libasound2-data python3-dev gcc": ROOT_ONLY,
+        "sudo python3 -m venv /opt/bwvd/venv": ROOT_ONLY,
+        "sudo /opt/bwvd/venv/bin/pip install bwvd-*.whl": ROOT_ONLY,
+        "sudo ln -s /opt/bwvd/venv/bin/bwvd /usr/local/bin/bwvd": ROOT_ONLY,
+        "sudo bwvd install": ROOT_ONLY,
+        "sudo systemd-sysusers": ROOT_ONLY,
+        "sudo systemd-tmpfiles --create bwvd.conf": ROOT_ONLY,
+        "sudo systemctl daemon-reload": ROOT_ONLY,
+        "sudo systemctl restart systemd-modules-load.service": ROOT_ONLY,
+        "sudo udevadm control --reload": ROOT_ONLY,
+        "sudo udevadm trigger": ROOT_ONLY,
+        'sudo usermod --append --groups bwvd "$USER"': ROOT_ONLY,
+        "sudo reboot": ROOT_ONLY,
+        "sudo mkfs.ext4 -L evidence /dev/sda1": ROOT_ONLY,
+        "echo 'LABEL=evidence /var/lib/bwvd ext4 noatime,nodev,nosuid,noexec 0 2' | sudo tee -a /etc/fstab": ROOT_ONLY,
+        "sudo mount /var/lib/bwvd": ROOT_ONLY,
+        "sudo chown bwvd:bwvd /var/lib/bwvd": ROOT_ONLY,
+        "sudo chmod 750 /var/lib/bwvd": ROOT_ONLY,
+        "sudo chown root:bwvd /etc/bwvd/device_key": ROOT_ONLY,
+        "sudo chmod 640 /etc/bwvd/device_key": ROOT_ONLY,
+        "sudo bwvd check": ROOT_ONLY,
+        "sudo systemctl enable --now bwvd": ROOT_ONLY,
+        "sudo systemctl disable --now dphys-swapfile": NotRun("a unit of Raspberry Pi OS", nothing),
+        "sudo nano /etc/bwvd/bwvd.toml": NotRun("an editor", nothing),
+        "journalctl -u bwvd": SYSTEMD,
+        "systemd-analyze security bwvd": SYSTEMD,
+        "systemctl edit bwvd": SYSTEMD,
+    },
+    "configuration": {"systemctl reload bwvd": SYSTEMD},
+    "desk": {
+        "sha256sum -c": STOCK,
+        "ssh-keygen -Y verify": STOCK,
+        "ssh-keygen -Y sign -n bwvd-receipt": STOCK,
+        "ssh-keygen -Y verify -f fleet_signers": STOCK,
+        "age -d": STOCK,
+    },
+    "costs": {
+        "pytest -s": NotRun("shows the figures of tests that are named beside it", nothing),
+        "python -m tests.bench": LONG,
+        "python -m tests.bench copied start": LONG,
+        "python -m tests.soak --hours 1.8": LONG,
+    },
+    "inside": {
+        "python -m tests.bench": LONG,
+        "pytest tests/walk/test_walks.py --seed N": NotRun("walks for minutes", finds_tests),
+        ".venv/bin/python -m tests.soak --hours 12": LONG,
+        "sudo .venv/bin/pytest -m machine": MACHINE,
+    },
+    "bwvd/evidence/format/FORMAT": {"age -d -i IDENTITY 000001.m4s.age": STOCK},
+    "tests/README": {
+        "pytest -m complete": MINUTES,
+        "pytest -m complete tests/repo/test_mutants.py": MINUTES,
+        "pytest tests/faults -m complete": MINUTES,
+        "pytest -m machine": MACHINE,
+        "python -m pydoc bwvd.testing": NotRun("run as it stands in the page inside", nothing),
+        "python -m tests.bench": LONG,
+        "python -m tests.faults KIND PLACE": LONG,
+        "python -m tests.fuzz": LONG,
+        "python -m tests.mutants": LONG,
+        "python -m tests.mutants signature": NotRun("takes minutes", names_mutants),
+        "python -m tests.soak --hours 1": LONG,
+        "python -m tests.soak --hours N": LONG,
+        "python -m tests.support.suite_map --write": NotRun("writes into the tree", options_are_known),
+    },
+    "tests/machine/README": {
+        "apt install debootstrap qemu-system-x86 qemu-utils nbdkit e2fsprogs openssh-client": NotRun(
+            "changes the machine, as root", packages_of_the_image
+        ),
+        "sudo .venv/bin/pytest -m machine": MACHINE,
+        "sudo .venv/bin/pytest -m 'machine and short'": MACHINE,
+        "sudo .venv/bin/pytest -m machine -k cuts --cuts 200 --seed 7": MACHINE,
+    },
+}
