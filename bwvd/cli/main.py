@@ -25,6 +25,7 @@ ELSEWHERE = {
     "show": ("evidence", "show"),
     "verify": ("verify", "verify"),
     "export": ("export", "export"),
+    "statement": ("statement", "statement"),
     "journal": ("journal", "journal"),
     "receipt": ("receipt", "receipt"),
     "release": ("release", "release"),

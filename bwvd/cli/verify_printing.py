@@ -12,6 +12,7 @@ from bwvd.evidence.verify.report import WORST_FIRST, Finding, Report, Severity
 from bwvd.text import clean, counted
 
 INDENT = 12  # as wide as the verdicts
+SENTENCE = 3000  # characters: a note of somebody's, with what is said about it
 
 
 def print_reports(reports: Sequence[Report], *, verbose: bool = False) -> None:
@@ -49,12 +50,14 @@ def _rank(verdict: str) -> int:
 def _summary(ordered: Sequence[Report]) -> str:
     """What was verified, and how often each verdict was given: "storage evidence, 3 recordings: 1 altered, …"."""
     storages = [f"storage {clean(report.id)}" for report in ordered if report.kind == "storage"]
-    recordings = [report for report in ordered if report.kind != "storage"]
-    verdicts = Counter(report.verdict for report in recordings)
-    what = ", ".join([*storages, f"{len(recordings)} recording{'' if len(recordings) == 1 else 's'}"])
-    counted = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
+    statements = [report for report in ordered if report.kind == "statement"]
+    recordings = [report for report in ordered if report.kind not in ("storage", "statement")]
+    verdicts = Counter(report.verdict for report in [*recordings, *statements])
+    numbers = [counted(len(recordings), "recording")] if recordings or not statements else []
+    what = ", ".join([*storages, *numbers, *([counted(len(statements), "statement")] if statements else [])])
+    each = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
     lacking = sum(bool(missing_text(report)) for report in recordings)
-    return what + (f": {counted}" if counted else "") + (f"; {lacking} not whole, see MISSING" if lacking else "")
+    return what + (f": {each}" if each else "") + (f"; {lacking} not whole, see MISSING" if lacking else "")
 
 
 def _signatories(reports: Sequence[Report]) -> list[tuple[str, int]]:
@@ -94,6 +97,8 @@ def _print_block(report: Report, *, verbose: bool) -> None:
 
 def _print_findings(report: Report, *, verbose: bool, said: set[str]) -> None:
     """said: of keys that nobody vouches for, in the reports before this one; they are one cause."""
+    for sentence in report.sentences:
+        _line("", clean(sentence, SENTENCE))
     if verbose:
         for finding in report.findings:
             _line("", _said(finding))

@@ -73,6 +73,7 @@ COMMANDS = (
     "keygen",
     "devices",
     "receipt",
+    "statement",
     "release",
     "install",
     "help",

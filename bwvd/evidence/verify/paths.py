@@ -15,6 +15,7 @@ from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.proof import verify_proof
 from bwvd.evidence.verify.recording import verify_recording
 from bwvd.evidence.verify.report import Report, unreadable
+from bwvd.evidence.verify.statement import has_statement, is_statement, statement_beside, verify_statement
 from bwvd.evidence.verify.storage import verify_storage
 
 
@@ -31,7 +32,7 @@ def verify_paths(
     A folder is a storage (it holds `recordings/`), a folder of recordings (its name is `recordings`, or folders in it
     hold a manifest, and it neither does nor is named as a recording), or one recording. A file is a segment, which is
     verified against the manifest beside it; any other file of a recording stands for the recording; a `.zip` is a
-    proof.
+    proof; a file beside which somebody has left a statement is what that makes of it.
     """
     reports: list[Report] = []
     for path in map(Path, paths):
@@ -61,9 +62,13 @@ def _verify_path(
         return [verify_recording(folder, signers, identities, decode=decode, progress=progress) for folder in folders]
     if not stat.S_ISREG(mode):
         return [unreadable(path, "neither a folder nor a regular file")]
+    if is_statement(path):
+        return [verify_statement(path, signers)]
     if path.suffix == ".zip":
         return verify_proof(path, signers, identities, decode=decode, progress=progress)
     if not os.path.lexists(path.parent / MANIFEST):
+        if has_statement(path):
+            return [verify_statement(statement_beside(path), signers, derived=path)]
         return [unreadable(path, "no recording: there is no manifest.jsonl beside it")]
     only = path.name if path.name.endswith((".m4s", ".m4s.age")) else None
     return [verify_recording(path.parent, signers, identities, decode=decode, only=only, progress=progress)]

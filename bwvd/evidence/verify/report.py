@@ -9,7 +9,7 @@ from typing import Any
 
 from bwvd.text import printable
 
-WORST_FIRST = ("altered", "unreadable", "unvouched", "not_closed", "recovered", "authentic")  # verdicts
+WORST_FIRST = ("altered", "unreadable", "unvouched", "not_closed", "recovered", "stated", "authentic")
 
 
 class Severity(IntEnum):
@@ -58,10 +58,10 @@ class Signatory:
 
 @dataclass(slots=True)
 class Report:
-    """One recording, one storage, or one segment."""
+    """One recording, one storage, one segment, or one statement."""
 
     path: str
-    kind: str = "recording"  # "recording" | "storage" | "segment"
+    kind: str = "recording"  # "recording" | "storage" | "segment" | "statement"
     id: str = ""
     device: str = ""
     serial: int | None = None
@@ -86,10 +86,12 @@ class Report:
     recovered: bool = False  # its last record is `recovered`
     findings: list[Finding] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)  # worth knowing, nothing wrong
+    statement: dict[str, Any] | None = None  # what a person has signed, where that is what was verified
+    sentences: list[str] = field(default_factory=list)  # what comes of it, for people
 
     @property
     def verdict(self) -> str:
-        """authentic | unvouched | not_closed | recovered | altered | unreadable"""
+        """authentic | stated | unvouched | not_closed | recovered | altered | unreadable"""
         match max((finding.severity for finding in self.findings), default=None):
             case Severity.ALTERED:
                 return "altered"
@@ -99,13 +101,15 @@ class Report:
                 return "unvouched"
             case Severity.UNFINISHED:
                 return "not_closed"
+            case None if self.kind == "statement":  # what a person says is never authentic: no camera has signed it
+                return "stated"
             case None:
                 return "recovered" if self.recovered else "authentic"
 
     @property
     def good(self) -> bool:
         """What exit code 0 stands for."""
-        return self.verdict in ("authentic", "recovered")
+        return self.verdict in ("authentic", "recovered", "stated")
 
     @property
     def standing(self) -> str:
@@ -150,6 +154,7 @@ class Report:
             "notes": [finding.as_dict() for finding in self.notes],
             "signer": self.signer.as_dict() if self.signer else None,
             **{name: getattr(self, name) for name in _PLAIN_FIELDS},
+            **({"statement": self.statement, "sentences": self.sentences} if self.kind == "statement" else {}),
         }
 
 
