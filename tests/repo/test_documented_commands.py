@@ -77,6 +77,7 @@ RUN = {
         "cp -a /media/card/recordings/. copies/": "",
         "bwvd receipt copies --signers camera_signers --key receipt_key -o receipts": r"-BWV-0001-000001",
         RELEASE: r"released",
+        "bwvd export REC --sheet sheet.html --identity agency.key --signers allowed_signers": r"sheet\.html",
         "ssh-keygen -t ed25519 -f fleet_ca -C fleet": r"saved in fleet_ca",
         "ssh-keygen -s fleet_ca -I BWV-0001 -n BWV-0001 /etc/bwvd/device_key.pub": r"device_key-cert\.pub",
         CA_LIST: "",

@@ -17,7 +17,7 @@ from tests.support.source_tree import PACKAGE, ROOT
 
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
-RECORDING = re.compile(r"\b\d{8}T\d{6}Z-BWV-0001-\d{6}\b")
+RECORDING = re.compile(r"\b(?:\d{8}T\d{6}Z-BWV-0001-\d{6}|REC)\b")
 # A span of code that begins so, and goes on, is something to type.
 PROGRAMS = (
     *("sudo", "bwvd", "python", "python3", "pytest", "pydoc", "apt", "systemctl", "journalctl", "systemd-analyze"),
