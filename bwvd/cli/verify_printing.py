@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from bwvd.cli.evidence_printing import missing_text
-from bwvd.evidence.verify.report import WORST_FIRST, Finding, Report, Severity
+from bwvd.evidence.verify.report import WORST_FIRST, Finding, Neighbour, Report, Severity
 from bwvd.text import clean, counted
 
 INDENT = 12  # as wide as the verdicts
@@ -92,7 +92,21 @@ def _print_block(report: Report, *, verbose: bool) -> None:
         _line("", f"missing by its own records: {missing_text(report) or 'nothing'}")
     if report.signer is not None:
         _line("", _signed_by(report))
+    if report.before is not None:
+        _line("", _neighbours(report.before, report.after))
     _print_findings(report, verbose=verbose, said=set())
+
+
+def _neighbours(before: Neighbour, after: Neighbour | None) -> str:
+    """`between number 41 (closed, 40 segments) and number 43`"""
+    if not before.serial:
+        first = "the first of its storage"
+    else:
+        state = f"{before.state}, {before.segments} segments" if before.segments else before.state
+        first = f"after number {before.serial} ({state or 'whose end is not known'})"
+    if after is None:
+        return f"{first}; what came after it is not in the proof: the newest when it was exported, or left out"
+    return f"{first}, before number {after.serial} ({clean(after.recording)})"
 
 
 def _print_findings(report: Report, *, verbose: bool, said: set[str]) -> None:

@@ -338,7 +338,14 @@ class Daemon:
         self.recorder.officer = self.evidence.officer
         self.writer = Writer(
             storage=parts.storage,
-            device=Device(config.device.id, parts.boot, config.recording.segment_s, parts.signer, parts.sealer),
+            device=Device(
+                config.device.id,
+                parts.boot,
+                config.recording.segment_s,
+                parts.signer,
+                parts.sealer,
+                self.evidence.row,
+            ),
             backlog=self.backlog,
             naming=self._naming,
             room=self.evidence.room,

@@ -26,15 +26,18 @@ from bwvd.evidence.format.recording_id import device_of
 from bwvd.evidence.format.records import JournalHead
 from bwvd.evidence.journal.actor import JournalActor
 from bwvd.evidence.journal.events import draft_of
-from bwvd.evidence.journal.journal import Detail, Draft, Journal
+from bwvd.evidence.journal.journal import Draft, Journal
+from bwvd.evidence.journal.totals import Detail
 from bwvd.evidence.journal.witness import Remembered, Witness
 from bwvd.evidence.journal.witness_writer import WitnessWriter, read_witness
 from bwvd.evidence.keys.allowed_signers import FILE_BYTES
 from bwvd.evidence.release.receipt import Accepted
 from bwvd.evidence.release.release import Release, finish_releases
+from bwvd.evidence.startup.newest import newest
 from bwvd.evidence.startup.officer import Kept, load_officer, save_officer
 from bwvd.evidence.startup.recovery import drafts_of, evidence_missing, recover, recover_one
 from bwvd.evidence.startup.serials import next_serial, unrecorded
+from bwvd.evidence.write.row import Row
 from bwvd.messages import Assigned, Event, LowStorage, Pressed, Recorded, StateChanged
 
 GAUGE_PERIOD_S = 10.0  # between two looks at the free room; a minute of room is told long before it is gone
@@ -74,6 +77,7 @@ class _Found:
     volume: Volume
     journal: Journal
     next_serial: int
+    row: Row
     officer: Kept
     drafts: list[Draft]
     storages: list[Remembered]
@@ -104,6 +108,7 @@ class EvidenceSide:
     ) -> None:
         self.next_serial = found.next_serial
         self.officer = found.officer.officer  # when the device was last switched off
+        self.row = found.row
         self.room = room
         self.gauge = StorageGauge(bits_per_s=settings.bits_per_s, loop_s=settings.loop_s)
         self._storage = storage
@@ -167,6 +172,9 @@ class EvidenceSide:
         ]
         results = [result for result in outcomes if result is not None]
         failed = {result.recording: result.error for result in results if result.error}
+        for one in results:
+            if one.manifest_sha512:
+                self.row.ended(one.recording, "recovered", one.segments, one.manifest_sha512)
         # An attempt that fails as the last one did is no news for the journal.
         news = [one for one in results if not one.error or one.error != self._unmended.get(one.recording)]
         self._mended += drafts_of(news, self._clock.read())
@@ -360,10 +368,14 @@ def _put_in_order(
     officer = load_officer(volume, signer, journal, rolled_back=gone is not None)
     drafts += officer.drafts(reading)
     room.restore(volume)
+    following = next_serial(folders, max(journal.last_serial, gone.last_serial if gone is not None else 0))
+    row = Row()
+    row.is_known(newest(volume, settings.device, following - 1, recovered, journal.newest))
     return _Found(
         volume=volume,
         journal=journal,
-        next_serial=next_serial(folders, max(journal.last_serial, gone.last_serial if gone is not None else 0)),
+        next_serial=following,
+        row=row,
         officer=officer,
         drafts=drafts,
         storages=storages,

@@ -718,5 +718,21 @@ MUTANTS = (
         "if bound and _sha256(volume, name) and",
         ("evidence/startup/test_officer.py",),
     ),
+    Mutant(
+        "take any recording for the one after it",
+        7,
+        "evidence/verify/neighbours.py",
+        "elif what := disagreement(first.before, check):",
+        'elif what := "":',
+        ("evidence/export/test_proof_row.py",),
+    ),
+    Mutant(
+        "forget which recording came before",
+        7,
+        "evidence/write/recording_folder.py",
+        "before=self._device.row.before(self.recording),",
+        "before=None,",
+        ("evidence/write/test_row.py", "evidence/export/test_proof_row.py"),
+    ),
     *TRUST,
 )

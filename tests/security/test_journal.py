@@ -21,7 +21,8 @@ from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, Chain
 from bwvd.evidence.format.chain_reader import ChainReader
 from bwvd.evidence.format.layout import JOURNAL, NEW_JOURNAL
-from bwvd.evidence.journal.journal import Detail, Draft, Journal
+from bwvd.evidence.journal.journal import Draft, Journal
+from bwvd.evidence.journal.totals import Detail
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.flash.crash import crash_states

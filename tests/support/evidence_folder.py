@@ -19,6 +19,7 @@ from bwvd.evidence.keys.age import Sealer
 from bwvd.evidence.keys.sshsig import KeySigner
 from bwvd.evidence.write.finalize import finish_recording
 from bwvd.evidence.write.recording_folder import Device, RecordingFolder
+from bwvd.evidence.write.row import Row
 from bwvd.media.init_segment import MUXER_OPTIONS
 from bwvd.media.samples import Batch, Gop, Sample, Track
 from bwvd.messages import AudioSwitched, GapSeen, Marked, Note, OpenRecording, PreEvent
@@ -165,6 +166,7 @@ def make_recording(
     device: str = "BWV-0001",
     stamped: bool = False,  # the pictures are said to carry a stamp
     quality: str = "synchronised",
+    row: Row | None = None,  # which recordings came before it; None = nothing is known
     step_after: int | None = None,  # the wall clock jumps an hour ahead behind this GOP
 ) -> Path:
     """A recording's folder."""
@@ -187,7 +189,7 @@ def make_recording(
     )
     clock = VirtualClock(seconds=lambda: 2.0, quality=quality)
     with PosixVolume(storage) as volume:
-        folder = RecordingFolder(volume, Device(device, "boot-1", 1.0, signer, sealer), opening, clock)
+        folder = RecordingFolder(volume, Device(device, "boot-1", 1.0, signer, sealer, row or Row()), opening, clock)
         notes: list[Note] = []
         shift_ns = 0
         pending: list[Gop] = []

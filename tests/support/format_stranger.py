@@ -133,6 +133,36 @@ def check_recording(folder: Path) -> int:
     return len(segments)
 
 
+def check_row(folder: Path, following: bytes | None) -> tuple[dict[str, Any] | None, str]:
+    """Section 6, "before": the recording in `folder`, and what a proof's next.jsonl says of it.
+
+    Returns what it says of the one before, None if it was made by a version that does not say it, and the id of the one
+    after, "" if nothing is told.
+    """
+    manifest = (folder / "manifest.jsonl").read_bytes()
+    held = read_pairs(manifest, "bwvd-manifest")
+    before = held[0].get("before")
+    number = int(held[0]["recording"].rpartition("-")[2])
+    if before is not None and before["serial"] != number - 1:
+        raise Wrong("another number before it")
+    if following is None:
+        return before, ""
+    first, *more = read_pairs(following, "bwvd-manifest")
+    key = check_blob(
+        base64.b64decode(following.split(b'"')[-2]),
+        hashlib.sha512(following.split(b"\n")[0] + b"\n").digest(),
+        "bwvd-manifest",
+    )
+    if more or key != held[0].get("signer", key):
+        raise Wrong("more than one record, or another key")
+    named = first["before"]
+    if (named["serial"], named["recording"]) != (number, held[0]["recording"]):
+        raise Wrong("the one after names another one before it")
+    if named["event"] in ("closed", "recovered") and named["manifest_sha512"] != hashlib.sha512(manifest).hexdigest():
+        raise Wrong("the one after names another manifest")
+    return before, first["recording"]
+
+
 if __name__ == "__main__":
     try:
         sys.stdout.write(f"good: {check_recording(Path(sys.argv[1]))} segments\n")

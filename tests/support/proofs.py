@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.support.stock import need
 
-MADE_BY_IT = ("manifest.sig", "listed", "trusted_key.pub", "trusted_signers")  # by the README's commands
+MADE_BY_IT = ("manifest.sig", "next.sig", "listed", "trusted_key.pub", "trusted_signers")  # by the README's commands
 
 
 def unpack(proof: Path, to: Path) -> Path:

@@ -11,7 +11,6 @@ import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bwvd.evidence.errors import ExportRefused
 from bwvd.evidence.export.mp4 import admit
@@ -21,10 +20,11 @@ from bwvd.evidence.flash.whole_file import claimed, put_in_place
 from bwvd.evidence.format.file_names import harmless
 from bwvd.evidence.format.layout import RECORDINGS
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
-from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.folder import CHUNK, DirectoryFolder
-from bwvd.evidence.verify.recording import verify_recording
+from bwvd.evidence.verify.neighbours import NEXT, check_next, recording_after, told
+from bwvd.evidence.verify.recording import Verification
 from bwvd.evidence.verify.report import Report
+from bwvd.evidence.verify.trust import Trust
 from bwvd.text import printable
 
 README = "README.txt"
@@ -43,15 +43,6 @@ class Proof:
     bytes: int
     report: Report
 
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "id": self.report.id,
-            "verdict": self.report.verdict,
-            "path": self.path,
-            "files": self.files,
-            "bytes": self.bytes,
-        }
-
 
 def export_proof(
     folder: str | Path,
@@ -59,7 +50,6 @@ def export_proof(
     *,
     signers: AllowedSigners | None = None,
     force: bool = False,
-    progress: Progress | None = None,
 ) -> Proof:
     """Verify the recording in `folder`, then write it to `out` as a ZIP. Blocking. No identity is needed.
 
@@ -69,18 +59,27 @@ def export_proof(
 
     Raises: ExportRefused, naming why; then no file is left behind and none has been changed.
     """
-    report = verify_recording(folder, signers, progress=progress)
-    admit(report, force=force)
-    if not _PLAIN.fullmatch(report.id):
-        # It becomes a part of paths and of commands that people run.
-        raise ExportRefused(f"{printable(report.id)} is no recording's id: letters, digits, dots and hyphens only")
-    out = Path(out)
     try:
         source = DirectoryFolder(folder)
     except OSError as error:
         raise ExportRefused(f"{folder}: {error.strerror}") from None
-    with source, claimed([out]) as temporary:
-        facts = Facts.read(source, report)
+    with source:
+        return _export(source, Path(folder).resolve(), Path(out), signers, force=force)
+
+
+def _export(source: DirectoryFolder, place: Path, out: Path, signers: AllowedSigners | None, *, force: bool) -> Proof:
+    check = Verification(source, Trust(signers), name=place.name)
+    report = check.run()
+    told(check)
+    following = recording_after(place, report)
+    if following.pair:
+        check_next(following.pair, check, signers)
+    admit(report, force=force)
+    if not _PLAIN.fullmatch(report.id):
+        # It becomes a part of paths and of commands that people run.
+        raise ExportRefused(f"{printable(report.id)} is no recording's id: letters, digits, dots and hyphens only")
+    with claimed([out]) as temporary:
+        facts = Facts.read(source, report, check.before, following)
         root = {
             README: readme_text(facts).encode(),
             CHAIN: chain_text(facts).encode(),
@@ -88,6 +87,8 @@ def export_proof(
         }
         if facts.certified:
             root[AUTHORITY_KEY] = f"{facts.vouching_key}\n".encode()
+        if following.pair:
+            root[NEXT] = following.pair
         with zipfile.ZipFile(temporary, "x", zipfile.ZIP_STORED, allowZip64=True) as archive:
             for name, data in root.items():
                 archive.writestr(_member(name, len(data)), data)

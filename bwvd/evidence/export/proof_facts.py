@@ -15,6 +15,7 @@ from bwvd.evidence.format.media_index import MediaIndex
 from bwvd.evidence.keys.allowed_signers import DEFAULT_PRINCIPAL
 from bwvd.evidence.keys.ssh_keys import Certificate, PublicKey
 from bwvd.evidence.verify.folder import CHUNK, Folder
+from bwvd.evidence.verify.neighbours import Following
 from bwvd.evidence.verify.report import Report
 
 
@@ -36,11 +37,14 @@ class Facts:
     certified: bool = False
     principal: str = "bwvd"
     signed_at_utc: str = ""
+    before: records.Before | None = None  # as the first record names it
+    following: Following = field(default_factory=Following)
+    end_at: int = 0  # offset behind the last signature's line
 
     @classmethod
-    def read(cls, folder: Folder, report: Report) -> Facts:
+    def read(cls, folder: Folder, report: Report, before: records.Before | None, following: Following) -> Facts:
         """Raises: OSError; ExportRefused if the manifest has no record whose signature holds."""
-        facts = cls(report, frozenset(folder.names()))
+        facts = cls(report, frozenset(folder.names()), before=before, following=following)
         with io.BufferedReader(folder.open(MANIFEST), CHUNK) as file:
             for signed in ChainReader(file, MANIFEST):
                 facts._take(signed)
@@ -82,6 +86,7 @@ class Facts:
             self.end = record
         self.signed.append((signed, describe(record)))
         self.signature_at = signed.offset + signed.size
+        self.end_at = signed.end
 
 
 def _principal(key: PublicKey | Certificate, device: str) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from typing import Any
+
+import msgspec
 
 from bwvd.evidence.export.proof_facts import Facts
 from bwvd.evidence.format.decode import Unknown
@@ -118,6 +121,47 @@ _NO_SUMS = """
 There is no SHA256SUMS: the recording was not brought to its end (see CHAIN.txt). What step 3 lists is covered by the
 manifest's signatures; whatever else is in the folder is not."""
 
+_ROW = r"""
+5. Its place in the row
+
+The camera counts its recordings without a gap, and the first record of each names the one before it{event}.
+
+    head -n 1 {manifest} |
+      grep -o -F {before}
+
+must print this, in one line:
+{before_shown}"""
+
+_FIRST = " (number 0: there was none)"
+
+_NEXT = r"""
+next.jsonl is what the recording after this one begins with: its first record, and the signature of that.
+
+    {{ echo '-----BEGIN SSH SIGNATURE-----'
+      sed -n 2p next.jsonl | cut -d '"' -f 4 | fold -w 70
+      echo '-----END SSH SIGNATURE-----'; }} > next.sig
+    head -n 1 next.jsonl |
+      {verify} -n bwvd-manifest -s next.sig |
+      grep -x -F 'Good "bwvd-manifest" signature {by}'
+
+must print this line, whole:
+Good "bwvd-manifest" signature {by}
+
+    head -n 1 next.jsonl | grep -o -F {next_recording}
+    head -n 1 next.jsonl | grep -o -F {names_this}{digest}'"}}'
+
+must print its id, and what it says of the one before it: this one, how it had ended by then{and_digest}."""
+
+_NO_NEXT = """
+The recording after this one is not in here ({none_after}). Ask the issuer of the camera whether there is one:
+nothing that is signed says that this was the last."""
+
+_NO_ROW = """
+5. Its place in the row
+
+This recording does not say which one came before it: its camera's software was of an earlier version. Ask the issuer of
+the camera for its neighbours in the row of serial numbers."""
+
 _DECRYPTING = """It is encrypted with age. Name the file of an identity that opens it:
 
     KEY=identity.txt
@@ -166,6 +210,12 @@ def _chain_lines(facts: Facts) -> Iterator[str]:
         yield printable(f"First frame     {facts.open.origin_utc}")
         yield printable(f"Encrypted to    {', '.join(facts.open.recipients) or 'nobody: stored in the clear'}")
     yield f"Length          {report.duration_s:.3f} s, {report.segments} segments, {report.frames} frames"
+    if facts.before is not None:
+        earlier, after = facts.before, report.after
+        yield printable(f"Number before   {earlier.serial} {earlier.recording} {earlier.event}".rstrip())
+        yield printable(
+            f"Number after    {after.serial} {after.recording}" if after else f"None after      {facts.following.why}"
+        )
     for finding in report.findings:
         yield f"NOT IN ORDER    {finding.where}: {finding.what}"
     for note in report.notes:
@@ -208,7 +258,8 @@ def _readme_parts(facts: Facts) -> Iterator[str]:
     if facts.texts:
         yield _TEXTS.format(**words)
     yield (_SUMS if SUMS in facts.names else _NO_SUMS).format(**words)
-    yield "\n5. Playing it\n"
+    yield from _row(facts, words)
+    yield "\n6. Playing it\n"
     if not report.segments:
         yield "There is nothing to play."
         return
@@ -230,6 +281,29 @@ def _readme_parts(facts: Facts) -> Iterator[str]:
                 play=f"play-{epoch}.mp4",
             )
     yield _END
+
+
+def _row(facts: Facts, words: dict[str, Any]) -> Iterator[str]:
+    """The recordings before and after, as signed records name them."""
+    before, after, said = facts.before, facts.report.after, facts.following.before
+    if before is None:
+        yield _NO_ROW
+        return
+    text = f'"before":{msgspec.json.encode(before).decode()}'
+    row = {"before": shlex.quote(text), "before_shown": printable(text), "event": "" if before.serial else _FIRST}
+    yield _ROW.format(**words, **row)
+    if after is None or said is None:
+        yield _NO_NEXT.format(none_after=printable(facts.following.why))
+        return
+    at_end = said.manifest_sha512 != ""
+    names = msgspec.json.encode(msgspec.structs.replace(said, manifest_sha512="")).decode().removesuffix('"}')
+    yield _NEXT.format(
+        **words,
+        next_recording=shlex.quote(f'"recording":"{after.recording}"'),
+        names_this=shlex.quote(f'"before":{names}'),
+        digest=f'"$(head -c {facts.end_at} {words["manifest"]} | sha512sum | cut -c 1-128)"' if at_end else "",
+        and_digest=", and the SHA-512 of its whole manifest, which is that of the manifest here" if at_end else "",
+    )
 
 
 def _verify_command(facts: Facts) -> str:

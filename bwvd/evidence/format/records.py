@@ -80,6 +80,16 @@ class JournalHead(msgspec.Struct, frozen=True, kw_only=True):
     sha512: str
 
 
+class Before(msgspec.Struct, frozen=True):
+    """The recording before this one in the row of a storage's serial numbers, as it was when this one began."""
+
+    serial: Int64  # one less than this one's; 0: this one is the first
+    recording: str = ""  # its id; "" where that is not known any more
+    event: str = ""  # "closed" | "recovered" | "begun": it had no end yet | "": not known
+    segments: Int64 = 0  # that it had at its end
+    manifest_sha512: str = ""  # of its whole manifest at its end
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     n: Int64
 
@@ -102,6 +112,7 @@ class Open(Record, frozen=True, kw_only=True, tag="open"):
     recipients: list[str]
     journal: JournalHead | None = None
     continues: str = ""  # the recording that this one goes on from, after a storage error
+    before: Before | None = None  # None: of a version that did not say so
     pad: str = ""  # spaces, see `padded`
 
 
@@ -249,6 +260,8 @@ class Recovered(Record, frozen=True, kw_only=True, tag="recovered"):
     missing: Missing | None = None
     end_removed: Removed | None = None
     rolled_back: bool = False  # at this start the storage was not as the device had left it
+    recording: str = ""  # the id, and
+    before: Before | None = None  # what `open` would have said, where this is the first record
     pad: str = ""  # spaces, where this is the first record
 
 

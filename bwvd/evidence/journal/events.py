@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import assert_never
 
 from bwvd.clock import Reading
-from bwvd.evidence.journal.journal import Detail, Draft
+from bwvd.evidence.journal.journal import Draft
+from bwvd.evidence.journal.totals import Detail
 from bwvd.messages import (
     Assigned,
     ClockStepped,

@@ -41,11 +41,9 @@ from bwvd.evidence.format.records import JournalHead
 from bwvd.evidence.format.utc import stamp_at
 from bwvd.evidence.journal.continuity import not_continued
 from bwvd.evidence.journal.files import MOST_FILES, archives, first_record, head_of
-from bwvd.evidence.journal.totals import JournalTotals, storage_of
+from bwvd.evidence.journal.totals import NEWEST, Detail, JournalTotals, newest_of, storage_of
 from bwvd.evidence.journal.witness import Remembered
 from bwvd.log import get_logger
-
-Detail = dict[str, str | int | float | bool | None]
 
 _STORAGE_ID_BYTES = 16
 _ROTATE_AGAIN_BYTES = 65_536  # growth after which a rotation that failed is tried again
@@ -108,6 +106,12 @@ class Journal:
     def last_serial(self) -> int:
         """The largest serial number of a recording that an entry names; 0 if none does."""
         return self._known.last_serial
+
+    @property
+    def newest(self) -> records.Before | None:
+        """The recording of the largest number that has an end by an entry, however long ago that was made."""
+        detail = self.latest(NEWEST)
+        return None if detail is None else newest_of(detail)
 
     @property
     def is_new(self) -> bool:

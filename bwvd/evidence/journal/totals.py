@@ -11,9 +11,12 @@ from bwvd.evidence.format import records
 from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.recording_id import counted, known
 
+Detail = dict[str, str | int | float | bool | None]
+
 # Kinds of entries of which the last one counts: it stands in every later file of the journal as well.
+NEWEST = "newest"  # how the recording of the largest number that has an end came to it
 OFFICER_KEPT = "officer_kept"  # the digest of the file with the officer's id
-LATEST = frozenset({OFFICER_KEPT})
+LATEST = frozenset({NEWEST, OFFICER_KEPT})
 
 WITH_SERIAL = frozenset({"opened", "recovered", "released"})  # entries whose `serial` is a number that is used
 
@@ -47,6 +50,8 @@ class JournalTotals:
 
     def _of_recording(self, event: str, recording: str, record: records.Entry) -> None:
         detail = record.detail
+        if event in ("closed", "recovered"):
+            self._ended(record)
         if event == "released":
             self.released[recording] = record
         elif event in ("closed", "recovered") or (event == "opened" and "found" not in detail):
@@ -57,6 +62,15 @@ class JournalTotals:
                 event=event,
                 segments=segments if isinstance(segments, int) else 0,
                 manifest_sha512=sha512 if isinstance(sha512, str) else "",
+            )
+
+    def _ended(self, record: records.Entry) -> None:
+        known, serial = self.latest.get(NEWEST), record.detail["serial"]
+        if known is None or _number(known.detail.get("serial")) <= _number(serial):
+            names = ("recording", "serial", "segments", "manifest_sha512")
+            detail = {name: record.detail[name] for name in names if name in record.detail}
+            self.latest[NEWEST] = msgspec.structs.replace(
+                record, event=NEWEST, detail={**detail, "ended": record.event}
             )
 
     def follow(self, earlier: JournalTotals) -> None:
@@ -76,6 +90,17 @@ class JournalTotals:
         self.said.update(other.said)
         self.latest.update(other.latest)
         self.last_closed = other.last_closed or self.last_closed
+
+
+def newest_of(detail: Detail) -> records.Before:
+    """What an entry NEWEST says."""
+    recording, event, sha512 = (str(detail.get(name, "")) for name in ("recording", "ended", "manifest_sha512"))
+    serial, segments = (_number(detail.get(name)) for name in ("serial", "segments"))
+    return records.Before(serial, recording, event, segments, sha512)
+
+
+def _number(value: str | int | float | bool | None) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def storage_of(opening: records.Journal) -> str:

@@ -29,7 +29,8 @@ from bwvd.evidence.format.layout import MANIFEST, RECORDINGS, SUMS, SUMS_SIGNATU
 from bwvd.evidence.format.recording_id import serial_of
 from bwvd.evidence.format.sums import read_sums
 from bwvd.evidence.format.totals import Contents
-from bwvd.evidence.journal.journal import Detail, Draft, Journal
+from bwvd.evidence.journal.journal import Draft, Journal
+from bwvd.evidence.journal.totals import Detail
 from bwvd.evidence.release.receipt import Accepted
 
 STEP_FILES = 64  # read or removed in one step

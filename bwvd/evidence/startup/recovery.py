@@ -55,6 +55,7 @@ from bwvd.evidence.format.sums import read_sums
 from bwvd.evidence.format.totals import Contents
 from bwvd.evidence.format.utc import stamp_at
 from bwvd.evidence.journal.journal import Draft
+from bwvd.evidence.startup.newest import on_the_flash
 from bwvd.evidence.write.finalize import finish_recording
 from bwvd.log import get_logger
 from bwvd.text import printable
@@ -361,6 +362,9 @@ class _Case:
             rolled_back=self._rolled_back,
             stamp=stamp_at(reading.mono_ns, reading),
         )
+        if contents.open is None:  # the record has to say itself whose it is
+            before = on_the_flash(self._volume, device_of(self._recording), self._serial - 1)
+            record = msgspec.structs.replace(record, recording=self._recording, before=before)
         lines = b"\n" if ending.newline_missing else b""
         lines += chain.line(records.padded(record, chain.size))
         if MANIFEST not in names:

@@ -11,6 +11,7 @@ from bwvd.evidence.format.layout import RECORDINGS
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.folder import ZipFolder
+from bwvd.evidence.verify.neighbours import NEXT, check_next, read_next, told
 from bwvd.evidence.verify.recording import Verification
 from bwvd.evidence.verify.report import Report, unreadable
 from bwvd.evidence.verify.trust import Trust
@@ -38,6 +39,7 @@ def verify_proof(
             if not folders:
                 return [unreadable(path, "not a proof: there is no recording in it")]
             reports = []
+            root = ZipFolder(archive, "", str(path))
             for folder in folders:
                 check = Verification(
                     ZipFolder(archive, folder, f"{path}/{folder.rstrip('/')}"),
@@ -48,6 +50,14 @@ def verify_proof(
                     progress=progress,
                 )
                 reports.append(check.run())
+                told(check)
+                if len(folders) > 1:
+                    check.report.note(NEXT, "is not looked at: it belongs to a proof of one recording")
+                elif (following := read_next(root)) is not None:
+                    check_next(following, check, signers)
+                else:
+                    what = "it was the newest when this was exported, or what came after was left out"
+                    check.report.note("neighbours", f"no recording after this one is named: {what}")
             return reports
     except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         return [unreadable(path, f"not a readable ZIP: {one_line(error)}")]

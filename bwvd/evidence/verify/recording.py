@@ -18,7 +18,7 @@ from bwvd.evidence.format.chain_reader import ChainReader, Signed
 from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.layout import MANIFEST, sealed_name
 from bwvd.evidence.format.missing import MissingMedia
-from bwvd.evidence.format.recording_id import device_of
+from bwvd.evidence.format.recording_id import device_of, serial_of
 from bwvd.evidence.format.totals import Totals
 from bwvd.evidence.format.utc import unix_s
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
@@ -62,6 +62,7 @@ class Verification:
         self.report = Report(folder.path, "recording" if only is None else "segment", name or Path(folder.path).name)
         self.open: records.Open | None = None  # for whoever compares recordings with each other
         self.end: records.Close | records.Recovered | None = None
+        self.before: records.Before | None = None  # what the first record says of the recording before this one
         self.manifest_sha512 = ""  # up to the last signature that holds
         self._folder = folder
         self._trust = trust
@@ -145,7 +146,11 @@ class Verification:
             self.report.note(
                 where, "the recording was never opened: the power went as it was begun, or it got no picture"
             )
-            self._trust.claimed(device_of(self.report.id), "", _time_of(record.stamp))
+            self._trust.claimed(device_of(self.report.id), "", time_of(record.stamp))
+            if record.recording not in ("", self.report.id):
+                self.report.altered(where, f"the recording {record.recording} under another name")
+            self.report.serial = serial_of(record.recording)
+            self._after(record.before, self.report.serial, where)
             return True
         if isinstance(record, Unknown) and record.type == "open":
             version: object = record.fields.get("format")
@@ -165,6 +170,7 @@ class Verification:
         match record:
             case records.Open() if self.open is None:
                 self._opened(record)
+                self._after(record.before, record.serial, where)
             case records.Open():
                 report.altered(where, "a second record that opens a recording")
             case records.Init():
@@ -215,7 +221,12 @@ class Verification:
         report.encrypted = bool(record.recipients)
         report.decoded = self._decode and (not report.encrypted or bool(self._identities))
         self._inits.append(base64.b64decode(record.init))
-        self._trust.claimed(record.device, record.signer, _time_of(record.press.stamp))
+        self._trust.claimed(record.device, record.signer, time_of(record.press.stamp))
+
+    def _after(self, before: records.Before | None, serial: int | None, where: str) -> None:
+        self.before = before
+        if before is not None and before.serial + 1 != serial:
+            self.report.altered(where, f"number {serial}, and number {before.serial} before it")
 
     def _take_segment(self, record: records.Segment, where: str, contents: Contents) -> None:
         report = self.report
@@ -334,6 +345,6 @@ def _found_text(found: records.Found) -> str:
     return f"{found.what.replace('_', ' ')}{place}: {found.bytes} bytes, named by a later record"
 
 
-def _time_of(stamp: records.Stamp) -> float | None:
+def time_of(stamp: records.Stamp) -> float | None:
     """When that was, in Unix seconds, if the device's clock knew; None if it had never been set."""
     return None if stamp.quality == "not_set" else unix_s(stamp.utc)

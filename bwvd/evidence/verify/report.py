@@ -56,6 +56,19 @@ class Signatory:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """The recording before or after one in the row of a storage's numbers, as signed records name it."""
+
+    serial: int  # 0: there was none before
+    recording: str  # its id; "" = not known any more when that was signed
+    state: str  # before: "closed", "recovered", "begun" (no end yet), "" not known. After: "opened", "never begun"
+    segments: int = 0  # at its end
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"serial": self.serial, "id": self.recording, "state": self.state, "segments": self.segments}
+
+
 @dataclass(slots=True)
 class Report:
     """One recording, one storage, one segment, or one statement."""
@@ -84,6 +97,8 @@ class Report:
     manifest_sha512: str = ""  # of the whole file; "" = something follows its last signature
     signer: Signatory | None = None
     recovered: bool = False  # its last record is `recovered`
+    before: Neighbour | None = None  # of a proof: which recording came before it, and
+    after: Neighbour | None = None  # after it, where signed records tell
     findings: list[Finding] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)  # worth knowing, nothing wrong
     statement: dict[str, Any] | None = None  # what a person has signed, where that is what was verified
@@ -153,6 +168,8 @@ class Report:
             "problems": [finding.as_dict() for finding in self.findings],
             "notes": [finding.as_dict() for finding in self.notes],
             "signer": self.signer.as_dict() if self.signer else None,
+            "before": self.before.as_dict() if self.before else None,
+            "after": self.after.as_dict() if self.after else None,
             **{name: getattr(self, name) for name in _PLAIN_FIELDS},
             **({"statement": self.statement, "sentences": self.sentences} if self.kind == "statement" else {}),
         }

@@ -16,6 +16,7 @@ from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.folder import DirectoryFolder
 from bwvd.evidence.verify.journal import ATTEMPTS, JournalFacts, check_journal
+from bwvd.evidence.verify.neighbours import compare
 from bwvd.evidence.verify.recording import Verification
 from bwvd.evidence.verify.report import Report, Severity
 from bwvd.evidence.verify.trust import Trust
@@ -74,6 +75,7 @@ def verify_storage(
     for when in facts.rolled_back:
         what = f"the device found at its start of {when} that the storage was not as it had left it: put back, or cut"
         report.altered(JOURNAL, what)
+    compare(found)
     for name, check in found.items():
         _compare(harmless(name), check, said, facts, broken=broken)
         report.segments += check.report.segments

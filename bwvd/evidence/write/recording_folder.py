@@ -13,7 +13,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from bwvd import __version__
 from bwvd.clock import NS, Clock
@@ -29,6 +29,7 @@ from bwvd.evidence.keys.age import Sealer, private_json
 from bwvd.evidence.write.interrupted import Interrupted
 from bwvd.evidence.write.lost_media import Unwritten
 from bwvd.evidence.write.notes import Place, note_record
+from bwvd.evidence.write.row import Row
 from bwvd.media.fragment import Epoch
 from bwvd.media.samples import Gop, Track
 from bwvd.messages import Assigned, Marked, Note, OpenRecording, PreEvent
@@ -43,6 +44,7 @@ class Device:
     segment_s: float
     signer: Signer
     sealer: Sealer | None
+    row: Row = field(default_factory=Row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,10 @@ class RecordingFolder:
         return self.opening.recording
 
     @property
+    def row(self) -> Row:
+        return self._device.row
+
+    @property
     def duration_ns(self) -> int:
         """Media time of the end of what is committed."""
         return self._totals.duration_ns
@@ -123,6 +129,7 @@ class RecordingFolder:
                 self.created = True
                 raise
         self.created = True
+        self._device.row.began(self.recording)
         self._volume.sync_dir(RECORDINGS)
         self._manifest = self._volume.create(f"{self._folder}/{MANIFEST}")
         audio = opening.audio or (first.audio.track if first and first.audio else None)
@@ -162,6 +169,7 @@ class RecordingFolder:
             recipients=list(self._device.sealer.recipients) if self._device.sealer else [],
             journal=journal,
             continues=continues,
+            before=self._device.row.before(self.recording),
         )
         line = self._line(records.padded(record))
         if opening.officer:
@@ -240,7 +248,7 @@ class RecordingFolder:
             )
         )
         self._append(lines)
-        self.let_go()
+        self._ended()
 
     def close_full(self, reason: str, unwritten: Unwritten) -> None:
         """Close after an ENOSPC, when room was made: names what did not reach the flash, then closes.
@@ -276,12 +284,16 @@ class RecordingFolder:
             if lines or whole.ended:
                 self._append(lines)
             if whole.ended:
-                self.let_go()  # all but the newline of the end itself arrived
+                self._ended()  # all but the newline of the end itself arrived
             else:
                 self.close(reason, last)
         except OSError:
             self._totals = durable
             raise
+
+    def _ended(self) -> None:
+        self._device.row.ended(self.recording, "closed", self.segments, self.manifest_sha512)
+        self.let_go()
 
     def interrupted(self) -> Interrupted:
         """Let go of the files after an error; what it takes to bring the recording to its end later."""

@@ -123,6 +123,7 @@ class Mending:
                 volume.make_dir(f"{RECORDINGS}/{recording}")
             # Durable before the next one is made: names may reach the medium in any order.
             volume.sync_dir(RECORDINGS)
+            folder.row.began(recording)
             self._numbers.placeholder_made(smaller)
         try:
             folder.create(first, self._journal_head(), continues)

@@ -110,13 +110,8 @@ def test_the_folder_is_in_it_byte_for_byte(storage: Path, tmp_path: Path) -> Non
     copied = folder / "recordings" / recording.name
     assert {p.name: p.read_bytes() for p in copied.iterdir()} == {p.name: p.read_bytes() for p in recording.iterdir()}
     assert not (folder / "allowed_signers").exists()
-    assert proof.as_dict() == {
-        "id": recording.name,
-        "verdict": "authentic",
-        "path": str(tmp_path / "proof.zip"),
-        "files": len(list(recording.iterdir())) + 3,
-        "bytes": (tmp_path / "proof.zip").stat().st_size,
-    }
+    assert proof.files == len(list(recording.iterdir())) + 3
+    assert proof.bytes == (tmp_path / "proof.zip").stat().st_size
 
 
 def test_the_same_recording_gives_the_same_bytes(storage: Path, tmp_path: Path) -> None:

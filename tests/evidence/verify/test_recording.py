@@ -72,6 +72,8 @@ def test_a_recording_is_authentic(storage: Path) -> None:
         "encrypted": False,
         "decoded": False,
         "end": "stop",
+        "before": None,
+        "after": None,
         "manifest_sha512": hashlib.sha512((folder / "manifest.jsonl").read_bytes()).hexdigest(),
     }
     assert report.good
