@@ -47,6 +47,12 @@ RELEASE_LIST = (
     'echo "evidence-desk namespaces=\\"bwvd-receipt\\" $(cut -d \' \' -f 1,2 receipt_key.pub)" > receipt_signers'
 )
 RELEASE = "bwvd release --receipts receipts"
+CLERK_LIST = 'echo "clerk namespaces=\\"bwvd-statement\\" $(cut -d \' \' -f 1,2 clerk_key.pub)" >> allowed_signers'
+STATEMENT = 'bwvd statement original.mp4 redacted.mp4 --key clerk_key --note "Faces blurred from 00:10 to 00:14"'
+CLERK_VERIFY = (
+    "ssh-keygen -Y verify -n bwvd-statement -f allowed_signers -I clerk"
+    " -s redacted.mp4.statement.json.sig < redacted.mp4.statement.json"
+)
 FLEET = "bwvd verify --signers fleet_signers recordings/"
 
 SMALL = '[device]\nid = "BWV-0001"\n[video]\nsource = "lavfi:testsrc2=size=160x120:rate=10"\n[loop]\nseconds = 5\n'
@@ -78,6 +84,11 @@ RUN = {
         "bwvd receipt copies --signers camera_signers --key receipt_key -o receipts": r"-BWV-0001-000001",
         RELEASE: r"released",
         "bwvd export REC --sheet sheet.html --identity agency.key --signers allowed_signers": r"sheet\.html",
+        "ssh-keygen -q -t ed25519 -N '' -C clerk -f clerk_key": "",
+        CLERK_LIST: "",
+        STATEMENT: r"redacted\.mp4",
+        "bwvd verify --signers allowed_signers redacted.mp4": r"stated",
+        CLERK_VERIFY: r'Good "bwvd-statement" signature for clerk',
         "ssh-keygen -t ed25519 -f fleet_ca -C fleet": r"saved in fleet_ca",
         "ssh-keygen -s fleet_ca -I BWV-0001 -n BWV-0001 /etc/bwvd/device_key.pub": r"device_key-cert\.pub",
         CA_LIST: "",
@@ -145,8 +156,14 @@ def certified_recordings(sandbox: Sandbox) -> None:
     (storage / "recordings").rename(sandbox.work / "recordings")
 
 
+def redacted(sandbox: Sandbox) -> None:
+    """What another tool has made of the export."""
+    original = (sandbox.work / "recording.mp4").rename(sandbox.work / "original.mp4")
+    (sandbox.work / "redacted.mp4").write_bytes(original.read_bytes()[:-1] + b"x")
+
+
 AROUND = {"install": worn, "wearing": worn, "desk": on_the_desk}
-BEFORE: dict[str, Callable[[Sandbox], None]] = {RELEASE: camera_again, FLEET: certified_recordings}
+BEFORE: dict[str, Callable[[Sandbox], None]] = {RELEASE: camera_again, STATEMENT: redacted, FLEET: certified_recordings}
 
 
 @pytest.mark.slow
