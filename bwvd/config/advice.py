@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from bwvd.config.keys import sections
-from bwvd.config.schema import Config, Gestures
+from bwvd.config.schema import Config, Gestures, Serial
 
 
 def advice(config: Config) -> list[str]:
@@ -46,6 +47,18 @@ def _controls(config: Config) -> Iterator[str]:
             section.press or section.hold or section.double or section.press_hold
         ):
             yield f"{name}: every gesture is empty; the control does nothing"
+        if isinstance(section, Serial):
+            yield from _port(name, section.port)
+
+
+def _port(name: str, port: str) -> Iterator[str]:
+    if re.fullmatch(r"/dev/tty(USB|ACM)[0-9]+", port):
+        yield (
+            f"{name}.port: {port} is whichever adapter came first; name it by its link in /dev/serial/by-id, as "
+            f"bwvd devices prints it"
+        )
+    if re.fullmatch(r"/dev/pts/[0-9]+", port):
+        yield f"{name}.port: {port} is given to the next one who logs in; name a link that the line's program makes"
 
 
 def _audio(config: Config) -> Iterator[str]:

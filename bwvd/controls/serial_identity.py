@@ -25,11 +25,12 @@ class SerialIdentity:
     **Synchronization:** trio's thread.
     """
 
-    def __init__(self, config: Serial, sys: Path = Path("/sys")) -> None:
-        """sys: where sysfs is mounted."""
+    def __init__(self, config: Serial, sys: Path = Path("/sys"), proc: Path = Path("/proc")) -> None:
+        """sys, proc: where sysfs and procfs are mounted."""
         self._port = config.port
         self._pty = config.pty
         self._sys = sys
+        self._proc = proc
         self._first: str | None = None
 
     def look(self) -> None:
@@ -57,12 +58,23 @@ class SerialIdentity:
         if major in _PTY_MAJORS:
             if not self._pty:
                 raise ControlRefused(f"serial.port: {self._port} is a pseudo-terminal, and serial.pty is false")
+            if self._is_a_terminal(major, minor):
+                raise ControlRefused(f"serial.port: {self._port} is somebody's terminal: not opened")
             identity = "a pseudo-terminal"  # its number is another one each time
         else:
             identity = self._usb(major, minor) or f"the device {major}:{minor}"
         if self._first not in (None, identity):
             raise ControlRefused(f"serial.port: {self._port} was {self._first}, and is {identity} now: not opened")
         return identity
+
+    def _is_a_terminal(self, major: int, minor: int) -> bool:
+        """True if a process has it as its controlling terminal, as a shell does that somebody is logged in with.
+
+        Where procfs hides the processes of others, as in the unit's sandbox, only those of our own user are seen; there
+        the rights of the terminal, which is its user's, keep us out.
+        """
+        number = (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)  # tty_nr, proc(5)
+        return any(_controlling_terminal(entry) == number for entry in self._proc.glob("[0-9]*/stat"))
 
     def _usb(self, major: int, minor: int) -> str:
         """The adapter and the port of it, "" if it is none: it keeps them, whatever number the kernel gives it.
@@ -81,6 +93,15 @@ class SerialIdentity:
                 named = [f"the USB device {vendor}:{_attribute(folder / 'idProduct')}", place, *filter(None, parts)]
                 return " ".join(named)
         return ""
+
+
+def _controlling_terminal(stat: Path) -> int:
+    """A process's tty_nr; 0 for none, or for a process that is gone or not ours to ask."""
+    try:
+        # The name, which may hold anything, ends with the last parenthesis: state, parent, group, session, tty_nr.
+        return int(stat.read_bytes().rpartition(b")")[2].split()[4])
+    except (OSError, IndexError, ValueError):
+        return 0
 
 
 def _attribute(path: Path) -> str:

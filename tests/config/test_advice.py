@@ -50,3 +50,21 @@ def test_a_signing_key_on_the_evidence_storage_is_pointed_out(path: str, warned:
 def test_a_button_without_gestures_is_pointed_out() -> None:
     text = QUIET + "gestures.press = ''\ngestures.hold = ''\n[[gpio]]\nline = 3"
     assert advice(parse(text, "f")) == ["gpio#1.gestures: every gesture is empty; the control does nothing"]
+
+
+@pytest.mark.parametrize(
+    ("port", "warned"),
+    [
+        ("/dev/ttyUSB0", "serial.port: /dev/ttyUSB0 is whichever adapter came first; name it by its link in "),
+        ("/dev/ttyACM12", "serial.port: /dev/ttyACM12 is whichever adapter came first"),
+        ("/dev/pts/3", "serial.port: /dev/pts/3 is given to the next one who logs in; name a link that"),
+        ("/dev/serial/by-id/usb-FTDI_FT232R-if00-port0", None),
+        ("/dev/ttyS1", None),
+        ("/dev/ttyAMA0", None),
+        ("/run/dock/line", None),
+    ],
+)
+def test_a_port_whose_name_may_become_anothers_is_pointed_out(port: str, warned: str | None) -> None:
+    lines = advice(parse(QUIET + f'[[serial]]\nport = "{port}"', "f"))
+    assert len(lines) == bool(warned)
+    assert not warned or lines[0].startswith(warned)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -142,6 +146,54 @@ async def test_a_terminal_of_a_person_is_neither_read_nor_written(tmp_path: Path
         await ModemContact(config, lambda: 0).run(lambda _: None)
     assert str(raised.value) == refusal
     pty.close()
+
+
+@contextmanager
+def logged_in(port: str) -> Iterator[None]:
+    """Somebody's shell has the terminal as its own."""
+    script = "import fcntl, os, sys, termios, time; os.setsid(); fd = os.open(sys.argv[1], os.O_RDWR);"
+    script += "fcntl.ioctl(fd, termios.TIOCSCTTY, 0); print('in', flush=True); time.sleep(60)"
+    shell = subprocess.Popen([sys.executable, "-c", script, port], stdout=subprocess.PIPE)
+    try:
+        assert shell.stdout
+        assert shell.stdout.readline() == b"in\n"
+        yield
+    finally:
+        shell.kill()
+        shell.communicate()
+
+
+async def test_a_pseudo_terminal_that_somebody_is_logged_in_with_is_no_line(tmp_path: Path) -> None:
+    """Also where pseudo-terminals are allowed: its name may have been a program's before."""
+    pty = Pty(tmp_path)
+    pty.plug()
+    port = SerialPort(Serial(port=pty.port, pty=True))
+    with logged_in(pty.port), pytest.raises(ControlRefused) as raised, port.open():
+        pass
+    assert str(raised.value) == f"serial.port: {pty.port} is somebody's terminal: not opened"
+    pty.close()
+    Path(pty.port).unlink()
+    pty = Pty(tmp_path)  # a program's, under the same name
+    pty.plug()
+    with port.open():
+        pass
+    pty.close()
+
+
+@pytest.mark.parametrize("stat", ["", "7 (a) b) S 1", "7 (sh) S 1 7 7 x", "7 (a) 1 2 3 4 5 (b) S 1 7 7 0 -1"])
+def test_a_process_that_says_nothing_of_a_terminal_has_none(stat: str, tmp_path: Path) -> None:
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7/stat").write_text(stat)
+    identity = SerialIdentity(Serial(port="/dev/pts/0", pty=True), tmp_path, tmp_path)
+    assert not identity._is_a_terminal(136, 0)
+
+
+@pytest.mark.parametrize(("major", "minor", "number"), [(136, 3, 34_819), (137, 44, 35_116), (136, 0x1FF, 0x1088FF)])
+def test_the_kernels_number_of_a_terminal(major: int, minor: int, number: int, tmp_path: Path) -> None:
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7/stat").write_text(f"7 (sh) S 1 7 7 {number} 7 4194304 1 2")
+    identity = SerialIdentity(Serial(port="/dev/pts/0", pty=True), tmp_path, tmp_path)
+    assert identity._is_a_terminal(major, minor)
 
 
 async def test_a_line_that_comes_back_as_something_else_is_one_fault(tmp_path: Path) -> None:
