@@ -171,10 +171,8 @@ async def test_a_pseudo_terminal_that_somebody_is_logged_in_with_is_no_line(tmp_
     with logged_in(pty.port), pytest.raises(ControlRefused) as raised, port.open():
         pass
     assert str(raised.value) == f"serial.port: {pty.port} is somebody's terminal: not opened"
-    pty.close()
-    Path(pty.port).unlink()
-    pty = Pty(tmp_path)  # a program's, under the same name
-    pty.plug()
+    pty.hang_up()
+    pty.plug()  # a program's, under the same name
     with port.open():
         pass
     pty.close()
