@@ -6,7 +6,7 @@ Everything that a power cut left is named and signed before anything new is writ
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -35,7 +35,8 @@ from bwvd.evidence.release.receipt import Accepted
 from bwvd.evidence.release.release import Release, finish_releases
 from bwvd.evidence.startup.newest import newest
 from bwvd.evidence.startup.officer import Kept, load_officer, save_officer
-from bwvd.evidence.startup.recovery import drafts_of, evidence_missing, recover, recover_one
+from bwvd.evidence.startup.outcome import RecoveryResult, drafts_of, evidence_missing
+from bwvd.evidence.startup.recovery import recover, recover_one
 from bwvd.evidence.startup.serials import next_serial, unrecorded
 from bwvd.evidence.write.row import Row
 from bwvd.messages import Assigned, Event, LowStorage, Pressed, Recorded, StateChanged
@@ -83,7 +84,7 @@ class _Found:
     storages: list[Remembered]
     rolled_back: str  # what is not as the witness remembers it, in one line
     witness_lost: str  # why the witness could not be asked
-    missing: list[str]  # acknowledged evidence that is gone, a line each
+    recovered: list[RecoveryResult]
     free_bytes: int
     total_bytes: int
 
@@ -119,7 +120,8 @@ class EvidenceSide:
         self._boot = boot
         self._journal = found.journal
         self._volume = found.volume
-        self._mended: list[Draft] = []
+        self._mended: list[RecoveryResult] = []
+        self._missing: dict[str, str] = {}  # acknowledged evidence that is gone, by recording
         self._unmended: dict[str, str] = {}  # why, by recording
         self._total_bytes = found.total_bytes
         self._full = False
@@ -136,10 +138,12 @@ class EvidenceSide:
             bus.fault("storage_rolled_back", found.rolled_back)
         if found.witness_lost:
             bus.fault("witness", found.witness_lost)
-        if found.missing:
-            more = f" (and {len(found.missing) - 1} more recordings)" if len(found.missing) > 1 else ""
-            bus.fault("evidence_missing", found.missing[0] + more)
+        self._tell_missing(found.recovered)
         self._level(found.free_bytes)
+
+    async def wait_looked(self) -> None:
+        """Return when every recording that lay on the storage at the start has been looked at since."""
+        await trio.lowlevel.checkpoint()  # the start looks at each of them
 
     def refuse(self) -> str:
         """Why no recording may begin now; "" if one may."""
@@ -177,15 +181,27 @@ class EvidenceSide:
                 self.row.ended(one.recording, "recovered", one.segments, one.manifest_sha512)
         # An attempt that fails as the last one did is no news for the journal.
         news = [one for one in results if not one.error or one.error != self._unmended.get(one.recording)]
-        self._mended += drafts_of(news, self._clock.read())
+        self._mended += news
         self._unmended = {**{name: why for name, why in self._unmended.items() if name not in broken}, **failed}
         return failed
 
     def mended(self) -> None:
-        """Enter into the journal what `mend` did."""
-        drafts, self._mended = self._mended, []
-        for draft in drafts:
+        """Enter into the journal what `mend` did, and tell what it found to be gone."""
+        results, self._mended = self._mended, []
+        self._tell(results)
+
+    def _tell(self, results: Sequence[RecoveryResult]) -> None:
+        for draft in drafts_of(results, self._clock.read()):
             self._actor.put(draft)
+        self._tell_missing(results)
+
+    def _tell_missing(self, results: Sequence[RecoveryResult]) -> None:
+        """Raise the fault of evidence that is gone; it lasts until the device is started again."""
+        self._missing |= {one.recording: text for one in results if (text := evidence_missing(one))}
+        if self._missing:
+            recording, text = next(iter(self._missing.items()))
+            more = f" (and {len(self._missing) - 1} more recordings)" if len(self._missing) > 1 else ""
+            self._bus.fault("evidence_missing", f"{harmless(recording)}: {text}{more}")
 
     def was_full(self) -> None:
         """A commit found no room: the fault stays until a look at the flash finds some."""
@@ -245,8 +261,7 @@ class EvidenceSide:
             self._officer_changed = trio.Event()
             await self._actor.flush()  # what a start has to say of the officer comes before
             try:
-                await self._storage.run(self._save_officer)
-                await self._remember()
+                await self._remember(await self._storage.run(self._save_officer))
             except OSError as error:
                 self._bus.fault("wearer", f"the wearer's id is not kept over a restart: {error}")
                 await trio.sleep(GAUGE_PERIOD_S)
@@ -254,9 +269,10 @@ class EvidenceSide:
             else:
                 self._bus.clear("wearer")
 
-    def _save_officer(self, volume: Volume) -> None:
-        """In the storage's job."""
+    def _save_officer(self, volume: Volume) -> Remembered | None:
+        """In the storage's job, as all that asks the journal."""
         save_officer(volume, self._signer, self._journal, self.officer, self._clock.read())
+        return self._journal.remembered()
 
     async def _watch_room(self) -> None:
         while True:
@@ -296,9 +312,9 @@ class EvidenceSide:
         if draft is not None:
             self._actor.put(draft, press=isinstance(event, Pressed | StateChanged | Recorded))
 
-    async def _remember(self) -> None:
+    async def _remember(self, latest: Remembered | None) -> None:
         """Tell the witness how far the journal is durable."""
-        if (latest := self._journal.remembered()) is not None:
+        if latest is not None:
             await self._witness.tell(latest)
 
     def _witness_fault(self, why: str) -> None:
@@ -381,7 +397,7 @@ def _put_in_order(
         storages=storages,
         rolled_back=rolled_back,
         witness_lost="",
-        missing=[f"{harmless(one.recording)}: {text}" for one in recovered if (text := evidence_missing(one))],
+        recovered=recovered,
         free_bytes=volume.free_bytes(),
         total_bytes=volume.total_bytes(),
     )

@@ -17,7 +17,8 @@ from bwvd.evidence.format.chain import JOURNAL_NAMESPACE
 from bwvd.evidence.format.chain_reader import ChainReader
 from bwvd.evidence.format.recording_id import serial_of
 from bwvd.evidence.journal.journal import Draft, Journal
-from bwvd.evidence.startup.recovery import drafts_of, recover
+from bwvd.evidence.startup.outcome import drafts_of
+from bwvd.evidence.startup.recovery import recover
 from bwvd.evidence.startup.serials import next_serial, unrecorded
 from bwvd.testing.flash.crash import CrashState, crash_states
 from bwvd.testing.flash.faults import Operation

@@ -19,7 +19,8 @@ from bwvd.evidence.format import records
 from bwvd.evidence.format.file_names import harmless, original
 from bwvd.evidence.format.sums import parse_sums
 from bwvd.evidence.release.release import ReleaseRefused, finish_releases
-from bwvd.evidence.startup.recovery import RecoveryResult, drafts_of, recover
+from bwvd.evidence.startup.outcome import RecoveryResult, drafts_of
+from bwvd.evidence.startup.recovery import recover
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.flash.storage import VirtualVolume
 from tests.evidence.release.test_release import opened, receipt_for, releasing, run

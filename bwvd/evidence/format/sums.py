@@ -41,9 +41,14 @@ def read_sums(volume: Volume, folder: str) -> dict[str, str]:
 
     Raises: SignatureBad; ValueError, naming the line; OSError.
     """
+    return read_signed_sums(volume, folder)[0]
+
+
+def read_signed_sums(volume: Volume, folder: str) -> tuple[dict[str, str], PublicKey | Certificate]:
+    """The same, and who has signed them."""
     sums = volume.read(f"{folder}/{SUMS}", 0, SUMS_BYTES)
-    check_signature(sums, volume.read(f"{folder}/{SUMS_SIGNATURE}", 0, SIGNATURE_BYTES))
-    return parse_sums(sums)
+    signer = check_signature(sums, volume.read(f"{folder}/{SUMS_SIGNATURE}", 0, SIGNATURE_BYTES))
+    return parse_sums(sums), signer
 
 
 def parse_sums(sums: bytes) -> dict[str, str]:

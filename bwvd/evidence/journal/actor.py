@@ -10,6 +10,7 @@ import trio
 from bwvd.clock import Clock
 from bwvd.evidence.flash.volume import Storage
 from bwvd.evidence.journal.journal import Draft, Journal
+from bwvd.evidence.journal.witness import Remembered
 from bwvd.log import get_logger
 from bwvd.service.backoff import Backoff
 
@@ -30,7 +31,7 @@ class JournalActor:
     """The journal's queue and its writer.
 
     Args:
-        durable: run after each append that was made durable.
+        durable: run after each append that was made durable, with what a witness is to remember of it.
         fault: told that the flash does not take the journal (True and why), and that it does again (False, "").
 
     **Synchronization:** trio's thread.
@@ -42,7 +43,7 @@ class JournalActor:
         journal: Journal,
         clock: Clock,
         fault: Callable[[bool, str], None],
-        durable: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
+        durable: Callable[[Remembered | None], Awaitable[None]] | None = None,
     ) -> None:
         self._durable = durable
         self._storage = storage
@@ -150,7 +151,7 @@ class JournalActor:
         if unsaid:
             group.append(Draft("lost", {"entries": unsaid}, self._clock.read()))
         try:
-            await self._storage.run(lambda _: self._journal.append(group))
+            latest = await self._storage.run(lambda _: self._append(group))
         except OSError as error:
             if not self._failing:
                 self._failing = True
@@ -164,8 +165,14 @@ class JournalActor:
             _log.info("journal_written_again")
             self._fault(False, "")
         self._settle()
-        await self._durable()
+        if self._durable is not None:
+            await self._durable(latest)
         return True
+
+    def _append(self, group: list[Draft]) -> Remembered | None:
+        """In the storage's job, as all that asks the journal."""
+        self._journal.append(group)
+        return self._journal.remembered()
 
     def _give_up(self) -> None:
         _log.error("journal_entries_given_up", entries=len(self._group))

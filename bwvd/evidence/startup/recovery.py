@@ -10,13 +10,16 @@ What a power cut or a kill leaves, and what is written about it into `recovered.
     line_without_file  a committed file that is gone, and
     short_file         one that is shorter than its record says: no power cut does that. They are named, and counted in
                        `recovered.missing`; the recording is altered, and stays so. SHA256SUMS goes on to list what
-                       is gone. Of a recording that had its end, the device tells it at each start
+                       is gone. The device tells it at each start
     not_a_file         a folder, link or device in the place of a file
     not_named          how many more there are: a line has room for a few thousand. SHA256SUMS lists their files
     no_manifest        the power went before the first record: see below
 
 Where the journal says that a recording came to an end, or was opened, and its manifest knows nothing of it, somebody
-has taken it away: `recovered.end_removed` repeats what the journal says, and the recording is altered.
+has taken it away: `recovered.end_removed` repeats what the journal says, and the recording is altered. So it is where
+this device's sums lie beside a manifest without an end. That too is told at each start, from the record itself: the
+power may go, or the flash fail, before the journal has it. A closed recording by another key in the place of one that
+the journal knows, and bytes behind an end, are told and left as they are.
 
 A recording that was cut while it was being made has no `open` record. Its manifest then begins with the `recovered`
 record, as record 0 (behind the torn bytes, if there are any): no file is renamed, and its number stays counted. A
@@ -33,34 +36,34 @@ is named: after a kill it was read from the cache. A start on a full flash spend
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import msgspec
 
-from bwvd.clock import NS, Clock, Reading
-from bwvd.evidence.errors import EvidenceError, SignatureBad
+from bwvd.clock import Clock
+from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.flash.new_file import synced
 from bwvd.evidence.flash.pieces import digest, pieces
 from bwvd.evidence.flash.reserve import Reserve
-from bwvd.evidence.flash.volume import NO_ROOM, NOT_A_FILE, Volume
+from bwvd.evidence.flash.steps import Steps, at_once
+from bwvd.evidence.flash.volume import NO_ROOM, Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, Chain, Signer
-from bwvd.evidence.format.chain_tail import Ending, absorb, read_ending
+from bwvd.evidence.format.chain_tail import Ending, absorb, ending_steps
 from bwvd.evidence.format.decode import MAX_LINE
 from bwvd.evidence.format.file_names import harmless
-from bwvd.evidence.format.layout import MANIFEST, RECORDINGS, SUMS, SUMS_SIGNATURE, is_convenience
+from bwvd.evidence.format.layout import MANIFEST, RECORDINGS, is_convenience
 from bwvd.evidence.format.recording_id import device_of, serial_of
-from bwvd.evidence.format.sums import read_sums
 from bwvd.evidence.format.totals import Contents
 from bwvd.evidence.format.utc import stamp_at
-from bwvd.evidence.journal.journal import Draft
+from bwvd.evidence.startup.closed import Closed, closed_steps
 from bwvd.evidence.startup.newest import on_the_flash
-from bwvd.evidence.write.finalize import finish_recording
+from bwvd.evidence.startup.outcome import RecoveryResult
+from bwvd.evidence.write.finalize import finish_steps
 from bwvd.log import get_logger
 from bwvd.text import printable
 
-Finish = Callable[[Volume, str, Signer], None]
+Finish = Callable[[Volume, str, Signer], Steps[None]]
 Said = Callable[[str, int], records.Removed | None]  # a recording and its number to what the journal says of it
 
 _FOUND_BYTES = MAX_LINE - 65_536  # of one record: a line that is longer is none to any reader
@@ -70,21 +73,6 @@ _log = get_logger("recovery")
 
 def nothing_said(_recording: str, _serial: int) -> None:
     """No journal is asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class RecoveryResult:
-    """What became of one recording that was not as it should be."""
-
-    recording: str
-    serial: int
-    reason: str  # "power_cut", "killed", "unknown"; "finished": it had its end, and only the conveniences were missing
-    segments: int = 0
-    found: tuple[records.Found, ...] = ()
-    missing: records.Missing | None = None
-    end_removed: records.Removed | None = None
-    manifest_sha512: str = ""
-    error: str = ""  # why it could not be brought to an end; the next start tries again
 
 
 def recover(
@@ -97,7 +85,7 @@ def recover(
     said: Said = nothing_said,
     rolled_back: bool = False,
     leave: frozenset[str] = frozenset(),
-    finish: Finish = finish_recording,
+    finish: Finish = finish_steps,
 ) -> list[RecoveryResult]:
     """Bring every recording to its end that has none, before anything new is recorded.
 
@@ -136,12 +124,32 @@ def recover_one(
     reserve: Reserve,
     said: Said = nothing_said,
     rolled_back: bool = False,
-    finish: Finish = finish_recording,
+    finish: Finish = finish_steps,
 ) -> RecoveryResult | None:
+    """All of `recover_steps` in one. Blocking."""
+    return at_once(
+        recover_steps(
+            volume, signer, clock, boot, recording, reserve=reserve, said=said, rolled_back=rolled_back, finish=finish
+        )
+    )
+
+
+def recover_steps(
+    volume: Volume,
+    signer: Signer,
+    clock: Clock,
+    boot: str,
+    recording: str,
+    *,
+    reserve: Reserve,
+    said: Said = nothing_said,
+    rolled_back: bool = False,
+    finish: Finish = finish_steps,
+) -> Steps[RecoveryResult | None]:
     """Bring one recording to its end, at start-up or when an I/O error has broken it off; arguments as for `recover`.
 
     Returns None where nothing is to be done: it has its end and all that is made from it, or it is no recording's name.
-    Its folder must be durable. Blocking; never raises OSError: the result says what kept the recording from its end.
+    Its folder must be durable. In steps; never raises OSError: the result says what kept the recording from its end.
     """
     serial = serial_of(recording)
     if serial is None:
@@ -149,55 +157,22 @@ def recover_one(
     case = _Case(volume, signer, clock, boot, recording, serial, said, rolled_back, finish)
     try:
         try:
-            return case.close()
+            return (yield from case.close())
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise
             reserve.spend(volume)
-            return case.close()
+            return (yield from case.close())
     except (OSError, NotOurs) as error:
         _log.error("recording_not_recovered", recording=recording, error=str(error))
-        return RecoveryResult(recording, serial, "unknown", error=str(error))
-
-
-def drafts_of(results: Sequence[RecoveryResult], reading: Reading) -> list[Draft]:
-    """The journal's entries about a recovery."""
-    made = []
-    for result in results:
-        event = "recovered" if result.reason != "finished" and not result.error else "recovery"
-        detail: dict[str, str | int | float | bool | None] = {
-            "recording": harmless(result.recording),
-            "serial": result.serial,
-            "reason": result.reason,
-            "segments": result.segments,
-            "found": ", ".join(sorted({found.what for found in result.found})),
-        }
-        if result.error:
-            detail["error"] = result.error
-        if result.manifest_sha512:
-            detail["manifest_sha512"] = result.manifest_sha512
-        made.append(Draft(event, detail, reading))
-        if tells := evidence_missing(result):
-            detail = {"recording": harmless(result.recording), "serial": result.serial, "what": tells}
-            made.append(Draft("evidence_missing", detail, reading))
-    return made
-
-
-def evidence_missing(result: RecoveryResult) -> str:
-    """What a recording has lost that was acknowledged, in one line; "" if nothing is known to be gone."""
-    told: list[str] = []
-    if (missing := result.missing) is not None:
-        span = f"between {missing.from_ns / NS:.1f} s and {missing.to_ns / NS:.1f} s" if missing.segments else ""
-        texts = f"{missing.texts} sealed texts" if missing.texts else ""
-        segments = f"{missing.segments} acknowledged segments {span}" if missing.segments else ""
-        told.append(" and ".join(part for part in (segments, texts) if part) + " are gone or cut short")
-    if (removed := result.end_removed) is not None:
-        told.append(f"it was {removed.event} with {removed.segments} segments, and its manifest holds that no more")
-    return "; ".join(told)
+        removed = error.said if isinstance(error, NotOurs) else None
+        return RecoveryResult(recording, serial, "unknown", error=str(error), end_removed=removed)
 
 
 class NotOurs(EvidenceError):
     """The manifest is another device's; nothing was written. One line that says why."""
+
+    said: records.Removed | None = None  # what this device's journal says of that recording
 
 
 class _Case:
@@ -226,53 +201,73 @@ class _Case:
         self._finish = finish
         self._folder = f"{RECORDINGS}/{recording}"
 
-    def close(self) -> RecoveryResult | None:
+    def close(self) -> Steps[RecoveryResult | None]:
         """Bring the recording to its end; None if it has one and nothing is missing. Raises OSError, NotOurs."""
         names = self._volume.names(self._folder)
-        if self._is_finished(names):
-            return None
+        closed = yield from closed_steps(self._volume, self._folder, names)
+        ours = closed is not None and closed.key == self._signer.public_key
+        if closed is not None and closed.whole and closed.manifest_matches:
+            return self._told(closed, ours=ours)
+        yield
         if MANIFEST in names:
             path = f"{self._folder}/{MANIFEST}"
-            ending, contents = read_ending(self._volume, path, MANIFEST, MANIFEST_NAMESPACE, Contents)
+            ending, contents = yield from ending_steps(self._volume, path, MANIFEST, MANIFEST_NAMESPACE, Contents)
         else:
             ending, contents = Ending(0, 0, 0, None, False, []), Contents()
         self._keep_off(contents.open)
+        # This device's sums over another manifest: it has had its end, whatever it holds now.
+        changed = closed is not None and ours and not closed.manifest_matches
         if not contents.ended:
-            result = self._end(names, ending, contents)
+            end_removed = self._end_removed(contents)
+            if end_removed is None and changed and closed is not None:
+                end_removed = records.Removed(event="closed", segments=closed.segments)
+            yield
+            result = self._end(names, ending, contents, end_removed)
         else:
             missing = self._missing(contents)
-            result = RecoveryResult(self._recording, self._serial, "finished", contents.segments, missing=missing)
+            end_removed = contents.end.end_removed if isinstance(contents.end, records.Recovered) else None
+            result = RecoveryResult(
+                self._recording,
+                self._serial,
+                "told" if changed else "finished",
+                contents.segments,
+                missing=missing,
+                end_removed=end_removed,
+                changed=changed,
+            )
+            if changed:
+                return result  # sums that are made anew would be over what somebody has made of it
             # Synced in any case: a kill may have left the end in the cache, and the sums must not outlive it.
             self._append(b"\n" if ending.newline_missing and ending.torn is None else b"")
-        self._finish(self._volume, self._folder, self._signer)
+        yield from self._finish(self._volume, self._folder, self._signer)
         return result
+
+    def _told(self, closed: Closed, *, ours: bool) -> RecoveryResult | None:
+        """What there is to tell of a recording that is as it was left at its end."""
+        end_removed, missing, segments = None, None, 0
+        if not ours:
+            # By an earlier key, or by somebody's. Not where this device has recorded it under the key that it has now.
+            end_removed = self._said(self._recording, self._serial)
+        elif isinstance(closed.end, records.Recovered):
+            # A power cut may have kept the journal from saying so; and whoever looks today has not seen it either.
+            end_removed, missing, segments = closed.end.end_removed, closed.end.missing, closed.end.segments
+        if end_removed is None and missing is None:
+            return None
+        return RecoveryResult(self._recording, self._serial, "told", segments, missing=missing, end_removed=end_removed)
 
     def _keep_off(self, opening: records.Open | None) -> None:
         """Raises NotOurs if the manifest says that it is another device's."""
         if opening is None:
             return
+        why = ""
         if opening.device != device_of(self._recording):
-            raise NotOurs(f"holds a manifest of device {printable(opening.device[:80])}; it stays as it is")
-        if opening.signer != self._signer.public_key:
-            raise NotOurs(f"was begun under another key, {printable(opening.signer[:100])}; it stays as it is")
-
-    def _is_finished(self, names: list[str]) -> bool:
-        """Whether the conveniences are whole: they are written after the end is durable, their signature last.
-
-        Names may have reached the flash in another order than they were made in, so each one is looked for.
-        """
-        if SUMS not in names or SUMS_SIGNATURE not in names or MANIFEST not in names:
-            return False
-        try:
-            # An interrupted second attempt may have left the signature of the first beside other sums.
-            listed = read_sums(self._volume, self._folder)
-        except (SignatureBad, ValueError):
-            return False
-        except OSError as error:
-            if error.errno not in NOT_A_FILE:
-                raise
-            return False
-        return listed.keys() <= set(names)
+            why = f"holds a manifest of device {printable(opening.device[:80])}; it stays as it is"
+        elif opening.signer != self._signer.public_key:
+            why = f"was begun under another key, {printable(opening.signer[:100])}; it stays as it is"
+        if why:
+            error = NotOurs(why)
+            error.said = self._said(self._recording, self._serial)
+            raise error
 
     def _reason(self, contents: Contents) -> str:
         if contents.open is None:
@@ -337,11 +332,13 @@ class _Case:
 
     # --- what is written ---------------------------------------------------------------------------------------------
 
-    def _end(self, names: list[str], ending: Ending, contents: Contents) -> RecoveryResult:
+    def _end(
+        self, names: list[str], ending: Ending, contents: Contents, end_removed: records.Removed | None
+    ) -> RecoveryResult:
         """Append the `recovered` record, durable when this returns."""
         reason = self._reason(contents)
         found = _fitting(self._found(names, ending, contents))
-        missing, end_removed = self._missing(contents), self._end_removed(contents)
+        missing = self._missing(contents)
         chain = Chain(self._signer, MANIFEST_NAMESPACE)
         path = f"{self._folder}/{MANIFEST}"
         if MANIFEST in names:
@@ -380,7 +377,7 @@ class _Case:
             tuple(found),
             missing,
             end_removed,
-            chain.head(MANIFEST).sha512,
+            manifest_sha512=chain.head(MANIFEST).sha512,
         )
 
     def _append(self, lines: bytes) -> None:

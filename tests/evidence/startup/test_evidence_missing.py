@@ -5,6 +5,8 @@ Invariants 7 and 13: the device names it, and the verdict is "altered" before th
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,13 @@ import pytest
 from bwvd.evidence.flash.posix import PosixVolume
 from bwvd.evidence.flash.reserve import Reserve
 from bwvd.evidence.format import records
+from bwvd.evidence.format.chain import SUMS_NAMESPACE
+from bwvd.evidence.format.sums import read_signed_sums
 from bwvd.evidence.journal.journal import Draft, Journal
-from bwvd.evidence.startup.recovery import RecoveryResult, drafts_of, evidence_missing, recover
+from bwvd.evidence.keys.ssh_keys import PublicKey
+from bwvd.evidence.keys.sshsig import KeySigner, armour
+from bwvd.evidence.startup.outcome import RecoveryResult, drafts_of, evidence_missing
+from bwvd.evidence.startup.recovery import recover
 from bwvd.testing.clock import VirtualClock
 from tests.support.desk import verify_recording
 from tests.support.evidence_folder import make_recording, make_storage
@@ -23,12 +30,13 @@ CLOCK = VirtualClock(seconds=lambda: 9.0)
 LIMIT = 65_536
 
 
-def start(storage: Path, boot: str = "boot-2") -> list[RecoveryResult]:
+def start(storage: Path, boot: str = "boot-2", signer: KeySigner | None = None) -> list[RecoveryResult]:
     """A start of the device, as far as its recordings are concerned."""
+    signer = signer or fixed_signer()
     with PosixVolume(storage) as volume:
-        journal = Journal.open(volume, fixed_signer(), device="BWV-0001", limit_bytes=LIMIT)
+        journal = Journal.open(volume, signer, device="BWV-0001", limit_bytes=LIMIT)
         try:
-            return recover(volume, fixed_signer(), CLOCK, boot, reserve=Reserve(0), said=journal.said)
+            return recover(volume, signer, CLOCK, boot, reserve=Reserve(0), said=journal.said)
         finally:
             journal.close()
 
@@ -149,3 +157,85 @@ def test_a_folder_that_was_found_at_a_start_may_be_one_that_never_began(storage:
     (result,) = start(storage)
     assert result.end_removed is None
     assert verify_recording(folder).verdict == "recovered"
+
+
+def test_an_end_that_was_cut_off_is_told_though_the_sums_were_kept(storage: Path) -> None:
+    """Invariants 7 and 13: the sums name the manifest as it was at its end."""
+    folder = make_recording(storage)
+    lines = (folder / "manifest.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "manifest.jsonl").write_bytes(b"".join(lines[:-2]))
+    assert b'"type":"close"' in lines[-2]
+
+    (result,) = start(storage)
+
+    assert result.end_removed == records.Removed(event="closed", segments=4)
+    assert verify_recording(folder).verdict == "altered"
+    (again,) = start(storage, "boot-3")
+    assert (again.reason, evidence_missing(again)) == ("told", evidence_missing(result))
+
+
+def test_lines_behind_the_end_are_told_at_each_start(storage: Path) -> None:
+    """Invariant 13: the device makes no new sums over what somebody has made of a manifest."""
+    folder = make_recording(storage)
+    with (folder / "manifest.jsonl").open("ab") as file:
+        file.write(b'{"type":"mark","n":9}\n{"sig":"AAAA"}\n')
+    sums = (folder / "SHA256SUMS").read_bytes()
+    for boot in ("boot-2", "boot-3"):
+        (result,) = start(storage, boot)
+        assert evidence_missing(result) == "its manifest is not the one that was signed at its end"
+        assert [draft.event for draft in drafts_of([result], CLOCK.read())] == ["evidence_missing"]
+    assert (folder / "SHA256SUMS").read_bytes() == sums
+
+
+def test_sums_that_a_stranger_signed_close_nothing(storage: Path) -> None:
+    """Invariant 13: made anew with the device's key, which is the manifest's."""
+    folder = make_recording(storage)
+    sums = (folder / "SHA256SUMS").read_bytes()
+    blob = fixed_signer(7).sign(hashlib.sha512(sums).digest(), SUMS_NAMESPACE)
+    (folder / "SHA256SUMS.sig").write_text(armour(blob))
+    (result,) = start(storage)
+    assert result.reason == "finished"
+    assert start(storage, "boot-3") == []
+    with PosixVolume(storage) as volume:
+        signer = read_signed_sums(volume, f"recordings/{folder.name}")[1]
+        assert isinstance(signer, PublicKey)
+        assert signer.line == fixed_signer().public_key
+
+
+def test_after_a_change_of_the_key_nothing_is_told(storage: Path) -> None:
+    """What an earlier key has signed, from the first line to the sums, is as it was left."""
+    folder = make_recording(storage)
+    detail: dict[str, str | int | float | bool | None] = {"recording": folder.name, "serial": 1}
+    enter(storage, ("opened", detail), ("closed", {**detail, "reason": "stop", "segments": 4}))
+    for boot in ("boot-2", "boot-3"):
+        assert start(storage, boot, signer=fixed_signer(7)) == []
+
+
+def test_a_closed_recording_in_the_place_of_one_that_the_journal_knows_is_told(storage: Path) -> None:
+    """Invariant 13: signed anew by a stranger, sums and all."""
+    folder = make_recording(storage)
+    detail: dict[str, str | int | float | bool | None] = {"recording": folder.name, "serial": 1}
+    enter(storage, ("opened", detail), ("closed", {**detail, "reason": "stop", "segments": 4}))
+    shutil.rmtree(folder)
+    make_recording(storage, signer=fixed_signer(7))
+    for boot in ("boot-2", "boot-3"):
+        (result,) = start(storage, boot)
+        assert "it was closed with 4 segments" in evidence_missing(result)
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_what_the_journal_could_not_be_told_is_told_at_the_next_start(storage: Path, finished: bool) -> None:
+    """Invariant 13: the power goes, or the flash fails, behind the record that names it."""
+    folder = make_recording(storage)
+    detail: dict[str, str | int | float | bool | None] = {"recording": folder.name, "serial": 1}
+    enter(storage, ("opened", detail), ("closed", {**detail, "reason": "stop", "segments": 4}))
+    cut_behind_two(folder)
+    (first,) = start(storage)
+    assert first.end_removed is not None
+    if not finished:
+        for path in folder.glob("SHA256SUMS*"):
+            path.unlink()
+    (again,) = start(storage, "boot-3")
+    assert again.end_removed == first.end_removed
+    assert evidence_missing(again) == evidence_missing(first)
+    assert "evidence_missing" in [draft.event for draft in drafts_of([again], CLOCK.read())]

@@ -15,7 +15,8 @@ from bwvd.evidence.flash.reserve import Reserve
 from bwvd.evidence.journal.journal import Draft, Journal
 from bwvd.evidence.startup import owner
 from bwvd.evidence.startup.admission import StorageRefused, open_storage
-from bwvd.evidence.startup.recovery import RecoveryResult, drafts_of, recover
+from bwvd.evidence.startup.outcome import RecoveryResult, drafts_of
+from bwvd.evidence.startup.recovery import recover
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.flash.medium import Tree
 from bwvd.testing.flash.storage import VirtualVolume

@@ -12,9 +12,13 @@ import pytest
 
 from bwvd.evidence.flash.posix import PosixVolume
 from bwvd.evidence.flash.reserve import Reserve
+from bwvd.evidence.flash.steps import Steps
+from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format import records
+from bwvd.evidence.format.chain import Signer
 from bwvd.evidence.format.chain_reader import ChainReader
-from bwvd.evidence.startup.recovery import RecoveryResult, drafts_of, recover
+from bwvd.evidence.startup.outcome import RecoveryResult, drafts_of
+from bwvd.evidence.startup.recovery import recover
 from bwvd.testing.flash.medium import Tree
 from bwvd.testing.flash.storage import BLOCK, VirtualVolume
 from tests.support.storage_recording import (
@@ -70,15 +74,15 @@ def last(volume: VirtualVolume | PosixVolume) -> records.Recovered:
     return record
 
 
-def test_a_closed_recording_is_not_even_read() -> None:
+def test_of_a_closed_recording_its_media_are_not_read() -> None:
     volume = new_volume()
     write_recording(volume, 1)
     before = volume.gate.count
     tree = volume.tree()
     assert start(volume) == []
     assert volume.tree() == tree
-    read = [operation.path for operation in volume.gate.log[before:] if operation.kind == "read"]
-    assert read == [f"{FOLDER}/SHA256SUMS", f"{FOLDER}/SHA256SUMS.sig"]
+    read = {operation.path for operation in volume.gate.log[before:] if operation.kind == "read"}
+    assert read == {f"{FOLDER}/{name}" for name in ("SHA256SUMS", "SHA256SUMS.sig", "manifest.jsonl")}
 
 
 @pytest.mark.parametrize(("boot", "reason"), [("boot-2", "power_cut"), (BOOT, "killed")])
@@ -238,6 +242,11 @@ def test_sums_that_were_not_finished_are_made_again(name: str, content: bytes) -
 
 def test_conveniences_can_be_written_by_somebody_else() -> None:
     calls = []
+
+    def finish(_volume: Volume, folder: str, signer: Signer) -> Steps[None]:
+        calls.append((folder, signer))
+        yield
+
     volume = cut(open_recording())
     recover(
         volume,
@@ -245,7 +254,7 @@ def test_conveniences_can_be_written_by_somebody_else() -> None:
         virtual_clock(),
         "boot-2",
         reserve=Reserve(BLOCK),
-        finish=lambda _, folder, signer: calls.append((folder, signer)),
+        finish=finish,
     )
     assert calls == [(FOLDER, SIGNER)]
 
