@@ -50,9 +50,9 @@ class Notifier:
         """One line for `systemctl status`."""
         return self._send({"STATUS": _one_line(text)})
 
-    def stopping(self, status: str = "closing") -> bool:
+    def stopping(self) -> bool:
         """Closing in order has begun."""
-        return self._send({"STOPPING": "1", "STATUS": _one_line(status)})
+        return self._send({"STOPPING": "1", "STATUS": "closing"})
 
     def extend(self, seconds: float) -> bool:
         """Starting or stopping takes this much longer from now on than the unit allows: recovery, a slow flash."""

@@ -5,7 +5,6 @@ Redaction is other tools' work. What they make is no evidence of a camera; the s
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import stat
@@ -17,11 +16,11 @@ import av.error
 import msgspec
 
 from bwvd.evidence.errors import ExportRefused
-from bwvd.evidence.flash.whole_file import claimed, put_in_place
 from bwvd.evidence.format.layout import MANIFEST
+from bwvd.evidence.format.signed_document import write_signed
 from bwvd.evidence.format.statement import NOTE_CHARACTERS, STATEMENT_NAMESPACE, Derived, Original, Statement
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
-from bwvd.evidence.keys.sshsig import KeySigner, armour
+from bwvd.evidence.keys.sshsig import KeySigner
 from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.folder import DirectoryFolder, digest
 from bwvd.evidence.verify.proof import verify_proof
@@ -72,14 +71,8 @@ def state(
         raise ExportRefused(f"{derived} is {original}, unchanged: nothing was made of it")
     statement = Statement(format=1, original=source, derived=made, note=note, by=by, made_utc=made_utc)
     text = msgspec.json.format(msgspec.json.encode(statement), indent=1) + b"\n"
-    signature = armour(signer.sign(hashlib.sha512(text).digest(), STATEMENT_NAMESPACE)).encode()
     path = statement_beside(derived)
-    signature_path = path.with_name(path.name + ".sig")
-    with claimed([signature_path, path]) as temporary:
-        for content, target in ((signature, signature_path), (text, path)):
-            temporary.write_bytes(content)
-            temporary.chmod(0o644)
-            put_in_place(temporary, target)
+    write_signed(path, text, signer, STATEMENT_NAMESPACE)
     return Stated(path, statement)
 
 

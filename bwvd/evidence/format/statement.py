@@ -13,7 +13,6 @@ import msgspec
 
 STATEMENT_NAMESPACE = "bwvd-statement"
 STATEMENT_SUFFIX = ".statement.json"  # behind the derived file's whole name
-STATEMENT_BYTES = 65_536  # more is no statement
 NOTE_CHARACTERS = 1000
 
 _WHAT = {"export": "an export", "recording": "the folder", "proof": "a proof"}

@@ -59,7 +59,6 @@ class JournalActor:
         self._last = False
         self._unsaid = 0  # lost entries that no entry tells of yet
         self.lost = 0  # entries for which there was no room, since the start
-        self.written = 0
 
     @property
     def waiting(self) -> int:
@@ -159,7 +158,6 @@ class JournalActor:
                 self._fault(True, str(error))
             return False
         self._unsaid -= unsaid
-        self.written += len(group)
         if self._failing:
             self._failing = False
             _log.info("journal_written_again")

@@ -8,7 +8,6 @@ durable: what was copied a moment ago may still be in memory alone.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import re
 from collections.abc import Sequence
@@ -19,12 +18,14 @@ from pathlib import Path
 import msgspec
 
 from bwvd.evidence.errors import EvidenceError, SignatureBad
-from bwvd.evidence.flash.regular_file import open_regular, read_regular
-from bwvd.evidence.flash.whole_file import claimed, put_in_place, sync_path
+from bwvd.evidence.flash.regular_file import open_regular
+from bwvd.evidence.flash.whole_file import sync_path
 from bwvd.evidence.format.layout import LOCK, RECORDINGS
-from bwvd.evidence.keys.sshsig import KeySigner, Signature, armour, unarmour
-from bwvd.evidence.release.receipt import RECEIPT_BYTES, RECEIPT_NAMESPACE, Receipt, ReceiptBad, read_receipt
+from bwvd.evidence.format.signed_document import read_signed, signature_path, write_signed
+from bwvd.evidence.keys.sshsig import KeySigner
+from bwvd.evidence.release.receipt import RECEIPT_NAMESPACE, Receipt
 from bwvd.evidence.verify.report import Report
+from bwvd.text import one_line
 
 RECEIVABLE = ("authentic", "recovered")  # verdicts; an excerpt is good as well, and the rest of it is elsewhere
 SUFFIX = ".receipt.json"
@@ -87,18 +88,10 @@ def issue(
         by=by,
     )
     path = folder / f"{report.id}{SUFFIX}"
-    signature_path = path.with_name(path.name + ".sig")
-    if os.path.lexists(path) or os.path.lexists(signature_path):
-        _require_same(path, signature_path, receipt, signer)
+    if os.path.lexists(path) or os.path.lexists(signature_path(path)):
+        _require_same(path, receipt, signer)
         return Issued(path, new=False)
-    text = msgspec.json.encode(receipt) + b"\n"
-    signature = armour(signer.sign(hashlib.sha512(text).digest(), RECEIPT_NAMESPACE)).encode()
-    # The receipt is the last of the two to be there: a power cut leaves none that has no signature.
-    with claimed([signature_path, path]) as temporary:
-        for content, target in ((signature, signature_path), (text, path)):
-            temporary.write_bytes(content)
-            temporary.chmod(0o644)
-            put_in_place(temporary, target)
+    write_signed(path, msgspec.json.encode(receipt) + b"\n", signer, RECEIPT_NAMESPACE)
     return Issued(path, new=True)
 
 
@@ -116,16 +109,13 @@ def _require_receivable(report: Report, signer: KeySigner, place: Path) -> None:
         raise NoReceipt(f"{report.id} lies on a camera that is running: a receipt is for a copy of it")
 
 
-def _require_same(path: Path, signature_path: Path, receipt: Receipt, signer: KeySigner) -> None:
+def _require_same(path: Path, receipt: Receipt, signer: KeySigner) -> None:
     """A receipt that is there may stay if it says the same. Its time is when the recording was received first."""
     try:
-        text, signature = (read_regular(one, RECEIPT_BYTES) for one in (path, signature_path))
-        there = read_receipt(text, signature)
-        key = Signature.parse(unarmour(signature.decode("ascii", "replace"))).verify(
-            hashlib.sha512(text).digest(), RECEIPT_NAMESPACE
-        )
-    except (OSError, ReceiptBad, SignatureBad) as error:
-        said = error.strerror if isinstance(error, OSError) else error
+        text, key = read_signed(path, RECEIPT_NAMESPACE)
+        there = msgspec.json.decode(text, type=Receipt)
+    except (OSError, SignatureBad, msgspec.DecodeError, UnicodeDecodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else one_line(error)
         raise NoReceipt(f"{path} is there, and no receipt: {said}; nothing is overwritten") from None
     if msgspec.structs.replace(there, received_utc=receipt.received_utc) != receipt:
         raise NoReceipt(f"{path} is there, and is a receipt for something else; nothing is overwritten")

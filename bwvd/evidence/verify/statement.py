@@ -5,7 +5,6 @@ It is its signer's word. No camera has signed what somebody made of its recordin
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from pathlib import Path
@@ -13,10 +12,9 @@ from pathlib import Path
 import msgspec
 
 from bwvd.evidence.errors import SignatureBad
-from bwvd.evidence.flash.regular_file import read_regular
 from bwvd.evidence.format.layout import MANIFEST
+from bwvd.evidence.format.signed_document import read_signed, signature_path
 from bwvd.evidence.format.statement import (
-    STATEMENT_BYTES,
     STATEMENT_NAMESPACE,
     STATEMENT_SUFFIX,
     Original,
@@ -26,7 +24,6 @@ from bwvd.evidence.format.utc import unix_s
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.keys.named_signer import check_named_signer, vouching_key
 from bwvd.evidence.keys.ssh_keys import Certificate, PublicKey
-from bwvd.evidence.keys.sshsig import Signature, armour, unarmour
 from bwvd.evidence.verify.folder import DirectoryFolder, digest
 from bwvd.evidence.verify.report import Report, Signatory
 from bwvd.text import one_line, printable
@@ -48,12 +45,13 @@ def verify_statement(path: Path, signers: AllowedSigners | None, *, derived: Pat
     The original may be elsewhere: a redaction is handed out without it. The derived file must be here.
     """
     report = Report(str(path), "statement", (derived or path).name)
-    signature_path = path.with_name(path.name + ".sig")
+    beside = signature_path(path)
     try:
-        text, statement, key = _read(path, signature_path)
+        text, key = read_signed(path, STATEMENT_NAMESPACE)
+        statement = msgspec.json.decode(text, type=Statement)
     except OSError as error:
         where = Path(str(error.filename or path))
-        if where == signature_path and isinstance(error, FileNotFoundError):
+        if where == beside and isinstance(error, FileNotFoundError):
             report.altered(where.name, "is missing: nobody has signed the statement")
         else:
             report.unreadable(where.name, error.strerror or str(error))
@@ -62,7 +60,7 @@ def verify_statement(path: Path, signers: AllowedSigners | None, *, derived: Pat
         report.unreadable(path.name, f"not a statement: {one_line(error)}")
         return report
     except SignatureBad as error:
-        report.altered(signature_path.name, f"does not hold: {error}")
+        report.altered(beside.name, f"does not hold: {error}")
         return report
     vouched = _judge(statement, key, signers, report, path.name)
     who = statement.by if vouched else f"Somebody who signs as {statement.by}"
@@ -72,16 +70,6 @@ def verify_statement(path: Path, signers: AllowedSigners | None, *, derived: Pat
     _check_files(path, statement, derived, report)
     report.sentences.append("This is the word of who signed it, not the camera's: a camera vouches for its recording.")
     return report
-
-
-def _read(path: Path, signature_path: Path) -> tuple[bytes, Statement, PublicKey | Certificate]:
-    text = read_regular(path, STATEMENT_BYTES)
-    signature = read_regular(signature_path, STATEMENT_BYTES).decode("ascii", "replace")
-    blob = unarmour(signature)
-    if armour(blob) != signature:  # not one byte of the file is free to be changed
-        raise SignatureBad("not in the form in which signatures are written")
-    key = Signature.parse(blob).verify(hashlib.sha512(text).digest(), STATEMENT_NAMESPACE)
-    return text, msgspec.json.decode(text, type=Statement), key
 
 
 def _judge(
