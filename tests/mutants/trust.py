@@ -45,4 +45,12 @@ TRUST = (
         "if one.storage == storage and one.signer == signer), None)",
         ("evidence/journal/test_witness.py",),
     ),
+    Mutant(
+        "take any file for the officer's id",
+        13,
+        "evidence/verify/officer.py",
+        "            if not facts.officer or facts.officer in _digests(folder):",
+        "            if not facts.officer or _digests(folder):",
+        ("evidence/verify/test_officer.py",),
+    ),
 )

@@ -29,7 +29,7 @@ from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format.chain import Signer
 from bwvd.evidence.format.layout import NEW, OFFICER
 from bwvd.evidence.journal.journal import Draft, Journal
-from bwvd.evidence.journal.totals import OFFICER_KEPT
+from bwvd.evidence.journal.totals import OFFICER_KEPT, Detail
 
 NAMESPACE = "bwvd-wearer-key"  # signed for nothing else, and the signature is never written anywhere
 _MESSAGE = hashlib.sha512(b"the key of the wearer's id").digest()
@@ -44,10 +44,12 @@ class Kept:
     officer: str = ""
     refused: str = ""  # why a file that is there, or the want of one, does not count; one line
     bind: str | None = None  # the digest that the journal has to be told; None: it has the right one
+    exchanged: bool = False  # the journal named a file, and none such is there: no power cut does that
 
     def drafts(self, reading: Reading) -> list[Draft]:
         """What the journal has to be told."""
-        told = [Draft("officer_refused", {"reason": self.refused}, reading)] if self.refused else []
+        detail: Detail = {"reason": self.refused, "exchanged": self.exchanged}
+        told = [Draft("officer_refused", detail, reading)] if self.refused else []
         return told if self.bind is None else [*told, Draft(OFFICER_KEPT, {"sha256": self.bind}, reading)]
 
 
@@ -95,7 +97,9 @@ def load_officer(volume: Volume, signer: Signer, journal: Journal, *, rolled_bac
     if not bound and not found:
         return Kept()
     what = "is not the one that this device kept last" if found else "is gone"
-    return Kept(refused=f"{OFFICER} {what}; nobody is assigned", bind="" if bound != "" else None)
+    return Kept(
+        refused=f"{OFFICER} {what}; nobody is assigned", bind="" if bound != "" else None, exchanged=bool(bound)
+    )
 
 
 def _bound(journal: Journal) -> str | None:

@@ -43,12 +43,18 @@ class JournalFacts:
     recovered: set[str] = field(default_factory=set)
     rolled_back: list[str] = field(default_factory=list)  # when the device found its storage so
     released: dict[str, str] = field(default_factory=dict)  # recording -> when
+    officer: str = ""  # SHA-256 of the file of the officer's id, by the newest file of the journal; "" = there is none
+    officer_exchanged: list[str] = field(default_factory=list)  # when the device found another one
 
     def take(self, entry: records.Entry) -> None:
         self.entries += 1
         detail = entry.detail
         if entry.event == "storage_rolled_back":
             self.rolled_back.append(entry.stamp.utc)
+        elif entry.event == "officer_kept" and not self.files:  # every file repeats it, and the newest is read first
+            self.officer = str(detail.get("sha256", ""))
+        elif entry.event == "officer_refused" and detail.get("exchanged"):
+            self.officer_exchanged.append(entry.stamp.utc)
         recording, serial, segments = detail.get("recording"), detail.get("serial"), detail.get("segments")
         if not isinstance(recording, str) or not isinstance(serial, int):
             return

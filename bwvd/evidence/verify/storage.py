@@ -17,6 +17,7 @@ from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.folder import DirectoryFolder
 from bwvd.evidence.verify.journal import ATTEMPTS, JournalFacts, check_journal
 from bwvd.evidence.verify.neighbours import compare
+from bwvd.evidence.verify.officer import check_officer
 from bwvd.evidence.verify.recording import Verification
 from bwvd.evidence.verify.report import Report, Severity
 from bwvd.evidence.verify.trust import Trust
@@ -76,6 +77,10 @@ def verify_storage(
         what = f"the device found at its start of {when} that the storage was not as it had left it: put back, or cut"
         report.altered(JOURNAL, what)
     compare(found)
+    try:
+        check_officer(path, facts, report, signers)
+    except OSError as error:
+        report.unreadable(str(error.filename or path), error.strerror or str(error))
     for name, check in found.items():
         _compare(harmless(name), check, said, facts, broken=broken)
         report.segments += check.report.segments
