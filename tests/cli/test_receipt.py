@@ -20,8 +20,11 @@ from click.testing import CliRunner, Result
 from bwvd.cli import release as release_command
 from bwvd.cli import vouching
 from bwvd.cli.main import main
+from bwvd.clock import SystemClock
 from bwvd.controls.client import request
 from bwvd.controls.command_rate import TOO_MANY
+from bwvd.evidence.flash.posix import PosixVolume
+from bwvd.evidence.journal.journal import Draft, Journal
 from bwvd.evidence.keys.sshsig import KeySigner
 from tests.support.documents import section
 from tests.support.evidence_folder import make_recording, make_storage
@@ -367,6 +370,30 @@ def test_without_a_daemon_it_is_exit_3(desk: Path) -> None:
     config = desk / "bwvd.toml"
     config.write_text(f'[storage]\npath = "{desk}/card"\n[socket]\npath = "{desk}/none.sock"\n')
     assert one_line(bwvd("release", "-c", config, "--receipts", "receipts"), 3)
+
+
+def test_a_release_of_long_ago_is_remembered(desk: Path) -> None:
+    """The entry is in a journal file that has been archived since; the daemon is not asked."""
+    assert receipt("copies").exit_code == 0
+    write_key(desk / "device_key")
+    config = desk / "bwvd.toml"
+    text = (
+        f'[keys]\nsigning = "{desk}/device_key"\n[storage]\npath = "{desk}/card"\n[socket]\npath = "{desk}/none.sock"\n'
+    )
+    config.write_text(text)
+    names = sorted(path.name for path in (desk / "copies").iterdir())
+    with PosixVolume(desk / "card") as volume:
+        journal = Journal.open(volume, fixed_signer(), device="BWV-0001", limit_bytes=4096)
+        for serial, name in enumerate(names, 1):
+            reading = SystemClock().read()
+            journal.append([Draft("released", {"recording": name, "serial": serial}, reading)])
+            shutil.rmtree(desk / "card" / "recordings" / name)
+            for _ in range(20):
+                journal.append([Draft("boot", {"filler": "x" * 500}, reading)])
+        assert journal.released == {}
+    done = bwvd("release", "-c", config, "--receipts", "receipts")
+    assert (done.exit_code, done.stderr) == (0, ""), done.output
+    assert done.stdout.splitlines() == [f"{name} has been released before" for name in names]
 
 
 def test_many_receipts_wait_for_their_turn(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from bwvd.evidence.errors import IdentityUnusable, KeyUnusable, RecipientsUnusable, SignatureBad, SignersUnusable
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, SUMS_NAMESPACE
+from bwvd.evidence.format.statement import STATEMENT_NAMESPACE
 from bwvd.evidence.format.sums import check_signature, is_whole, parse_sums
 from bwvd.evidence.keys.age import load_identities, load_recipients, open_sealed
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
@@ -29,6 +30,7 @@ from bwvd.evidence.keys.ssh_keys import Certificate, parse_key, parse_key_line
 from bwvd.evidence.keys.ssh_wire import mpint, string
 from bwvd.evidence.keys.sshsig import KeySigner, Signature, armour, unarmour
 from bwvd.evidence.release.receipt import RECEIPT_NAMESPACE, ReceiptBad, accept_receipt
+from bwvd.evidence.verify.statement import verify_statement
 from tests.fuzz.target import Target, hold, one_line, scratch
 from tests.support.evidence_keys import fixed_signer
 
@@ -207,6 +209,38 @@ def receipt_seeds() -> Iterable[bytes]:
     yield b"\2" + text + b"\0" + armour(sshsig(nested(300), string(b""))).encode()
 
 
+STATEMENT = {
+    "type": "statement",
+    "format": 1,
+    "original": {
+        "kind": "export",
+        "name": "original.mp4",
+        "bytes": 4,
+        "sha256": "ab" * 32,
+        "recording": RECEIPT["recording"],
+        "device": "BWV-0001",
+        "manifest_sha512": "ab" * 64,
+        "segments": "3-9",
+        "from_s": "1.5",
+        "verdict": "authentic",
+    },
+    "derived": {"name": "redacted.mp4", "bytes": 4, "sha256": hashlib.sha256(b"made").hexdigest()},
+    "note": "blurred",
+    "by": "clerk",
+    "made_utc": "2026-11-22T19:02:11Z",
+}
+
+
+def statement_seeds() -> Iterable[bytes]:
+    """The first byte: \\0 a text that is signed here, \\1 a text, a NUL and its signature."""
+    text = json.dumps(STATEMENT, indent=1).encode()
+    yield b"\0" + text
+    yield b"\0" + text.replace(b"redacted.mp4", b"../redacted.mp4")
+    yield b"\0" + json.dumps({**STATEMENT, "note": "\x1b[31m\u202e" * 99, "made_utc": "9999-12-31T23:59:59Z"}).encode()
+    yield b"\0" + text.replace(b'"note"', b'"x": 1e999, "y": ' + b"9" * 400 + b', "note"')
+    yield b"\1" + text + b"\0" + armour(SIGNER.sign(hashlib.sha512(text).digest(), STATEMENT_NAMESPACE)).encode()
+
+
 def seal_seeds() -> Iterable[bytes]:
     """The first byte: \\0 a recipient, \\1 a file of them, \\2 an identity file, \\3 a sealed file."""
     public = str(identity().to_public()).encode()
@@ -314,6 +348,24 @@ def receipt(data: bytes) -> None:
         one_line(error)
 
 
+def statement(data: bytes) -> None:
+    allowed = AllowedSigners.parse(f'clerk namespaces="{STATEMENT_NAMESPACE}" {SIGNER.public_key}\n'.encode(), "list")
+    how, rest = data[:1], data[1:]
+    text, _, signature = rest.partition(b"\0")
+    if how == b"\0":
+        text = rest
+        signature = armour(SIGNER.sign(hashlib.sha512(text).digest(), STATEMENT_NAMESPACE)).encode()
+    path = scratch() / "redacted.mp4.statement.json"
+    path.write_bytes(text)
+    path.with_name(path.name + ".sig").write_bytes(signature)
+    (scratch() / "redacted.mp4").write_bytes(b"made")
+    report = verify_statement(path, allowed)
+    hold(report.verdict in ("stated", "unvouched", "altered", "unreadable"), report.verdict)
+    hold(report.good == (not report.findings), "a verdict against its findings")
+    hold(all(sentence.isprintable() for sentence in report.sentences), "a sentence that steers a terminal")
+    json.dumps(report.as_dict(), allow_nan=False)
+
+
 def seal(data: bytes) -> None:
     how, rest = data[:1], data[1:]
     path = scratch() / "seal"
@@ -342,5 +394,6 @@ TARGETS = (
     Target("signers", signers, signers_seeds),
     Target("sums", sums, sums_seeds, weight=0.5),
     Target("receipt", receipt, receipt_seeds, weight=0.7),
+    Target("statement", statement, statement_seeds, weight=0.7),
     Target("seal", seal, seal_seeds),
 )

@@ -20,7 +20,7 @@ import msgspec
 from bwvd.evidence.errors import EvidenceError, SignatureBad
 from bwvd.evidence.flash.regular_file import open_regular
 from bwvd.evidence.flash.whole_file import sync_path
-from bwvd.evidence.format.layout import LOCK, RECORDINGS
+from bwvd.evidence.format.layout import LOCK, MANIFEST, RECORDINGS
 from bwvd.evidence.format.signed_document import read_signed, signature_path, write_signed
 from bwvd.evidence.keys.sshsig import KeySigner
 from bwvd.evidence.release.receipt import RECEIPT_NAMESPACE, Receipt
@@ -71,6 +71,8 @@ def issue(
     """
     place = _place(report)
     _require_receivable(report, signer, place)
+    if os.path.lexists(folder / MANIFEST):
+        raise NoReceipt(f"{folder} is a recording's folder, where nothing is ever added: name another with -o")
     try:
         if before is not None and _changed(before, place):
             raise NoReceipt(f"{report.id} has changed while it was verified")
@@ -105,7 +107,8 @@ def _require_receivable(report: Report, signer: KeySigner, place: Path) -> None:
         raise NoReceipt(f"{report.id!r} is no recording's id")
     if report.signer is not None and report.signer.key == signer.key.line:
         raise NoReceipt(f"{report.id} is signed by this very key: no camera acknowledges its own recordings")
-    if place.parent.name == RECORDINGS and _in_use(place.parent.parent):
+    storage = place.resolve().parent
+    if storage.name == RECORDINGS and _in_use(storage.parent):
         raise NoReceipt(f"{report.id} lies on a camera that is running: a receipt is for a copy of it")
 
 

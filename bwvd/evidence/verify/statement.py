@@ -49,6 +49,7 @@ def verify_statement(path: Path, signers: AllowedSigners | None, *, derived: Pat
     try:
         text, key = read_signed(path, STATEMENT_NAMESPACE)
         statement = msgspec.json.decode(text, type=Statement)
+        report.statement = msgspec.json.decode(text)  # with the fields that are not known
     except OSError as error:
         where = Path(str(error.filename or path))
         if where == beside and isinstance(error, FileNotFoundError):
@@ -64,7 +65,6 @@ def verify_statement(path: Path, signers: AllowedSigners | None, *, derived: Pat
         return report
     vouched = _judge(statement, key, signers, report, path.name)
     who = statement.by if vouched else f"Somebody who signs as {statement.by}"
-    report.statement = msgspec.json.decode(text)
     made = f"{statement.derived.name} was made from {statement.original.text}"
     report.sentences.append(printable(f"{who} states on {statement.made_utc}: {made}. What was done: {statement.note}"))
     _check_files(path, statement, derived, report)

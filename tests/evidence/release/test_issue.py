@@ -179,6 +179,29 @@ def test_a_running_cameras_own_storage(tmp_path: Path) -> None:
     assert sign(verify_recording(kept), tmp_path / "receipts").new  # a copied storage has the file, and no lock
 
 
+def test_the_cameras_storage_by_any_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Invariant 8: from inside the recording, and through a link."""
+    kept = make_recording(make_storage(tmp_path / "card"), seconds=1)
+    (tmp_path / "link").symlink_to(kept)
+    lock = os.open(tmp_path / "card" / ".lock", os.O_RDWR | os.O_CREAT, 0o640)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        monkeypatch.chdir(kept)
+        for path in (".", tmp_path / "link"):
+            assert "a camera that is running" in refusal(verify_recording(path), tmp_path / "receipts")
+    finally:
+        os.close(lock)
+
+
+def test_a_receipt_is_no_part_of_a_recording(copy: Path) -> None:
+    """Invariant 7: what is put into its folder alters it."""
+    before = sorted(copy.iterdir())
+    with pytest.raises(NoReceipt, match="where nothing is ever added"):
+        sign(verify_recording(copy), copy)
+    assert sorted(copy.iterdir()) == before
+    assert verify_recording(copy).verdict == "authentic"
+
+
 @pytest.mark.parametrize("when", ["before it is durable", "after"])
 def test_a_copy_that_is_cut_after_it_was_verified(
     when: str, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

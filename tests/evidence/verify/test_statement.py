@@ -324,6 +324,19 @@ def test_signed_but_no_statement(text: str, folder: Path) -> None:
     assert "not a statement" in problem(folder, "unreadable")
 
 
+def test_a_field_that_is_not_known_may_hold_anything(folder: Path) -> None:
+    """What JSON can say is shown with the rest; a number that nobody can hold makes it no statement."""
+    made = stated(folder)
+    said = made.path.read_text()
+    for more, verdict in (("[1, null]", "stated"), ("1e999", "unreadable"), ('"\\ud800"', "unreadable")):
+        made.path.write_text(said.replace('"note"', f'"shelf": {more}, "note"'))
+        blob = CLERK.sign(hashlib.sha512(made.path.read_bytes()).digest(), STATEMENT_NAMESPACE)
+        made.path.with_name(made.path.name + ".sig").write_text(armour(blob))
+        report = verified(made.path)
+        assert report.verdict == verdict
+        assert (report.statement is not None) == (verdict == "stated")
+
+
 def test_what_it_says_steers_no_terminal(folder: Path) -> None:
     made = stated(folder)
     fields = {**json.loads(made.path.read_text()), "note": "\x1b[2J\u202ered", "by": "clerk"}
