@@ -12,7 +12,7 @@ import click
 
 from bwvd.clock import NS
 from bwvd.evidence.export.catalogue import Entry
-from bwvd.text import clean
+from bwvd.text import clean, counted
 
 SAME_S = 0.05  # what is shown to a tenth of a second, and differs by less, is the same
 
@@ -57,7 +57,7 @@ def missing_text(one: Missing) -> str:
             spans = f"{video_s:.1f} s"
         else:
             spans = " and ".join(f"{s:.1f} s of {kind}" for kind, s in (("video", video_s), ("sound", audio_s)) if s)
-        parts.append(f"{spans} in {one.gaps} gap{'s' if one.gaps > 1 else ''}")
+        parts.append(f"{spans} in {counted(one.gaps, 'gap')}")
     if one.missing_pre_event_s >= SAME_S:
         parts.append(f"{one.missing_pre_event_s:.1f} s before the press")
     return ", ".join(parts)
@@ -80,7 +80,10 @@ def print_recording(document: Mapping[str, Any]) -> None:
         if opening["continues"]:
             rows.append(("continues", opening["continues"]))
     rows += [
-        ("length", f"{document['seconds']:.3f} s in {document['segments']} segments, {document['bytes']:,} bytes"),
+        (
+            "length",
+            f"{document['seconds']:.3f} s in {counted(document['segments'], 'segment')}, {document['bytes']:,} bytes",
+        ),
         ("frames", f"{document['frames']} of video, {document['audio_frames']} of sound"),
         ("end", "none: in progress, or cut" if end is None else f"{end['type']}: {end['reason']}"),
     ]

@@ -24,6 +24,7 @@ from bwvd.evidence.export.stretch import Given, stretch
 from bwvd.evidence.format.file_names import harmless
 from bwvd.evidence.keys.age import load_identities
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.text import counted
 
 ENDINGS = ("mp4", "html", "zip")
 
@@ -169,7 +170,7 @@ def _export(folder: Path, order: Order) -> None:
         for note in done.notes:
             warn(note)
         for file in done.files:
-            click.echo(f"{file.path}: {file.frames} frames, {file.from_s:.3f} s to {file.to_s:.3f} s")
+            click.echo(f"{file.path}: {counted(file.frames, 'frame')}, {file.from_s:.3f} s to {file.to_s:.3f} s")
     if order.outputs.sheet:
         with progress_bar(size_of([str(folder)]), "sheet", quiet=report is not None) as progress:
             made = export_sheet(

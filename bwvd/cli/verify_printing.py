@@ -102,7 +102,7 @@ def _neighbours(before: Neighbour, after: Neighbour | None) -> str:
     if not before.serial:
         first = "the first of its storage"
     else:
-        state = f"{before.state}, {before.segments} segments" if before.segments else before.state
+        state = f"{before.state}, {counted(before.segments, 'segment')}" if before.segments else before.state
         first = f"after number {before.serial} ({state or 'whose end is not known'})"
     if after is None:
         return f"{first}; what came after it is not in the proof: the newest when it was exported, or left out"

@@ -102,7 +102,7 @@ def _parts(status: Status) -> Table:
     stream = f"{clean(video.source, 80)}, {clean(video.encoder, 30) or 'no picture'}"
     if video.width:
         stream += f", {video.width}x{video.height}"
-    frames = Text(f"{stream}\n{video.frames} frames")
+    frames = Text(f"{stream}\n{counted(video.frames, 'frame')}")
     frames.append(f", {video.dropped} dropped", style="red" if video.dropped else "")
     table.add_row("video", frames)
     if audio is not None and audio.source:

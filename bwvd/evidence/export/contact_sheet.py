@@ -28,6 +28,7 @@ from bwvd.evidence.verify.decode import NotDecodable
 from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.recording import verify_recording
 from bwvd.evidence.verify.report import Report
+from bwvd.text import counted
 
 BOX = 400, 225  # pixels of the largest thumbnail: three beside each other on A4 have 170 a 25.4 mm
 ROWS_MOST = 200  # things that happened
@@ -135,7 +136,10 @@ def _page(report: Report, outline: Outline, told: Narrative, begin_ns: int, end_
         ("First frame", [report.started_utc or "time unknown"]),
         ("Press", [press_text(opening.press)]),
         ("Before the press", [pre_event_text(opening.pre_event)]),
-        ("Length", [f"{clock_text(told.length_ns)}, {report.segments} segments, {report.frames} frames"]),
+        (
+            "Length",
+            [f"{clock_text(told.length_ns)}, {counted(report.segments, 'segment')}, {counted(report.frames, 'frame')}"],
+        ),
         ("Missing", [_missing(report)]),
         ("Recorded as", ["; ".join(track_text(track) for track in opening.tracks)]),
         ("Stored", ["encrypted" if opening.recipients else "in the clear"]),
@@ -160,7 +164,7 @@ def _missing(report: Report) -> str:
     if report.gaps:
         parts.append(
             f"{report.missing_video_s:.3f} s of picture and {report.missing_audio_s:.3f} s of sound "
-            f"in {report.gaps} gap{'s' if report.gaps > 1 else ''}"
+            f"in {counted(report.gaps, 'gap')}"
         )
     if report.missing_pre_event_s:
         parts.append(f"{report.missing_pre_event_s:.3f} s before the press")

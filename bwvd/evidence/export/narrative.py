@@ -15,6 +15,7 @@ from bwvd.evidence.export.private_text import PrivateText, Reader
 from bwvd.evidence.format import records
 from bwvd.evidence.format.moment import clock_text
 from bwvd.evidence.format.utc import utc_after
+from bwvd.text import counted
 
 _LACKING = {"both": "no picture and no sound", "audio": "no sound", "video": "no picture"}
 _STATES = {
@@ -134,7 +135,7 @@ def _happening(
                 told.officers.append(text)
             return Happening(record.at_ns, "officer", "worn by", text)
         case records.Gap():
-            frames = f", {record.frames} frames" if record.frames else ""
+            frames = f", {counted(record.frames, 'frame')}" if record.frames else ""
             lacking = _LACKING.get(record.track, f"no {record.track}")
             what = f"{lacking} {_span(told, record.from_ns, record.to_ns)}{frames}: {_words(record.cause)}"
             return Happening(record.from_ns, "gap", what)

@@ -17,6 +17,7 @@ from bwvd.evidence.keys.ssh_keys import Certificate, PublicKey
 from bwvd.evidence.verify.folder import CHUNK, Folder
 from bwvd.evidence.verify.neighbours import Following
 from bwvd.evidence.verify.report import Report
+from bwvd.text import counted
 
 
 @dataclass(slots=True)
@@ -106,7 +107,8 @@ def describe(record: records.Record | Unknown) -> str:
             return f"other parameters ({record.reason}): epoch {record.epoch}"
         case records.Segment():
             at, seconds = record.pts_ns / NS, record.duration_ns / NS
-            return f"{record.file}: {at:.3f} s, {seconds:.3f} s long, {record.frames} frames, {record.stamp.utc}"
+            frames = counted(record.frames, "frame")
+            return f"{record.file}: {at:.3f} s, {seconds:.3f} s long, {frames}, {record.stamp.utc}"
         case records.Mark():
             return f"{_at(record.at_ns)} marker by {record.source}: {record.label or _sealed(record.sealed)}"
         case records.Officer():
@@ -124,10 +126,11 @@ def describe(record: records.Record | Unknown) -> str:
         case records.State():
             return f"{_at(record.at_ns)} {record.state} {record.source}"
         case records.Close():
-            return f"ended ({record.reason}): {record.segments} segments, {record.frames} frames, {record.gaps} gaps"
+            counts = f"{counted(record.segments, 'segment')}, {counted(record.frames, 'frame')}"
+            return f"ended ({record.reason}): {counts}, {counted(record.gaps, 'gap')}"
         case records.Recovered():
             found = ", ".join(f"{thing.what} {thing.where}" for thing in record.found) or "nothing out of order"
-            return f"ended at the next start ({record.reason}): {record.segments} segments; found: {found}"
+            return f"ended at the next start ({record.reason}): {counted(record.segments, 'segment')}; found: {found}"
         case records.TornTail():
             return f"{record.found.bytes} bytes of an unfinished line at byte {record.found.offset}"
         case Unknown():

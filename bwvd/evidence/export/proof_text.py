@@ -13,7 +13,7 @@ from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.layout import MANIFEST, SUMS, init_name
 from bwvd.evidence.format.utc import parse_utc
 from bwvd.evidence.keys.sshsig import allowed_signers_line
-from bwvd.text import printable
+from bwvd.text import counted, printable
 
 _CHAIN_TABLE = """
 Every record of manifest.jsonl. Each is signed over all bytes of the file before its signature. The column SHA-512
@@ -209,7 +209,8 @@ def _chain_lines(facts: Facts) -> Iterator[str]:
         yield printable(f"Before it       {before.got_s:.3f} s of {before.asked_s:g} s asked{short}")
         yield printable(f"First frame     {facts.open.origin_utc}")
         yield printable(f"Encrypted to    {', '.join(facts.open.recipients) or 'nobody: stored in the clear'}")
-    yield f"Length          {report.duration_s:.3f} s, {report.segments} segments, {report.frames} frames"
+    counts = f"{counted(report.segments, 'segment')}, {counted(report.frames, 'frame')}"
+    yield f"Length          {report.duration_s:.3f} s, {counts}"
     if facts.before is not None:
         earlier, after = facts.before, report.after
         yield printable(f"Number before   {earlier.serial} {earlier.recording} {earlier.event}".rstrip())

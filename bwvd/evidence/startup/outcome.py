@@ -9,6 +9,7 @@ from bwvd.clock import NS, Reading
 from bwvd.evidence.format import records
 from bwvd.evidence.format.file_names import harmless
 from bwvd.evidence.journal.journal import Draft
+from bwvd.text import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +59,13 @@ def evidence_missing(result: RecoveryResult) -> str:
     told: list[str] = []
     if (missing := result.missing) is not None:
         span = f"between {missing.from_ns / NS:.1f} s and {missing.to_ns / NS:.1f} s" if missing.segments else ""
-        texts = f"{missing.texts} sealed texts" if missing.texts else ""
-        segments = f"{missing.segments} acknowledged segments {span}" if missing.segments else ""
-        told.append(" and ".join(part for part in (segments, texts) if part) + " are gone or cut short")
+        texts = counted(missing.texts, "sealed text") if missing.texts else ""
+        segments = f"{counted(missing.segments, 'acknowledged segment')} {span}" if missing.segments else ""
+        verb = "is" if missing.segments + missing.texts == 1 else "are"
+        told.append(" and ".join(part for part in (segments, texts) if part) + f" {verb} gone or cut short")
     if (removed := result.end_removed) is not None:
-        told.append(f"it was {removed.event} with {removed.segments} segments, and its manifest holds that no more")
+        held = counted(removed.segments, "segment")
+        told.append(f"it was {removed.event} with {held}, and its manifest holds that no more")
     if result.changed:
         told.append("its manifest is not the one that was signed at its end")
     return "; ".join(told)

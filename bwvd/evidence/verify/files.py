@@ -30,6 +30,7 @@ from bwvd.evidence.verify.decode import NotDecodable, count_frames
 from bwvd.evidence.verify.folder import Folder, digest, plain_name, read_file
 from bwvd.evidence.verify.report import Report
 from bwvd.evidence.verify.trust import Trust
+from bwvd.text import counted
 
 Progress = Callable[[int], None]  # told how many more bytes have been read
 
@@ -172,8 +173,8 @@ class Contents:
             return str(error)
         if (frames, audio_frames) == (segment.frames, segment.audio_frames):
             return ""
-        asked = f"{segment.frames} frames and {segment.audio_frames} of sound"
-        return f"decodes to {frames} frames and {audio_frames} of sound, not {asked}"
+        asked = f"{counted(segment.frames, 'frame')} and {segment.audio_frames} of sound"
+        return f"decodes to {counted(frames, 'frame')} and {audio_frames} of sound, not {asked}"
 
     def _settle(self, named: Named, future: Future[_Read]) -> None:
         read = future.result()

@@ -21,6 +21,7 @@ from bwvd.evidence.verify.folder import CHUNK, DirectoryFolder, Folder, read_fil
 from bwvd.evidence.verify.recording import Verification, time_of
 from bwvd.evidence.verify.report import Neighbour, Report, Severity
 from bwvd.evidence.verify.trust import Trust
+from bwvd.text import counted
 
 NEXT = "next.jsonl"  # in a proof: record and signature that the manifest of the recording behind this one begins with
 NEXT_BYTES = 2_097_152  # two lines
@@ -117,7 +118,7 @@ def disagreement(before: records.Before, check: Verification) -> str:
         name = before.recording or f"number {before.serial}"
         return f"names {name} as the recording before it, which is not this one"
     if before.event in ENDS and before.manifest_sha512 not in ("", check.manifest_sha512):
-        return f"says that this one was {before.event} with {before.segments} segments and another manifest"
+        return f"says that this one was {before.event} with {counted(before.segments, 'segment')} and another manifest"
     return ""
 
 

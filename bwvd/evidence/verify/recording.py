@@ -33,6 +33,7 @@ from bwvd.evidence.verify.files import (
 from bwvd.evidence.verify.folder import CHUNK, DirectoryFolder, Folder, HashedFile, Part
 from bwvd.evidence.verify.report import Report, Severity, unreadable
 from bwvd.evidence.verify.trust import Trust
+from bwvd.text import counted
 
 
 class Verification:
@@ -201,11 +202,13 @@ class Verification:
                     self._found.setdefault(found.where, []).append(found)
                     report.note(found.where, _found_text(found))
                 if (missing := record.missing) is not None:
-                    report.note(where, f"the device found {missing.segments} acknowledged segments gone at its start")
+                    report.note(
+                        where, f"the device found {counted(missing.segments, 'acknowledged segment')} gone at its start"
+                    )
                 if record.rolled_back:
                     report.altered(where, "the device found its storage put back to an earlier state at this start")
                 if (removed := record.end_removed) is not None:
-                    what = f"the journal says that it was {removed.event} with {removed.segments} segments"
+                    what = f"the journal says that it was {removed.event} with {counted(removed.segments, 'segment')}"
                     report.altered(where, f"{what}, and the device found nothing of that in the manifest")
                 self._check_totals(record, where)
 

@@ -128,7 +128,7 @@ def test_the_chain_is_told_in_plain_text(storage: Path, tmp_path: Path) -> None:
     assert "1.984 s of 2 s asked, less than asked because: started" in text
     assert "marker by gpio:record: \\x1b[31m door" in text
     assert "no both (camera_lost)" in text
-    assert "ended (stop): 4 segments, 40 frames, 1 gaps" in text
+    assert "ended (stop): 4 segments, 40 frames, 1 gap" in text
     assert all(line.isprintable() for line in text.splitlines())
 
 

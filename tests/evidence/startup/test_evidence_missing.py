@@ -22,6 +22,7 @@ from bwvd.evidence.keys.sshsig import KeySigner, armour
 from bwvd.evidence.startup.outcome import RecoveryResult, drafts_of, evidence_missing
 from bwvd.evidence.startup.recovery import recover
 from bwvd.testing.clock import VirtualClock
+from bwvd.text import counted
 from tests.support.desk import verify_recording
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.evidence_keys import fixed_signer
@@ -78,7 +79,7 @@ def test_a_signed_line_without_its_whole_file_is_altered(storage: Path, how: str
     assert result.missing is not None
     assert result.missing.segments == len(gone)
     assert result.missing.from_ns < result.missing.to_ns
-    assert f"{len(gone)} acknowledged segments between" in evidence_missing(result)
+    assert f"{counted(len(gone), 'acknowledged segment')} between" in evidence_missing(result)
     report = verify_recording(folder)
     assert report.verdict == "altered"
     assert {finding.where.split(" ")[0] for finding in report.findings} == {path.name for path in gone}
@@ -95,7 +96,7 @@ def test_a_file_that_a_closed_recording_has_lost_is_told_and_stays_listed(storag
     for _ in range(2):
         (result,) = start(storage)
         assert result.reason == "finished"
-        assert "1 acknowledged segments" in evidence_missing(result)
+        assert "1 acknowledged segment " in evidence_missing(result)
     assert (folder / "SHA256SUMS").read_bytes() == listed
     report = verify_recording(folder)
     assert report.verdict == "altered"
