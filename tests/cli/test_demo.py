@@ -29,10 +29,17 @@ def test_a_refusal_says_why_and_goes_after_five_seconds() -> None:
 
 def test_a_refusal_is_in_the_line_also_while_a_stop_is_asked() -> None:
     line = status_line(read_status({**STATUS, "stop_asked": True}), refused="recording").plain
-    assert "refused: recording" in line
+    assert "refused: a recording runs" in line
     assert "stop asked: space confirms" in line
     assert "in 1 segment " in line
     assert "refused" not in status_line(read_status(STATUS)).plain
+
+
+def test_on_a_narrow_terminal_state_refusal_and_faults_are_what_is_left() -> None:
+    status = read_status({**STATUS, "faults": ["camera"], "fault_details": {}})
+    assert (
+        "RECORDING  refused: the flash is full  ! camera" in status_line(status, refused="the flash is full").plain[:80]
+    )
 
 
 def test_every_recording_is_named_at_the_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

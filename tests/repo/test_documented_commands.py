@@ -247,7 +247,7 @@ def test_the_demo_is_played_with_the_keyboard(tmp_path: Path) -> None:
         os.write(ours, b"m")
         wait_for("marker set")
         os.write(ours, b"s")
-        wait_for("refused: recording")
+        wait_for("refused: a recording runs")
         wait_for("s on flash in ")
         os.write(ours, b"q")
         wait_for("Verified    authentic")
