@@ -135,6 +135,7 @@ def _check_original(where: Path, original: Original, report: Report) -> None:
 
 
 def is_statement(path: Path) -> bool:
+    """Whether a file has the name of a statement."""
     return path.name.endswith(STATEMENT_SUFFIX)
 
 

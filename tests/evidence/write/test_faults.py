@@ -129,18 +129,23 @@ async def test_a_stall_of_ten_seconds_loses_no_frame(autojump_clock: trio.testin
     assert max(record.gops for record in rig.manifest(recording) if isinstance(record, records.Segment)) >= 9
 
 
-async def test_a_longer_stall_loses_whole_gops_and_names_them(autojump_clock: trio.testing.MockClock) -> None:
-    """Invariants 4 and 10: the backlog is bounded in bytes; what it can't take is a gap record, and nothing else."""
+async def _overflowed(*, stopped_after_s: float) -> tuple[Rig, int]:
+    """A recording whose third sync takes a minute, with a backlog of seconds; and how many frames were lost."""
     volume = VirtualVolume()
     rig = _rig(volume, storage={"backlog_bytes": 6_000})
     async with rig.running() as daemon:
         await trio.sleep(5)
         volume.stall(60, kind="sync", path="manifest.jsonl", nth=3)
         await rig.press()
-        await trio.sleep(80)
+        await trio.sleep(stopped_after_s)
         await rig.stop()
         await rig.closed()
-        lost = daemon.recorder.frames_lost
+        return rig, daemon.recorder.frames_lost
+
+
+async def test_a_longer_stall_loses_whole_gops_and_names_them(autojump_clock: trio.testing.MockClock) -> None:
+    """Invariants 4 and 10: the backlog is bounded in bytes; what it can't take is a gap record, and nothing else."""
+    rig, lost = await _overflowed(stopped_after_s=80)
     (recording,) = rig.recordings()
     gaps = [record for record in rig.manifest(recording) if isinstance(record, records.Gap)]
     assert gaps
@@ -155,16 +160,7 @@ async def test_a_longer_stall_loses_whole_gops_and_names_them(autojump_clock: tr
 
 async def test_a_gap_at_the_very_end_is_named_too(autojump_clock: trio.testing.MockClock) -> None:
     """Invariant 4: the recording ends while the backlog is full."""
-    volume = VirtualVolume()
-    rig = _rig(volume, storage={"backlog_bytes": 6_000})
-    async with rig.running() as daemon:
-        await trio.sleep(5)
-        volume.stall(60, kind="sync", path="manifest.jsonl", nth=3)
-        await rig.press()
-        await trio.sleep(50)
-        await rig.stop()
-        await rig.closed()
-        lost = daemon.recorder.frames_lost
+    rig, lost = await _overflowed(stopped_after_s=50)
     (recording,) = rig.recordings()
     gaps = [record for record in rig.manifest(recording) if isinstance(record, records.Gap)]
     assert sum(gap.frames for gap in gaps) == lost > 0
