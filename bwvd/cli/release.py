@@ -13,7 +13,7 @@ import click
 from bwvd.cli.options import Failure, config_option, find_recording, load_config, request
 from bwvd.cli.printing import warn
 from bwvd.config.schema import Config
-from bwvd.evidence.format.layout import RECORDINGS
+from bwvd.evidence.format.layout import ARCHIVE, RECORDINGS
 from bwvd.text import clean
 
 ANSWER_S = 600  # a recording of hours is read before it is let go of
@@ -30,13 +30,16 @@ _RECEIPTS = "*.json"
 @click.option("--receipt", metavar="FILE", help="The signed receipt for this recording.")
 @click.option("--receipts", metavar="DIR", help="All receipts in a folder (*.json), each for the recording it names.")
 def release(config_path: str, rec: str | None, receipt: str | None, receipts: str | None) -> None:
-    """Delete recordings that their agency has acknowledged; a signature may lie beside each receipt as FILE.sig."""
+    """Delete recordings that their agency has acknowledged; a signature may lie beside each receipt as FILE.sig.
+
+    REC may be an archive of the journal as well: journal-000001.jsonl.
+    """
     config = load_config(config_path)
     if receipts and not (rec or receipt):
         sys.exit(_release_all(config_path, config, Path(receipts)))
     if receipts or not rec or not receipt:
         raise click.UsageError("give REC --receipt FILE, or --receipts DIR")
-    name = find_recording(config, rec).name
+    name = rec if ARCHIVE.fullmatch(rec) else find_recording(config, rec).name
     try:
         text, signature = _read(Path(receipt))
     except OSError as error:
@@ -51,7 +54,7 @@ def release(config_path: str, rec: str | None, receipt: str | None, receipts: st
 
 def _release_all(config_path: str, config: Config, folder: Path) -> int:
     """Hand in every receipt of a folder; what is refused is a line, and the others go on. Returns the exit code."""
-    from bwvd.evidence.release.receipt import ReceiptBad, read_receipt
+    from bwvd.evidence.release.receipt import ArchiveReceipt, ReceiptBad, read_receipt
 
     try:
         paths = sorted(path for path in folder.iterdir() if path.match(_RECEIPTS))
@@ -61,6 +64,7 @@ def _release_all(config_path: str, config: Config, folder: Path) -> int:
     known = cache(lambda: _released(config))  # read once, and only where a receipt's recording is not there
     refused = mine = 0
     others: list[str] = []
+    received = []
     for path in paths:
         try:
             text, signature = _read(path)
@@ -69,12 +73,15 @@ def _release_all(config_path: str, config: Config, folder: Path) -> int:
             refused += 1
             warn(f"{path}: {error.strerror if isinstance(error, OSError) else error}")
             continue
-        if receipt.device != config.device.id:
-            others.append(receipt.device)
+        name = receipt.journal if isinstance(receipt, ArchiveReceipt) else receipt.recording
+        # An archive of the journal goes behind the recordings that it tells of, and the oldest first.
+        received.append((isinstance(receipt, ArchiveReceipt), name, path, text, signature, receipt.device))
+    for is_archive, recording, path, text, signature, device in sorted(received, key=lambda one: one[:3]):
+        if device != config.device.id:
+            others.append(device)
             continue
         mine += 1
-        recording = receipt.recording
-        if recording in there:
+        if is_archive or recording in there:
             said, good = _release(config_path, recording, text, signature)
         elif recording in known():
             said, good = f"{recording} has been released before", True
@@ -98,7 +105,8 @@ def _release(config_path: str, recording: str, text: str, signature: str | None)
 
     Each release leaves a line in the journal, so the socket has a pace: who comes too soon waits, and asks again.
     """
-    payload = {"cmd": "release", "recording": recording, "receipt": text, "signature": signature}
+    kind = "journal" if ARCHIVE.fullmatch(recording) else "recording"
+    payload = {"cmd": "release", kind: recording, "receipt": text, "signature": signature}
     for turn in range(TURNS):
         if turn:
             time.sleep(TURN_S)

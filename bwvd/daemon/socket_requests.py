@@ -35,31 +35,38 @@ async def log_access(daemon: Daemon, request: dict[str, Any], source: str) -> di
 
 
 async def release(daemon: Daemon, request: dict[str, Any], source: str) -> dict[str, Any]:
-    """`bwvd release`: judge the receipt and let go of the recording that it is for."""
+    """`bwvd release`: judge the receipt and let go of the recording, or the archive of the journal, that it is for."""
     from bwvd.evidence.keys.allowed_signers import AllowedSigners
-    from bwvd.evidence.release.receipt import accept_receipt
-    from bwvd.evidence.release.release import AlreadyReleased, run_release
+    from bwvd.evidence.release.receipt import accept_archive_receipt, accept_receipt
+    from bwvd.evidence.release.release import AlreadyReleased, Stepwise, run_release
 
-    recording, receipt, signature = (request.get(key) for key in ("recording", "receipt", "signature"))
-    if not isinstance(recording, str) or not isinstance(receipt, str) or not isinstance(signature, str | None):
-        return {"ok": False, "error": 'release takes "recording", "receipt" and "signature"'}
+    kind = "journal" if "journal" in request else "recording"
+    name, receipt, signature = (request.get(key) for key in (kind, "receipt", "signature"))
+    if not isinstance(name, str) or not isinstance(receipt, str) or not isinstance(signature, str | None):
+        return {"ok": False, "error": 'release takes "recording" or "journal", "receipt" and "signature"'}
+    release: Stepwise
     try:
         signers = [await trio.to_thread.run_sync(AllowedSigners.load, path) for path in daemon.config.keys.release]
         now_s = daemon.clock.read().utc_ns / NS
         own = daemon.parts.signer.allowed_signers(daemon.config.device.id).encode()
         device = AllowedSigners.parse(own, daemon.config.keys.signing)
         blob = signature.encode() if signature else None
-        accepted = accept_receipt(receipt.encode(), blob, signers, now_s, device=device)
-        if accepted.receipt.recording != recording:
-            return {"ok": False, "error": f"the receipt is for {shown(accepted.receipt.recording)}"}
-
-        await run_release(daemon.parts.storage, daemon.evidence.release(accepted, daemon.in_progress))
+        if kind == "journal":
+            archive = accept_archive_receipt(receipt.encode(), blob, signers, now_s, device=device)
+            received, release = archive.receipt.journal, daemon.evidence.release_archive(archive)
+        else:
+            accepted = accept_receipt(receipt.encode(), blob, signers, now_s, device=device)
+            received, release = accepted.receipt.recording, daemon.evidence.release(accepted, daemon.in_progress)
+        if received != name:
+            return {"ok": False, "error": f"the receipt is for {shown(received)}"}
+        await run_release(daemon.parts.storage, release)
     except AlreadyReleased as error:  # whoever hands in a receipt twice has what he wants, and nothing has happened
-        return {"ok": True, "text": str(error), "recording": recording}
+        return {"ok": True, "text": str(error), kind: name}
     except (EvidenceError, OSError) as error:
-        daemon.evidence.enter("release_refused", recording=clean(recording), source=source, reason=clean(str(error)))
+        refused = {kind: clean(name), "source": source, "reason": clean(str(error))}
+        daemon.evidence.enter("release_refused", **refused)
         return {"ok": False, "error": str(error)}
-    return {"ok": True, "text": f"released {recording}", "recording": recording}
+    return {"ok": True, "text": f"released {name}", kind: name}
 
 
 SOCKET_REQUESTS = {

@@ -31,7 +31,8 @@ from bwvd.evidence.journal.totals import Detail
 from bwvd.evidence.journal.witness import Remembered, Witness
 from bwvd.evidence.journal.witness_writer import WitnessWriter, read_witness
 from bwvd.evidence.keys.allowed_signers import FILE_BYTES
-from bwvd.evidence.release.receipt import Accepted
+from bwvd.evidence.release.archive import ArchiveRelease, finish_archive_release
+from bwvd.evidence.release.receipt import Accepted, AcceptedArchive
 from bwvd.evidence.release.release import Release, finish_releases
 from bwvd.evidence.startup.newest import newest
 from bwvd.evidence.startup.officer import Kept, load_officer, save_officer
@@ -163,6 +164,10 @@ class EvidenceSide:
             clock=self._clock,
             in_progress=in_progress,
         )
+
+    def release_archive(self, accepted: AcceptedArchive) -> ArchiveRelease:
+        """The same for an archive of the journal."""
+        return ArchiveRelease(self._volume, self._journal, accepted, device=self._settings.device, clock=self._clock)
 
     def mend(self, volume: Volume, broken: Collection[str]) -> dict[str, str]:
         """Bring recordings to their end that an I/O error broke off; returns why some are not. In a storage's job."""
@@ -367,7 +372,7 @@ def _put_in_order(
     if (aside := journal.set_aside) is not None:
         detail: Detail = {"file": aside.where, "what": aside.what, "offset": aside.offset, "bytes": aside.bytes}
         drafts.append(Draft("journal_set_aside", detail, reading))
-    complaints = finish_releases(volume, journal)
+    complaints = finish_releases(volume, journal) + finish_archive_release(volume, journal)
     drafts += [Draft("release_unfinished", {"reason": complaint}, reading) for complaint in complaints]
     # Before anything new is recorded, and before the journal says what there is: whatever has no end gets one.
     folders = volume.names(RECORDINGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -25,7 +26,11 @@ from bwvd.controls.client import request
 from bwvd.controls.command_rate import TOO_MANY
 from bwvd.evidence.flash.posix import PosixVolume
 from bwvd.evidence.journal.journal import Draft, Journal
+from bwvd.evidence.journal.totals import Detail
+from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.keys.sshsig import KeySigner
+from bwvd.evidence.verify.storage import verify_storage
+from bwvd.testing.clock import VirtualClock
 from tests.support.documents import section
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.evidence_keys import certify, fixed_signer, ssh_keygen, stock_key, write_key
@@ -341,6 +346,56 @@ def test_the_socket_answers_what_is_released_already(camera: Camera) -> None:
     assert "has been released" in again["text"]
     assert camera.events("release_refused") == []
     assert len(camera.events("released")) == 1
+
+
+def test_archives_of_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Invariant 8: they go behind the recordings that they tell of, and what is left verifies."""
+    folder = tmp_path / "camera"
+    folder.mkdir()
+    made = Camera(folder, 0)
+    storage = folder / "evidence"
+    signer = KeySigner.load(folder / "keys" / "device_key")
+    (recording,) = [make_recording(storage, 1, signer=signer, seconds=1)]
+    clock = VirtualClock(seconds=lambda: 1.0)
+    with PosixVolume(storage) as volume:
+        journal = Journal.open(volume, signer, device="BWV-0001", limit_bytes=65_536)
+        entry: Detail = {"recording": recording.name, "serial": 1, "reason": "stop", "segments": 1}
+        journal.append([Draft("opened", entry, clock.read()), Draft("closed", entry, clock.read())])
+        for _ in range(2):
+            journal.append([Draft("x", {"text": "x" * 500}, clock.read())] * 80)
+            journal.append([])
+        journal.close()
+    write_key(tmp_path / "key", 7)
+    (tmp_path / "key.pub").write_text(f"{fixed_signer(7).public_key} evidence-desk\n")
+    monkeypatch.chdir(tmp_path)
+    archives = ["journal-000001.jsonl", "journal-000002.jsonl"]
+    with Process(folder, made.text) as running:
+        running.wait_until(lambda status: status["state"] == "standby")
+        assert take_over(made).exit_code == 0
+        for name in archives:
+            fields = {
+                "type": "journal-receipt",
+                "format": 1,
+                "journal": name,
+                "device": "BWV-0001",
+                "sha512": hashlib.sha512((storage / name).read_bytes()).hexdigest(),
+                "received_utc": "2026-11-22T19:02:11Z",
+                "by": "evidence-desk",
+            }
+            Path(f"receipts/{name}.json").write_text(json.dumps(fields))
+            ssh_keygen("-q", "-Y", "sign", "-n", "bwvd-receipt", "-f", "key", f"receipts/{name}.json")
+        first = f"receipts/{archives[0]}.json"
+        assert "is still here" in one_line(release(made, archives[0], "--receipt", first), 1)
+        done = release(made, "--receipts", "receipts")
+        assert (done.exit_code, done.stderr) == (0, ""), done.output
+        assert done.stdout.splitlines() == [f"released {name}" for name in (recording.name, *archives)]
+        again = release(made, archives[0], "--receipt", first)
+        assert (again.exit_code, "has been released" in again.stdout) == (0, True)
+        assert len(made.events("archive_released")) == 2
+        assert not list(storage.glob("journal-*"))
+    (report,) = verify_storage(storage, AllowedSigners.load(folder / "keys" / "allowed_signers"))
+    assert (report.verdict, report.findings) == ("authentic", [])
+    assert any("taken over by evidence-desk" in note.what for note in report.notes)
 
 
 @pytest.mark.parametrize(

@@ -53,4 +53,20 @@ TRUST = (
         "            if not facts.officer or _digests(folder):",
         ("evidence/verify/test_officer.py",),
     ),
+    Mutant(
+        "let an archive of the journal go that is still needed",
+        8,
+        "evidence/release/archive.py",
+        "        yield from self._check_recordings()\n",
+        "",
+        ("evidence/release/test_archive.py",),
+    ),
+    Mutant(
+        "take any archive of the journal for one that was taken over",
+        7,
+        "evidence/verify/journal.py",
+        "(taken := facts.taken_over.get(this.previous)) is not None",
+        '(taken := facts.taken_over.get(this.previous, ("", "")))',
+        ("evidence/release/test_archive.py",),
+    ),
 )

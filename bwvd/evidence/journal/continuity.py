@@ -9,12 +9,20 @@ from bwvd.evidence.format import records
 from bwvd.evidence.format.layout import JOURNAL, MANIFEST, RECORDINGS, archive_name
 from bwvd.evidence.format.recording_id import device_of
 from bwvd.evidence.format.records import JournalHead
-from bwvd.evidence.journal.files import first_record, is_there
+from bwvd.evidence.journal.files import archive_number, first_record, following, is_there
 from bwvd.evidence.journal.witness import Remembered
 
 
 def not_continued(
-    volume: Volume, storages: Sequence[Remembered], *, storage: str, new: bool, number: int, device: str, signer: str
+    volume: Volume,
+    storages: Sequence[Remembered],
+    *,
+    storage: str,
+    new: bool,
+    number: int,
+    device: str,
+    signer: str,
+    released: JournalHead | None = None,
 ) -> Remembered | None:
     """What a witness remembers and the journal in force does not go on from; None if it goes on, or is a new storage's.
 
@@ -24,6 +32,8 @@ def not_continued(
         number: of the file in force.
         signer: the device's key. A key that was changed begins a journal anew, on the same storage: what was remembered
             of the one before it must lie behind the new one.
+
+        released: the newest archive that was taken over; what the witness remembers of it or of an older one is gone.
 
     A storage without a journal that holds recordings of this device, by its key, is none that is new. Blocking;
     raises OSError.
@@ -35,6 +45,8 @@ def not_continued(
             return None
         folders = volume.names(RECORDINGS)
         return storages[-1] if any(_is_ours(volume, name, device, signer) for name in folders) else None
+    if released is not None and known_as.number <= archive_number(released.file):
+        return None if following(volume, released.file) == released else known_as
     name = JOURNAL if known_as.number == number else archive_name(known_as.number)
     head = JournalHead(file=name, bytes=known_as.bytes, sha512=known_as.sha512)
     return None if _leads_to(volume, name) and is_there(volume, head) else known_as

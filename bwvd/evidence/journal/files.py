@@ -8,7 +8,7 @@ from bwvd.evidence.flash.pieces import digest, pieces
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.decode import MAX_LINE, Unknown, decode
-from bwvd.evidence.format.layout import ARCHIVE
+from bwvd.evidence.format.layout import ARCHIVE, JOURNAL
 from bwvd.evidence.format.records import JournalHead
 
 MOST_FILES = 899_999_999  # a larger number is not ours: behind it there is room to count on in names of nine digits
@@ -36,6 +36,21 @@ def is_there(volume: Volume, head: JournalHead) -> bool:
     if head.file not in volume.names("") or volume.size(head.file) < head.bytes:
         return False
     return head_of(volume, head.file, head.bytes).sha512 == head.sha512
+
+
+def following(volume: Volume, name: str) -> JournalHead | None:
+    """What the next file of the journal says of the archive `name`; None if none leads to it. Raises OSError."""
+    there, at, seen = volume.names(""), JOURNAL, {""}
+    while at in there:
+        opening = first_record(volume, at)
+        before = opening.previous if isinstance(opening, records.Journal) else None
+        if before is None or before.file in seen:
+            return None
+        if before.file == name:
+            return before
+        at = before.file
+        seen.add(at)
+    return None
 
 
 def first_record(volume: Volume, path: str) -> records.Record | Unknown | str:

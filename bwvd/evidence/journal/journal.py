@@ -41,7 +41,7 @@ from bwvd.evidence.format.records import JournalHead
 from bwvd.evidence.format.utc import stamp_at
 from bwvd.evidence.journal.continuity import not_continued
 from bwvd.evidence.journal.files import MOST_FILES, archives, first_record, head_of
-from bwvd.evidence.journal.totals import NEWEST, Detail, JournalTotals, newest_of, storage_of
+from bwvd.evidence.journal.totals import ARCHIVE_RELEASED, NEWEST, Detail, JournalTotals, newest_of, storage_of
 from bwvd.evidence.journal.witness import Remembered
 from bwvd.log import get_logger
 
@@ -176,7 +176,15 @@ class Journal:
             number=self._number,
             device=self._device,
             signer=self._signer.public_key,
+            released=self._archive_released(),
         )
+
+    def _archive_released(self) -> JournalHead | None:
+        match self.latest(ARCHIVE_RELEASED):
+            case {"file": str(file), "bytes": int(size), "sha512": str(sha512)}:
+                return JournalHead(file=file, bytes=size, sha512=sha512)
+            case _:
+                return None
 
     def head(self) -> JournalHead | None:
         """How far the journal is durable; None as long as nothing of it is known to be."""

@@ -7,6 +7,11 @@ One JSON object, and a signature that stock ssh-keygen makes:
 
     ssh-keygen -Y sign -n bwvd-receipt -f KEY receipt.json
 
+or for an archive of the journal, whose `sha512` is `sha512sum journal-000001.jsonl`:
+
+    {"type": "journal-receipt", "format": 1, "journal": "journal-000001.jsonl", "device": "BWV-0001",
+     "sha512": "…", "received_utc": "2026-11-22T19:02:11Z", "by": "evidence-server"}
+
 `manifest_sha512` is `sha512sum manifest.jsonl`. The signature lies beside the text (`receipt.json.sig`), or is appended
 to it, or is the last line, `{"sig":"…"}`, over all bytes before it, as in our own files. `by` is the name under which a
 file of `keys.release`, an allowed_signers file, lists the key. Its namespaces must name `bwvd-receipt`, and the key may
@@ -18,7 +23,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -50,6 +55,26 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="
     by: str
 
 
+class ArchiveReceipt(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="journal-receipt"):
+    """The same for an archived file of a device's journal, whole as it lies there."""
+
+    format: Literal[1]
+    journal: str  # its name: "journal-000001.jsonl"
+    device: str
+    sha512: str  # of the whole file
+    received_utc: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedArchive:
+    """An archive's receipt whose signature holds, by a key that may sign receipts."""
+
+    receipt: ArchiveReceipt
+    sha256: str  # of the signed bytes, for the journal
+    fingerprint: str  # of the key, or of the authority that certified it
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """A receipt whose signature holds, by a key that may sign receipts."""
@@ -78,26 +103,51 @@ def accept_receipt(
 
     Pure. Raises: ReceiptBad.
     """
+    receipt: Receipt
+    message, blob, receipt = _read(data, signature, Receipt)
+    return Accepted(
+        receipt, hashlib.sha256(message).hexdigest(), _signatory(message, blob, receipt.by, signers, at_s, device)
+    )
+
+
+def accept_archive_receipt(
+    data: bytes,
+    signature: bytes | None,
+    signers: Sequence[AllowedSigners],
+    at_s: float,
+    *,
+    device: AllowedSigners | None = None,
+) -> AcceptedArchive:
+    """Judge a receipt for an archive of the journal: by the same keys, and as `accept_receipt` does."""
+    receipt: ArchiveReceipt
+    message, blob, receipt = _read(data, signature, ArchiveReceipt)
+    fingerprint = _signatory(message, blob, receipt.by, signers, at_s, device)
+    return AcceptedArchive(receipt, hashlib.sha256(message).hexdigest(), fingerprint)
+
+
+def _signatory(
+    message: bytes, blob: bytes, by: str, signers: Sequence[AllowedSigners], at_s: float, device: AllowedSigners | None
+) -> str:
+    """The fingerprint of the key that has signed a receipt, if it may. Raises: ReceiptBad."""
     if not signers:
         raise ReceiptBad("keys.release: no key may sign receipts, so nothing can be released")
-    message, blob, receipt = _read(data, signature)
     try:
         key = Signature.parse(blob).verify(hashlib.sha512(message).digest(), RECEIPT_NAMESPACE)
     except SignatureBad as error:
         raise ReceiptBad(f"the receipt's signature does not hold: {error}") from None
     try:
-        fingerprint = check_named_signer(key, RECEIPT_NAMESPACE, receipt.by, signers, at_s, device=device)
+        return check_named_signer(key, RECEIPT_NAMESPACE, by, signers, at_s, device=device)
     except SignatureBad as error:
         raise ReceiptBad(f"the receipt's signer may not sign receipts: {error}") from None
-    return Accepted(receipt, hashlib.sha256(message).hexdigest(), fingerprint)
 
 
-def read_receipt(data: bytes, signature: bytes | None) -> Receipt:
+def read_receipt(data: bytes, signature: bytes | None) -> Receipt | ArchiveReceipt:
     """What a receipt says, whoever has signed it: for whoever sorts receipts, not for who acts on one.
 
     Pure. Raises: ReceiptBad.
     """
-    return _read(data, signature)[2]
+    receipt: Receipt | ArchiveReceipt = _read(data, signature, Receipt | ArchiveReceipt)[2]
+    return receipt
 
 
 def unfit(signers: Sequence[AllowedSigners], device: AllowedSigners | None) -> list[str]:
@@ -113,13 +163,13 @@ def unfit(signers: Sequence[AllowedSigners], device: AllowedSigners | None) -> l
     return said
 
 
-def _read(data: bytes, signature: bytes | None) -> tuple[bytes, bytes, Receipt]:
+def _read(data: bytes, signature: bytes | None, kind: Any) -> tuple[bytes, bytes, Any]:
     """The signed bytes, the binary signature, and what they say."""
     if max(len(data), len(signature or b"")) > RECEIPT_BYTES:
         raise ReceiptBad(f"the receipt is larger than {RECEIPT_BYTES} bytes")
     message, blob = _parted(data, signature)
     try:
-        return message, blob, msgspec.json.decode(message, type=Receipt)
+        return message, blob, msgspec.json.decode(message, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ReceiptBad(f"not a receipt: {one_line(error)}") from None
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from bwvd.clock import Clock
 from bwvd.evidence.errors import EvidenceError, SignatureBad
@@ -202,7 +203,13 @@ class Release:
             raise ReleaseRefused(f"{self._recording} has been altered: {SUMS}: {error}; it stays") from None
 
 
-async def run_release(storage: Storage, release: Release) -> None:
+class Stepwise(Protocol):
+    """A release of a recording, or of an archive of the journal."""
+
+    def step(self) -> bool: ...
+
+
+async def run_release(storage: Storage, release: Stepwise) -> None:
     """Do all steps of a release, each a job of its own.
 
     Raises: as `Release.step`. **Cancellation:** between two steps; what has been entered in the journal is finished at

@@ -15,6 +15,7 @@ from bwvd.evidence.format.chain import JOURNAL_NAMESPACE
 from bwvd.evidence.format.chain_reader import ChainReader, Signed
 from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.layout import ARCHIVE, JOURNAL, NEW_JOURNAL
+from bwvd.evidence.format.records import JournalHead
 from bwvd.evidence.format.utc import unix_s
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.folder import CHUNK, Folder, HashedFile, Part
@@ -45,6 +46,7 @@ class JournalFacts:
     released: dict[str, str] = field(default_factory=dict)  # recording -> when
     officer: str = ""  # SHA-256 of the file of the officer's id, by the newest file of the journal; "" = there is none
     officer_exchanged: list[str] = field(default_factory=list)  # when the device found another one
+    taken_over: dict[JournalHead, tuple[str, str]] = field(default_factory=dict)  # archive -> by whom, when
 
     def take(self, entry: records.Entry) -> None:
         self.entries += 1
@@ -55,6 +57,11 @@ class JournalFacts:
             self.officer = str(detail.get("sha256", ""))
         elif entry.event == "officer_refused" and detail.get("exchanged"):
             self.officer_exchanged.append(entry.stamp.utc)
+        elif entry.event == "archive_released":
+            match detail:
+                case {"file": str(file), "bytes": int(size), "sha512": str(digest)}:
+                    head = JournalHead(file=file, bytes=size, sha512=digest)
+                    self.taken_over[head] = (str(detail.get("by", "")), str(detail.get("received_utc", "")))
         recording, serial, segments = detail.get("recording"), detail.get("serial"), detail.get("segments")
         if not isinstance(recording, str) or not isinstance(serial, int):
             return
@@ -126,7 +133,10 @@ def _check_files(
         if before in left:
             following, name = this, before
             continue
-        if before:
+        if this.previous is not None and (taken := facts.taken_over.get(this.previous)) is not None:
+            what = f"is not here, nor is what came before it: taken over by {taken[0]} on {taken[1]}, and then released"
+            report.note(before, what)
+        elif before:
             report.altered(before, f"is missing: {name} names it as the file before")
         following, name = None, max(left, default="")
         if name:
