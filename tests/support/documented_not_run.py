@@ -175,6 +175,7 @@ NOT_RUN = {
     "inside": {
         "python -m tests.bench": LONG,
         "pytest tests/walk/test_walks.py --seed N": NotRun("walks for minutes", finds_tests),
+        "python -m tests.support.session_picture --write": NotRun("writes into the tree", options_are_known),
         ".venv/bin/python -m tests.soak --hours 12": LONG,
         "sudo .venv/bin/pytest -m machine": MACHINE,
     },
