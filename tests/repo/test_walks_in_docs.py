@@ -12,9 +12,8 @@ NAMED = re.compile(r"`([a-z_]+/[a-z_/]*[a-z_]+\.py)(?:: ([\w.]+))?`")
 
 
 def section() -> str:
-    return documents.section("inside", "A GOP, from the camera to the flash") + documents.section(
-        "inside", "A press, from the edge to the lamp and the manifest"
-    )
+    walks = ("A GOP, from the camera to the flash", "A press, from the edge to the lamp and the manifest")
+    return " ".join(" ".join(documents.section("inside", walk) for walk in walks).split())  # a name may be broken
 
 
 def defined(module: ast.Module) -> set[str]:
