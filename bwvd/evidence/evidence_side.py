@@ -5,7 +5,6 @@ Everything that a power cut left is named and signed before anything new is writ
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,30 +14,30 @@ import trio
 
 from bwvd import __version__
 from bwvd.clock import Clock
-from bwvd.evidence.flash.new_file import replace_file
 from bwvd.evidence.flash.reserve import Reserve
 from bwvd.evidence.flash.space_gauge import StorageGauge
 from bwvd.evidence.flash.volume import Storage, Volume
 from bwvd.evidence.format.chain import Signer
 from bwvd.evidence.format.file_names import harmless
-from bwvd.evidence.format.layout import ALLOWED_SIGNERS, RECORDINGS
+from bwvd.evidence.format.layout import RECORDINGS
 from bwvd.evidence.format.recording_id import device_of
 from bwvd.evidence.format.records import JournalHead
 from bwvd.evidence.journal.actor import JournalActor
 from bwvd.evidence.journal.events import draft_of
 from bwvd.evidence.journal.journal import Draft, Journal
-from bwvd.evidence.journal.totals import Detail
+from bwvd.evidence.journal.totals import SETTLED, Detail
 from bwvd.evidence.journal.witness import Remembered, Witness
 from bwvd.evidence.journal.witness_writer import WitnessWriter, read_witness
-from bwvd.evidence.keys.allowed_signers import FILE_BYTES
 from bwvd.evidence.release.archive import ArchiveRelease, finish_archive_release
 from bwvd.evidence.release.receipt import Accepted, AcceptedArchive
 from bwvd.evidence.release.release import Release, finish_releases
+from bwvd.evidence.startup.look import Look, Settled, settled, settling
 from bwvd.evidence.startup.newest import newest
 from bwvd.evidence.startup.officer import Kept, load_officer, save_officer
 from bwvd.evidence.startup.outcome import RecoveryResult, drafts_of, evidence_missing
-from bwvd.evidence.startup.recovery import recover, recover_one
+from bwvd.evidence.startup.recovery import recover, recover_one, recover_steps
 from bwvd.evidence.startup.serials import next_serial, unrecorded
+from bwvd.evidence.startup.vouch import vouch
 from bwvd.evidence.write.row import Row
 from bwvd.messages import Assigned, Event, LowStorage, Pressed, Recorded, StateChanged
 
@@ -86,6 +85,7 @@ class _Found:
     rolled_back: str  # what is not as the witness remembers it, in one line
     witness_lost: str  # why the witness could not be asked
     recovered: list[RecoveryResult]
+    left: list[str]  # recordings that the look is for
     free_bytes: int
     total_bytes: int
 
@@ -140,11 +140,21 @@ class EvidenceSide:
         if found.witness_lost:
             bus.fault("witness", found.witness_lost)
         self._tell_missing(found.recovered)
+        self._looking = Look(
+            storage,
+            found.left,
+            lambda volume, recording: recover_steps(
+                volume, signer, clock, boot, recording, reserve=room, said=found.journal.said
+            ),
+            lambda: found.journal.released,
+            lambda outcome: self._tell([outcome]),
+        )
         self._level(found.free_bytes)
 
     async def wait_looked(self) -> None:
-        """Return when every recording that lay on the storage at the start has been looked at since."""
-        await trio.lowlevel.checkpoint()  # the start looks at each of them
+        """Return when every recording that lay on the storage at the start has been looked at since, and what was found
+        is told: raised as a fault, and in the journal's queue. Also where the daemon ends before."""
+        await self._looking.wait_done()
 
     def refuse(self) -> str:
         """Why no recording may begin now; "" if one may."""
@@ -239,6 +249,7 @@ class EvidenceSide:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch_room)
             nursery.start_soon(self._keep_officer)
+            nursery.start_soon(self._looking.run)
             nursery.start_soon(self._witness.run)
             await self._actor.run(task_status=task_status)
             nursery.cancel_scope.cancel()
@@ -249,6 +260,7 @@ class EvidenceSide:
 
         What happens until `finish`, a press that is refused, is entered behind it.
         """
+        self._looking.stop()
         self._actor.put(Draft("shutdown", {"reason": reason}, self._clock.read()), press=True)
         await self._actor.drain()
 
@@ -377,7 +389,9 @@ def _put_in_order(
     # Before anything new is recorded, and before the journal says what there is: whatever has no end gets one.
     folders = volume.names(RECORDINGS)
     others = {name.rstrip("/") for name in folders if device_of(name) != settings.device}
-    leave = frozenset(journal.released) | others
+    before = settled(journal) if gone is None else Settled()
+    left = [name for folder in folders if before.holds(name := folder.rstrip("/")) and name not in others]
+    leave = frozenset(journal.released).union(others, left)
     recovered = recover(
         volume, signer, clock, boot, reserve=room, said=journal.said, leave=leave, rolled_back=bool(gone)
     )
@@ -388,6 +402,8 @@ def _put_in_order(
     ]
     officer = load_officer(volume, signer, journal, rolled_back=gone is not None)
     drafts += officer.drafts(reading)
+    if (remember := settling(before, folders, recovered)) is not None:
+        drafts.insert(0, Draft(SETTLED, remember, reading))  # first: of very many entries the queue loses the last
     room.restore(volume)
     following = next_serial(folders, max(journal.last_serial, gone.last_serial if gone is not None else 0))
     row = Row()
@@ -403,6 +419,7 @@ def _put_in_order(
         rolled_back=rolled_back,
         witness_lost="",
         recovered=recovered,
+        left=[name for name in left if name not in journal.released],
         free_bytes=volume.free_bytes(),
         total_bytes=volume.total_bytes(),
     )
@@ -424,18 +441,3 @@ def _rollback(gone: Remembered, journal: Journal) -> tuple[str, Detail]:
         f"the journal does not go on from where this device left it: {gone.bytes} bytes of file {gone.number}, "
         f"recording number {gone.last_serial} the last"
     ), told
-
-
-def vouch(volume: Volume, line: str) -> None:
-    """See to it that the storage's allowed_signers holds `line`; older lines stay, for older recordings."""
-    try:
-        data = volume.read(ALLOWED_SIGNERS, 0, FILE_BYTES + 1)
-    except FileNotFoundError:
-        data = b""
-    if len(data) > FILE_BYTES:
-        raise OSError(errno.EFBIG, f"larger than {FILE_BYTES} bytes: no list of signers", ALLOWED_SIGNERS)
-    known = data.decode("utf-8", "replace")
-    if line in known.splitlines(keepends=True):
-        return
-    end = "" if known.endswith("\n") or not known else "\n"
-    replace_file(volume, ALLOWED_SIGNERS, [(known + end + line).encode()])

@@ -782,5 +782,21 @@ MUTANTS = (
         "        elif closed.end is None:\n",
         ("evidence/startup/test_evidence_missing.py",),
     ),
+    Mutant(
+        "never look again at what a start has seen",
+        13,
+        "evidence/evidence_side.py",
+        "            nursery.start_soon(self._looking.run)\n",
+        "            self._looking._done.set()\n",
+        ("evidence/startup/test_look.py",),
+    ),
+    Mutant(
+        "leave a storage that was put back to the look",
+        13,
+        "evidence/evidence_side.py",
+        "before = settled(journal) if gone is None else Settled()",
+        "before = settled(journal) if gone is not None or not gone else Settled()",
+        ("evidence/startup/test_look.py",),
+    ),
     *TRUST,
 )

@@ -20,7 +20,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bwvd.evidence.errors import EvidenceError
-from bwvd.evidence.evidence_side import vouch
 from bwvd.evidence.export.catalogue import catalogue
 from bwvd.evidence.export.describe import describe
 from bwvd.evidence.flash.posix import PosixVolume
@@ -36,6 +35,7 @@ from bwvd.evidence.startup.admission import StorageRefused, open_storage
 from bwvd.evidence.startup.officer import load_officer, save_officer
 from bwvd.evidence.startup.recovery import recover
 from bwvd.evidence.startup.serials import next_serial
+from bwvd.evidence.startup.vouch import vouch
 from bwvd.evidence.write.finalize import finish_recording
 from bwvd.evidence.write.numbering import RecordingNumbers
 from bwvd.testing.clock import VirtualClock

@@ -16,8 +16,9 @@ Detail = dict[str, str | int | float | bool | None]
 # Kinds of entries of which the last one counts: it stands in every later file of the journal as well.
 NEWEST = "newest"  # how the recording of the largest number that has an end came to it
 OFFICER_KEPT = "officer_kept"  # the digest of the file with the officer's id
+SETTLED = "settled"  # up to which serial number a start has looked at every recording
 ARCHIVE_RELEASED = "archive_released"  # the newest archive for which a receipt was held; older ones went before it
-LATEST = frozenset({NEWEST, OFFICER_KEPT, ARCHIVE_RELEASED})
+LATEST = frozenset({NEWEST, OFFICER_KEPT, ARCHIVE_RELEASED, SETTLED})
 
 WITH_SERIAL = frozenset({"opened", "recovered", "released"})  # entries whose `serial` is a number that is used
 

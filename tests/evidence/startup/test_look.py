@@ -1,0 +1,225 @@
+"""What a start leaves for later: it takes no longer with more recordings, and what is wrong is told all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import trio
+import trio.testing
+
+from bwvd.evidence.flash.volume import Volume
+from bwvd.evidence.format import records
+from bwvd.evidence.journal.totals import SETTLED
+from bwvd.evidence.startup.look import LOOK_AFTER_S
+from bwvd.messages import FaultChanged
+from bwvd.testing.flash.faults import Operation
+from bwvd.testing.flash.storage import VirtualStorage, VirtualVolume
+from bwvd.testing.witness import VirtualWitness
+from tests.support.evidence_keys import fixed_signer
+from tests.support.rig import Rig, configuration
+from tests.support.storage_recording import SIGNER, new_volume, recording_id, write_recording
+
+T = TypeVar("T")
+
+
+def card(count: int) -> VirtualVolume:
+    """A storage of the device's with so many closed recordings."""
+    volume = new_volume()
+    for serial in range(1, count + 1):
+        write_recording(volume, serial, segments=1)
+    return volume
+
+
+def rig_of(volume: VirtualVolume, boot: str = "boot-2") -> Rig:
+    config = configuration(loop={"seconds": 5}, recording={"post_roll_s": 0})
+    return Rig(config=config, volume=volume, signer=SIGNER, boot=boot)
+
+
+async def start(volume: VirtualVolume) -> Rig:
+    """A start of the device that lasts until its look is done."""
+    rig = rig_of(volume)
+    async with rig.running() as daemon:
+        await daemon.evidence.wait_looked()
+    return rig
+
+
+def of_recordings(operations: list[Operation]) -> list[Operation]:
+    return [one for one in operations if one.path.startswith("recordings/")]
+
+
+def told(rig: Rig) -> list[str]:
+    faults = [event for event in rig.events if isinstance(event, FaultChanged)]
+    return [event.detail for event in faults if event.name == "evidence_missing"]
+
+
+def cut_end(volume: VirtualVolume, serial: int) -> None:
+    """The last record, and all that is made at the end."""
+    folder = f"recordings/{recording_id(serial)}"
+    lines = volume.read(f"{folder}/manifest.jsonl").splitlines(keepends=True)
+    volume.remove(f"{folder}/manifest.jsonl")
+    file = volume.create(f"{folder}/manifest.jsonl")
+    file.write(b"".join(lines[:-2]))
+    file.sync()
+    file.close()
+    for name in ("init.mp4", "index.m3u8", "SHA256SUMS", "SHA256SUMS.sig"):
+        volume.remove(f"{folder}/{name}")
+
+
+async def test_a_start_opens_nothing_of_what_an_earlier_one_has_seen(autojump_clock: trio.testing.MockClock) -> None:
+    """Counted: operations until the loop turns, with few recordings on the card and with many."""
+    counts = []
+    for count in (2, 40):
+        volume = card(count)
+        first = await start(volume)
+        assert told(first) == []
+        before = volume.gate.count
+        rig, began = rig_of(volume, "boot-3"), trio.current_time()
+        async with rig.running() as daemon:
+            operations = volume.gate.log[before:]
+            opened = {one.path.split("/")[1] for one in of_recordings(operations)}
+            assert opened <= {recording_id(count)}, "the newest, of which no entry tells: the next one names it"
+            counts.append((len(operations), sum(one.bytes for one in operations)))
+            await daemon.camera_up.wait()
+            assert of_recordings(volume.gate.log[before:]) == of_recordings(operations), "the loop turns first"
+            await daemon.evidence.wait_looked()
+            assert trio.current_time() - began >= LOOK_AFTER_S
+        read = {one.path.split("/")[1] for one in of_recordings(volume.gate.log[before:]) if one.kind == "read"}
+        assert read == {recording_id(serial) for serial in range(1, count + 1)}, "each of them is looked at behind it"
+        assert told(rig) == []
+    assert counts[0][0] == counts[1][0]
+    assert abs(counts[0][1] - counts[1][1]) < 16, "digits of a serial number"
+
+
+async def test_an_end_that_was_cut_off_is_told_by_the_look(autojump_clock: trio.testing.MockClock) -> None:
+    """Invariants 7 and 13: told, entered, and signed in the recording, as by a start."""
+    volume = VirtualVolume()
+    rig = rig_of(volume, "boot-1")
+    async with rig.running():
+        await trio.sleep(6)
+        recording = str((await rig.press()).recording)
+        await trio.sleep(3)
+        await rig.stop()
+        await rig.closed()
+    assert told(await start(volume)) == []
+    folder = f"recordings/{recording}"
+    lines = volume.read(f"{folder}/manifest.jsonl").splitlines(keepends=True)
+    volume.remove(f"{folder}/manifest.jsonl")
+    for name in ("init.mp4", "index.m3u8", "SHA256SUMS", "SHA256SUMS.sig"):
+        volume.remove(f"{folder}/{name}")
+    file = volume.create(f"{folder}/manifest.jsonl")
+    file.write(b"".join(lines[:-4]))
+    file.sync()
+    file.close()
+
+    again = await start(volume)
+
+    (detail,) = told(again)
+    assert recording in detail
+    assert "it was closed with" in detail
+    end = again.manifest(recording)[-1]
+    assert isinstance(end, records.Recovered)
+    assert end.end_removed is not None
+    assert end.end_removed.event == "closed"
+    assert volume.read("journal.jsonl").count(b'"event":"evidence_missing"') == 1
+    assert told(await start(volume)) == [detail], "and at each start"
+
+
+async def test_what_is_newer_is_brought_to_its_end_by_the_start(autojump_clock: trio.testing.MockClock) -> None:
+    """Invariant 6: a power cut's recording does not wait for the look."""
+    volume = card(3)
+    await start(volume)
+    write_recording(volume, 4, close=False)
+    rig = rig_of(volume)
+    async with rig.running():
+        assert isinstance(rig.manifest(recording_id(4))[-1], records.Recovered)
+
+
+async def test_one_that_could_not_be_brought_to_its_end_is_not_left_to_the_look(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    volume = card(2)
+    write_recording(volume, 3, close=False)
+    volume.fail(5, kind="append", path=f"{recording_id(3)}/manifest.jsonl", times=1)
+    rig = rig_of(volume)
+    async with rig.running():
+        pass
+    volume.heal()
+    again = rig_of(volume, "boot-3")
+    async with again.running():
+        assert isinstance(again.manifest(recording_id(3))[-1], records.Recovered)
+
+
+async def test_of_a_storage_that_was_put_back_the_start_looks_at_everything(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Invariant 13: what is remembered counts for nothing where the card is not as it was left."""
+    volume = card(3)
+    rig = rig_of(volume, "boot-1")
+    rig.witness = VirtualWitness()
+    async with rig.running() as daemon:
+        await daemon.evidence.wait_looked()
+    earlier = volume.read("journal.jsonl")
+    async with rig.running():
+        await trio.sleep(3)
+    volume.remove("journal.jsonl")
+    file = volume.create("journal.jsonl")
+    file.write(earlier)
+    file.sync()
+    file.close()
+    cut_end(volume, 2)
+    async with rig.running() as daemon:
+        assert "storage_rolled_back" in daemon.hub.faults
+        end = rig.manifest(recording_id(2))[-1]
+        assert isinstance(end, records.Recovered)
+        assert end.rolled_back
+
+
+async def test_a_strangers_word_leaves_nothing_to_the_look(autojump_clock: trio.testing.MockClock) -> None:
+    """Invariant 13: whoever has the card has no key of the device's; his journal remembers nothing."""
+    volume = card(2)
+    stranger = rig_of(volume)
+    stranger.signer = fixed_signer(7)
+    async with stranger.running():
+        await trio.sleep(3)
+    assert volume.read("journal.jsonl").count(b'"event":"%s"' % SETTLED.encode()) == 1
+    cut_end(volume, 2)
+    rig = rig_of(volume)
+    async with rig.running():
+        assert isinstance(rig.manifest(recording_id(2))[-1], records.Recovered)
+
+
+class Slow(VirtualStorage):
+    """Each job takes 50 ms of virtual time, and is counted."""
+
+    jobs = 0
+
+    async def run(self, job: Callable[[Volume], T]) -> T:
+        self.jobs += 1
+        self.volume.gate.elapsed_s += 0.05
+        return await super().run(job)
+
+
+async def test_a_commit_waits_for_one_step_at_most_and_so_does_the_end(autojump_clock: trio.testing.MockClock) -> None:
+    """Invariant 5: a press right behind a start is on the flash as if nothing were looked at."""
+    volume = card(40)
+    await start(volume)
+    rig = rig_of(volume, "boot-3")
+    rig.storage = storage = Slow(volume)
+    before_start = volume.gate.count
+    async with rig.running() as daemon:
+        await trio.sleep(LOOK_AFTER_S + 1)
+        before = storage.jobs
+        recording = (await rig.press()).recording
+        await rig.wait_for(lambda: f"recordings/{recording}/000001.m4s" in volume.tree(), step_s=0.01)
+        looks = storage.jobs - before
+        await rig.stop()
+        await rig.closed()
+        ending = trio.current_time()
+    assert looks <= 3
+    assert trio.current_time() - ending < 1
+    assert told(rig) == []
+    read = {one.path.split("/")[1] for one in of_recordings(volume.gate.log[before_start:]) if one.kind == "read"}
+    assert recording_id(1) in read
+    assert recording_id(39) not in read, "the look was stopped in the middle"
+    await daemon.evidence.wait_looked()
