@@ -83,7 +83,7 @@ class ThriftySigner:
         self.public_key = real.public_key
 
     def sign(self, sha512: bytes, namespace: str) -> bytes:
-        made = _signatures.get((sha512, namespace), lambda: self._real.sign(sha512, namespace))
+        made = _signatures.get((self.public_key, sha512, namespace), lambda: self._real.sign(sha512, namespace))
         assert isinstance(made, bytes)
         return made
 

@@ -96,6 +96,8 @@ def load_officer(volume: Volume, signer: Signer, journal: Journal, *, rolled_bac
             return Kept(plain)
     if not bound and not found:
         return Kept()
+    if bound == "" and _opened(volume, signer, OFFICER) is None:
+        return Kept()  # of an earlier key: told when the key was changed, and it stays until somebody is assigned
     what = "is not the one that this device kept last" if found else "is gone"
     return Kept(
         refused=f"{OFFICER} {what}; nobody is assigned", bind="" if bound != "" else None, exchanged=bool(bound)

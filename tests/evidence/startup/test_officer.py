@@ -210,6 +210,20 @@ def test_a_file_that_is_gone() -> None:
     assert not started(volume).refused
 
 
+def test_a_file_of_an_earlier_key_is_told_once() -> None:
+    """It lies there until somebody is assigned."""
+    volume, other = assigned("4711"), fixed_signer(7)
+    told = []
+    for _ in range(3):
+        journal = opened(volume, other)
+        kept = load_officer(volume, other, journal)
+        journal.append(kept.drafts(virtual_clock().read()))
+        journal.close()
+        told.append(bool(kept.refused))
+        assert (kept.officer, kept.exchanged) == ("", False)
+    assert told == [True, False, False]
+
+
 def test_a_storage_that_was_put_back_names_nobody() -> None:
     """Invariant 13: its journal and its file agree, and both are yesterday's."""
     volume = assigned(OFFICER)
