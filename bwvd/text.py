@@ -1,5 +1,5 @@
-"""Text from outside made harmless, at three levels: `printable` escapes, `one_line` also folds and cuts, `clean` also
-hides what must not be shown. Pure.
+"""Text from outside made harmless, at three levels: `printable` escapes (`readable` less, in what people wrote),
+`one_line` also folds and cuts, `clean` also hides what must not be shown. Pure.
 
 What comes from a card, a device, a file or another process is shown on terminals and written into logs: a terminal
 obeys control characters, a reversed line reads as another one, an address holds a password, an error quotes media.
@@ -12,6 +12,8 @@ import re
 MAX_CHARACTERS = 500  # of one text in a log line or an answer
 MAX_ERROR_CHARACTERS = 300
 
+# No terminal obeys them, and without them Hindi, Persian, families and flags are others.
+_JOINER = re.compile("[\u200c\u200d\U000e0020-\U000e007f]")
 _CREDENTIALS = re.compile(r"(?<=://)\S*@")  # greedy: a password may hold an @ of its own
 _BYTES = re.compile(r"""\bb(['"])(?:\\.|(?!\1).)*\\x(?:\\.|(?!\1).)*(?:\1|$)""")  # b'..\x..', as errors quote it
 
@@ -21,6 +23,13 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)
+
+
+def readable(text: str) -> str:
+    """What a person wrote, as `printable`, but with the joiners and tags that scripts and emoji are written with."""
+    if text.isprintable():
+        return text
+    return "".join(c if _JOINER.fullmatch(c) else printable(c) for c in text)
 
 
 def one_line(error: object) -> str:

@@ -1,4 +1,4 @@
-"""Recordings and journal entries as a person reads them: `bwvd list`, `show` and `journal`.
+"""Recordings and journal entries as a person reads them: `bwvd list` and `journal`.
 
 Texts that come from outside (labels, ids) are shown without control characters: a terminal obeys them.
 """
@@ -10,26 +10,52 @@ from typing import Any, Protocol
 
 import click
 
+from bwvd.cli.columns import Column, lines_of
 from bwvd.clock import NS
 from bwvd.evidence.export.catalogue import Entry
-from bwvd.text import clean, counted
+from bwvd.evidence.export.private_text import PrivateText
+from bwvd.evidence.format.moment import clock_text
+from bwvd.text import clean, counted, readable
 
+TEXTS_CHARACTERS = 60  # of all officers or markers of a line
 SAME_S = 0.05  # what is shown to a tenth of a second, and differs by less, is the same
 
 
-def print_list(entries: Sequence[Entry]) -> None:
-    """`bwvd list`: one line a recording."""
+def print_list(entries: Sequence[Entry], *, anywhere: bool = False) -> None:
+    """`bwvd list`: one line a recording. Columns that all recordings leave empty are left out.
+
+    anywhere: they lie where somebody said, so that each line says where.
+    """
     if not entries:
         click.echo("no recordings")
         return
-    head = f"{'RECORDING':44} {'FIRST FRAME (UTC)':24} {'LENGTH':>9} {'BEFORE':>7} {'MB':>8}  {'END':14} MISSING"
-    click.echo(head)
-    for entry in entries:
-        end = clean(entry.end) + (" encrypted" if entry.encrypted else "")
-        click.echo(
-            f"{clean(entry.id):44} {clean(entry.started):24} {entry.seconds:7.1f} s {entry.pre_event_s:5.1f} s"
-            f" {entry.bytes / 1e6:8.1f}  {end:14} {missing_text(entry) or '-'}"
-        )
+    columns = [
+        Column("RECORDING", [clean(entry.id) for entry in entries], 40),
+        Column("FIRST FRAME (UTC)", [clean(entry.started) or "-" for entry in entries], 24),
+        Column("LENGTH", [clock_text(round(entry.seconds * NS))[:-2] for entry in entries], right=True),
+        Column("BEFORE", [f"{entry.pre_event_s:.1f} s" for entry in entries], right=True),
+        Column("MB", [f"{entry.bytes / 1e6:.1f}" for entry in entries], right=True),
+        Column("END", [clean(entry.end) + (" encrypted" if entry.encrypted else "") for entry in entries]),
+    ]
+    if any(entry.verdict for entry in entries):
+        columns.insert(0, Column("VERDICT", [entry.verdict for entry in entries]))
+    if any(entry.officers for entry in entries):
+        columns.append(Column("OFFICER", [_texts(entry.officers) for entry in entries]))
+    if any(entry.markers for entry in entries):
+        columns.append(Column("MARKERS", [_texts(entry.markers or []) for entry in entries]))
+    columns.append(Column("MISSING", [missing_text(entry) or "-" for entry in entries]))
+    if anywhere:
+        columns.append(Column("WHERE", [clean(entry.path) for entry in entries]))
+    for line in lines_of(columns):
+        click.echo(line)
+
+
+def _texts(texts: Sequence[PrivateText]) -> str:
+    shown = [readable(text.text) or f"({clean(text.unknown)})" * bool(text.unknown) or '""' for text in texts]
+    if len(shown) > 1 and len(set(shown)) == 1:
+        shown = [f"{len(shown)} x {shown[0]}"]
+    line = ", ".join(shown) or "-"
+    return line if len(line) <= TEXTS_CHARACTERS else f"{line[:TEXTS_CHARACTERS]}…"
 
 
 class Missing(Protocol):
@@ -61,45 +87,6 @@ def missing_text(one: Missing) -> str:
     if one.missing_pre_event_s >= SAME_S:
         parts.append(f"{one.missing_pre_event_s:.1f} s before the press")
     return ", ".join(parts)
-
-
-def print_recording(document: Mapping[str, Any]) -> None:
-    """`bwvd show`: a recording on one screen."""
-    opening, end = document["open"], document["end"]
-    rows: list[tuple[str, object]] = [("recording", document["id"]), ("folder", document["path"])]
-    if opening:
-        pre, press = opening["pre_event"], opening["press"]
-        short = f" ({pre['reason']})" if pre["reason"] else ""
-        rows += [
-            ("device", f"{opening['device']}, serial number {opening['serial']}, {opening['software']}"),
-            ("press", f"{press['stamp']['utc']} by {press['source']}, clock {press['stamp']['quality']}"),
-            ("before it", f"{pre['got_s']:.3f} s of {pre['asked_s']:g} s asked{short}"),
-            ("tracks", "; ".join(_track(track) for track in opening["tracks"])),
-            ("encrypted", f"to {len(opening['recipients'])} recipients" if opening["recipients"] else "no"),
-        ]
-        if opening["continues"]:
-            rows.append(("continues", opening["continues"]))
-    rows += [
-        (
-            "length",
-            f"{document['seconds']:.3f} s in {counted(document['segments'], 'segment')}, {document['bytes']:,} bytes",
-        ),
-        ("frames", f"{document['frames']} of video, {document['audio_frames']} of sound"),
-        ("end", "none: in progress, or cut" if end is None else f"{end['type']}: {end['reason']}"),
-    ]
-    for name, value in rows:
-        click.echo(f"{name:10} {clean(str(value))}")
-    for event in document["events"]:
-        at_s = event.get("at_ns", event.get("from_ns", 0)) / NS
-        skipped = {"type", "n", "at_ns", "stamp", "tracks", "from_ns"}
-        rest = " ".join(f"{name}={value}" for name, value in event.items() if name not in skipped and value != "")
-        click.echo(f"{at_s:9.3f} s {event['type']}: {clean(rest)}")
-
-
-def _track(track: Mapping[str, Any]) -> str:
-    if track["kind"] == "video":
-        return f"{track['codec']} {track['width']}x{track['height']} {track['rate']:g}/s by {track['encoder']}"
-    return f"{track['codec']} {track['rate']:g} Hz, {track['channels']} channel(s)"
 
 
 def print_journal(lines: Iterable[Mapping[str, Any]]) -> None:

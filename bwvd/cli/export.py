@@ -20,8 +20,9 @@ from bwvd.evidence.export.contact_sheet import export_sheet, require_page
 from bwvd.evidence.export.gather import gather
 from bwvd.evidence.export.mp4 import export_mp4
 from bwvd.evidence.export.proof import export_proof
-from bwvd.evidence.export.stretch import Given, stretch
+from bwvd.evidence.export.stretch import stretch
 from bwvd.evidence.format.file_names import harmless
+from bwvd.evidence.format.moment import Given
 from bwvd.evidence.keys.age import load_identities
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.text import counted

@@ -21,15 +21,15 @@ from bwvd.text import clean
 
 # Commands in modules of their own, each imported when it is asked for.
 ELSEWHERE = {
-    "list": ("evidence", "list_"),
-    "show": ("evidence", "show"),
+    "list": ("list", "list_"),
+    "show": ("show", "show"),
     "verify": ("verify", "verify"),
     "export": ("export", "export"),
     "statement": ("statement", "statement"),
     "journal": ("journal", "journal"),
     "receipt": ("receipt", "receipt"),
     "release": ("release", "release"),
-    "keygen": ("evidence", "keygen"),
+    "keygen": ("keygen", "keygen"),
     "help": ("help", "help_"),
 }
 

@@ -29,7 +29,7 @@ STATUS = {
     "controls": [],
 }
 
-MOST_MODULES = {"status": 150, "list": 175}
+MOST_MODULES = {"status": 150, "list": 180}
 MOST_MB = {"status": 24, "list": 26}
 # Libraries and rooms that no such command has a use for.
 HEAVY = {"trio", "av", "structlog", "asyncio", "rich", "cryptography", "pyrage", "gpiod", "evdev", "serial"}
@@ -93,7 +93,7 @@ def test_a_command_that_only_asks_costs_little(command: str, config: Path, capsy
 def test_what_list_and_show_need_checks_no_signature() -> None:
     """Records are decoded apart from the checking of signatures."""
     code = (
-        "import sys; import bwvd.cli.evidence, bwvd.cli.evidence_printing, bwvd.evidence.export.catalogue; "
+        "import sys; import bwvd.cli.list, bwvd.cli.show, bwvd.cli.evidence_printing, bwvd.evidence.export.catalogue; "
         "import bwvd.evidence.export.describe; print(*sorted({name.split('.')[0] for name in sys.modules} & {HEAVY}))"
     ).replace("{HEAVY}", repr(HEAVY))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

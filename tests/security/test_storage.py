@@ -163,7 +163,7 @@ def read(storage: Path, out: Path) -> None:
         lambda: catalogue(storage),
         lambda: describe(folder),
         lambda: export_mp4(folder, out / "out.mp4", force=True),
-        lambda: export_sheet(folder, out / "out.png", force=True),
+        lambda: export_sheet(folder, out / "out.html", force=True),
         lambda: export_proof(folder, out / "out.zip", force=True),
     ]
     for reader in readers:

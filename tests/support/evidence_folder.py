@@ -159,6 +159,7 @@ def make_recording(
     grouped: int = 1,  # GOPs to the first segment
     label: str = "a door",
     labels: Sequence[str] = (),  # of more markers, a millisecond apart, behind it
+    officer: str = "4711",
     muted: tuple[int, int] | None = None,  # from and to the beginning of these GOPs
     close: str = "stop",  # "" leaves it open
     finish: bool = True,
@@ -185,7 +186,7 @@ def make_recording(
         video=clip.video,
         audio=clip.audio,
         pre_event_audio=False,
-        officer="4711",
+        officer=officer,
     )
     clock = VirtualClock(seconds=lambda: 2.0, quality=quality)
     with PosixVolume(storage) as volume:

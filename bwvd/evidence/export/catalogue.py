@@ -1,25 +1,37 @@
-"""Catalogue of the recordings in a storage: for `bwvd list` and `bwvd show`. Reads; judges nothing."""
+"""Catalogue of recordings: for `bwvd list` and `bwvd show`. Reads; judges nothing.
+
+What a list shows stands at a manifest's two ends, so that a list of thousands is read in a second. Only what may stand
+anywhere (gaps where there are any; markers and officers where they are asked for) is looked for in all of it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from io import RawIOBase
 from pathlib import Path
 
 from bwvd.clock import NS
 from bwvd.evidence.errors import EvidenceError
+from bwvd.evidence.export.gather import Place
+from bwvd.evidence.export.private_text import PrivateText, Reader, unopened
 from bwvd.evidence.flash.regular_file import open_regular
 from bwvd.evidence.format import records
 from bwvd.evidence.format.decode import MAX_LINE, SIGNATURE_BEGIN, decode, signature_of
 from bwvd.evidence.format.layout import MANIFEST, RECORDINGS
 from bwvd.evidence.format.line_reader import LineReader, lines_before
 from bwvd.evidence.format.missing import MissingMedia
+from bwvd.text import one_line
 
-_HEAD_BYTES = 262_144  # the `open` record with its init segment and padding lies in here
+_HEAD_BYTES = 65_536  # the `open` record with its init segment and padding lies in here, and who wears the device
 _NUMBER = re.compile("[0-9]{1,18}")
 _GAP = b'{"type":"gap"'
+_RECORD = re.compile(rb'^\{"type"[^\n]*', re.MULTILINE)
+_MARK = b'{"type":"mark"'
+_OFFICER = b'{"type":"officer"'
 _TAIL_BYTES = 65_536  # and the last records in here
 
 
@@ -32,6 +44,7 @@ class Entry:
     """One line of `bwvd list`."""
 
     id: str
+    path: str
     serial: int | None
     device: str
     started: str  # UTC of the first frame
@@ -45,6 +58,10 @@ class Entry:
     missing_video_s: float = 0.0  # that the gaps name
     missing_audio_s: float = 0.0
     missing_pre_event_s: float = 0.0  # of the time before the press: asked for, and not there
+    clock: str = ""  # its quality at the press: "synchronised" | "free" | "not_set"
+    officers: list[PrivateText] = field(default_factory=list)  # at its beginning, and the later ones that were read
+    markers: list[PrivateText] | None = None  # labels; None = nobody has looked for any
+    verdict: str = ""  # "" = nobody has verified it
 
 
 def catalogue(storage: Path) -> list[Entry]:
@@ -59,7 +76,8 @@ def catalogue(storage: Path) -> list[Entry]:
         return []
     except OSError as error:
         raise EvidenceError(f"{folder}: {error.strerror}") from None
-    return sorted((_entry(folder / name) for name in names), key=lambda entry: (entry.serial or 0, entry.id))
+    found = (entry(Place(folder / name)) for name in names)
+    return sorted(found, key=lambda entry: (entry.serial or 0, entry.id))
 
 
 def find(storage: Path, name: str) -> Path:
@@ -99,37 +117,44 @@ def signed_records(folder: Path) -> Iterator[records.ManifestRecord]:
                     yield record
 
 
-def _entry(folder: Path) -> Entry:
+def entry(place: Place, read: Reader = unopened) -> Entry:
+    """One recording as a list shows it; of one that can't be read, that it can't.
+
+    Args:
+        read: gives the officers' ids.
+    """
     opening: records.Open | None = None
     last: records.ManifestRecord | None = None
     segment: records.Segment | None = None
+    officers: list[PrivateText] = []
     total = 0
     with contextlib.suppress(EvidenceError, OSError):
-        with open_regular(folder / MANIFEST) as file:
-            head = file.read(_HEAD_BYTES)
-            size = file.seek(0, 2)
-            file.seek(max(0, size - _TAIL_BYTES))
-            tail = file.read(_TAIL_BYTES)
+        with opened(place) as file:
+            head, tail = _ends(file)
         for record in _decoded(head):
             if isinstance(record, records.Open):
-                opening = record
-                break
+                opening = opening or record
+            elif isinstance(record, records.Officer):
+                officers = _with_officer(officers, read(record))
         for record in _decoded(tail):
             last = record
             if isinstance(record, records.Segment):
                 segment = record
         if not isinstance(last, records.Close | records.Recovered):
-            total = sum(path.stat().st_size for path in folder.glob("*.m4s*"))
+            total = _stored(place)
     if opening is None:
-        return Entry(folder.name, None, "", "", 0.0, 0.0, 0, 0, "unreadable", False)
+        return Entry(place.name, str(place), None, "", "", 0.0, 0.0, 0, 0, "unreadable", False)
     ended = last if isinstance(last, records.Close | records.Recovered) else None
     missing = MissingMedia()
     missing.opened(opening)
     if not (isinstance(ended, records.Close) and ended.gaps == 0):
-        _count_gaps(folder, missing)
+        for record in _every(place, _GAP):
+            if isinstance(record, records.Gap):
+                missing.gap(record)
     duration_ns = ended.duration_ns if ended else segment.pts_ns + segment.duration_ns if segment else 0
     return Entry(
-        id=folder.name,
+        id=place.name,
+        path=str(place),
         serial=opening.serial,
         device=opening.device,
         started=opening.origin_utc,
@@ -143,26 +168,109 @@ def _entry(folder: Path) -> Entry:
         missing_video_s=missing.video_s,
         missing_audio_s=missing.audio_s,
         missing_pre_event_s=missing.pre_event_s,
+        clock=opening.press.stamp.quality,
+        officers=officers,
     )
 
 
-def _count_gaps(folder: Path, missing: MissingMedia) -> None:
-    """Take all gaps of a manifest: they stand where they happened, so that all of it is read."""
-    with contextlib.suppress(EvidenceError, OSError), open_regular(folder / MANIFEST) as file:
+def with_texts(one: Entry, place: Place, read: Reader = unopened) -> Entry:
+    """The entry with everybody who wore the device and every marker: all of the manifest is looked through."""
+    officers: list[PrivateText] = []
+    markers: list[PrivateText] = []
+    for record in _every(place, _MARK, _OFFICER):
+        if isinstance(record, records.Mark):
+            markers.append(read(record))
+        elif isinstance(record, records.Officer):
+            officers = _with_officer(officers, read(record))
+    return replace(one, officers=officers, markers=markers)
+
+
+@contextlib.contextmanager
+def opened(place: Place) -> Iterator[RawIOBase]:
+    """A recording's manifest, in its folder or inside a proof. Raises: OSError."""
+    if not place.inside:
+        with open_regular(place.path / MANIFEST) as file:
+            yield file
+        return
+    import zipfile  # here: a card holds no proofs
+
+    from bwvd.evidence.verify.folder import ZipFolder
+
+    try:
+        with (
+            zipfile.ZipFile(place.path) as archive,
+            ZipFolder(archive, place.inside, str(place)).open(MANIFEST) as member,
+        ):
+            yield member
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise OSError(errno.EIO, one_line(error), str(place.path)) from None
+
+
+def _stored(place: Place) -> int:
+    """Bytes of a recording's segments. Raises: OSError."""
+    if not place.inside:
+        return sum(path.stat().st_size for path in place.path.glob("*.m4s*"))
+    import zipfile
+
+    with zipfile.ZipFile(place.path) as archive:
+        members = archive.infolist()
+    return sum(one.file_size for one in members if one.filename.startswith(place.inside) and ".m4s" in one.filename)
+
+
+def _with_officer(officers: list[PrivateText], one: PrivateText) -> list[PrivateText]:
+    """Each once; of what is sealed nobody knows whether it is the same."""
+    return officers if one == PrivateText() or one in officers else [*officers, one]
+
+
+def _ends(file: RawIOBase) -> tuple[bytes, bytes]:
+    """A file's beginning with at least one line, and its end with at least one record's; an archive's is read through.
+
+    Raises: OSError.
+    """
+    head = _filled(file, _HEAD_BYTES)
+    while b"\n" not in head and len(head) < MAX_LINE and (more := _filled(file, _HEAD_BYTES)):
+        head += more  # hundreds of recipients
+    tail = head
+    if file.seekable():
+        size = file.seek(0, 2)
+        for keep in (_TAIL_BYTES, 2 * MAX_LINE):  # what a start has found in a damaged recording may be long
+            file.seek(max(0, size - keep))
+            tail = _filled(file, keep)
+            if b'\n{"type"' in tail or size <= keep:
+                break
+    else:
+        while data := _filled(file, _TAIL_BYTES):
+            tail = (tail + data)[-2 * MAX_LINE :]
+    return head, tail
+
+
+def _filled(file: RawIOBase, size: int) -> bytes:
+    """So many bytes, or what is left. Raises: OSError."""
+    parts = []
+    while size > 0 and (data := file.read(size)):
+        parts.append(data)
+        size -= len(data)
+    return b"".join(parts)
+
+
+def _every(place: Place, *beginnings: bytes) -> Iterator[records.ManifestRecord]:
+    """All records of a manifest whose lines begin so, as far as it can be read."""
+    with contextlib.suppress(EvidenceError, OSError), opened(place) as file:
         lines = LineReader(file, MAX_LINE)
         while True:
-            while lines.skip(_GAP):
+            while lines.skip(*beginnings):
                 pass
             line = lines.next()
             if not line:
                 return
-            if line.startswith(_GAP) and isinstance(gap := decode(line.rstrip(b"\n")), records.Gap):
-                missing.gap(gap)
+            if line.startswith(beginnings):
+                record = decode(line.rstrip(b"\n"))
+                if isinstance(record, records.ManifestRecord):
+                    yield record
 
 
 def _decoded(data: bytes) -> Iterator[records.ManifestRecord]:
-    for line in data.split(b"\n"):
-        if line.startswith(b'{"type"'):
-            record = decode(line)
-            if isinstance(record, records.ManifestRecord):
-                yield record
+    for line in _RECORD.finditer(data):  # not split: a megabyte of newlines would be a million lines
+        record = decode(line[0])
+        if isinstance(record, records.ManifestRecord):
+            yield record

@@ -19,7 +19,8 @@ from bwvd.evidence.export.contact_sheet_plan import Hole, Moment, Plan, plan
 from bwvd.evidence.export.media_index import Outline, SegmentUnusable, Span, read_outline
 from bwvd.evidence.export.mp4 import admit, require_key, standing
 from bwvd.evidence.export.narrative import Narrative, narrative, pre_event_text, press_text, track_text
-from bwvd.evidence.export.private_text import PrivateText, reader
+from bwvd.evidence.export.private_text import PrivateText
+from bwvd.evidence.export.sealed_text import reader
 from bwvd.evidence.export.thumbnails import Thumbnail, thumbnails
 from bwvd.evidence.flash.whole_file import claimed, put_in_place
 from bwvd.evidence.format.moment import clock_text

@@ -10,13 +10,17 @@ import msgspec
 from bwvd.clock import NS
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.export.catalogue import signed_records
+from bwvd.evidence.export.private_text import Reader, unopened
 from bwvd.evidence.format import records
 from bwvd.evidence.format.layout import MANIFEST
 from bwvd.evidence.format.totals import Totals
 
 
-def describe(folder: Path) -> dict[str, Any]:
+def describe(folder: Path, read: Reader = unopened) -> dict[str, Any]:
     """`bwvd show --json`: a recording's manifest as one document, without the bulk (init segments, padding).
+
+    Args:
+        read: gives the labels and officers' ids, also of records whose text is sealed.
 
     Raises: EvidenceError, OSError where there is no readable manifest.
     """
@@ -33,6 +37,10 @@ def describe(folder: Path) -> dict[str, Any]:
                 pass
             case records.Close() | records.Recovered():
                 document["end"] = _plain(record)
+            case records.Mark():
+                document["events"].append(_plain(record) | {"label": read(record).text})
+            case records.Officer():
+                document["events"].append(_plain(record) | {"officer": read(record).text})
             case _:
                 document["events"].append(_plain(record, "init"))
     if empty:

@@ -196,6 +196,16 @@ def pre_event_text(pre: records.PreEvent) -> str:
     return f"{pre.got_s:.3f} s of the {pre.asked_s:g} s asked, {sound}{why}"
 
 
+def end_text(end: records.Close | records.Recovered | None) -> str:
+    """How it ended."""
+    if end is None:
+        return "none: in progress, or cut off and not recovered yet"
+    if isinstance(end, records.Close):
+        return f"closed: {_words(end.reason)}, {end.stamp.utc}"
+    lost = f"; {counted(end.missing.segments, 'segment')} gone" if end.missing else ""
+    return f"broken off ({_words(end.reason)}), recovered at the next start, {end.stamp.utc}{lost}"
+
+
 def press_text(press: records.Press) -> str:
     """When it was, by what, and how good the clock was."""
     quality = QUALITY.get(press.stamp.quality, f"was {_words(press.stamp.quality)}")

@@ -11,7 +11,7 @@ from bwvd.clock import NS
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.export.catalogue import signed_records
 from bwvd.evidence.format import records
-from bwvd.evidence.format.moment import Elapsed, Moment, clock_text
+from bwvd.evidence.format.moment import Elapsed, Given, clock_text
 from bwvd.evidence.format.utc import parse_utc, utc_after
 from bwvd.text import printable
 
@@ -27,18 +27,6 @@ class Stretch:
     from_s: float | None = None
     to_s: float | None = None
     notes: list[str] = field(default_factory=list)  # a line each, for whoever asked
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """A moment as it was asked for."""
-
-    option: str  # "--from"
-    text: str
-    moment: Moment
-
-    def __str__(self) -> str:
-        return f"{self.option} {printable(self.text)}"
 
 
 def stretch(folder: Path, begin: Given | None, end: Given | None) -> Stretch:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from bwvd.clock import NS
 from bwvd.evidence.format.utc import parse_utc
+from bwvd.text import printable
 
 FORMS = "seconds, mm:ss, hh:mm:ss, or UTC as 2026-11-22T07:15:03Z"
 DATE_FORMS = "UTC, as 2026-11-22T07:15:03Z, or a day as 2026-11-22"
@@ -48,6 +49,18 @@ class TimeOfDay:
 
 
 Moment = Elapsed | TimeOfDay
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A moment as it was asked for."""
+
+    option: str  # "--from"
+    text: str
+    moment: Moment
+
+    def __str__(self) -> str:
+        return f"{self.option} {printable(self.text)}"
 
 
 def parse_moment(text: str) -> Moment:

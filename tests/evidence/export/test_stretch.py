@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bwvd.evidence.export.stretch import Given, OutsideRecording, Stretch, stretch
-from bwvd.evidence.format.moment import parse_moment
+from bwvd.evidence.export.stretch import OutsideRecording, Stretch, stretch
+from bwvd.evidence.format.moment import Given, parse_moment
 from tests.support.evidence_folder import make_recording, make_storage
 
 FIRST = "2026-11-22T07:15:03.016Z"  # of its first frame; it is 4 s long

@@ -1,0 +1,85 @@
+"""`bwvd show`: one recording in sentences, or its manifest as one JSON document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from bwvd.cli.options import Failure, config_option, find_recording, json_option, load_config_or_default, print_json
+from bwvd.clock import NS
+from bwvd.evidence.errors import EvidenceError, IdentityUnusable
+from bwvd.evidence.export.catalogue import signed_records
+from bwvd.evidence.export.describe import describe
+from bwvd.evidence.export.gather import Place
+from bwvd.evidence.export.narrative import Narrative, end_text, narrative, pre_event_text, press_text, track_text
+from bwvd.evidence.export.private_text import SEALED, PrivateText, Reader, unopened
+from bwvd.evidence.format.moment import clock_text
+from bwvd.text import clean, counted, readable
+
+
+@click.command()
+@config_option
+@json_option
+@click.option("--identity", "identities", multiple=True, metavar="FILE", help="Opens sealed officers and markers.")
+@click.argument("rec")
+def show(config_path: str, as_json: bool, identities: tuple[str, ...], rec: str) -> None:
+    """Show one recording: REC is an id, a serial number, "last", or a folder."""
+    folder = find_recording(load_config_or_default(config_path), rec)
+    read: Reader = unopened
+    try:
+        if identities:
+            from bwvd.evidence.export.sealed_text import (
+                reader_at,
+            )  # here: without an identity no cryptography is needed
+            from bwvd.evidence.keys.age import load_identities
+
+            read = reader_at(Place(folder), load_identities(identities))
+        document = describe(folder, read)
+        if as_json:
+            print_json(document)
+        else:
+            print_recording(document, narrative(signed_records(folder), read))
+    except IdentityUnusable as error:
+        raise Failure(str(error), 2) from None
+    except (EvidenceError, OSError) as error:
+        raise Failure(str(error), 1) from None
+
+
+def print_recording(document: Mapping[str, Any], told: Narrative) -> None:
+    """`bwvd show`: a recording in sentences, everything that happened with its time."""
+    opening = told.open
+    rows: list[tuple[str, str]] = [("recording", document["id"]), ("folder", document["path"])]
+    if opening is not None:
+        encrypted = f"to {counted(len(opening.recipients), 'recipient')}" if opening.recipients else "no"
+        rows += [
+            ("device", f"{opening.device}, serial number {opening.serial}, {opening.software}"),
+            ("officer", ", ".join(_text(text) for text in told.officers) or "not named"),
+            ("press", press_text(opening.press)),
+            ("before it", pre_event_text(opening.pre_event)),
+            ("recorded", "; ".join(track_text(track) for track in opening.tracks)),
+            ("encrypted", encrypted),
+        ]
+        if opening.continues:
+            rows.append(("continues", opening.continues))
+    segments = counted(document["segments"], "segment")
+    rows += [
+        ("length", f"{clock_text(round(document['seconds'] * NS))} in {segments}, {document['bytes']:,} bytes"),
+        ("frames", f"{document['frames']} of video, {document['audio_frames']} of audio"),
+        ("end", end_text(told.end)),
+    ]
+    for name, value in rows:
+        click.echo(f"{name:10} {readable(value)}")
+    if not told.happenings:
+        return
+    click.echo(f"\n{'TIME':>12}  {'UTC':24}  WHAT HAPPENED")
+    for one in told.happenings:
+        quoted = f" {_text(one.quoted)}" if one.quoted is not None else ""
+        click.echo(f"{told.offset(one.at_ns):>12}  {clean(one.utc) or '-':24}  {clean(one.what)}{quoted}")
+    if any(text.unknown == SEALED for one in told.happenings if (text := one.quoted)):
+        click.echo("\nOfficers and labels are sealed: --identity FILE opens them.")
+
+
+def _text(text: PrivateText) -> str:
+    return f"({clean(text.unknown)})" if text.unknown else readable(text.text)

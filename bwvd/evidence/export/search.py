@@ -1,0 +1,102 @@
+"""Search for recordings: by time, device, officer and marker, in what their own records say. Judges nothing."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from bwvd.evidence.export.catalogue import Entry, entry, with_texts
+from bwvd.evidence.export.gather import Place
+from bwvd.evidence.export.private_text import PrivateText, Reader, unopened
+from bwvd.evidence.format.utc import parse_utc
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is looked for; None = anything. Of texts neither case nor Unicode's ways to write a letter count."""
+
+    begin: datetime.datetime | None = None  # that a part of the recording lies at or behind it
+    end: datetime.datetime | None = None  # before it
+    device: str | None = None  # the whole id
+    officer: str | None = None  # the whole id of anybody who wore the device
+    marker: str | None = None  # a part of a label; "" = any marker
+
+    @property
+    def texts(self) -> bool:
+        """Whether all of each manifest has to be looked through."""
+        return self.officer is not None or self.marker is not None
+
+
+@dataclass(slots=True)
+class Unsure:
+    """Recordings that were left out though they may be what is looked for."""
+
+    clock: int = 0  # it was not set: nobody knows when they were made
+    sealed: int = 0  # texts that nothing opens
+    unreadable: int = 0
+
+
+def search(
+    places: Iterable[Place], wanted: Wanted, unsure: Unsure, read: Callable[[Place], Reader] = lambda _: unopened
+) -> Iterator[tuple[Place, Entry]]:
+    """The recordings that match, in the order of their places. Counts in `unsure` those of which nobody can tell."""
+    for place in places:
+        one = entry(place, read(place))
+        if one.end == "unreadable":
+            if wanted == Wanted():
+                yield place, one
+            else:
+                unsure.unreadable += 1
+            continue
+        if wanted.device is not None and _folded(one.device) != _folded(wanted.device):
+            continue
+        if not _in_time(one, wanted):
+            unsure.clock += one.clock == "not_set"
+            continue
+        if wanted.texts:
+            one = with_texts(one, place, read(place))
+            officer = _has(one.officers, wanted.officer, whole=True)
+            marker = _has(one.markers or [], wanted.marker, whole=False)
+            if officer is None or marker is None:
+                unsure.sealed += officer is not False and marker is not False
+                continue
+            if not (officer and marker):
+                continue
+        yield place, one
+
+
+def _in_time(one: Entry, wanted: Wanted) -> bool:
+    if wanted.begin is None and wanted.end is None:
+        return True
+    began = parse_utc(one.started)
+    if began is None or one.clock == "not_set":
+        return False
+    try:
+        ended = began + datetime.timedelta(seconds=one.seconds)
+    except OverflowError:
+        return False
+    return (wanted.end is None or began < wanted.end) and (wanted.begin is None or ended >= wanted.begin)
+
+
+def _has(texts: Iterable[PrivateText], wanted: str | None, *, whole: bool) -> bool | None:
+    """Whether one of the texts is what is looked for; None = one that is not known may be it."""
+    if wanted is None:
+        return True
+    sought, maybe = _folded(wanted), False
+    for text in texts:
+        if wanted == "" and not whole:
+            return True
+        if text.unknown:
+            maybe = True
+        elif _folded(text.text) == sought if whole else sought in _folded(text.text):
+            return True
+    return None if maybe else False
+
+
+def _folded(text: str) -> str:
+    if text.isascii():
+        return text.lower()
+    import unicodedata  # here: few lists are searched, and most ids are ASCII
+
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())

@@ -1,0 +1,40 @@
+"""Verdicts on gathered recordings: those of a storage with its journal, every other by itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from bwvd.evidence.export.gather import Place
+from bwvd.evidence.format.layout import JOURNAL, RECORDINGS
+from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.verify.files import Progress
+from bwvd.evidence.verify.proof import verify_proof
+from bwvd.evidence.verify.recording import verify_recording
+from bwvd.evidence.verify.report import Report
+from bwvd.evidence.verify.storage import verify_storage
+
+
+def verdicts(
+    places: Iterable[Place], signers: AllowedSigners | None, *, progress: Progress | None = None
+) -> dict[Place, Report]:
+    """A report on each. Blocking: every byte is read, and a storage is verified as a whole, once."""
+    found: dict[Place, Report] = {}
+    whole: dict[Path, dict[str, Report]] = {}  # of storages and proofs, by the recording's folder
+    for place in places:
+        storage = place.path.parent.parent
+        if place.inside:
+            if place.path not in whole:
+                whole[place.path] = {
+                    report.path: report for report in verify_proof(place.path, signers, progress=progress)
+                }
+            report = whole[place.path].get(str(place))
+        elif place.path.parent.name == RECORDINGS and os.path.lexists(storage / JOURNAL):
+            if storage not in whole:
+                whole[storage] = {report.path: report for report in verify_storage(storage, signers, progress=progress)}
+            report = whole[storage].get(str(place))
+        else:
+            report = None
+        found[place] = report or verify_recording(place.path, signers, progress=progress)
+    return found

@@ -1,0 +1,177 @@
+"""`bwvd show`: a recording in sentences, each with its time; with an identity what is sealed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyrage
+import pytest
+from click.testing import CliRunner, Result
+
+from bwvd.cli.main import main
+from bwvd.evidence.export.narrative import narrative
+from bwvd.evidence.export.private_text import PrivateText, unopened
+from bwvd.evidence.format import records
+from bwvd.evidence.keys.age import AgeSealer
+from tests.support.evidence_folder import make_recording, make_storage
+
+STAMP = records.Stamp(mono_ns=0, utc="2026-11-22T08:00:00.000Z", quality="synchronised")
+SECOND = 1_000_000_000
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Path:
+    return make_storage(tmp_path / "storage")
+
+
+def show(*words: object) -> Result:
+    return CliRunner().invoke(main, ["show", *map(str, words)])
+
+
+def test_a_recording_in_sentences(storage: Path) -> None:
+    folder = make_recording(storage, gap_after=1, muted=(2, 3))
+    done = show(folder)
+    assert (done.exit_code, done.stderr) == (0, "")
+    size = sum(path.stat().st_size for path in folder.glob("*.m4s"))
+    assert (
+        done.stdout
+        == f"""\
+recording  {folder.name}
+folder     {folder}
+device     BWV-0001, serial number 1, {records_of(folder).software}
+officer    4711
+press      2026-11-22T07:15:05.000Z (gpio:record); the clock was synchronised
+before it  1.984 s of the 2 s asked, without sound: the camera had just started
+recorded   h264 96x64 10/s by libx264; aac 48000 Hz, 1 channel
+encrypted  no
+length     00:05.000 in 4 segments, {size:,} bytes
+frames     40 of video, {frames_of_sound(folder)} of audio
+end        closed: stop, 2026-11-22T07:15:05.000Z
+
+        TIME  UTC                       WHAT HAPPENED
+   00:00.000  2026-11-22T07:15:03.016Z  worn by 4711
+   00:01.000  2026-11-22T07:15:04.016Z  marker (gpio:record): a door
+   00:01.984  2026-11-22T07:15:05.000Z  pressed: gpio:record
+   00:02.000  2026-11-22T07:15:05.016Z  no picture and no sound for 1.000 s, to 00:03.000, 10 frames: camera lost
+   00:03.000  2026-11-22T07:15:06.016Z  no sound for 1.000 s, to 00:04.000: muted
+   00:04.000  2026-11-22T07:15:07.016Z  sound on (unmute)
+"""
+    )
+
+
+def records_of(folder: Path) -> records.Open:
+    document = json.loads((folder / "manifest.jsonl").read_text().splitlines()[0])
+    return records.Open(**{name: value for name, value in document.items() if name not in ("type", "init")}, init="")
+
+
+def frames_of_sound(folder: Path) -> int:
+    return int(json.loads(show(folder, "--json").stdout)["audio_frames"])
+
+
+@pytest.mark.parametrize(
+    "label", ["باب مفتوح", "嫌疑人", "क्\u200dषेत्र", "👨\u200d👩\u200d👧", "\U0001f3f4\U000e0067\U000e007f"]
+)
+def test_labels_of_every_script(storage: Path, label: str) -> None:
+    assert f"marker (gpio:record): {label}\n" in show(make_recording(storage, label=label)).stdout
+
+
+@pytest.mark.parametrize("given", ["none", "a stranger's", "the agency's"])
+def test_sealed_texts(storage: Path, tmp_path: Path, given: str) -> None:
+    agency, stranger = pyrage.x25519.Identity.generate(), pyrage.x25519.Identity.generate()
+    folder = make_recording(storage, sealer=AgeSealer([str(agency.to_public())]))
+    (tmp_path / "key").write_text(str(agency if given == "the agency's" else stranger))
+    words = [] if given == "none" else ["--identity", tmp_path / "key"]
+    done, document = show(folder, *words), json.loads(show(folder, "--json", *words).stdout)
+    [mark] = [event for event in document["events"] if event["type"] == "mark"]
+    [officer] = [event for event in document["events"] if event["type"] == "officer"]
+    assert mark["sealed"]["file"] == "sealed-000002.json.age"
+    if given == "the agency's":
+        assert "marker (gpio:record): a door\n" in done.stdout
+        assert "officer    4711\n" in done.stdout
+        assert (mark["label"], officer["officer"]) == ("a door", "4711")
+    else:
+        why = "sealed" if given == "none" else "sealed, and opened by none of the identities"
+        assert f"marker (gpio:record): ({why})\n" in done.stdout
+        assert f"officer    ({why})\n" in done.stdout
+        assert (mark["label"], officer["officer"]) == ("", "")
+    assert ("--identity FILE opens them" in done.stdout) == (given == "none")
+
+
+def test_a_sealed_text_that_was_exchanged_is_said(storage: Path, tmp_path: Path) -> None:
+    """Invariant 7: what opens but is not what was recorded is not shown."""
+    agency = pyrage.x25519.Identity.generate()
+    sealer = AgeSealer([str(agency.to_public())])
+    folder = make_recording(storage, sealer=sealer)
+    (tmp_path / "key").write_text(str(agency))
+    (folder / "sealed-000002.json.age").write_bytes(sealer.seal(b'{"label":"another"}'))
+    (folder / "sealed-000001.json.age").unlink()
+    out = show(folder, "--identity", tmp_path / "key").stdout
+    assert "marker (gpio:record): (its text is not what was recorded)\n" in out
+    assert "worn by (its file can't be read: No such file or directory)\n" in out
+    assert "another" not in out
+
+
+def test_an_identity_that_is_none(storage: Path, tmp_path: Path) -> None:
+    done = show(make_recording(storage), "--identity", tmp_path / "none")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == f"bwvd: {tmp_path / 'none'}: No such file or directory\n"
+
+
+def test_json_says_what_it_said(storage: Path) -> None:
+    """Documented members, and none of the bulk."""
+    document = json.loads(show(make_recording(storage), "--json").stdout)
+    assert list(document) == [
+        "id", "path", "open", "end", "events", "segments", "frames", "audio_frames", "bytes", "seconds",
+    ]  # fmt: skip
+    assert not {"init", "pad"} & set(document["open"])
+    [mark] = [event for event in document["events"] if event["type"] == "mark"]
+    assert mark == {
+        "type": "mark", "n": mark["n"], "at_ns": SECOND, "source": "gpio:record", "stamp": mark["stamp"],
+        "label": "a door", "sealed": None,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (records.Fault(n=0, name="camera", active=True, at_ns=0, detail="lost"), "fault: camera: lost"),
+        (records.Fault(n=0, name="encoder_slow", active=False, at_ns=0), "well again: encoder slow"),
+        (
+            records.ClockStep(n=0, at_ns=0, step_ns=-3600 * SECOND, stamp=STAMP),
+            "the clock was set 1:00:00.000 back, to 2026-11-22T08:00:00.000Z (synchronised)",
+        ),
+        (
+            records.ClockStep(n=0, at_ns=0, step_ns=1_500_000_000, stamp=STAMP),
+            "the clock was set 00:01.500 ahead, to 2026-11-22T08:00:00.000Z (synchronised)",
+        ),
+        (records.Power(n=0, at_ns=0, percent=83, supply="battery"), "battery at 83 %"),
+        (
+            records.Power(n=0, at_ns=0, percent=9, supply="battery", flags=["low_voltage"]),
+            "battery at 9 %, low voltage",
+        ),
+        (records.Power(n=0, at_ns=0, percent=50, supply="charging"), "battery at 50 %, charging"),
+        (records.Power(n=0, at_ns=0, percent=None, supply="external"), "external power"),
+        (records.Power(n=0, at_ns=0, percent=None, supply="unknown"), "power supply unknown"),
+        (records.State(n=0, state="stop_asked", at_ns=0, source="gpio:record"), "a stop was asked (gpio:record)"),
+        (records.State(n=0, state="stop_lapsed", at_ns=0), "the stop was not confirmed: the recording goes on"),
+        (records.State(n=0, state="of a later version", at_ns=0), "of a later version"),
+        (records.Audio(n=0, on=True, at_ns=0, reason="press"), "sound on (press)"),
+        (
+            records.Gap(n=0, track="video", from_ns=0, to_ns=SECOND, cause="x"),
+            "no picture for 1.000 s, to 00:01.000: x",
+        ),
+        (records.Officer(n=0, at_ns=0), "worn by nobody who is named from here on"),
+        (records.Mark(n=0, at_ns=0, source="socket", stamp=STAMP), "marker (socket)"),
+    ],
+)
+def test_each_record_is_a_sentence(record: records.ManifestRecord, said: str) -> None:
+    [one] = narrative([record], unopened).happenings
+    assert (one.what, one.quoted) == (said, None)
+
+
+def test_a_change_of_officer_is_told_and_each_is_named_once() -> None:
+    worn = [records.Officer(n=n, at_ns=n, officer=who) for n, who in enumerate(("a", "b", "a", ""))]
+    told = narrative(worn, unopened)
+    assert told.officers == [PrivateText("a"), PrivateText("b")]
+    assert [one.quoted for one in told.happenings] == [PrivateText("a"), PrivateText("b"), PrivateText("a"), None]
