@@ -16,7 +16,7 @@ from bwvd.evidence.journal.journal import Draft, Journal
 from bwvd.evidence.journal.totals import Detail
 from bwvd.evidence.journal.witness import Remembered
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
-from bwvd.evidence.keys.sshsig import armour
+from bwvd.evidence.keys.sshsig import KeySigner, armour
 from bwvd.evidence.release.archive import ArchiveRelease, finish_archive_release
 from bwvd.evidence.release.receipt import (
     RECEIPT_NAMESPACE,
@@ -250,10 +250,10 @@ FIELDS = {
 
 
 def signed(
-    fields: dict[str, object], signer: object = SERVER, namespace: str = RECEIPT_NAMESPACE
+    fields: dict[str, object], signer: KeySigner = SERVER, namespace: str = RECEIPT_NAMESPACE
 ) -> tuple[bytes, bytes]:
     text = json.dumps(fields).encode()
-    return text, armour(signer.sign(hashlib.sha512(text).digest(), namespace)).encode()  # type: ignore[attr-defined]
+    return text, armour(signer.sign(hashlib.sha512(text).digest(), namespace)).encode()
 
 
 def judge(text: bytes, signature: bytes, *lists: AllowedSigners) -> AcceptedArchive:
