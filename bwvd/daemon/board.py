@@ -22,29 +22,36 @@ from bwvd.evidence.flash.posix import PosixStorage
 from bwvd.evidence.journal.witness import FileWitness, Witness
 from bwvd.evidence.keys.age import load_recipients
 from bwvd.evidence.keys.sshsig import KeySigner
-from bwvd.evidence.startup.admission import open_storage
+from bwvd.evidence.startup.admission import HeldVolume, open_storage
 
 
 @asynccontextmanager
 async def build(config: Config, config_path: Path, extra: Sequence[Peripheral] = ()) -> AsyncIterator[Parts]:
-    """The parts that `config` names; the storage is locked for as long as the block lasts.
+    """The parts that `config` names; the storage is locked, from the first job on, until the block ends.
 
-    Nothing but the storage is opened here: devices and controls are opened, and reopened, by their actors.
+    Nothing is opened here: devices and controls are opened, and reopened, by their actors, and the storage in its own
+    thread, because to prove that it can be written may take a card seconds: controls listen before that. Its first job
+    raises StorageRefused.
 
-    Raises: what a person has to put right, each in one line: KeyUnusable, RecipientsUnusable, StorageRefused,
-    SourceRefused, ControlRefused.
+    Raises: what a person has to put right, each in one line: KeyUnusable, RecipientsUnusable, SourceRefused,
+    ControlRefused.
     """
     clock = SystemClock()
     config_sha256 = digest(await trio.Path(config_path).read_text(encoding="utf-8"))
     signer = KeySigner.load(config.keys.signing)
     sealer = load_recipients(config.keys.recipients)
     has_microphone = config.audio.source not in ("", "video")
-    volume = open_storage(config.storage.path, device=config.device.id)
+    opened: list[HeldVolume] = []
+
+    def opening() -> HeldVolume:
+        opened.append(open_storage(config.storage.path, device=config.device.id))
+        return opened[0]
+
     try:
         yield Parts(
             clock=clock,
             boot=boot_id(),
-            storage=PosixStorage(volume),
+            storage=PosixStorage(opening),
             signer=signer,
             witness=witness_of(config),
             sealer=sealer,
@@ -54,7 +61,8 @@ async def build(config: Config, config_path: Path, extra: Sequence[Peripheral] =
             peripherals=[*all_peripherals(config, config_path), *extra],
         )
     finally:
-        volume.close()
+        for volume in opened:
+            volume.close()
 
 
 def _microphone(config: Config, clock: Clock, gate: AudioGate) -> MediaSource:

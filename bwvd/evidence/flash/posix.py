@@ -227,12 +227,18 @@ class PosixStorage:
     bound on that.
     """
 
-    def __init__(self, volume: Volume) -> None:
-        self.volume = volume
+    def __init__(self, volume: Volume | Callable[[], Volume]) -> None:
+        """`volume`, or what opens it: run in the worker thread with the first job, which raises what that raises."""
+        self._volume = volume
         self._one = trio.CapacityLimiter(1)  # first come, first served; also what keeps the volume single-threaded
 
     async def run(self, job: Callable[[Volume], T]) -> T:
-        return await trio.to_thread.run_sync(job, self.volume, abandon_on_cancel=False, limiter=self._one)
+        return await trio.to_thread.run_sync(self._job, job, abandon_on_cancel=False, limiter=self._one)
+
+    def _job(self, job: Callable[[Volume], T]) -> T:
+        if callable(self._volume):
+            self._volume = self._volume()
+        return job(self._volume)
 
 
 def _open_folder(name: str, parent: int) -> int:
