@@ -40,7 +40,7 @@ def on_the_machine(command: str) -> None:
 
 def options_are_known(command: str) -> None:
     """Each option that is given, and each name, is in the program's own help."""
-    words = shlex.split(command.removeprefix("sudo ").replace(".venv/bin/", ""))
+    words = shlex.split(re.sub(r"[\[\]]", " ", command.removeprefix("sudo ").replace(".venv/bin/", "")))
     program = words[: 3 if words[1] == "-m" and words[0] == "python" else 1]
     arguments = words[len(program) :]
     run = [sys.executable, "-m", *(program[2:] or program), "--help"]
@@ -193,6 +193,8 @@ NOT_RUN = {
         "python -m tests.mutants signature": NotRun("takes minutes", names_mutants),
         "python -m tests.soak --hours 1": LONG,
         "python -m tests.soak --hours N": LONG,
+        "python -m tests.tampering": LONG,
+        "python -m tests.tampering [--count N] [--cuts N] [--seed N]": LONG,
         "python -m tests.support.suite_map --write": NotRun("writes into the tree", options_are_known),
     },
     "tests/machine/README": {
