@@ -189,7 +189,15 @@ def _export(folder: Path, order: Order) -> None:
             warn(note)
         click.echo(f"{made.path}: {made.pictures} pictures")
     if order.outputs.proof:
-        packed = export_proof(folder, order.outputs.proof, signers=order.signers, force=order.force)
-        if report is None and packed.report.verdict != "authentic":
+        packed = export_proof(
+            folder,
+            order.outputs.proof,
+            from_s=part.from_s,
+            to_s=part.to_s,
+            signers=order.signers,
+            force=order.force,
+        )
+        if report is None and packed.report.verdict not in ("authentic", "excerpt"):
             warn(f"the recording is {packed.report.standing}")
-        click.echo(packed.path)
+        kept = f": an excerpt, {packed.report.excerpt}" if packed.report.excerpt else ""
+        click.echo(f"{packed.path}{kept}")

@@ -90,6 +90,9 @@ def _print_block(report: Report, *, verbose: bool) -> None:
             f"{clean(report.started_utc)}, {report.pre_event_s:.3f} s of it before the press",
         )
         _line("", f"missing by its own records: {missing_text(report) or 'nothing'}")
+    if report.excerpt is not None:
+        unchanged = "unchanged" if report.verdict == "excerpt" else "see below"
+        _line("", f"an excerpt: {report.excerpt}, {unchanged}; the others are withheld, not missing")
     if report.signer is not None:
         _line("", _signed_by(report))
     if report.before is not None:

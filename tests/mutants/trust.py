@@ -69,4 +69,20 @@ TRUST = (
         '(taken := facts.taken_over.get(this.previous, ("", "")))',
         ("evidence/release/test_archive.py",),
     ),
+    Mutant(
+        "take whatever is not there for withheld",
+        7,
+        "evidence/verify/proof.py",
+        "excerpt=chosen if len(folders) == 1 else None,",
+        "excerpt=chosen or Chosen(1, 1),",
+        ("evidence/export/test_excerpt.py", "evidence/export/test_proof.py"),
+    ),
+    Mutant(
+        "take a declaration of another manifest for this one's",
+        7,
+        "evidence/verify/excerpt.py",
+        "if declared.manifest_sha512 != manifest_sha512:",
+        "if not declared.manifest_sha512:",
+        ("evidence/export/test_excerpt.py",),
+    ),
 )

@@ -163,6 +163,48 @@ def check_row(folder: Path, following: bytes | None) -> tuple[dict[str, Any] | N
     return before, first["recording"]
 
 
+def check_excerpt(folder: Path, declaration: bytes) -> tuple[int, int, int]:
+    """Section 12, an excerpt of a recording that has ended. Returns its first segment, its last, and of how many."""
+    try:
+        declared = json.loads(declaration)
+    except RecursionError:
+        raise Wrong("no declaration") from None
+    manifest = (folder / "manifest.jsonl").read_bytes()
+    records = read_pairs(manifest, "bwvd-manifest")
+    if (declared["type"], declared["format"], declared["recording"]) != ("excerpt", 1, records[0]["recording"]):
+        raise Wrong("a declaration of something else")
+    if declared["manifest_sha512"] != hashlib.sha512(manifest).hexdigest():
+        raise Wrong("a declaration for another manifest")
+    first, last, of = declared["first"], declared["last"], declared["of"]
+    if (
+        records[-1]["type"] not in ("close", "recovered")
+        or of != records[-1]["segments"]
+        or not 1 <= first <= last <= of
+    ):
+        raise Wrong("no end, or no segments of this recording")
+    number, files, all_named = 1, {}, set()
+    for record in records:
+        named = record if record["type"] == "segment" else record.get("sealed")
+        if named:
+            all_named.add(named["file"])
+            if first <= number <= last:
+                files[named["file"]] = named["sha256"]
+        number += record["type"] == "segment"
+    sums = (folder / "SHA256SUMS").read_bytes()
+    armour = (folder / "SHA256SUMS.sig").read_text().splitlines()
+    check_blob(base64.b64decode("".join(armour[1:-1])), hashlib.sha512(sums).digest(), "bwvd-sums")
+    listed = {line[66:]: line[:64] for line in sums.decode().splitlines()}
+    found = {thing["where"] for thing in records[-1].get("found", [])}
+    rest = {name: digest for name, digest in listed.items() if name not in all_named | found - {"manifest.jsonl"}}
+    expected = files | rest
+    if {path.name for path in folder.iterdir()} != expected.keys() | {"SHA256SUMS", "SHA256SUMS.sig"}:
+        raise Wrong("other files than the excerpt declares")
+    for name, digest in expected.items():
+        if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
+            raise Wrong(f"{name} is not what was recorded")
+    return first, last, of
+
+
 if __name__ == "__main__":
     try:
         sys.stdout.write(f"good: {check_recording(Path(sys.argv[1]))} segments\n")

@@ -12,6 +12,9 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
+from bwvd.clock import NS
 from bwvd.evidence.errors import ExportRefused
 from bwvd.evidence.export.mp4 import admit
 from bwvd.evidence.export.proof_facts import Facts
@@ -20,6 +23,7 @@ from bwvd.evidence.flash.whole_file import claimed, put_in_place
 from bwvd.evidence.format.file_names import harmless
 from bwvd.evidence.format.layout import RECORDINGS
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.verify.excerpt import DECLARATION, Declared
 from bwvd.evidence.verify.folder import CHUNK, DirectoryFolder
 from bwvd.evidence.verify.neighbours import NEXT, check_next, recording_after, told
 from bwvd.evidence.verify.recording import Verification
@@ -48,12 +52,16 @@ def export_proof(
     folder: str | Path,
     out: str | Path,
     *,
+    from_s: float | None = None,
+    to_s: float | None = None,
     signers: AllowedSigners | None = None,
     force: bool = False,
 ) -> Proof:
     """Verify the recording in `folder`, then write it to `out` as a ZIP. Blocking. No identity is needed.
 
     Args:
+        from_s, to_s: seconds since the first frame: an excerpt, of the segments that hold any of what lies between; the
+            whole recording is verified all the same. None = from the beginning, to the end.
         signers: whose keys count; None = nobody's. What nobody vouches for is packed, and CHAIN.txt says so.
         force: pack also what does not verify.
 
@@ -64,10 +72,19 @@ def export_proof(
     except OSError as error:
         raise ExportRefused(f"{folder}: {error.strerror}") from None
     with source:
-        return _export(source, Path(folder).resolve(), Path(out), signers, force=force)
+        stretch = (0 if from_s is None else round(from_s * NS), None if to_s is None else round(to_s * NS))
+        return _export(source, Path(folder).resolve(), Path(out), stretch, signers, force=force)
 
 
-def _export(source: DirectoryFolder, place: Path, out: Path, signers: AllowedSigners | None, *, force: bool) -> Proof:
+def _export(
+    source: DirectoryFolder,
+    place: Path,
+    out: Path,
+    stretch: tuple[int, int | None],
+    signers: AllowedSigners | None,
+    *,
+    force: bool,
+) -> Proof:
     check = Verification(source, Trust(signers), name=place.name)
     report = check.run()
     told(check)
@@ -80,6 +97,7 @@ def _export(source: DirectoryFolder, place: Path, out: Path, signers: AllowedSig
         raise ExportRefused(f"{printable(report.id)} is no recording's id: letters, digits, dots and hyphens only")
     with claimed([out]) as temporary:
         facts = Facts.read(source, report, check.before, following)
+        facts.choose(*stretch)
         root = {
             README: readme_text(facts).encode(),
             CHAIN: chain_text(facts).encode(),
@@ -89,16 +107,31 @@ def _export(source: DirectoryFolder, place: Path, out: Path, signers: AllowedSig
             root[AUTHORITY_KEY] = f"{facts.vouching_key}\n".encode()
         if following.pair:
             root[NEXT] = following.pair
+        if facts.chosen is not None:
+            root[DECLARATION] = _declaration(facts, check.manifest_sha512)
         with zipfile.ZipFile(temporary, "x", zipfile.ZIP_STORED, allowZip64=True) as archive:
             for name, data in root.items():
                 archive.writestr(_member(name, len(data)), data)
-            names = sorted(name for name, odd in source.names().items() if not odd)
+            names = sorted(name for name, odd in source.names().items() if not odd and facts.holds(name))
             for name in names:
                 _add(archive, source, name, f"{RECORDINGS}/{report.id}/{harmless(name)}")
         temporary.chmod(0o640)
         size = temporary.stat().st_size
         put_in_place(temporary, out)
     return Proof(str(out), len(names) + len(root), size, report)
+
+
+def _declaration(facts: Facts, manifest_sha512: str) -> bytes:
+    assert facts.chosen is not None  # noqa: S101  asked before
+    declared = Declared(
+        format=1,
+        recording=facts.report.id,
+        manifest_sha512=manifest_sha512,
+        first=facts.chosen.first,
+        last=facts.chosen.last,
+        of=facts.report.segments,
+    )
+    return msgspec.json.encode(declared) + b"\n"
 
 
 def _add(archive: zipfile.ZipFile, source: DirectoryFolder, name: str, member: str) -> None:

@@ -10,13 +10,14 @@ from bwvd.evidence.errors import ExportRefused
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain_reader import ChainReader, Signed
 from bwvd.evidence.format.decode import Unknown
-from bwvd.evidence.format.layout import MANIFEST
+from bwvd.evidence.format.layout import MANIFEST, is_convenience
 from bwvd.evidence.format.media_index import MediaIndex
 from bwvd.evidence.keys.allowed_signers import DEFAULT_PRINCIPAL
 from bwvd.evidence.keys.ssh_keys import Certificate, PublicKey
+from bwvd.evidence.verify.excerpt import Chosen
 from bwvd.evidence.verify.folder import CHUNK, Folder
 from bwvd.evidence.verify.neighbours import Following
-from bwvd.evidence.verify.report import Report
+from bwvd.evidence.verify.report import Excerpt, Report
 from bwvd.text import counted
 
 
@@ -30,6 +31,8 @@ class Facts:
     end: records.Close | records.Recovered | None = None
     signed: list[tuple[Signed, str]] = field(default_factory=list)  # every record, with what it says in a line
     texts: int = 0  # sealed ones: markers' labels, officers' ids
+    chosen: Chosen | None = None  # the segments of an excerpt; None = all is there
+    sealed: list[tuple[str, int]] = field(default_factory=list)  # files of texts, each with the segment it goes with
     signature_at: int = 0  # offset of the last signature's line
     public_key: str = ""  # "ssh-ed25519 AAAA…"
     fingerprint: str = ""
@@ -53,6 +56,37 @@ class Facts:
             raise ExportRefused(f"{report.id}: no line of its manifest holds; there is nothing to prove")
         return facts
 
+    def choose(self, from_ns: int, to_ns: int | None) -> None:
+        """Take the segments that hold any of what lies between two moments since the first frame; all is no excerpt.
+
+        Raises: ExportRefused if there is none.
+        """
+        segments = self.media.segments
+        first_ns = segments[0].pts_ns if segments else 0
+        inside = [
+            one.segment
+            for one in segments
+            if one.pts_ns + one.duration_ns > first_ns + from_ns and (to_ns is None or one.pts_ns < first_ns + to_ns)
+        ]
+        if segments and not inside:
+            raise ExportRefused(f"{self.report.id}: no segment lies between the two moments")
+        if len(inside) < len(segments):
+            self.chosen = Chosen(inside[0], inside[-1])
+            self.report.excerpt = Excerpt(inside[0], inside[-1], self.report.segments)
+
+    def holds(self, name: str) -> bool:
+        """Whether a file of the folder belongs into the proof."""
+        if self.chosen is None or name == MANIFEST or is_convenience(name):
+            return True
+        goes_with = {segment.file: segment.segment for segment in self.media.segments} | dict(self.sealed)
+        return self.chosen.has(goes_with.get(name, 0))
+
+    @property
+    def texts_there(self) -> list[int]:
+        """Which of the sealed texts are in the proof, counted from 1."""
+        numbered = enumerate(self.sealed, start=1)
+        return [number for number, (_, segment) in numbered if self.chosen is None or self.chosen.has(segment)]
+
     @property
     def open(self) -> records.Open | None:
         return self.media.open
@@ -62,6 +96,8 @@ class Facts:
         """The numbers of the segments of each epoch."""
         numbers: list[list[int]] = [[] for _ in self.media.inits]
         for segment in self.media.segments:
+            if self.chosen is not None and not self.chosen.has(segment.segment):
+                continue
             numbers[segment.epoch - 1].append(segment.segment)
         return numbers
 
@@ -83,6 +119,7 @@ class Facts:
             self.signed_at_utc = record.press.stamp.utc if record.press.stamp.quality != "not_set" else ""
         elif isinstance(record, records.Mark | records.Officer) and record.sealed is not None:
             self.texts += 1
+            self.sealed.append((record.sealed.file, len(self.media.segments) + 1))
         elif isinstance(record, records.Close | records.Recovered):
             self.end = record
         self.signed.append((signed, describe(record)))

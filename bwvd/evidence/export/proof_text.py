@@ -13,6 +13,7 @@ from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.layout import MANIFEST, SUMS, init_name
 from bwvd.evidence.format.utc import parse_utc
 from bwvd.evidence.keys.sshsig import allowed_signers_line
+from bwvd.evidence.verify.excerpt import Chosen
 from bwvd.text import counted, printable
 
 _CHAIN_TABLE = """
@@ -76,16 +77,16 @@ _SEGMENTS = r"""
 
     (cd {folder} && head -c {at} manifest.jsonl |
       sed -n 's/^{{"type":"segment".*"file":"\([^"]*\)".*"sha256":"\([0-9a-f]*\)".*/\2  \1/p' |
-      sha256sum -c)
+      {these}sha256sum -c)
 
-must say OK of {segments} segments, which are numbered without a hole."""
+must say OK of {segments} segments, which are numbered without a hole{withheld}."""
 
 _TEXTS = r"""
 Texts about people (markers, who wore the camera) are sealed in files of their own, which the manifest names as well:
 
     (cd {folder} && head -c {at} manifest.jsonl |
       sed -n 's/^{{"type":"[mo][af].*"sealed":{{"file":"\([^"]*\)","bytes":[0-9]*,"sha256":"\([0-9a-f]*\)".*/\2  \1/p' |
-      sha256sum -c)
+      {those}sha256sum -c)
 
 must say OK of {texts} texts."""
 
@@ -114,6 +115,32 @@ must say OK of every file.
 
 must print nothing: no other file is in the folder. (A name with a backslash is a file that the camera found at its next
 start; the last record names it, with its SHA-256.)"""
+
+_EXCERPT = """
+This is an excerpt: whoever made it has put in {excerpt}, and has withheld the others with
+the texts that go with them. Nothing that the camera signed says so, and nothing is hidden by it: the manifest names
+every segment, those that are not here too, with its time and its SHA-256. A segment between the first and the last one
+here that is not here would be missing, not withheld."""
+
+_SUMS_OF_EXCERPT = """
+4. Everything else in the folder
+
+    {verify} \\
+      -n bwvd-sums -s {folder}/SHA256SUMS.sig < {folder}/SHA256SUMS |
+      grep -x -F 'Good "bwvd-sums" signature {by}'
+
+must print this line, whole:
+Good "bwvd-sums" signature {by}
+
+    (cd {folder} && sha256sum --ignore-missing -c SHA256SUMS)
+
+must say OK of every file that is here.
+
+    cut -c 67- {folder}/SHA256SUMS | LC_ALL=C sort > listed
+    ls -A {folder} | grep -v -x -e SHA256SUMS -e 'SHA256SUMS\\.sig' |
+      LC_ALL=C sort | LC_ALL=C comm -13 listed - | {{ ! grep . ; }}
+
+must print nothing: no other file is in the folder."""
 
 _NO_SUMS = """
 4. Everything else in the folder
@@ -210,6 +237,8 @@ def _chain_lines(facts: Facts) -> Iterator[str]:
         yield printable(f"First frame     {facts.open.origin_utc}")
         yield printable(f"Encrypted to    {', '.join(facts.open.recipients) or 'nobody: stored in the clear'}")
     counts = f"{counted(report.segments, 'segment')}, {counted(report.frames, 'frame')}"
+    if report.excerpt is not None:
+        yield f"Excerpt         {report.excerpt}; the others are withheld"
     yield f"Length          {report.duration_s:.3f} s, {counts}"
     if facts.before is not None:
         earlier, after = facts.before, report.after
@@ -236,7 +265,7 @@ def readme_text(facts: Facts) -> str:
 def _readme_parts(facts: Facts) -> Iterator[str]:
     report = facts.report
     folder = shlex.quote(f"recordings/{report.id}")
-    words = {
+    words: dict[str, Any] = {
         "id": printable(report.id),
         "folder": folder,
         "fingerprint": facts.fingerprint,
@@ -244,6 +273,10 @@ def _readme_parts(facts: Facts) -> Iterator[str]:
         "after": facts.signature_at + 1,
         "manifest": f"{folder}/{MANIFEST}",
         "segments": report.segments,
+        "these": "",
+        "those": "",
+        "withheld": "",
+        "excerpt": "",
         "verify": _verify_command(facts),
         "by": f"for {facts.principal} with {_kind(facts)} key {facts.fingerprint}",
         "texts": facts.texts,
@@ -255,10 +288,14 @@ def _readme_parts(facts: Facts) -> Iterator[str]:
     }
     yield _INTRODUCTION.format(**words)
     yield _MANIFEST.format(**words)
+    if facts.chosen is not None:
+        words |= _of_excerpt(facts, facts.chosen)
+        yield _EXCERPT.format(**words)
     yield (_SEGMENTS if report.segments else _NO_SEGMENTS).format(**words)
-    if facts.texts:
+    if words["texts"]:
         yield _TEXTS.format(**words)
-    yield (_SUMS if SUMS in facts.names else _NO_SUMS).format(**words)
+    sums = _SUMS if facts.chosen is None else _SUMS_OF_EXCERPT
+    yield (sums if SUMS in facts.names else _NO_SUMS).format(**words)
     yield from _row(facts, words)
     yield "\n6. Playing it\n"
     if not report.segments:
@@ -266,7 +303,7 @@ def _readme_parts(facts: Facts) -> Iterator[str]:
         return
     if facts.encrypted:
         yield _DECRYPTING.format(**words)
-    if facts.texts:
+    if words["texts"]:
         yield _READING.format(**words)
     yield "The init segment (codec parameters) is in the manifest; behind it the segments play as one file:\n"
     for epoch, numbers in enumerate(facts.epochs, 1):
@@ -282,6 +319,19 @@ def _readme_parts(facts: Facts) -> Iterator[str]:
                 play=f"play-{epoch}.mp4",
             )
     yield _END
+
+
+def _of_excerpt(facts: Facts, chosen: Chosen) -> dict[str, Any]:
+    """What the commands need to pass over what is withheld."""
+    there = facts.texts_there
+    return {
+        "excerpt": facts.report.excerpt,
+        "segments": chosen.last - chosen.first + 1,
+        "these": f"sed -n {chosen.first},{chosen.last}p | ",
+        "withheld": f"; those of {facts.report.segments} that are not here are withheld",
+        "texts": len(there),
+        "those": f"sed -n {there[0]},{there[-1]}p | " if there else "",
+    }
 
 
 def _row(facts: Facts, words: dict[str, Any]) -> Iterator[str]:

@@ -103,6 +103,7 @@ class Contents:
         self._expected: dict[str, str] = {}  # name -> SHA-256 by its record
         self._actual: dict[str, str] = {}  # name -> SHA-256 of what lies there
         self._mismatches: list[_Mismatch] = []
+        self._withheld: set[str] = set()  # by the maker of an excerpt
         self._blamed: set[str] = set()  # a finding names them already
         self._pending: deque[tuple[Named, Future[_Read]]] = deque()
         self._pool = ThreadPoolExecutor(THREADS, "verify")
@@ -138,6 +139,14 @@ class Contents:
             self._pending.append((named, self._pool.submit(self._read, named)))
             if len(self._pending) >= IN_FLIGHT:
                 self._settle(*self._pending.popleft())
+
+    def withhold(self, names: Iterable[str]) -> None:
+        """Files of the recording that an excerpt declares to be left out."""
+        for name in names:
+            self._withheld.add(name)
+            self._expected.setdefault(name, "")
+            if name in self._names:
+                self._blame(name, "is here, though the excerpt says that it is withheld")
 
     def settle(self) -> None:
         """Wait for all files that are being hashed."""
@@ -239,7 +248,8 @@ class Contents:
             return None
         for name, sha256 in listed.items():
             if name not in names:
-                self._blame(name, "is missing: SHA256SUMS lists it")
+                if name not in self._withheld:
+                    self._blame(name, "is missing: SHA256SUMS lists it")
             elif not (name == MANIFEST and report.findings) and self._digest(name) not in ("", sha256):
                 self._blame(name, "is not what SHA256SUMS says")
         return listed

@@ -9,6 +9,7 @@ from typing import Any
 
 from bwvd.evidence.format.layout import RECORDINGS
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.verify.excerpt import DECLARATION, Chosen, Declared, hold, read_declaration
 from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.folder import ZipFolder
 from bwvd.evidence.verify.neighbours import NEXT, check_next, read_next, told
@@ -40,17 +41,25 @@ def verify_proof(
                 return [unreadable(path, "not a proof: there is no recording in it")]
             reports = []
             root = ZipFolder(archive, "", str(path))
+            declared = read_declaration(root)
+            chosen = Chosen(declared.first, declared.last) if isinstance(declared, Declared) else None
             for folder in folders:
                 check = Verification(
                     ZipFolder(archive, folder, f"{path}/{folder.rstrip('/')}"),
                     Trust(signers),
                     identities=identities,
                     decode=decode,
+                    excerpt=chosen if len(folders) == 1 else None,
                     name=folder.split("/")[1],
                     progress=progress,
                 )
                 reports.append(check.run())
                 told(check)
+                if isinstance(declared, str) or (declared is not None and len(folders) > 1):
+                    why = declared if isinstance(declared, str) else "there is more than one recording"
+                    check.report.altered(DECLARATION, f"declares no excerpt: {why}")
+                elif declared is not None:
+                    hold(declared, check.report, check.manifest_sha512)
                 if len(folders) > 1:
                     check.report.note(NEXT, "is not looked at: it belongs to a proof of one recording")
                 elif (following := read_next(root)) is not None:

@@ -16,12 +16,14 @@ from bwvd.clock import NS
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain_reader import ChainReader, Signed
 from bwvd.evidence.format.decode import Unknown
+from bwvd.evidence.format.file_names import original
 from bwvd.evidence.format.layout import MANIFEST, sealed_name
 from bwvd.evidence.format.missing import MissingMedia
 from bwvd.evidence.format.recording_id import device_of, serial_of
 from bwvd.evidence.format.totals import Totals
 from bwvd.evidence.format.utc import unix_s
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.verify.excerpt import Chosen
 from bwvd.evidence.verify.files import (
     Contents,
     Named,
@@ -44,6 +46,7 @@ class Verification:
         identities: to open sealed files with; () = check what is stored, which is all that is signed.
         decode: decode every frame, as far as it can be read without an identity.
         only: check this one segment, and the manifest that vouches for it.
+        excerpt: the segments that are there, where the others were withheld.
         name: the folder's, which is the recording's id; by default the last part of its path.
 
     **Synchronization:** blocking; one thread.
@@ -57,6 +60,7 @@ class Verification:
         identities: Sequence[Any] = (),
         decode: bool = False,
         only: str | None = None,
+        excerpt: Chosen | None = None,
         name: str = "",
         progress: Progress | None = None,
     ) -> None:
@@ -70,6 +74,7 @@ class Verification:
         self._identities = identities
         self._decode = decode or bool(identities)
         self._only = only
+        self._excerpt = excerpt
         self._progress = progress
         self._totals = Totals()
         self._inits: list[bytes] = []
@@ -184,7 +189,8 @@ class Verification:
                 self._sealed += 1
                 label = f"{sealed.file} (sealed text)"
                 named = Named(sealed.file, label, sealed.bytes, sealed.sha256, sealed.plain_sha256)
-                contents.expect(named, where, check=self._only is None)
+                # It goes with the segment whose line comes behind it: what happened until that one's end.
+                self._expect(contents, named, where, self._segment + 1, check=self._only is None)
             case records.Gap():
                 self._missing.gap(record)
                 report.missing_video_s, report.missing_audio_s = self._missing.video_s, self._missing.audio_s
@@ -250,7 +256,14 @@ class Verification:
             record,
             self._inits[record.epoch - 1],
         )
-        contents.expect(named, where, check=self._only in (None, record.file))
+        self._expect(contents, named, where, record.segment, check=self._only in (None, record.file))
+
+    def _expect(self, contents: Contents, named: Named, where: str, segment: int, *, check: bool) -> None:
+        """A file that belongs to a segment: to be hashed, or withheld with it."""
+        withheld = self._excerpt is not None and not self._excerpt.has(segment)
+        contents.expect(named, where, check=check and not withheld)
+        if withheld:
+            contents.withhold([named.name])
 
     def _check_totals(self, record: records.Close | records.Recovered, where: str) -> None:
         totals, report = self._totals, self.report
@@ -281,6 +294,8 @@ class Verification:
             if not contents.expects(self._only):
                 report.altered(self._only, "no record of the manifest names this file")
             return
+        if self._excerpt is not None:  # nor is what no segment names a part of one
+            contents.withhold(original(name) for name in self._found if name != MANIFEST)
         ended = self.end is not None
         sums = contents.check_sums(self._trust, ended=ended)
         inits = [] if report.encrypted else self._inits

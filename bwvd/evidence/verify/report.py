@@ -9,7 +9,7 @@ from typing import Any
 
 from bwvd.text import printable
 
-WORST_FIRST = ("altered", "unreadable", "unvouched", "not_closed", "recovered", "stated", "authentic")
+WORST_FIRST = ("altered", "unreadable", "unvouched", "not_closed", "excerpt", "recovered", "stated", "authentic")
 
 
 class Severity(IntEnum):
@@ -69,6 +69,22 @@ class Neighbour:
         return {"serial": self.serial, "id": self.recording, "state": self.state, "segments": self.segments}
 
 
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """The segments of a recording that are in an excerpt; the others are withheld."""
+
+    first: int
+    last: int
+    of: int
+
+    def __str__(self) -> str:
+        which = f"segment {self.first}" if self.first == self.last else f"segments {self.first} to {self.last}"
+        return f"{which} of {self.of}"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"first": self.first, "last": self.last, "of": self.of}
+
+
 @dataclass(slots=True)
 class Report:
     """One recording, one storage, one segment, or one statement."""
@@ -99,6 +115,7 @@ class Report:
     recovered: bool = False  # its last record is `recovered`
     before: Neighbour | None = None  # of a proof: which recording came before it, and
     after: Neighbour | None = None  # after it, where signed records tell
+    excerpt: Excerpt | None = None  # what of it is here, where a proof declares that the rest is withheld
     findings: list[Finding] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)  # worth knowing, nothing wrong
     statement: dict[str, Any] | None = None  # what a person has signed, where that is what was verified
@@ -106,7 +123,7 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """authentic | stated | unvouched | not_closed | recovered | altered | unreadable"""
+        """authentic | stated | unvouched | not_closed | excerpt | recovered | altered | unreadable"""
         match max((finding.severity for finding in self.findings), default=None):
             case Severity.ALTERED:
                 return "altered"
@@ -118,13 +135,15 @@ class Report:
                 return "not_closed"
             case None if self.kind == "statement":  # what a person says is never authentic: no camera has signed it
                 return "stated"
+            case None if self.excerpt is not None:
+                return "excerpt"
             case None:
                 return "recovered" if self.recovered else "authentic"
 
     @property
     def good(self) -> bool:
         """What exit code 0 stands for."""
-        return self.verdict in ("authentic", "recovered", "stated")
+        return self.verdict in ("authentic", "recovered", "excerpt", "stated")
 
     @property
     def standing(self) -> str:
@@ -170,6 +189,7 @@ class Report:
             "signer": self.signer.as_dict() if self.signer else None,
             "before": self.before.as_dict() if self.before else None,
             "after": self.after.as_dict() if self.after else None,
+            "excerpt": self.excerpt.as_dict() if self.excerpt else None,
             **{name: getattr(self, name) for name in _PLAIN_FIELDS},
             **({"statement": self.statement, "sentences": self.sentences} if self.kind == "statement" else {}),
         }

@@ -72,6 +72,7 @@ def test_a_recording_is_authentic(storage: Path) -> None:
         "encrypted": False,
         "decoded": False,
         "end": "stop",
+        "excerpt": None,
         "before": None,
         "after": None,
         "manifest_sha512": hashlib.sha512((folder / "manifest.jsonl").read_bytes()).hexdigest(),
