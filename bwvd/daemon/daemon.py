@@ -31,12 +31,13 @@ from bwvd.evidence.flash.volume import Storage
 from bwvd.evidence.format.chain import Signer
 from bwvd.evidence.journal.witness import Witness
 from bwvd.evidence.keys.age import Sealer
+from bwvd.evidence.startup.refusals import enter_refusals
 from bwvd.evidence.write.numbering import RecordingNumbers
 from bwvd.evidence.write.recording_folder import Device
 from bwvd.evidence.write.statistics import WriterStatistics
 from bwvd.evidence.write.writer import STUCK_S, Writer
 from bwvd.log import get_logger
-from bwvd.messages import Command, MediaEvent, Order, State
+from bwvd.messages import Command, Event, MediaEvent, Order, State
 from bwvd.recorder.backlog import Backlog
 from bwvd.recorder.loop import Loop
 from bwvd.recorder.recorder import Recorder
@@ -131,6 +132,7 @@ class Daemon:
         self.power: PowerReading | None = None
         self._started = trio.Event()
         self._closed = trio.Event()
+        self.over = trio.Event()  # nothing more will be written: all is on the flash, or an error ended it
         self._failures: list[Exception] = []
         # The peripherals by their tasks, and whether they have ended.
         self._serving: dict[trio.lowlevel.Task, tuple[trio.CancelScope, trio.Event]] = {}
@@ -269,6 +271,9 @@ class Daemon:
             except Exception as error:  # noqa: BLE001  kept until everything is closed, then raised
                 self._fail(error)
             self._refuse_waiting()
+            if not self.started:
+                await self._enter_refusals()
+            self.over.set()
             self.hub.close()
             around.cancel_scope.cancel()
         if len(self._failures) > 1:
@@ -298,6 +303,7 @@ class Daemon:
         for _, gone in controls:
             await gone.wait()
         self._closed.set()
+        self.over.set()
         self.hub.close()
         for scope, gone in self._serving.values():
             scope.cancel()
@@ -308,6 +314,13 @@ class Daemon:
         with suppress(trio.WouldBlock, trio.ClosedResourceError):
             while True:
                 self.hub.publish(self._commands.receive_nowait().refuse("ending", self.clock.monotonic_ns()))
+
+    async def _enter_refusals(self) -> None:
+        """The start has failed, and its journal was never begun: what was refused meanwhile is entered all the same."""
+        parts, told = self.parts, list[Event]()
+        self.hub.sink(told.append)  # with what was told since the start began
+        device, limit = self.config.device.id, self.config.storage.journal_bytes
+        await enter_refusals(parts.storage, parts.signer, parts.clock, told, device=device, journal_bytes=limit)
 
     def _fail(self, error: Exception) -> None:
         """Keep an error until everything is closed, and end in order: whoever listens hears of the end now."""

@@ -74,15 +74,17 @@ async def _feedback(
             await daemon.wait_ending()
             with contextlib.suppress(trio.WouldBlock, trio.BrokenResourceError):
                 send.send_nowait(ShuttingDown(daemon.clock.monotonic_ns()))
-            await daemon.wait_closed()
+            await daemon.over.wait()
+            if not daemon.closed:
+                return  # it was ended by an error, and nobody knows what is on the flash
             with contextlib.suppress(trio.WouldBlock, trio.BrokenResourceError):
                 send.send_nowait(AllClosed(daemon.clock.monotonic_ns()))
 
     async def end_the_farewell() -> None:
         try:
             await trio.sleep_forever()
-        finally:  # cancelled, as everything around the core is; the lamps may still say that all is safe
-            farewell.deadline = trio.current_time() + FAREWELL_S if daemon.closed else -math.inf
+        finally:  # cancelled, as everything around the core is; the lamps may still say that all is safe, or a refusal
+            farewell.deadline = trio.current_time() + FAREWELL_S if daemon.over.is_set() else -math.inf
 
     report = daemon.hub.report
     with daemon.ledger.pulse("feedback") as pulse:

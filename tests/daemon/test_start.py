@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import pytest
@@ -133,6 +134,47 @@ async def test_a_press_is_answered_where_the_start_fails(autojump_clock: trio.te
         async with rig.running():
             pass
     assert [answer.text for answer in answers] == ["ending"]
+
+
+async def test_a_press_during_a_start_that_fails_is_heard_and_entered(autojump_clock: trio.testing.MockClock) -> None:
+    """Invariant 5: audible, and journalled where the journal can be opened."""
+    volume = VirtualVolume()
+    async with Rig(volume=volume).running():
+        await trio.sleep(1)
+    volume.fail(5, kind="sync_dir", path="recordings", times=math.inf)
+    rig = Rig(volume=volume)
+    tone = VirtualLamp("tone:beeper", "tone", now_ns=rig.clock.monotonic_ns)
+
+    async def presses(daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
+        daemon.post(Command(Order.PRESS, "gpio:record", daemon.clock.monotonic_ns()))
+        task_status.started()
+        await trio.sleep_forever()
+
+    rig.peripherals = [partial(peripherals._feedback, [tone.indicator], False), presses]
+    with pytest.RaisesGroup(OSError, allow_unwrapped=True, flatten_subgroups=True):
+        async with rig.running():
+            pass
+    assert journal(volume).count(b'"event":"refused"') == 1
+    assert b'"source":"gpio:record"' in journal(volume)
+    assert any(level for _, level in tone.history), "nobody heard it"
+
+
+async def test_a_start_that_fails_enters_nothing_into_a_new_journal(autojump_clock: trio.testing.MockClock) -> None:
+    """Invariant 13: the next start has to find a storage without its journal as this one did."""
+    volume = VirtualVolume.from_state({"recordings": None})
+    volume.fail(5, kind="sync_dir", path="recordings", times=math.inf)
+    rig = Rig(volume=volume)
+
+    async def presses(daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
+        daemon.post(Command(Order.PRESS, "gpio:record", daemon.clock.monotonic_ns()))
+        task_status.started()
+        await trio.sleep_forever()
+
+    rig.peripherals = [presses]
+    with pytest.RaisesGroup(OSError, allow_unwrapped=True, flatten_subgroups=True):
+        async with rig.running():
+            pass
+    assert b'"type":"entry"' not in journal(volume)
 
 
 async def test_the_green_light_blinks_when_the_loop_turns(autojump_clock: trio.testing.MockClock) -> None:
