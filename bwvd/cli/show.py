@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,7 +13,7 @@ from bwvd.clock import NS
 from bwvd.evidence.errors import EvidenceError, IdentityUnusable
 from bwvd.evidence.export.catalogue import signed_records
 from bwvd.evidence.export.describe import describe
-from bwvd.evidence.export.gather import Place
+from bwvd.evidence.export.gather import Place, gather
 from bwvd.evidence.export.narrative import Narrative, end_text, narrative, pre_event_text, press_text, track_text
 from bwvd.evidence.export.private_text import SEALED, PrivateText, Reader, unopened
 from bwvd.evidence.format.moment import clock_text
@@ -25,26 +26,35 @@ from bwvd.text import clean, counted, readable
 @click.option("--identity", "identities", multiple=True, metavar="FILE", help="Opens sealed officers and markers.")
 @click.argument("rec")
 def show(config_path: str, as_json: bool, identities: tuple[str, ...], rec: str) -> None:
-    """Show one recording: REC is an id, a serial number, "last", or a folder."""
-    folder = find_recording(load_config_or_default(config_path), rec)
-    read: Reader = unopened
+    """Show one recording: REC is an id, a serial number, "last", a folder, or a proof."""
     try:
+        read: Reader = unopened
+        place = _place(config_path, rec)
         if identities:
-            from bwvd.evidence.export.sealed_text import (
-                reader_at,
-            )  # here: without an identity no cryptography is needed
+            # Here: without an identity no cryptography is needed.
+            from bwvd.evidence.export.sealed_text import reader_at
             from bwvd.evidence.keys.age import load_identities
 
-            read = reader_at(Place(folder), load_identities(identities))
-        document = describe(folder, read)
+            read = reader_at(place, load_identities(identities))
+        document = describe(place, read)
         if as_json:
             print_json(document)
         else:
-            print_recording(document, narrative(signed_records(folder), read))
+            print_recording(document, narrative(signed_records(place), read))
     except IdentityUnusable as error:
         raise Failure(str(error), 2) from None
     except (EvidenceError, OSError) as error:
         raise Failure(str(error), 1) from None
+
+
+def _place(config_path: str, rec: str) -> Place:
+    """Raises: EvidenceError, Failure."""
+    if not (rec.endswith(".zip") and Path(rec).is_file()):
+        return Place(find_recording(load_config_or_default(config_path), rec))
+    places = gather(Path(rec))
+    if len(places) > 1:
+        raise Failure(f"{rec}: holds {len(places)} recordings: bwvd list shows them", 1)
+    return places[0]
 
 
 def print_recording(document: Mapping[str, Any], told: Narrative) -> None:

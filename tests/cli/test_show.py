@@ -14,6 +14,7 @@ from bwvd.evidence.export.narrative import narrative
 from bwvd.evidence.export.private_text import PrivateText, unopened
 from bwvd.evidence.format import records
 from bwvd.evidence.keys.age import AgeSealer
+from tests.support.desk import export_proof
 from tests.support.evidence_folder import make_recording, make_storage
 
 STAMP = records.Stamp(mono_ns=0, utc="2026-11-22T08:00:00.000Z", quality="synchronised")
@@ -110,6 +111,23 @@ def test_a_sealed_text_that_was_exchanged_is_said(storage: Path, tmp_path: Path)
     assert "marker (gpio:record): (its text is not what was recorded)\n" in out
     assert "worn by (its file can't be read: No such file or directory)\n" in out
     assert "another" not in out
+
+
+def test_a_proof_shows_what_the_folder_shows(storage: Path, tmp_path: Path) -> None:
+    agency = pyrage.x25519.Identity.generate()
+    folder = make_recording(storage, sealer=AgeSealer([str(agency.to_public())]))
+    (tmp_path / "key").write_text(str(agency))
+    export_proof(folder, tmp_path / "out.zip")
+    inside = show(tmp_path / "out.zip", "--identity", tmp_path / "key")
+    assert (inside.exit_code, inside.stderr) == (0, "")
+    there = f"folder     {tmp_path}/out.zip/recordings/{folder.name}\n"
+    assert there in inside.stdout
+    here = show(folder, "--identity", tmp_path / "key").stdout
+    assert inside.stdout.replace(there, "") == here.replace(f"folder     {folder}\n", "")
+    (tmp_path / "none.zip").write_bytes(b"")
+    assert (
+        show(tmp_path / "none.zip").stderr == f"bwvd: {tmp_path}/none.zip: not a readable ZIP: File is not a zip file\n"
+    )
 
 
 def test_an_identity_that_is_none(storage: Path, tmp_path: Path) -> None:

@@ -104,12 +104,12 @@ def find(storage: Path, name: str) -> Path:
     raise NoSuchRecording(f"{name}: no such folder, and no such recording in {storage}")
 
 
-def signed_records(folder: Path) -> Iterator[records.ManifestRecord]:
-    """The records of a manifest that have a signature's line behind them, unverified.
+def signed_records(where: Path | Place) -> Iterator[records.ManifestRecord]:
+    """The records of a manifest that have a signature's line behind them, unverified. `where` is a folder, or a place.
 
     Raises: EvidenceError when there is no readable manifest.
     """
-    with open_regular(folder / MANIFEST) as file:
+    with opened(where if isinstance(where, Place) else Place(where)) as file:
         for unsigned, signature in lines_before(LineReader(file, MAX_LINE), SIGNATURE_BEGIN):
             if signature_of(signature) is not None:
                 record = decode(unsigned)

@@ -145,7 +145,8 @@ def _page(report: Report, outline: Outline, told: Narrative, begin_ns: int, end_
         ("Recorded as", ["; ".join(track_text(track) for track in opening.tracks)]),
         ("Stored", ["encrypted" if opening.recipients else "in the clear"]),
     ]
-    if (begin_ns, end_ns) != (outline.first_ns, max(span.end_ns for span in outline.spans)):
+    last_ns = max(span.end_ns for span in outline.spans)
+    if (begin_ns, end_ns) != (outline.first_ns, last_ns):
         page.facts.append(("Shown here", [f"{told.offset(begin_ns)} to {told.offset(end_ns)}"]))
     if report.end:
         page.facts.append(("End", [_words(report.end)]))
@@ -153,8 +154,8 @@ def _page(report: Report, outline: Outline, told: Narrative, begin_ns: int, end_
     page.rows = [
         Row(told.offset(one.at_ns), one.utc, one.what, one.quoted)
         for one in told.happenings
-        if one.at_ns < end_ns
-        and (one.at_ns >= begin_ns or one.kind in ("press", "officer") or begin_ns == outline.first_ns)
+        # What was noted before the first frame and behind the last one belongs to the beginning and to the end.
+        if (one.at_ns >= begin_ns or begin_ns == outline.first_ns) and (one.at_ns < end_ns or end_ns == last_ns)
     ]
     page.made_by = f"Made by bwvd {__version__}."
     return page

@@ -10,13 +10,14 @@ import msgspec
 from bwvd.clock import NS
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.export.catalogue import signed_records
+from bwvd.evidence.export.gather import Place
 from bwvd.evidence.export.private_text import Reader, unopened
 from bwvd.evidence.format import records
 from bwvd.evidence.format.layout import MANIFEST
 from bwvd.evidence.format.totals import Totals
 
 
-def describe(folder: Path, read: Reader = unopened) -> dict[str, Any]:
+def describe(where: Path | Place, read: Reader = unopened) -> dict[str, Any]:
     """`bwvd show --json`: a recording's manifest as one document, without the bulk (init segments, padding).
 
     Args:
@@ -24,10 +25,10 @@ def describe(folder: Path, read: Reader = unopened) -> dict[str, Any]:
 
     Raises: EvidenceError, OSError where there is no readable manifest.
     """
-    document: dict[str, Any] = {"id": folder.name, "path": str(folder), "open": None, "end": None, "events": []}
+    document: dict[str, Any] = {"id": where.name, "path": str(where), "open": None, "end": None, "events": []}
     totals = Totals()
     empty = True
-    for record in signed_records(folder):
+    for record in signed_records(where):
         empty = False
         totals.take(record)
         match record:
@@ -44,7 +45,7 @@ def describe(folder: Path, read: Reader = unopened) -> dict[str, Any]:
             case _:
                 document["events"].append(_plain(record, "init"))
     if empty:
-        raise EvidenceError(f"{folder / MANIFEST}: holds no whole record")
+        raise EvidenceError(f"{where}/{MANIFEST}: holds no whole record")
     # The end counts: a torn manifest may hold lines behind its hole that look whole and vouch for nothing.
     counted = totals.end or totals
     document |= {name: getattr(counted, name) for name in ("segments", "frames", "audio_frames", "bytes")}

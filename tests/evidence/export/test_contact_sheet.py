@@ -7,7 +7,7 @@ import hashlib
 import io
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -20,8 +20,10 @@ from hypothesis import strategies as st
 
 from bwvd.cli.main import main
 from bwvd.evidence.errors import ExportRefused
+from bwvd.evidence.export import narrative as narrative_of
 from bwvd.evidence.export.contact_sheet_page import Cell, Page, Row, render
-from bwvd.evidence.export.private_text import PrivateText
+from bwvd.evidence.export.private_text import PrivateText, Reader
+from bwvd.evidence.format import records
 from bwvd.evidence.keys.age import AgeSealer
 from tests.support.desk import export_sheet
 from tests.support.evidence_folder import make_recording, make_storage
@@ -293,6 +295,24 @@ def test_only_what_is_asked_for(storage: Path, tmp_path: Path) -> None:
     assert not any("marker" in row for row in seen.rows)
     with pytest.raises(ExportRefused, match="nothing of that"):
         export_sheet(make_recording(storage, 2), tmp_path / "none.html", from_s=9)
+
+
+def test_what_was_noted_behind_the_last_frame_is_told(
+    storage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A battery level at the end, a marker while the camera was lost: there is no picture of it."""
+    real = narrative_of.narrative
+
+    def later(found: Iterable[records.ManifestRecord], read: Reader) -> narrative_of.Narrative:
+        at_ns = 60_000_000_000
+        return real([*found, records.Power(n=99, at_ns=at_ns, percent=7, supply="battery")], read)
+
+    monkeypatch.setattr("bwvd.evidence.export.contact_sheet.narrative", later)
+    folder = make_recording(storage)
+    whole = Seen(export_sheet(folder, tmp_path / "out.html").path)
+    assert any("01:00.000" in row and "battery at 7 %" in row for row in whole.rows)
+    part = Seen(export_sheet(folder, tmp_path / "part.html", to_s=3).path)
+    assert not any("battery" in row for row in part.rows)
 
 
 def test_a_clock_that_was_never_set_is_said(storage: Path, tmp_path: Path) -> None:
