@@ -73,4 +73,4 @@ def _page(text: str, pages: Mapping[str, Traversable]) -> None:
     console = Console()
     with console.capture() as captured:
         console.print(Markdown(for_terminal(text, pages), hyperlinks=False))
-    click.echo_via_pager(captured.get(), color=console.color_system is not None)
+    click.echo_via_pager(captured.get())  # which tells less of the colours, and leaves them out for another pager

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -14,6 +18,7 @@ from click.testing import CliRunner
 from bwvd.cli import help as help_command
 from bwvd.cli.main import main
 from tests.support import documents
+from tests.support.source_tree import ROOT
 
 
 def give(*words: str) -> tuple[int, str, str]:
@@ -92,6 +97,34 @@ def test_in_a_terminal_a_page_goes_through_the_pager(monkeypatch: pytest.MonkeyP
     (text,) = paged
     assert "c" in text
     assert "| ---" not in text
+
+
+def test_less_is_told_that_colours_come(tmp_path: Path) -> None:
+    """Without -R it shows their codes. Another pager is sent none."""
+    for name, script in {"less": 'echo "LESS=$LESS"; cat', "more": "cat"}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    said = {}
+    for pager in ("less", "more"):
+        environment = {name: value for name, value in os.environ.items() if name not in ("LESS", "NO_COLOR")}
+        environment |= {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PAGER": pager, "TERM": "xterm-256color"}
+        ours, theirs = pty.openpty()
+        command = [sys.executable, "-m", "bwvd", "help", "wearing"]
+        with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=ROOT):
+            os.close(theirs)
+            said[pager] = b"".join(read_all(ours)).decode()
+    assert said["less"].startswith("LESS=-R")
+    assert "\x1b[" in said["less"]
+    assert "\x1b[" not in said["more"]
+    assert "wait until the green light blinks" in said["more"]
+
+
+def read_all(fd: int) -> Iterator[bytes]:
+    """What comes on a terminal until its other end is closed."""
+    with suppress(OSError):
+        while True:
+            yield os.read(fd, 65_536)
+    os.close(fd)
 
 
 def test_a_pipe_needs_no_renderer() -> None:
