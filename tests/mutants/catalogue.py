@@ -575,8 +575,8 @@ MUTANTS = (
         "write on the event loop's thread",
         10,
         "evidence/flash/posix.py",
-        "return await trio.to_thread.run_sync(job, self.volume, abandon_on_cancel=False, limiter=self._one)",
-        "async with self._one:\n            return job(self.volume)",
+        "return await trio.to_thread.run_sync(self._job, job, abandon_on_cancel=False, limiter=self._one)",
+        "async with self._one:\n            return self._job(job)",
         ("evidence/flash/test_conformance.py", "evidence/flash/test_posix.py"),
     ),
     Mutant(

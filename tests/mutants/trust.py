@@ -25,8 +25,8 @@ TRUST = (
         "take any journal for the one that was left",
         13,
         "evidence/journal/continuity.py",
-        "    return None if _leads_to(volume, name) and is_there(volume, head) else known_as\n",
-        "    return known_as if name == head.bytes else None\n",
+        "    return None if _leads_to(volume, name) and is_there(volume, wanted) else known_as\n",
+        "    return known_as if name == wanted.bytes else None\n",
         ("evidence/journal/test_witness.py",),
     ),
     Mutant(

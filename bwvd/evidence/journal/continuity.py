@@ -23,6 +23,7 @@ def not_continued(
     device: str,
     signer: str,
     released: JournalHead | None = None,
+    head: JournalHead | None = None,
 ) -> Remembered | None:
     """What a witness remembers and the journal in force does not go on from; None if it goes on, or is a new storage's.
 
@@ -32,8 +33,8 @@ def not_continued(
         number: of the file in force.
         signer: the device's key. A key that was changed begins a journal anew, on the same storage: what was remembered
             of the one before it must lie behind the new one.
-
         released: the newest archive that was taken over; what the witness remembers of it or of an older one is gone.
+        head: of the file in force as it was just read; it need not be read again where the witness knows it as long.
 
     A storage without a journal that holds recordings of this device, by its key, is none that is new. Blocking;
     raises OSError.
@@ -48,8 +49,10 @@ def not_continued(
     if released is not None and known_as.number <= archive_number(released.file):
         return None if following(volume, released.file) == released else known_as
     name = JOURNAL if known_as.number == number else archive_name(known_as.number)
-    head = JournalHead(file=name, bytes=known_as.bytes, sha512=known_as.sha512)
-    return None if _leads_to(volume, name) and is_there(volume, head) else known_as
+    wanted = JournalHead(file=name, bytes=known_as.bytes, sha512=known_as.sha512)
+    if head is not None and (head.file, head.bytes) == (wanted.file, wanted.bytes):
+        return None if head.sha512 == wanted.sha512 else known_as
+    return None if _leads_to(volume, name) and is_there(volume, wanted) else known_as
 
 
 def _is_ours(volume: Volume, folder: str, device: str, signer: str) -> bool:

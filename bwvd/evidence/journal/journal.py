@@ -177,6 +177,7 @@ class Journal:
             device=self._device,
             signer=self._signer.public_key,
             released=self._archive_released(),
+            head=self._durable,
         )
 
     def _archive_released(self) -> JournalHead | None:
@@ -384,13 +385,15 @@ class Journal:
         self._rotate_at = self._limit_bytes
         self._chain = Chain(self._signer, JOURNAL_NAMESPACE)
         absorb(self._chain, self._volume, JOURNAL, ending)
+        whole = ending.end == ending.size and not ending.newline_missing
+        durable = self._chain.head(JOURNAL) if whole else head_of(self._volume, JOURNAL, min(ending.end, ending.size))
         lines = b"\n" if ending.newline_missing else b""
         if ending.named is not None:
             lines += self._chain.line(records.TornTail(n=self._chain.n, found=ending.named))
         self._durable = self._doubtful = None
         self._file = self._volume.append(JOURNAL)
         # Synced even if nothing is added: what a killed process has written is read, but not yet durable.
-        self._durable = head_of(self._volume, JOURNAL, min(ending.end, ending.size))
+        self._durable = durable
         try:
             self._write(lines)
         except OSError:

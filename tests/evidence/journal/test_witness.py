@@ -243,3 +243,26 @@ def test_verify_says_what_the_device_found(card: Path) -> None:
     report = verify_storage(card)[0]
     assert report.verdict == "altered"
     assert "not as it had left it" in report.findings[0].what
+
+
+class Reading(PosixVolume):
+    """Counts the bytes that are read."""
+
+    total = 0
+
+    def read(self, path: str, offset: int = 0, size: int = -1) -> bytes:
+        data = super().read(path, offset, size)
+        self.total += len(data)
+        return data
+
+
+def test_a_start_reads_the_journal_once(card: Path) -> None:
+    """Counted: what is judged, what the next line is signed over, and what the witness remembers, in one reading."""
+    device = Device()
+    device.start(card, 1, entries=40)
+    volume = Reading(card)
+    with volume:
+        journal = Journal.open(volume, fixed_signer(), device="BWV-0001", limit_bytes=LIMIT)
+        assert journal.continues(device.storages) is None
+        journal.close()
+        assert volume.size("journal.jsonl") <= volume.total < 1.1 * volume.size("journal.jsonl")
