@@ -85,4 +85,12 @@ TRUST = (
         "if not declared.manifest_sha512:",
         ("evidence/export/test_excerpt.py",),
     ),
+    Mutant(
+        "believe an exported film what it says of itself",
+        7,
+        "evidence/verify/report.py",
+        '                return "copy"\n',
+        '                return (self.claims or {}).get("verdict", "copy")\n',
+        ("evidence/verify/test_copy.py",),
+    ),
 )

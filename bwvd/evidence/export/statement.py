@@ -5,14 +5,11 @@ Redaction is other tools' work. What they make is no evidence of a camera; the s
 
 from __future__ import annotations
 
-import io
 import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
-import av.error
 import msgspec
 
 from bwvd.evidence.errors import ExportRefused
@@ -21,13 +18,14 @@ from bwvd.evidence.format.signed_document import write_signed
 from bwvd.evidence.format.statement import NOTE_CHARACTERS, STATEMENT_NAMESPACE, Derived, Original, Statement
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.keys.sshsig import KeySigner
+from bwvd.evidence.verify.copy import NoMp4, tags_of
 from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.folder import DirectoryFolder, digest
 from bwvd.evidence.verify.proof import verify_proof
 from bwvd.evidence.verify.recording import verify_recording
 from bwvd.evidence.verify.report import Report
 from bwvd.evidence.verify.statement import statement_beside
-from bwvd.text import one_line, printable
+from bwvd.text import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +93,10 @@ def _original(path: Path, signers: AllowedSigners | None, progress: Progress | N
         if len(reports) != 1:
             raise ExportRefused(f"{path} holds {len(reports)} recordings; name a proof of one")
         return _of("proof", path, size, sha256, _admitted(reports[0]))
-    tags = _tags(path)
+    try:
+        tags = tags_of(path)
+    except NoMp4 as error:
+        raise ExportRefused(f"{path} is neither a recording, nor a proof, nor an MP4: {error}") from None
     recording, manifest = tags.get("bwvd_recording", ""), tags.get("bwvd_manifest_sha512", "")
     if not recording or not manifest:
         raise ExportRefused(f"{path} is no export: its metadata names no recording (another tool may have dropped it)")
@@ -136,17 +137,6 @@ def _admitted(report: Report) -> Report:
     if not report.manifest_sha512:
         raise ExportRefused(f"{report.id} has no end yet")
     return report
-
-
-def _tags(path: Path) -> dict[str, str]:
-    """The metadata of an MP4. The name is not given to libav, to which it could be an address."""
-    real = path.resolve()
-    with DirectoryFolder(real.parent) as folder, io.BufferedReader(folder.open(real.name)) as file:
-        try:
-            with av.open(file, "r", format="mp4") as container:
-                return {str(name).lower(): str(value) for name, value in container.metadata.items()}
-        except (av.error.FFmpegError, ValueError, EOFError) as error:
-            raise ExportRefused(f"{path} is neither a recording, nor a proof, nor an MP4: {one_line(error)}") from None
 
 
 def _digest(path: Path) -> tuple[int, str]:

@@ -11,6 +11,7 @@ from typing import Any
 from bwvd.evidence.format.layout import MANIFEST, RECORDINGS
 from bwvd.evidence.format.recording_id import serial_of
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.verify.copy import verify_copy
 from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.proof import verify_proof
 from bwvd.evidence.verify.recording import verify_recording
@@ -32,7 +33,8 @@ def verify_paths(
     A folder is a storage (it holds `recordings/`), a folder of recordings (its name is `recordings`, or folders in it
     hold a manifest, and it neither does nor is named as a recording), or one recording. A file is a segment, which is
     verified against the manifest beside it; any other file of a recording stands for the recording; a `.zip` is a
-    proof; a file beside which somebody has left a statement is what that makes of it.
+    proof; an `.mp4` is a copy, of which only what it claims can be said; a file beside which somebody has left a
+    statement is what that makes of it.
     """
     reports: list[Report] = []
     for path in map(Path, paths):
@@ -69,6 +71,8 @@ def _verify_path(
     if not os.path.lexists(path.parent / MANIFEST):
         if has_statement(path):
             return [verify_statement(statement_beside(path), signers, derived=path)]
+        if path.suffix.lower() == ".mp4":
+            return [verify_copy(path)]
         return [unreadable(path, "no recording: there is no manifest.jsonl beside it")]
     only = path.name if path.name.endswith((".m4s", ".m4s.age")) else None
     return [verify_recording(path.parent, signers, identities, decode=decode, only=only, progress=progress)]

@@ -9,7 +9,17 @@ from typing import Any
 
 from bwvd.text import printable
 
-WORST_FIRST = ("altered", "unreadable", "unvouched", "not_closed", "excerpt", "recovered", "stated", "authentic")
+WORST_FIRST = (
+    "altered",
+    "unreadable",
+    "unvouched",
+    "copy",
+    "not_closed",
+    "excerpt",
+    "recovered",
+    "stated",
+    "authentic",
+)
 
 
 class Severity(IntEnum):
@@ -118,12 +128,13 @@ class Report:
     excerpt: Excerpt | None = None  # what of it is here, where a proof declares that the rest is withheld
     findings: list[Finding] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)  # worth knowing, nothing wrong
+    claims: dict[str, str] | None = None  # what a copy for players says of itself; nobody has signed it
     statement: dict[str, Any] | None = None  # what a person has signed, where that is what was verified
     sentences: list[str] = field(default_factory=list)  # what comes of it, for people
 
     @property
     def verdict(self) -> str:
-        """authentic | stated | unvouched | not_closed | excerpt | recovered | altered | unreadable"""
+        """authentic | stated | unvouched | copy | not_closed | excerpt | recovered | altered | unreadable"""
         match max((finding.severity for finding in self.findings), default=None):
             case Severity.ALTERED:
                 return "altered"
@@ -135,6 +146,8 @@ class Report:
                 return "not_closed"
             case None if self.kind == "statement":  # what a person says is never authentic: no camera has signed it
                 return "stated"
+            case None if self.kind == "copy":  # nothing of it is signed: nothing can be found to be so, or not to be
+                return "copy"
             case None if self.excerpt is not None:
                 return "excerpt"
             case None:
@@ -191,6 +204,7 @@ class Report:
             "after": self.after.as_dict() if self.after else None,
             "excerpt": self.excerpt.as_dict() if self.excerpt else None,
             **{name: getattr(self, name) for name in _PLAIN_FIELDS},
+            **({"claims": self.claims, "sentences": self.sentences} if self.kind == "copy" else {}),
             **({"statement": self.statement, "sentences": self.sentences} if self.kind == "statement" else {}),
         }
 

@@ -1,0 +1,95 @@
+"""An exported MP4 says whose copy it is, and that nothing proves it but the recording or its proof."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import av
+import pytest
+from click.testing import CliRunner, Result
+
+from bwvd.cli.main import main
+from tests.support.desk import export_mp4, verify_paths
+from tests.support.evidence_folder import make_recording, make_storage
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    return make_recording(make_storage(tmp_path / "storage"))
+
+
+@pytest.fixture
+def copy(recording: Path, tmp_path: Path) -> Path:
+    export_mp4(recording, tmp_path / "x.mp4")
+    return tmp_path / "x.mp4"
+
+
+def verify(*words: object) -> Result:
+    return CliRunner().invoke(main, ["verify", *map(str, words)])
+
+
+def test_whose_copy_it_claims_to_be(recording: Path, copy: Path) -> None:
+    """Invariant 14: the answer is not "authentic", whatever the file says of itself."""
+    done = verify(copy)
+    assert done.exit_code == 1
+    assert done.stdout.split()[:2] == ["copy", "x.mp4"]
+    assert f"copy of the recording {recording.name} of BWV-0001, segments 1-4." in done.stdout
+    assert "when that was authentic" in done.stdout
+    assert "nothing in the file is signed" in done.stdout
+    assert hashlib.sha512((recording / "manifest.jsonl").read_bytes()).hexdigest() in done.stdout
+
+
+def test_as_json(recording: Path, copy: Path) -> None:
+    (document,) = json.loads(verify("--json", copy).stdout)
+    assert (document["verdict"], document["kind"], document["signer"]) == ("copy", "copy", None)
+    assert (document["claims"]["recording"], document["claims"]["segments"]) == (recording.name, "1-4")
+    # What it claims stands nowhere else: not where a verified recording's facts stand.
+    assert (document["device"], document["serial"], document["manifest_sha512"], document["frames"]) == (
+        "",
+        None,
+        "",
+        0,
+    )
+
+
+def tagged(path: Path, **tags: str) -> Path:
+    """A small film that says of itself whatever it likes."""
+    with av.open(str(path), "w", format="mp4", options={"movflags": "use_metadata_tags"}) as container:
+        container.metadata.update(tags)
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for packet in [*stream.encode(av.VideoFrame(64, 48, "yuv420p")), *stream.encode(None)]:
+            container.mux(packet)
+    return path
+
+
+def test_what_anybody_wrote_is_no_more_than_that(tmp_path: Path) -> None:
+    """Invariant 14: any film may say so, in any words."""
+    film = tagged(tmp_path / "y.mp4", bwvd_recording="\x1b[2Jauthentic\n" + "x" * 5000, bwvd_verdict="authentic")
+    (report,) = verify_paths([film])
+    assert (report.verdict, report.good) == ("copy", False)
+    assert all(sentence.isprintable() and len(sentence) < 1000 for sentence in report.sentences)
+    done = verify(film)
+    assert done.exit_code == 1
+    assert all(line.isprintable() for line in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize("content", [b"", b"no film", b"\0\0\0\x18ftypmp42" + bytes(100)])
+def test_what_is_no_copy(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "y.mp4").write_bytes(content)
+    (report,) = verify_paths([tmp_path / "y.mp4"])
+    assert report.verdict == "unreadable"
+    assert "\n" not in report.findings[0].what
+
+
+def test_a_film_of_somebody_elses(tmp_path: Path) -> None:
+    (report,) = verify_paths([tagged(tmp_path / "y.mp4", title="holiday")])
+    assert report.verdict == "unreadable"
+    assert "names none that it is a copy of" in report.findings[0].what
+
+
+def test_the_film_in_a_recordings_folder_is_the_recordings(recording: Path) -> None:
+    (report,) = verify_paths([recording / "init.mp4"])
+    assert (report.kind, report.verdict) == ("recording", "authentic")
