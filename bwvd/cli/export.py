@@ -16,7 +16,6 @@ from bwvd.cli.printing import warn
 from bwvd.cli.progress import progress_bar, size_of
 from bwvd.cli.vouching import vouching
 from bwvd.evidence.errors import EvidenceError
-from bwvd.evidence.export.contact_sheet import export_sheet, require_page
 from bwvd.evidence.export.gather import gather
 from bwvd.evidence.export.mp4 import export_mp4
 from bwvd.evidence.export.proof import export_proof
@@ -27,7 +26,8 @@ from bwvd.evidence.keys.age import load_identities
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.text import counted
 
-ENDINGS = ("mp4", "html", "zip")
+ENDINGS = ("mp4", "html", "zip", "vtt")
+FILM_ENDINGS = (".mp4", ".m4v")
 
 
 class Outputs(NamedTuple):
@@ -36,6 +36,7 @@ class Outputs(NamedTuple):
     film: Path | None
     sheet: Path | None
     proof: Path | None
+    text: Path | None  # the film's captions
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Order:
 @click.option("--signers", metavar="FILE", help="allowed_signers file: only these keys count.")
 @click.option("--from", "begin", type=MOMENT, metavar="T", help="Begin at the key frame at or before T.")
 @click.option("--to", "end", type=MOMENT, metavar="T", help="End at T: seconds, mm:ss, hh:mm:ss or UTC.")
+@click.option("--captions", metavar="FILE.vtt", help="UTC and device as subtitles, beside the MP4.")
 @click.option("--no-captions", is_flag=True, help="No timed text where the pictures carry no stamp.")
 @click.option("--force", is_flag=True, help="Export also what does not verify.")
 def export(
@@ -79,29 +81,48 @@ def export(
     signers: str | None,
     begin: Given | None,
     end: Given | None,
+    captions: str | None,
     no_captions: bool,
     force: bool,
 ) -> None:
     """Write one recording as one MP4 without re-encoding, as a contact sheet, as a proof; or each of many."""
     if not (output or sheet or proof):
         raise click.UsageError("give -o FILE.mp4, --sheet FILE.html or --proof FILE.zip")
+    if captions and not output:
+        raise click.UsageError("--captions FILE.vtt goes with -o FILE.mp4")
+    if not everything:
+        _endings(output, captions)
     if everything and (begin or end):
         raise click.UsageError("--from and --to are for one recording, not for --all")
     if not everything and len(recs) != 1:
         raise click.UsageError("give one recording (an id, a serial number, last, or a folder), or --all")
     try:
         if sheet and not everything:
-            require_page(Path(sheet))  # before an MP4 is written
+            _require_page(Path(sheet))  # before an MP4 is written
         allowed = vouching(config_path, signers)
         keys = load_identities(identities)
     except EvidenceError as error:
         raise Failure(str(error), 2) from None
-    outputs = Outputs(*(Path(path) if path else None for path in (output, sheet, proof)))
+    outputs = Outputs(*(Path(path) if path else None for path in (output, sheet, proof, captions)))
     order = Order(outputs, keys, allowed, begin, end, not no_captions, force)
     if everything:
         sys.exit(_all(config_path, recs, order))
     folder = find_recording(load_config_or_default(config_path), recs[0])
     sys.exit(0 if _one(config_path, folder, order) else 1)
+
+
+def _require_page(sheet: Path) -> None:
+    from bwvd.evidence.export.contact_sheet import require_page  # here: as below
+
+    require_page(sheet)
+
+
+def _endings(output: str | None, captions: str | None) -> None:
+    """Players choose by a file's name how to read it. Raises: click.UsageError."""
+    if output and Path(output).suffix.lower() not in FILM_ENDINGS:
+        raise click.UsageError(f"-o {output}: an export is an MP4, so its name ends in .mp4")
+    if captions and Path(captions).suffix.lower() != ".vtt":
+        raise click.UsageError(f"--captions {captions}: they are WebVTT, so the name ends in .vtt")
 
 
 def _all(config_path: str, places: Sequence[str], order: Order) -> int:
@@ -155,7 +176,7 @@ def _export(folder: Path, order: Order) -> None:
         warn(note)
     report = None  # of the verification, which is made once
     if order.outputs.film:
-        with progress_bar(2 * size_of([str(folder)]), "export") as progress:
+        with progress_bar((2 if order.force else 1) * size_of([str(folder)]), "export") as progress:
             done = export_mp4(
                 folder,
                 order.outputs.film,
@@ -164,6 +185,7 @@ def _export(folder: Path, order: Order) -> None:
                 to_s=part.to_s,
                 signers=order.signers,
                 captions=order.captions,
+                vtt=order.outputs.text,
                 force=order.force,
                 progress=progress,
             )
@@ -173,6 +195,9 @@ def _export(folder: Path, order: Order) -> None:
         for file in done.files:
             click.echo(f"{file.path}: {counted(file.frames, 'frame')}, {file.from_s:.3f} s to {file.to_s:.3f} s")
     if order.outputs.sheet:
+        # Here: it loads libav, which is most of what a short export would wait for.
+        from bwvd.evidence.export.contact_sheet import export_sheet
+
         with progress_bar(size_of([str(folder)]), "sheet", quiet=report is not None) as progress:
             made = export_sheet(
                 folder,

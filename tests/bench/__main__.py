@@ -20,7 +20,7 @@ from typing import Any
 import av
 from rich.console import Console
 
-from tests.bench import explaining, growth, pressing, stamp, starting, work
+from tests.bench import explaining, exporting, growth, pressing, stamp, starting, work
 from tests.bench.figures import Findings
 from tests.bench.pairing import FULL, QUICK, Plan
 from tests.bench.showing import explain, show
@@ -85,6 +85,10 @@ def _growth(bench: Bench, name: str) -> None:
     bench.take(growth.measure(name, bench.clips, bench.plan, bench.ffmpeg, bench.folder / name))
 
 
+def _export(bench: Bench, name: str) -> None:
+    bench.take(exporting.measure(name, bench.clips, bench.plan, bench.ffmpeg, bench.folder / name))
+
+
 GROUPS: dict[str, Callable[[Bench, str], None]] = {
     "encoded-720p30": _encoded_720p,
     "encoded-1080p30": _encoded_1080p,
@@ -93,6 +97,7 @@ GROUPS: dict[str, Callable[[Bench, str], None]] = {
     "start": _start,
     "press": _press,
     "growth": _growth,
+    "export": _export,
 }
 
 

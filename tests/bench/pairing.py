@@ -26,13 +26,16 @@ class Plan:
     starts: int
     presses: int
     clip_s: int
+    exports: int  # of each recording, by each side
 
 
 FULL = Plan(
-    quick=False, windows=4, window_s=3.0, settle_s=2.0, loop_s=10.0, keyframe_s=1.0, starts=5, presses=20, clip_s=10
+    quick=False, windows=4, window_s=3.0, settle_s=2.0, loop_s=10.0, keyframe_s=1.0, starts=5, presses=20, clip_s=10,
+    exports=3,
 )  # fmt: skip
 QUICK = Plan(
-    quick=True, windows=2, window_s=0.4, settle_s=0.1, loop_s=1.0, keyframe_s=0.2, starts=1, presses=2, clip_s=2
+    quick=True, windows=2, window_s=0.4, settle_s=0.1, loop_s=1.0, keyframe_s=0.2, starts=1, presses=2, clip_s=2,
+    exports=1,
 )  # fmt: skip
 
 

@@ -333,6 +333,22 @@ MUTANTS = (
         ("evidence/format/test_chain_reader.py",),
     ),
     Mutant(
+        "export what turned out to be altered while it was copied",
+        7,
+        "evidence/export/mp4.py",
+        "                admit(report, force=False)\n",
+        "",
+        ("evidence/export/test_one_pass.py",),
+    ),
+    Mutant(
+        "copy segments of another recording than the one that is verified",
+        7,
+        "evidence/export/mp4.py",
+        "if named.segment != span.record or named.init != self._outline.inits[span.record.epoch - 1]:",
+        "if named.init != self._outline.inits[span.record.epoch - 1]:",
+        ("evidence/export/test_one_pass.py",),
+    ),
+    Mutant(
         "skip a signature",
         7,
         "evidence/format/chain_reader.py",

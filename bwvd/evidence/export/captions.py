@@ -6,42 +6,23 @@ shows where it happened, and across a gap no time is shown.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import Any
-
-import av
-import av.container
 
 from bwvd.clock import NS
 from bwvd.evidence.export.media_index import Span
+from bwvd.media.movie import TIMESCALE, Samples
+from bwvd.media.text_track import Text
 from bwvd.text import printable
 
 CUE_NS = NS  # a cue lasts as long, or to its segment's end
-TIMESCALE = 90_000  # ticks per second, as the frames have: a cue begins with its frame
 
-_CODEC = "mov_text"  # 3GPP timed text, which every player of MP4 shows
 _NO_TIME = "TIME UNKNOWN"  # the segment's stamp can't be read
 _NOT_SET = " TIME NOT SET"
 _TEXT_CHARACTERS = 200
 _SHORTEST_NS = 1_000_000  # what is left of a segment behind a cue, if it is less, belongs to that cue
-
-# libav's own defaults: players have their own, and converters then write no markup around the text.
-_STYLE = b"""[Script Info]
-ScriptType: v4.00+
-PlayResX: 384
-PlayResY: 288
-
-[V4+ Styles]
-Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, Underline, \
-StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, MarginV, Encoding
-Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10,10,10,1
-
-[Events]
-Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
-"""
+_SHORTEST_TICKS = _SHORTEST_NS * TIMESCALE // NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,73 +52,70 @@ def caption(span: Span, at_ns: int, device: str) -> str:
     return f"{utc} {printable(device)[:_TEXT_CHARACTERS]}{warning}"
 
 
-class Captions:
-    """The cues of one file, taken by its writer when the frames have come so far.
+class CaptionWriter:
+    """The cues of one file, as its timed text: taken by its writer when the frames have come so far.
 
     **Synchronization:** one thread.
     """
 
     def __init__(self, device: str) -> None:
-        self.device = device
-        self._cues: deque[Cue] = deque()
+        self.samples = Samples()
+        self._device = device
+        self._cues: list[Cue] = []
 
     def add(self, span: Span) -> None:
         """A segment goes into the file; in order."""
         self._cues.extend(cues(span))
 
-    def due(self, until_ns: int) -> Iterator[Cue]:
-        """Take the cues that end at or before `until_ns`, media time."""
-        while self._cues and self._cues[0].end_ns <= until_ns:
-            yield self._cues.popleft()
+    def due(self, zero_ns: int, frames_end_ns: int, offset: int) -> bytes:
+        """What is to be written at `offset` of the file: the cues of what was added since the last call.
 
-    def rest(self) -> Iterator[Cue]:
-        """Take all others."""
-        while self._cues:
-            yield self._cues.popleft()
+        Args:
+            zero_ns: media time that becomes 0.
+            frames_end_ns: media time behind the last frame so far: no cue lasts longer.
+        """
+        written = b""
+        for begin_ns, end_ns, said in _shown(self._cues, zero_ns, frames_end_ns, self._device):
+            begin, end = _ticks(begin_ns), _ticks(end_ns)
+            there = len(self.samples.sizes)
+            if there and begin <= self.samples.last_dts:
+                continue
+            if there and begin - self.samples.end_dts > _SHORTEST_TICKS:
+                written += self._put(self.samples.end_dts, begin, "", offset + len(written))
+            written += self._put(begin, max(end, begin + 1), said, offset + len(written))
+        self._cues.clear()
+        return written
+
+    def _put(self, begin: int, end: int, said: str, offset: int) -> bytes:
+        sample = Text(begin, said).sample
+        self.samples.add(begin, offset, array("I", [len(sample)]), array("I", [end - begin]))
+        return sample
 
 
-class CaptionTrack:
-    """The timed-text track of a file that is being written.
+def web_vtt(spans: Iterable[Span], zero_ns: int, frames_end_ns: int, device: str) -> str:
+    """The cues of `spans` as a WebVTT file, for players that take subtitles from beside a film."""
+    lines = ["WEBVTT", ""]
+    every = (cue for span in spans for cue in cues(span))
+    for begin_ns, end_ns, said in _shown(every, zero_ns, frames_end_ns, device):
+        # What WebVTT reads as markup, or as the arrow between two times.
+        said = said.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        lines += [f"{_clock(begin_ns)} --> {_clock(end_ns)}", said, ""]
+    return "\n".join(lines)
 
-    Args:
-        output: before its first packet.
-    """
 
-    def __init__(self, output: av.container.OutputContainer, captions: Captions) -> None:
-        self._output = output
-        self._captions = captions
-        stream: Any = output.add_stream(_CODEC)
-        stream.codec_context.subtitle_header = _STYLE
-        stream.codec_context.time_base = stream.time_base = Fraction(1, TIMESCALE)
-        stream.metadata["language"] = "eng"
-        stream.metadata["handler_name"] = "UTC and device"
-        self._stream = stream
-        self._last = -1
-
-    def write_due(self, until_ns: int, zero_ns: int) -> None:
-        """Write what ends at or before `until_ns`. Times are media time; `zero_ns` becomes 0."""
-        for cue in self._captions.due(until_ns):
-            self._write(cue, cue.end_ns, zero_ns)
-
-    def write_rest(self, end_ns: int, zero_ns: int) -> None:
-        """Write what is left up to `end_ns`, the end of the frames."""
-        for cue in self._captions.rest():
-            self._write(cue, min(cue.end_ns, end_ns), zero_ns)
-
-    def _write(self, cue: Cue, end_ns: int, zero_ns: int) -> None:
+def _shown(cues_: Iterable[Cue], zero_ns: int, frames_end_ns: int, device: str) -> Iterator[tuple[int, int, str]]:
+    """Begin and end (ns since `zero_ns`) and text of the cues that lie in a file."""
+    for cue in cues_:
         begin_ns = max(cue.begin_ns, zero_ns)  # a cut may begin in the middle of a cue
-        begin, end = _ticks(begin_ns - zero_ns), _ticks(end_ns - zero_ns)
-        if end <= begin or begin <= self._last:
-            return
-        self._last = begin
-        text = caption(cue.span, begin_ns, self._captions.device).encode()
-        packet = av.Packet(len(text).to_bytes(2, "big") + text)  # a sample of timed text: its length, and UTF-8
-        packet.pts = packet.dts = begin
-        packet.duration = end - begin
-        packet.time_base = Fraction(1, TIMESCALE)
-        packet.is_keyframe = True
-        packet.stream = self._stream
-        self._output.mux(packet)
+        end_ns = min(cue.end_ns, frames_end_ns)
+        if end_ns > begin_ns:
+            yield begin_ns - zero_ns, end_ns - zero_ns, caption(cue.span, begin_ns, device)
+
+
+def _clock(ns: int) -> str:
+    """`01:02:03.004`"""
+    seconds, ms = divmod((ns + 500_000) // 1_000_000, 1000)
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{ms:03d}"
 
 
 def _ticks(ns: int) -> int:

@@ -58,6 +58,7 @@ class Outline:
     tracks: list[list[records.TrackInfo]]  # likewise
     gaps: list[records.Gap]
     marks: list[records.Mark]
+    audio: list[records.Audio]  # it went on or off
     manifest_sha512: str = ""
 
     @property
@@ -84,11 +85,18 @@ class Outline:
             data = read_file(self.folder, record.file, SEGMENT_BYTES)
             if check and hashlib.sha256(data).hexdigest() != record.sha256:
                 raise SegmentUnusable(f"{label} is not what was recorded")
-            return open_sealed(data, identities) if self.open.recipients else data
         except OSError as error:
             raise SegmentUnusable(f"{label}: {error.strerror}") from None
+        return bytes(self.opened(span, memoryview(data), identities))
+
+    def opened(self, span: Span, stored: memoryview, identities: Sequence[Any]) -> memoryview:
+        """The media segment in the bytes of its file, decrypted if it is sealed. Raises: SegmentUnusable."""
+        if not self.open.recipients:
+            return stored
+        try:
+            return memoryview(open_sealed(bytes(stored), identities))
         except IdentityUnusable as error:
-            raise SegmentUnusable(f"{label} {error}") from None
+            raise SegmentUnusable(f"{printable(segment_label(span.record))} {error}") from None
 
 
 @contextmanager
@@ -121,7 +129,7 @@ def _outline(folder: Folder, file: io.BufferedReader, *, signed_only: bool) -> O
     if index.open is None:
         raise SegmentUnusable(f"{folder.path}: the manifest opens no recording")
     spans = [Span(segment) for segment in index.segments]
-    return Outline(folder, index.open, spans, index.inits, index.tracks, index.gaps, index.marks)
+    return Outline(folder, index.open, spans, index.inits, index.tracks, index.gaps, index.marks, index.audio)
 
 
 def _signed(file: io.BufferedReader) -> Iterator[records.Record | Unknown]:

@@ -3,26 +3,35 @@
 The export begins at time 0 with a key frame, has its index in front (faststart), and says in its metadata what it was
 made from. It is a copy for viewing; the evidence is the folder.
 
+The recording is verified while it is copied: each segment is read once, and the bytes that go into the MP4 are those
+that were hashed. The verdict is known at the end; only then the MP4 gets its index, which says it, and its name.
+
 Where the camera changed its parameters one MP4 can't hold both sides: each side is a file of its own (`FILE-2.mp4` …).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bwvd.clock import NS
 from bwvd.evidence.errors import ExportRefused
-from bwvd.evidence.export.captions import Captions
+from bwvd.evidence.export.assembly import Assembly, Expected
+from bwvd.evidence.export.captions import CaptionWriter, web_vtt
+from bwvd.evidence.export.chapters import chapters
 from bwvd.evidence.export.media_index import Outline, SegmentUnusable, Span, read_outline
-from bwvd.evidence.export.remux import Parameters, Run, key_times, parameters, remux
-from bwvd.evidence.flash.whole_file import claimed, put_in_place
+from bwvd.evidence.flash.whole_file import claimed_each, put_in_place
+from bwvd.evidence.format.utc import parse_utc
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
-from bwvd.evidence.verify.files import Progress
+from bwvd.evidence.verify.files import Named, Progress, segment_label
 from bwvd.evidence.verify.recording import verify_recording
 from bwvd.evidence.verify.report import Report
+from bwvd.media.boxes import BoxUnusable
+from bwvd.media.fragment_reader import TrackHead, read_fragments, read_init
+from bwvd.text import one_line, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +59,19 @@ class Exported:
 class _Part:
     """Spans that one MP4 can hold: in each track the parameters are the same throughout."""
 
-    parameters: Parameters
+    parameters: dict[str, tuple[object, ...]] = field(default_factory=dict)  # by kind of track
     spans: list[Span] = field(default_factory=list)
-    captions: Captions | None = None
+    captions: CaptionWriter | None = None
+
+    def expected(self, texts: int) -> Expected:
+        each = [span.record for span in self.spans]
+        return Expected(
+            sum(one.frames for one in each),
+            sum(one.audio_frames for one in each),
+            sum(one.gops for one in each),
+            sum(one.duration_ns for one in each) / NS,
+            texts,
+        )
 
 
 def export_mp4(
@@ -65,9 +84,10 @@ def export_mp4(
     signers: AllowedSigners | None = None,
     force: bool = False,
     captions: bool = True,
+    vtt: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Exported:
-    """Verify the recording in `folder`, then write it to `out` as MP4. Blocking.
+    """Verify the recording in `folder`, and write it to `out` as MP4 on the way. Blocking.
 
     Args:
         identities: to open sealed segments with.
@@ -76,24 +96,45 @@ def export_mp4(
         signers: whose keys count; None = nobody's. What nobody vouches for is exported, and the metadata says so.
         force: export also what does not verify, as far as it can be read; the metadata says so.
         captions: where the frames carry no stamp, add what it would say as a timed-text track.
-        progress: counts the recording's bytes twice: it is verified, then read again.
+        vtt: write that text to a WebVTT file of this name as well, whether the frames carry a stamp or not.
+        progress: counts the recording's bytes once; with `force` twice, because it is verified before it is read.
 
     Raises: ExportRefused, naming why; then no file is left behind and none has been changed.
     """
     if from_s is not None and to_s is not None and not from_s < to_s:
         raise ExportRefused(f"from {from_s:g} s to {to_s:g} s is no stretch of time")
-    report = verify_recording(folder, signers, progress=progress)
-    admit(report, force=force)
-    require_key(report, identities)
-    exported = Exported(report)
-    exported.notes += standing(report)
-    try:
-        with read_outline(folder, signed_only=not force) as outline:
-            source = _Source(outline, identities, exported.notes, force=force, progress=progress)
+    report = verify_recording(folder, signers, progress=progress) if force else None
+    with ExitStack() as opened:
+        try:
+            outline = opened.enter_context(read_outline(folder, signed_only=not force))
+            if outline.open.recipients and not identities:
+                raise _needs_key(outline.open.recording)
             parts = _parts(outline, _wanted(outline, from_s, to_s), captions=captions)
-            _write_all(parts, Path(out), source, exported, from_s, to_s)
-    except SegmentUnusable as error:
-        raise ExportRefused(str(error)) from None
+        except (ExportRefused, SegmentUnusable) as error:
+            if report is None:
+                # What is wrong with the recording is told before what follows from that.
+                admit(verify_recording(folder, signers), force=False)
+            raise ExportRefused(str(error)) from None
+        paths = _names(Path(out), len(parts))
+        texts = _names(Path(vtt), len(parts)) if vtt is not None else []
+        temporary = opened.enter_context(claimed_each([*paths, *texts]))
+        copy = opened.enter_context(_Copy(outline, parts, identities, temporary[: len(paths)], from_s, to_s))
+        try:
+            if report is None:
+                report = verify_recording(folder, signers, progress=progress, taker=copy)
+                admit(report, force=False)
+                copy.complete()
+            else:
+                copy.read_all(progress)
+        except SegmentUnusable as error:
+            raise ExportRefused(str(error)) from None
+        exported = Exported(report, notes=[*standing(report), *copy.notes])
+        copy.finish(report, exported, paths)
+        for number, made in enumerate(temporary[len(paths) :]):
+            made.write_text(copy.web_vtt(number), encoding="utf-8")
+        for made, path in zip(temporary, (*paths, *texts), strict=True):
+            made.chmod(0o640)
+            put_in_place(made, path)
     return exported
 
 
@@ -113,7 +154,16 @@ def standing(report: Report) -> list[str]:
 def require_key(report: Report, identities: Sequence[Any]) -> None:
     """Raises: ExportRefused for an encrypted recording that nothing is there to open it with."""
     if report.encrypted and not identities:
-        raise ExportRefused(f"{report.id} is encrypted: name a key that opens it with --identity")
+        raise _needs_key(report.id)
+
+
+def _needs_key(recording: str) -> ExportRefused:
+    return ExportRefused(f"{recording} is encrypted: name a key that opens it with --identity")
+
+
+def _names(first: Path, count: int) -> list[Path]:
+    """One name a part."""
+    return [first, *(first.with_name(f"{first.stem}-{n}{first.suffix}") for n in range(2, count + 1))]
 
 
 def _wanted(outline: Outline, from_s: float | None, to_s: float | None) -> list[Span]:
@@ -130,89 +180,144 @@ def _wanted(outline: Outline, from_s: float | None, to_s: float | None) -> list[
 
 def _parts(outline: Outline, spans: Sequence[Span], *, captions: bool) -> list[_Part]:
     parts: list[_Part] = []
-    known: dict[int, Parameters] = {}
+    known: dict[int, dict[str, tuple[object, ...]]] = {}
     for span in spans:
         epoch = span.record.epoch
         if epoch not in known:
-            known[epoch] = parameters(outline.inits[epoch - 1])
+            known[epoch] = {head.kind: head.parameters for head in _heads(outline, epoch)}
         here = known[epoch]
         # A microphone that comes later adds a track; only what a track already is must not change.
         if not parts or any(parts[-1].parameters.get(kind, value) != value for kind, value in here.items()):
-            parts.append(_Part({}))
+            parts.append(_Part())
         parts[-1].parameters.update(here)
         parts[-1].spans.append(span)
         if captions and parts[-1].captions is None and not outline.stamped(span):
-            parts[-1].captions = Captions(outline.open.device)
+            parts[-1].captions = CaptionWriter(outline.open.device)
     return parts
 
 
-@dataclass(slots=True)
-class _Source:
-    """Plain segments, read when it is their turn."""
+def _heads(outline: Outline, epoch: int) -> list[TrackHead]:
+    try:
+        return read_init(outline.inits[epoch - 1])
+    except BoxUnusable as error:
+        raise ExportRefused(f"an init segment can't be read: {one_line(error)}") from None
 
-    outline: Outline
-    identities: Sequence[Any]
-    notes: list[str]
-    force: bool
-    progress: Progress | None
 
-    def plain(self, span: Span) -> bytes:
-        """Raises: SegmentUnusable; with `force` it is noted, and there is nothing."""
+class _Copy:
+    """The MP4 files of an export, written as the segments come: from the verification, or read here.
+
+    Args:
+        paths: temporary names, one a part. Use as a context manager, which closes the files.
+    """
+
+    def __init__(
+        self,
+        outline: Outline,
+        parts: Sequence[_Part],
+        identities: Sequence[Any],
+        paths: Sequence[Path],
+        from_s: float | None,
+        to_s: float | None,
+    ) -> None:
+        self.notes: list[str] = []
+        self._outline = outline
+        self._parts = parts
+        self._identities = identities
+        self._heads: dict[int, list[TrackHead]] = {}
+        self._chapters = chapters(outline)
+        self._waiting = {span.record.segment: (part, span) for part, one in enumerate(parts) for span in one.spans}
+        self._taken: list[list[Span]] = [[] for _ in parts]
+        self._frames_end_ns = [0 for _ in parts]
+        # Within half a tick of 90 kHz: what was printed as a key frame's time names that key frame.
+        begin_ns = outline.first_ns + round(from_s * NS) + NS // 180_000 if from_s else None
+        end_ns = outline.first_ns + round(to_s * NS) if to_s is not None else None
+        titles = sum(len(title.encode()) + 100 for _, title in self._chapters)
+        with ExitStack() as opened:
+            self._assemblies = [
+                opened.enter_context(
+                    Assembly(
+                        path,
+                        part.expected(titles),
+                        begin_ns=begin_ns if number == 0 else None,
+                        end_ns=end_ns,
+                        captions=part.captions,
+                    )
+                )
+                for number, (part, path) in enumerate(zip(parts, paths, strict=True))
+            ]
+            self._opened = opened.pop_all()
+
+    def __enter__(self) -> _Copy:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    # --- from the verification ---------------------------------------------------------------------------------------
+
+    def wants(self, named: Named) -> bool:
+        return named.segment is not None and named.segment.segment in self._waiting
+
+    def take(self, named: Named, stored: memoryview) -> None:
+        """Raises: SegmentUnusable where it can't be decrypted, or is another one than when the export began."""
+        assert named.segment is not None  # noqa: S101 - none else is wanted
+        part, span = self._waiting.pop(named.segment.segment)
+        if named.segment != span.record or named.init != self._outline.inits[span.record.epoch - 1]:
+            raise _changed(self._outline)
+        self._put(part, span, self._outline.opened(span, stored, self._identities))
+
+    def complete(self) -> None:
+        """Raises: SegmentUnusable if the verification did not give all that there was when the export began."""
+        if self._waiting:
+            raise _changed(self._outline)
+
+    # --- of a recording that does not verify -------------------------------------------------------------------------
+
+    def read_all(self, progress: Progress | None) -> None:
+        """Read what can be read; what can't is noted."""
+        for part, span in self._waiting.values():
+            try:
+                plain = self._outline.plain(span, self._identities, check=False)
+                self._put(part, span, memoryview(plain))
+            except (SegmentUnusable, BoxUnusable) as error:
+                self.notes.append(f"left out: {error}")
+                continue
+            if progress is not None:
+                progress(span.record.bytes)
+
+    # --- both --------------------------------------------------------------------------------------------------------
+
+    def _put(self, number: int, span: Span, plain: memoryview) -> None:
+        epoch = span.record.epoch
+        if epoch not in self._heads:
+            self._heads[epoch] = _heads(self._outline, epoch)
+        assembly = self._assemblies[number]
         try:
-            plain = self.outline.plain(span, self.identities, check=not self.force)
-        except SegmentUnusable as error:
-            if not self.force:
-                raise
-            self.notes.append(f"left out: {error}")
-            return b""
-        if self.progress is not None:
-            self.progress(span.record.bytes)
-        return plain
-
-    def runs(self, part: _Part) -> list[Run]:
-        """The part's spans by epoch."""
-        grouped: list[list[Span]] = []
-        for span in part.spans:
-            if not grouped or grouped[-1][0].record.epoch != span.record.epoch:
-                grouped.append([])
-            grouped[-1].append(span)
-        inits = self.outline.inits
-        return [Run(inits[group[0].record.epoch - 1], self._each(group, part.captions)) for group in grouped]
-
-    def _each(self, spans: Sequence[Span], captions: Captions | None) -> Iterator[bytes]:
-        for span in spans:
-            plain = self.plain(span)
-            if captions is not None and plain and not self.outline.stamped(span):
+            runs = list(read_fragments(plain, self._heads[epoch]))
+            assembly.take(plain, runs)
+            captions = self._parts[number].captions
+            if captions is not None and not self._outline.stamped(span):
                 captions.add(span)
-            yield plain
+                assembly.take_text()
+        except BoxUnusable as error:
+            raise SegmentUnusable(f"{printable(segment_label(span.record))} can't be read: {one_line(error)}") from None
+        except OSError as error:
+            # The verification would take it for an error of what it reads.
+            raise ExportRefused(f"{assembly.path}: {error.strerror}") from None
+        self._taken[number].append(span)
 
-    def first_key(self, span: Span, from_ns: int) -> int | None:
-        """Presentation time of the key frame at or before `from_ns` in a segment, or its first one."""
-        plain = self.plain(span)
-        keys = key_times(self.outline.inits[span.record.epoch - 1], plain) if plain else []
-        return max((key for key in keys if key <= from_ns), default=keys[0] if keys else None)
-
-
-def _write_all(
-    parts: Sequence[_Part], out: Path, source: _Source, exported: Exported, from_s: float | None, to_s: float | None
-) -> None:
-    """Write every part under its name, or none."""
-    outline = source.outline
-    paths = [out, *(out.with_name(f"{out.stem}-{n}{out.suffix}") for n in range(2, len(parts) + 1))]
-    with claimed(paths) as temporary:
-        for number, (part, path) in enumerate(zip(parts, paths, strict=True), 1):
-            begin_ns = None
-            if number == 1 and from_s:
-                # Within half a tick of 90 kHz: what was printed as a key frame's time names that key frame.
-                begin_ns = source.first_key(part.spans[0], outline.first_ns + round(from_s * NS) + NS // 180_000)
-            end_ns = outline.first_ns + round(to_s * NS) if to_s is not None else None
-            tags = _metadata(exported.report, outline, part, begin_ns, (number, len(parts)))
-            runs = source.runs(part)
-            done = remux(str(temporary), runs, tags, begin_ns=begin_ns, end_ns=end_ns, captions=part.captions)
-            temporary.chmod(0o640)
-            put_in_place(temporary, path)
+    def finish(self, report: Report, exported: Exported, paths: Sequence[Path]) -> None:
+        """Write each file's index, with the verdict."""
+        outline = self._outline
+        for number, (part, assembly, path) in enumerate(zip(self._parts, self._assemblies, paths, strict=True)):
+            begin_ns = assembly.begin_ns
+            tags = _metadata(report, outline, part, begin_ns, (number + 1, len(paths)))
+            done = assembly.finish(
+                parse_utc(tags["creation_time"]), tags, _customary(tags, outline.open.software), self._chapters
+            )
             if done.left_out:
-                exported.notes.append(f"{path.name}: {done.left_out} packets out of order were left out")
+                exported.notes.append(f"{path.name}: {done.left_out} frames out of order were left out")
+            self._frames_end_ns[number] = done.frames_end_ns
             exported.files.append(
                 ExportedFile(
                     str(path),
@@ -224,6 +329,15 @@ def _write_all(
                 )
             )
 
+    def web_vtt(self, number: int) -> str:
+        """Captions of a part, after `finish`."""
+        zero_ns = self._assemblies[number].begin_ns or 0
+        return web_vtt(self._taken[number], zero_ns, self._frames_end_ns[number], self._outline.open.device)
+
+
+def _changed(outline: Outline) -> SegmentUnusable:
+    return SegmentUnusable(f"{outline.open.recording} was changed while it was exported")
+
 
 def _metadata(
     report: Report, outline: Outline, part: _Part, begin_ns: int | None, number: tuple[int, int]
@@ -233,8 +347,10 @@ def _metadata(
     begin_ns = first.begin_ns if begin_ns is None else begin_ns
     signer = report.signer.fingerprint if report.signer else ""
     which = f"{first.record.segment}-{part.spans[-1].record.segment}"
+    created = first.utc_at(begin_ns)
     return {
-        "creation_time": first.utc_at(begin_ns),
+        "creation_time": created,
+        "com.apple.quicktime.creationdate": created,
         "title": outline.open.recording,
         "comment": f"Copy of bwvd recording {outline.open.recording}, segments {which}, "
         f"verified as {report.standing}; SHA-512 of its manifest: {outline.manifest_sha512}",
@@ -247,4 +363,14 @@ def _metadata(
         "bwvd_signer": signer,
         "bwvd_from_s": f"{(begin_ns - outline.first_ns) / NS:.6f}",
         "bwvd_part": f"{number[0]}/{number[1]}",
+    }
+
+
+def _customary(tags: dict[str, str], software: str) -> dict[bytes, str]:
+    """The same under iTunes' names."""
+    return {
+        b"\xa9nam": tags["title"],
+        b"\xa9day": tags["creation_time"],
+        b"\xa9cmt": tags["comment"],
+        b"\xa9too": software,
     }

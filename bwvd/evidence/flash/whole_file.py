@@ -52,7 +52,14 @@ def claimed(paths: list[Path]) -> Iterator[Path]:
 
     If the body raises, nothing of what was claimed is left. Raises: ExportRefused, also for every OSError of the body.
     """
-    temporary = paths[0].with_name(f".{paths[0].name}.{secrets.token_hex(4)}.part")
+    with claimed_each(paths) as temporary:
+        yield temporary[0]
+
+
+@contextmanager
+def claimed_each(paths: list[Path]) -> Iterator[list[Path]]:
+    """The same with a name of its own for each, where all are to be there or none: `put_in_place` each."""
+    temporary = [path.with_name(f".{path.name}.{secrets.token_hex(4)}.part") for path in paths]
     taken: list[Path] = []
     try:
         for path in paths:
@@ -60,7 +67,7 @@ def claimed(paths: list[Path]) -> Iterator[Path]:
             taken.append(path)
         yield temporary
     except BaseException as error:
-        for path in (temporary, *taken):
+        for path in (*temporary, *taken):
             path.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise ExportRefused(f"{error.filename or paths[0]}: {error.strerror or error}") from None

@@ -19,6 +19,7 @@ class MediaIndex:
     segments: list[records.Segment] = field(default_factory=list)  # those whose epoch there is
     gaps: list[records.Gap] = field(default_factory=list)
     marks: list[records.Mark] = field(default_factory=list)
+    audio: list[records.Audio] = field(default_factory=list)  # it went on or off
     entries: list[records.Segment | records.Gap | records.Mark] = field(default_factory=list)  # all, in order
 
     def take(self, record: records.Record | Unknown) -> None:
@@ -40,6 +41,8 @@ class MediaIndex:
             case records.Mark():
                 self.marks.append(record)
                 self.entries.append(record)
+            case records.Audio():
+                self.audio.append(record)
 
     def _begin_epoch(self, record: records.Open | records.Init) -> None:
         self.inits.append(base64.b64decode(record.init))

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import io
 
-import av
-import av.error
-
 from bwvd.evidence.errors import EvidenceError
 from bwvd.text import one_line
 
@@ -22,6 +19,9 @@ def count_frames(init: bytes, segment: bytes) -> tuple[int, int]:
 
     Raises: NotDecodable.
     """
+    import av  # here: most verify without decoding, and libav is half of what they would load
+    import av.error
+
     frames = audio_frames = 0
     try:
         with av.open(io.BytesIO(init + segment), "r", format="mp4") as container:

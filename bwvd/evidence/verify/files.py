@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from bwvd.clock import NS
 from bwvd.evidence.errors import IdentityUnusable, SignatureBad
@@ -27,7 +27,7 @@ from bwvd.evidence.format.layout import (
 from bwvd.evidence.format.sums import SIGNATURE_BYTES, SUMS_BYTES, check_signature, is_whole, parse_sums
 from bwvd.evidence.keys.age import open_sealed
 from bwvd.evidence.verify.decode import NotDecodable, count_frames
-from bwvd.evidence.verify.folder import Folder, digest, plain_name, read_file
+from bwvd.evidence.verify.folder import CHUNK, Folder, digest, plain_name, read_file
 from bwvd.evidence.verify.report import Report
 from bwvd.evidence.verify.trust import Trust
 from bwvd.text import counted
@@ -36,6 +36,7 @@ Progress = Callable[[int], None]  # told how many more bytes have been read
 
 THREADS = 2  # hashing lets go of the interpreter's lock; more cores than the device's two are rarely idle
 IN_FLIGHT = 16  # files being hashed ahead of the line that is judged
+TAKEN_BYTES = 24 * 1024 * 1024  # read ahead for a taker; one segment is taken however large it is
 SEGMENT_BYTES = 1024 * 1024 * 1024  # read whole only for decrypting and decoding
 
 
@@ -52,6 +53,24 @@ class Named:
     init: bytes = b""  # the segment's
 
 
+class Taker(Protocol):
+    """Takes segments while they are verified, so that nobody reads them twice: what is hashed is what it gets.
+
+    **Synchronization:** called by the thread that verifies.
+    """
+
+    def wants(self, named: Named) -> bool:
+        """Whether it takes this segment."""
+        ...
+
+    def take(self, named: Named, stored: memoryview) -> None:
+        """The file's bytes, which are those that its record names; in the order of the records. The memory is used anew
+        when this returns. What else the verification finds comes later. What it raises ends the verification; it must
+        be no OSError.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Read:
     """What reading a file gave."""
@@ -61,6 +80,7 @@ class _Read:
     missing: bool = False
     error: str = ""
     plain: str = ""  # what is wrong with its plain bytes
+    taken: bytearray | None = None  # begins with the file, for the taker
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +100,7 @@ class Contents:
     Args:
         identities: to open sealed files with; () = what is stored is checked, which is all that is signed.
         decode: decode every frame that can be read.
+        taker: gets the segments that are what their records say, as long as none was found that is not.
 
     **Synchronization:** one caller at a time.
     """
@@ -93,6 +114,7 @@ class Contents:
         identities: Sequence[Any] = (),
         decode: bool = False,
         progress: Progress | None = None,
+        taker: Taker | None = None,
     ) -> None:
         self._folder = folder
         self._names = names  # as listed before the manifest was read
@@ -100,12 +122,15 @@ class Contents:
         self._identities = identities
         self._decode = decode
         self._progress = progress
+        self._taker = taker
+        self._ahead = 0  # bytes being read for the taker
+        self._spare: list[bytearray] = []  # memory for them: fresh pages for each would cost a fifth of the time
         self._expected: dict[str, str] = {}  # name -> SHA-256 by its record
         self._actual: dict[str, str] = {}  # name -> SHA-256 of what lies there
         self._mismatches: list[_Mismatch] = []
         self._withheld: set[str] = set()  # by the maker of an excerpt
         self._blamed: set[str] = set()  # a finding names them already
-        self._pending: deque[tuple[Named, Future[_Read]]] = deque()
+        self._pending: deque[tuple[Named, Future[_Read], bool]] = deque()  # for the taker?
         self._pool = ThreadPoolExecutor(THREADS, "verify")
         for name, odd in names.items():
             if odd:
@@ -136,7 +161,14 @@ class Contents:
             return
         self._expected[named.name] = named.sha256
         if check:
-            self._pending.append((named, self._pool.submit(self._read, named)))
+            taken = self._taker is not None and named.segment is not None and self._taker.wants(named)
+            read = self._read
+            if taken:
+                read = self._read_for_taker
+                while self._pending and self._ahead + named.size > TAKEN_BYTES:
+                    self._settle(*self._pending.popleft())
+                self._ahead += named.size
+            self._pending.append((named, self._pool.submit(read, named), taken))
             if len(self._pending) >= IN_FLIGHT:
                 self._settle(*self._pending.popleft())
 
@@ -169,6 +201,27 @@ class Contents:
         sha256 = hashlib.sha256(data).hexdigest()
         return _Read(len(data), sha256, plain=self._plain(named, data) if sha256 == named.sha256 else "")
 
+    def _read_for_taker(self, named: Named) -> _Read:
+        """In the pool: read a file that is as long as its record says, and hash it on the way."""
+        try:
+            if self._folder.size(named.name) != named.size or named.size > SEGMENT_BYTES:
+                return self._read(named)
+            try:
+                buffer = self._spare.pop()
+            except IndexError:
+                buffer = bytearray()
+            if len(buffer) < named.size:
+                buffer = bytearray(named.size + named.size // 4)
+            view = memoryview(buffer)
+            sha256, size = hashlib.sha256(), 0
+            with self._folder.open(named.name) as file:
+                while count := file.readinto(view[size : min(size + CHUNK, named.size)]):
+                    sha256.update(view[size : size + count])
+                    size += count
+        except OSError as error:
+            return _Read(0, "", isinstance(error, FileNotFoundError), error.strerror or str(error))
+        return _Read(size, sha256.hexdigest(), taken=buffer)
+
     def _plain(self, named: Named, data: bytes) -> str:
         """What is wrong with the plain bytes of a file; "" if nothing is."""
         try:
@@ -185,10 +238,18 @@ class Contents:
         asked = f"{counted(segment.frames, 'frame')} and {segment.audio_frames} of sound"
         return f"decodes to {counted(frames, 'frame')} and {audio_frames} of sound, not {asked}"
 
-    def _settle(self, named: Named, future: Future[_Read]) -> None:
+    def _settle(self, named: Named, future: Future[_Read], taken: bool) -> None:
         read = future.result()
         if self._progress is not None:
             self._progress(read.size)
+        self._judge(named, read)
+        self._ahead -= named.size if taken else 0
+        if read.taken is not None:
+            if self._taker is not None and not self._mismatches and named.name not in self._blamed:
+                self._taker.take(named, memoryview(read.taken)[: named.size])
+            self._spare.append(read.taken)
+
+    def _judge(self, named: Named, read: _Read) -> None:
         if named.name in self._blamed:
             return  # not even a file
         if read.sha256:

@@ -28,6 +28,7 @@ from bwvd.evidence.verify.files import (
     Contents,
     Named,
     Progress,
+    Taker,
     conveniences_of,
     segment_label,
     unfinished_names,
@@ -48,6 +49,7 @@ class Verification:
         only: check this one segment, and the manifest that vouches for it.
         excerpt: the segments that are there, where the others were withheld.
         name: the folder's, which is the recording's id; by default the last part of its path.
+        taker: gets the segments on the way. Whatever it makes of them counts only if the report is good.
 
     **Synchronization:** blocking; one thread.
     """
@@ -63,6 +65,7 @@ class Verification:
         excerpt: Chosen | None = None,
         name: str = "",
         progress: Progress | None = None,
+        taker: Taker | None = None,
     ) -> None:
         self.report = Report(folder.path, "recording" if only is None else "segment", name or Path(folder.path).name)
         self.open: records.Open | None = None  # for whoever compares recordings with each other
@@ -76,6 +79,7 @@ class Verification:
         self._only = only
         self._excerpt = excerpt
         self._progress = progress
+        self._taker = taker
         self._totals = Totals()
         self._inits: list[bytes] = []
         self._names: dict[str, str] = {}  # in the folder, as listed before the manifest was read
@@ -104,6 +108,7 @@ class Verification:
             identities=self._identities,
             decode=self._decode,
             progress=self._progress,
+            taker=self._taker,
         ) as contents:
             try:
                 size = self._folder.size(MANIFEST)  # one that grows is read as far as it has come
@@ -336,6 +341,7 @@ def verify_recording(
     decode: bool = False,
     only: str | None = None,
     progress: Progress | None = None,
+    taker: Taker | None = None,
 ) -> Report:
     """Verify the recording in the folder `path`; whatever is wrong is in the report.
 
@@ -355,6 +361,7 @@ def verify_recording(
             only=only,
             name=Path(path).resolve().name,
             progress=progress,
+            taker=taker,
         ).run()
 
 
