@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def show(config_path: str, as_json: bool, identities: tuple[str, ...], rec: str)
 
 def _place(config_path: str, rec: str) -> Place:
     """Raises: EvidenceError, Failure."""
-    if not (rec.endswith(".zip") and Path(rec).is_file()):
+    if not (rec.endswith(".zip") and os.path.isfile(rec)):  # noqa: PTH113  raises nothing for a name that no file can have
         return Place(find_recording(load_config_or_default(config_path), rec))
     places = gather(Path(rec))
     if len(places) > 1:

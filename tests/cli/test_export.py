@@ -43,6 +43,15 @@ def test_a_name_that_is_nothing(storage: Path, monkeypatch: pytest.MonkeyPatch, 
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", ["x" * 5000, "9" * 5000, "x" * 5000 + ".zip", "\x1b[2J", "²"])
+def test_a_name_that_no_file_can_have(name: str) -> None:
+    for words in (["export", name, "-o", "out.mp4"], ["show", name]):
+        done = CliRunner().invoke(main, words)
+        assert done.exit_code == 1, done.exception
+        assert done.stderr.count("\n") == 1
+        assert "\x1b" not in done.stderr
+
+
 def test_a_number_is_a_number(storage: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A folder that somebody calls `last` or `2` never stands for the recording that is asked for by its number."""
     for serial in (1, 2):

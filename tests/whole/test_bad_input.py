@@ -112,7 +112,8 @@ def test_a_bad_configuration(text: str, named: str, command: str, give: Give, tm
 def test_no_configuration(command: str, give: Give, tmp_path: Path) -> None:
     code, out, err = give(command, "-c", tmp_path / "none.toml")
     assert (code, out) == (2, "")
-    assert _only_line(err) == f"bwvd: {tmp_path}/none.toml: there is no such file"
+    hint = "name another with -c FILE, or put one in place with: bwvd install"
+    assert _only_line(err) == f"bwvd: {tmp_path}/none.toml: there is no such file; {hint}"
 
 
 def test_a_configuration_that_is_no_text(give: Give, tmp_path: Path) -> None:

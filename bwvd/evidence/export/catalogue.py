@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -86,7 +87,7 @@ def find(storage: Path, name: str) -> Path:
     Raises: NoSuchRecording.
     """
     counts = name == "last" or _NUMBER.fullmatch(name) is not None  # what a command on a device means before any folder
-    if not counts and Path(name).is_dir():
+    if not counts and os.path.isdir(name):  # noqa: PTH112  raises nothing for a name that no file can have
         return Path(name)
     if "/" in name:
         raise NoSuchRecording(f"{name}: no such folder")
@@ -97,7 +98,7 @@ def find(storage: Path, name: str) -> Path:
     wanted = [entry for entry in entries if entry.id == name or (number is not None and entry.serial == number)]
     if len(wanted) == 1:
         return storage / RECORDINGS / wanted[0].id
-    if not wanted and Path(name).is_dir():
+    if not wanted and os.path.isdir(name):  # noqa: PTH112  raises nothing for a name that no file can have
         return Path(name)
     if wanted:
         raise NoSuchRecording(f"{name}: {len(wanted)} recordings carry this serial number; give the whole id")
