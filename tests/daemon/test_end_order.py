@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import trio.testing
 
 from bwvd.daemon import peripherals
 from bwvd.daemon.daemon import Daemon
+from bwvd.daemon.process import PATIENCE_S, _ask_for_patience
 from bwvd.evidence.format import records
 from bwvd.messages import Pressed
 from bwvd.testing.lamp import VirtualLamp
@@ -140,6 +142,32 @@ async def test_the_manager_is_told_and_the_watchdog_fed_until_the_last_sync(
     closing = rig.manifest(recording)[-1]
     assert isinstance(closing, records.Close)
     assert closing.reason == ("shutdown" if where == "asked" else "crash")
+
+
+async def test_the_manager_is_asked_for_patience_until_the_last_sync(autojump_clock: trio.testing.MockClock) -> None:
+    """Else its TimeoutStopSec, meant for what hangs, kills a daemon that writes its last commits to a slow flash."""
+    asked: list[float] = []
+
+    class Manager:
+        def extend(self, seconds: float) -> None:
+            asked.append(trio.current_time() + seconds)
+
+    rig = rig_with()
+    ending_s = 0.0
+    async with trio.open_nursery() as nursery:
+        async with rig.running() as daemon:
+            nursery.start_soon(_ask_for_patience, Manager(), [daemon])  # type: ignore[arg-type]  # stands in for it
+            await trio.sleep(60)
+            assert asked == asked[:1], "a camera that delivers needs no patience"
+            await stalled(rig)
+            rig.volume.stall(100, kind="sync")  # type: ignore[attr-defined]  # the rig's own
+            daemon.shut_down("asked")
+            ending_s = trio.current_time()
+        nursery.cancel_scope.cancel()
+    during = [until_s for until_s in asked if until_s > ending_s + 1]
+    assert trio.current_time() > ending_s + 50
+    assert all(after - before <= PATIENCE_S / 3 + 0.1 for before, after in pairwise(during))
+    assert during[-1] > trio.current_time(), "the last one holds to the end"
 
 
 async def test_the_last_that_the_lamps_say_is_that_all_is_safe(autojump_clock: trio.testing.MockClock) -> None:
