@@ -27,7 +27,8 @@ from bwvd.service.supervised import Supervised
 
 # Only what has delivered a batch is tried again at once: one that opens and is lost, over and over, is not.
 BACKOFF = Backoff(first_s=0.2, limit_s=5.0, reset_after_s=math.inf)
-TRIAL_S = 30.0  # a source that was refused has to deliver for so long, or its fault goes on
+TRIAL_S = 30.0  # a source that was refused, or that comes and goes, has to deliver for so long, or its fault goes on
+MOST_RELAPSES = 1  # losses within TRIAL_S of coming back: one more, and it comes and goes
 WEDGED_S = 10.0  # for a device to deliver again while a thread that was given up still hangs in its driver
 MOST_HUNG = 3
 LOOK_S = 1.0  # how often it is looked whether that thread has come back, when nothing else can be done
@@ -124,7 +125,11 @@ class _Supervisor:
     _up: set[Device] = field(default_factory=set)
     _state: Supervised = field(default_factory=partial(Supervised, BACKOFF))
     _refusals_are_final: bool = True
-    _on_trial: bool = False  # it was refused when it delivered last
+    _on_trial: bool = False  # it was refused when it delivered last, or it comes and goes
+    _was_refused: bool = False  # why it is on trial; else it comes and goes, and is tried again as soon as ever
+    _was_lost: bool = False  # by the opening before this one
+    _relapses: int = 0  # in a row
+    _came_up_s: float = math.inf  # trio's time, in this opening
     _trial: dict[Device, SourceUp] = field(default_factory=dict)  # what has come up meanwhile
     _trial_ends_s: float = math.inf  # trio's time
     _hung: list[MayHang] = field(default_factory=list)  # earlier openings whose threads hang
@@ -136,7 +141,8 @@ class _Supervisor:
             if not self._switch.is_on:
                 await self._switch.wait(True)
                 self._state = Supervised(BACKOFF)
-                self._on_trial = False
+                self._on_trial = self._was_refused = self._was_lost = False
+                self._relapses = 0
                 self._wedged_s = None  # closed, it need not deliver
             reason = await self._open()
             if reason is None:
@@ -151,6 +157,7 @@ class _Supervisor:
         """One opening, to its end; returns why it ended, None when there is nothing to be opened any more."""
         source = self._open_source()
         refused = False
+        self._came_up_s = math.inf
         if self._wedged_s is None and self._hangs():
             self._wedged_s = trio.current_time() + WEDGED_S
         self._patience = trio.CancelScope()
@@ -181,7 +188,14 @@ class _Supervisor:
         # One that was up on trial has to be told to be down again, and its fault has never been over.
         if self._state.lost(self._clock.monotonic_ns(), reason, new_reason_is_news=refused) or self._trial:
             self._down(reason)
-        self._on_trial = (self._on_trial or refused) and reason != ASLEEP
+        is_lost = reason != ASLEEP
+        if self._came_up_s < math.inf:
+            relapsed = self._was_lost and trio.current_time() - self._came_up_s < TRIAL_S
+            self._relapses = self._relapses + 1 if relapsed else 0
+        flickers = self._relapses > MOST_RELAPSES
+        self._was_lost = is_lost
+        self._was_refused = (self._was_refused or refused) and is_lost
+        self._on_trial = (self._on_trial or refused or flickers) and is_lost
         self._trial.clear()
         return reason
 
@@ -214,11 +228,12 @@ class _Supervisor:
                 else:
                     self._state.opened(self._clock.monotonic_ns())
                 if event.device == self._device:
+                    self._came_up_s = trio.current_time()
                     self._delivers.set()
             case Batch():
-                if not self._on_trial:
+                if not self._was_refused:
                     self._state.works()
-                elif trio.current_time() >= self._trial_ends_s:
+                if self._on_trial and trio.current_time() >= self._trial_ends_s:
                     self._acquit()
                 self._wedged_s, self._patience.deadline = None, math.inf
                 self._refusals_are_final = False  # the source was as configured: what changed is not the configuration
@@ -229,8 +244,8 @@ class _Supervisor:
         self._send(event)
 
     def _acquit(self) -> None:
-        """What was refused before has delivered for long enough: its fault is over."""
-        self._on_trial = False
+        """What was refused before, or came and went, has delivered for long enough: its fault is over."""
+        self._on_trial = self._was_refused = False
         self._state.opened(self._clock.monotonic_ns())
         for event in self._trial.values():
             self._send(replace(event, on_trial=False))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import trio
 
-from bwvd.capture.device.supervisor import ASLEEP, BACKOFF, MOST_HUNG, WEDGED_S, CaptureSwitch, run_source
+from bwvd.capture.device.supervisor import ASLEEP, BACKOFF, MOST_HUNG, TRIAL_S, WEDGED_S, CaptureSwitch, run_source
 from bwvd.capture.source import DeviceLost, DeviceWedged, SourceRefused
 from bwvd.clock import NS
 from bwvd.media.samples import Batch
@@ -182,9 +182,10 @@ async def test_a_refusal_at_the_first_opening_comes_out_and_later_counts_as_a_lo
 class Changing:
     """A camera that delivers for so long, and is then found not to be what it should."""
 
-    def __init__(self, camera: VirtualCamera, seconds: float) -> None:
+    def __init__(self, camera: VirtualCamera, seconds: float, error: Exception | None = None) -> None:
         self._camera = camera
         self._seconds = seconds
+        self._error = error or SourceRefused("video.source: cam: its key frames lie 12 s apart")
 
     def flush_on_cancel(self, flush: bool) -> None:
         self._camera.flush_on_cancel(flush)
@@ -192,7 +193,7 @@ class Changing:
     async def run(self, send: Callable[[MediaEvent], None]) -> None:
         with trio.move_on_after(self._seconds):
             await self._camera.run(send)
-        raise SourceRefused("video.source: cam: its key frames lie 12 s apart")
+        raise self._error
 
 
 async def test_a_refusal_before_the_first_group_of_pictures_comes_out(autojump_clock: trio.abc.Clock) -> None:
@@ -232,6 +233,29 @@ async def test_a_camera_that_breaks_a_rule_at_each_opening_is_one_fault(
     assert camera.openings >= 12
     assert len(downs(listener)) == camera.openings - 1, "each loss is told to who counts on the pictures"
     assert faults_of(listener) == [(True, reason)]
+
+
+@pytest.mark.parametrize("good_s", [1.5, 4, 20])
+async def test_a_camera_that_comes_and_goes_is_one_lasting_fault(autojump_clock: trio.abc.Clock, good_s: float) -> None:
+    """A loose plug: lost twice soon after it came back, it has to stay before anybody is told that all is well."""
+    clock, listener = VirtualClock(), Listener()
+    camera = VirtualCamera(clock, rate=10, gop_frames=10)
+    seconds = [60.0] + [good_s] * 12 + [math.inf]
+    reason = "cam: No such device"
+    began_s = trio.current_time()
+
+    def opened() -> Changing:
+        return Changing(camera, seconds.pop(0), DeviceLost(reason))
+
+    with trio.move_on_after(60 + 12 * (good_s + 0.3) + TRIAL_S + 2):
+        await run_source(opened, listener.send, clock=clock, device="camera")
+    assert faults_of(listener) == [(True, reason), (False, "")] * 3
+    assert len(downs(listener)) == 13, "each loss is told to who counts on the pictures"
+    ups_s = [60 + 0.2 + number * (good_s + 0.2) for number in range(12)]
+    told_s = [down.at_ns / NS - 1_000 - began_s for down in downs(listener)[1:]]
+    assert [round(at_s - up_s - good_s, 1) for at_s, up_s in zip(told_s, ups_s, strict=True)] == [0.0] * 12, (
+        "it is opened again as soon as ever"
+    )
 
 
 async def test_one_that_delivers_for_long_enough_after_a_refusal_is_acquitted(autojump_clock: trio.abc.Clock) -> None:
