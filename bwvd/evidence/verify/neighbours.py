@@ -7,7 +7,7 @@ the recording that came after: whoever has nothing else sees both neighbours.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,8 +53,9 @@ def recording_after(place: Path, report: Report) -> Following:
     Blocking.
     """
     serial, device = serial_of(report.id), device_of(report.id)
+    name = f"-{device}-{(serial or 0) + 1:06d}"
     try:
-        beside = sorted(path for path in place.parent.iterdir() if path.is_dir())
+        beside = sorted(path for path in place.parent.iterdir() if path.name.endswith(name))
     except OSError:
         beside = []
     for path in beside:
@@ -122,14 +123,17 @@ def disagreement(before: records.Before, check: Verification) -> str:
     return ""
 
 
-def compare(found: Mapping[str, Verification]) -> None:
-    """Hold what recordings of one storage say of those before them against these. `found`: by the folders' names."""
-    by_serial = {check.report.serial: check for check in found.values() if check.report.serial is not None}
+def disagreements(found: Mapping[str, Verification]) -> Iterator[tuple[str, str]]:
+    """What recordings of one storage say of those before them that is not so of these, as folder and a line.
+
+    found: by the folders' names.
+    """
+    by_serial = {check.report.serial: name for name, check in found.items() if check.report.serial is not None}
     for check in found.values():
         if check.before is None or (earlier := by_serial.get(check.before.serial)) is None:
             continue
-        if what := disagreement(check.before, earlier):
-            earlier.report.altered(MANIFEST, f"{check.report.id} {what}")
+        if what := disagreement(check.before, found[earlier]):
+            yield earlier, f"{check.report.id} {what}"
 
 
 def read_next(folder: Folder) -> bytes | None:

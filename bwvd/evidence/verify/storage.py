@@ -16,7 +16,7 @@ from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.folder import DirectoryFolder
 from bwvd.evidence.verify.journal import ATTEMPTS, JournalFacts, check_journal
-from bwvd.evidence.verify.neighbours import compare
+from bwvd.evidence.verify.neighbours import disagreements
 from bwvd.evidence.verify.officer import check_officer
 from bwvd.evidence.verify.recording import Verification
 from bwvd.evidence.verify.report import Report, Severity
@@ -76,7 +76,14 @@ def verify_storage(
     for when in facts.rolled_back:
         what = f"the device found at its start of {when} that the storage was not as it had left it: put back, or cut"
         report.altered(JOURNAL, what)
-    compare(found)
+    for name in {name for name, _ in disagreements(found) if found[name].end is None}:
+        # Its end may have come after it was read, and before the next one began, which was read then.
+        if (
+            again := _verify(Path(path) / RECORDINGS / name, signers, identities, decode=decode, progress=None)
+        ) is not None:
+            found[name] = again
+    for name, what in disagreements(found):
+        found[name].report.altered(MANIFEST, what)
     try:
         check_officer(path, facts, report, signers)
     except OSError as error:

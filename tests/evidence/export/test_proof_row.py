@@ -6,6 +6,7 @@ import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from bwvd.evidence.flash.posix import PosixVolume
 from bwvd.evidence.flash.reserve import Reserve
 from bwvd.evidence.format.records import Before
 from bwvd.evidence.startup.recovery import recover
+from bwvd.evidence.verify import storage as module
 from bwvd.evidence.verify.neighbours import NEXT
 from bwvd.evidence.verify.report import Neighbour, Report
 from bwvd.evidence.write.row import Row
@@ -256,3 +258,26 @@ def test_a_recording_that_names_another_number_before_it(storage: Path, tmp_path
     make_recording(storage, 3, row=Skips(), seconds=1)
     (report,) = [report for report in verify_storage(storage) if report.kind == "recording"]
     assert "number 3, and number 1 before it" in report.findings[0].what
+
+
+def test_one_that_ended_while_the_storage_was_read(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was read without its end, and the next one, which names that end, was read behind it: no alteration."""
+    first, _ = row_of(storage, 1, 2)
+    whole = {path: path.read_bytes() for path in first.iterdir()}
+    first.joinpath("manifest.jsonl").write_bytes(
+        b"".join(whole[first / "manifest.jsonl"].splitlines(keepends=True)[:-2])
+    )
+    for name in ("SHA256SUMS", "SHA256SUMS.sig", "index.m3u8", "init.mp4"):
+        (first / name).unlink()
+    once = module._verify
+
+    def ends_behind(place: Path, *args: Any, **options: Any) -> Any:
+        check = once(place, *args, **options)
+        if place.name == first.name:
+            for path, content in whole.items():
+                path.write_bytes(content)
+        return check
+
+    monkeypatch.setattr(module, "_verify", ends_behind)
+    reports = [report for report in verify_storage(storage) if report.kind == "recording"]
+    assert [report.verdict for report in reports] == ["authentic", "authentic"]
