@@ -17,7 +17,7 @@ from bwvd.clock import Reading
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import JOURNAL_NAMESPACE
 from bwvd.evidence.format.chain_reader import ChainReader
-from bwvd.evidence.journal.actor import ATTEMPTS_AT_THE_END, GROUP_BOUND, QUEUE_BOUND, JournalActor
+from bwvd.evidence.journal.actor import ATTEMPTS_AT_THE_END, GROUP_BOUND, PRESS_ROOM, QUEUE_BOUND, JournalActor
 from bwvd.evidence.journal.journal import Draft, Journal
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.flash.storage import VirtualStorage, VirtualVolume
@@ -175,3 +175,14 @@ async def test_a_bug_is_not_swallowed(autojump_clock: trio.testing.MockClock, mo
     setting.put("a")
     with pytest.raises(ZeroDivisionError):
         await setting.actor.run()
+
+
+def test_no_flood_takes_the_room_of_a_press() -> None:
+    """Invariant 5: what a flood of anything else loses is counted; what a press did is entered."""
+    actor = Setting().actor
+    for _ in range(QUEUE_BOUND + 10):
+        actor.put(Draft("exported", {}, READING))
+    assert actor.lost == PRESS_ROOM + 10
+    for _ in range(PRESS_ROOM):
+        actor.put(Draft("press", {}, READING), press=True)
+    assert actor.lost == PRESS_ROOM + 10
