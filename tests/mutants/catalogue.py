@@ -705,8 +705,16 @@ MUTANTS = (
         "let an error that is not the storage's end the writer",
         12,
         "evidence/write/writer.py",
-        "                if self._give_up_after(error, ended_ns, again=defect):\n",
-        "                if error:\n                    raise\n                if defect:\n",
+        "                    if self._give_up_after(error, ended_ns, again=defect):\n",
+        "                    if error:\n                        raise\n                    if defect:\n",
+        ("evidence/write/test_tracks.py",),
+    ),
+    Mutant(
+        "write again what an error came behind the commit of",
+        4,
+        "evidence/write/writer.py",
+        "if self._group.committed is None:",
+        "if True:",
         ("evidence/write/test_tracks.py",),
     ),
     Mutant(

@@ -8,6 +8,15 @@ from bwvd.media.samples import Gop, Track
 from bwvd.messages import GapSeen, Note
 
 
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What one commit made durable; nothing of media where it was notes alone."""
+
+    bytes: int = 0
+    frames: int = 0
+    media_ns: int = 0  # from the first GOP's start to the last one's end
+
+
 @dataclass(slots=True)
 class Group:
     """GOPs that become one segment, and the notes that are written before its record.
@@ -23,6 +32,7 @@ class Group:
     bytes: int = 0
     since_ns: int | None = None  # CLOCK_MONOTONIC of the first that came
     behind_ns: int | None = None  # the same, of `behind`
+    committed: Committed | None = None  # it is durable, also where an error comes behind that
 
     @property
     def span_ns(self) -> int:

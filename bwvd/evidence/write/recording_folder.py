@@ -26,6 +26,7 @@ from bwvd.evidence.format.layout import MANIFEST, RECORDINGS, sealed_name, segme
 from bwvd.evidence.format.totals import Contents, Totals
 from bwvd.evidence.format.utc import stamp_at
 from bwvd.evidence.keys.age import Sealer, private_json
+from bwvd.evidence.write.group import Committed
 from bwvd.evidence.write.interrupted import Interrupted
 from bwvd.evidence.write.lost_media import Unwritten
 from bwvd.evidence.write.notes import Place, note_record
@@ -45,15 +46,6 @@ class Device:
     signer: Signer
     sealer: Sealer | None
     row: Row = field(default_factory=Row)
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """What one commit made durable."""
-
-    bytes: int
-    frames: int
-    media_ns: int  # from the first GOP's start to the last one's end
 
 
 class RecordingFolder:
@@ -222,9 +214,10 @@ class RecordingFolder:
         self._gops += len(gops)
         return Committed(len(stored), frames, end_ns - start_ns)
 
-    def write_notes(self, notes: Sequence[Note]) -> None:
+    def write_notes(self, notes: Sequence[Note]) -> Committed:
         """Make notes durable by themselves."""
         self._append(self._note_lines(notes))
+        return Committed()
 
     # --- close -------------------------------------------------------------------------------------------------------
 

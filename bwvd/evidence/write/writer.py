@@ -28,7 +28,7 @@ from bwvd.evidence.write.group import Group
 from bwvd.evidence.write.lost_media import Unwritten, take_rest
 from bwvd.evidence.write.numbering import RecordingNumbers
 from bwvd.evidence.write.ports import Backlog, Mender
-from bwvd.evidence.write.recording_folder import Committed, Device, RecordingFolder, continuation
+from bwvd.evidence.write.recording_folder import Device, RecordingFolder, continuation
 from bwvd.evidence.write.repair import FullEnd, Mending, Unused
 from bwvd.evidence.write.statistics import WriterStatistics
 from bwvd.log import get_logger
@@ -218,7 +218,7 @@ class Writer:
             begun_ns = self._clock.monotonic_ns()
             try:
                 with self.pulse.working(STUCK_S):
-                    committed = await self._storage.run(self._commit_job)
+                    await self._storage.run(self._commit_job)
             except OSError as error:
                 if error.errno in NO_ROOM:
                     await self._end_full(error, ended_ns=ended_ns)
@@ -231,22 +231,24 @@ class Writer:
                     return
                 continue
             except Exception as error:  # noqa: BLE001  the daemon keeps it until everything is closed, then raises it
-                if self._give_up_after(error, ended_ns, again=defect):
-                    return
-                defect = True
-                continue
-            self._committed(committed, begun_ns)
+                if self._group.committed is None:
+                    if self._give_up_after(error, ended_ns, again=defect):
+                        return
+                    defect = True
+                    continue
+                self._on_error(error)  # it came behind the commit: written again, the frames would be doubled
+            self._committed(begun_ns)
             if not self._group.gops:
                 await self._mend()
             return
 
-    def _commit_job(self, volume: Volume) -> Committed | None:
+    def _commit_job(self, volume: Volume) -> None:
         """In the storage's thread: open the recording if it is not, then one segment, or the notes alone."""
         group = self._group
         if self._folder is None:
             opening = self._opening
             if opening is None:
-                return None
+                return
             folder = self._new_folder(volume, opening)
             try:
                 self._mending.make(volume, folder, group.gops[0] if group.gops else None, self._continues)
@@ -257,10 +259,8 @@ class Writer:
                     self._use_up(opening)
                 raise
             self._folder = folder
-        if group.gops:
-            return self._folder.commit(group.gops, group.notes)
-        self._folder.write_notes(group.notes)
-        return None
+        folder, notes = self._folder, group.notes
+        group.committed = folder.commit(group.gops, notes) if group.gops else folder.write_notes(notes)
 
     def _use_up(self, opening: OpenRecording) -> None:
         """A folder of this number exists, half-made; the recording goes on under the next one."""
@@ -271,9 +271,9 @@ class Writer:
     def _new_folder(self, volume: Volume, opening: OpenRecording) -> RecordingFolder:
         return RecordingFolder(volume, self._device, opening, self._clock)
 
-    def _committed(self, committed: Committed | None, begun_ns: int) -> None:
-        folder = self._folder
-        if folder is None:
+    def _committed(self, begun_ns: int) -> None:
+        folder, committed = self._folder, self._group.committed
+        if folder is None or committed is None:
             return
         statistics = self.statistics
         now_ns = self._clock.monotonic_ns()
@@ -290,7 +290,7 @@ class Writer:
         statistics.recording = folder.recording
         statistics.segments = folder.segments
         statistics.committed_s = folder.duration_ns / NS
-        if committed is not None:
+        if committed.bytes:
             statistics.commit(committed.bytes, committed.frames, now_ns - begun_ns)
             self._measured(committed.bytes, committed.media_ns)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import errno
 import io
+from collections.abc import Callable
 
 import av
 import pytest
@@ -23,7 +24,7 @@ from bwvd.media.samples import Gop
 from bwvd.messages import Order
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
-from bwvd.testing.flash.storage import VirtualVolume
+from bwvd.testing.flash.storage import VirtualStorage, VirtualVolume
 from bwvd.testing.microphone import VirtualMicrophone
 from tests.support.evidence_folder import media
 from tests.support.gops import audio_batch
@@ -214,6 +215,40 @@ async def test_an_error_that_is_not_the_storages(
     else:
         assert not missing, "everything behind the last commit is gone"
         assert len(numbers) + sum(gap.frames for gap in gaps) >= 14 * RATE
+
+
+async def test_a_defect_behind_a_commit_writes_no_frame_twice(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Invariant 4: what an error has come behind is on the flash; the recording goes on from there and is closed."""
+    volume = VirtualVolume()
+    rig = _rig(volume, has_microphone=False)
+    run, failing = VirtualStorage.run, [False]
+
+    async def run_and_fail(self: VirtualStorage, job: Callable[[Volume], object]) -> object:
+        done = await run(self, job)
+        if failing[0] and job.__name__ == "_commit_job":
+            failing[0] = False
+            raise _Defect
+        return done
+
+    async def record() -> None:
+        async with rig.running() as daemon:
+            await trio.sleep(7)
+            await rig.press()
+            await trio.sleep(3)
+            failing[0] = True
+            await daemon.wait_closed()
+
+    monkeypatch.setattr(VirtualStorage, "run", run_and_fail)
+    with pytest.raises(ExceptionGroup) as caught:
+        await record()
+    assert caught.value.split(_Defect)[1] is None
+    (recording,) = rig.recordings()
+    assert isinstance(rig.manifest(recording)[-1], records.Close)
+    assert not any(isinstance(record, records.Gap) for record in rig.manifest(recording))
+    numbers = _frames(rig)
+    assert numbers == list(range(numbers[0], numbers[-1] + 1))
 
 
 @pytest.mark.parametrize("method", ["close", "finish"])
