@@ -2,8 +2,9 @@
 
 SHA256SUMS.sig is what is written last. The sums name the manifest as it was with its end, so that one whose end was cut
 off is not taken for closed though the sums still lie beside it; and they count only where the key that signed them is
-the one that signed the manifest's last line. Whose key that is, is the caller's question: a device may have got another
-key since, and what lies on the card does not tell that from somebody who has signed it all anew.
+the one that signed the manifest's last line. Another recording of the device's that was copied into this one's place is
+whole in itself: so the first record must be this one's. Whose key that is, is the caller's question: a device may have
+got another key since, and what lies on the card does not tell that from somebody who has signed it all anew.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from bwvd.evidence.format.chain import MANIFEST_NAMESPACE
 from bwvd.evidence.format.decode import MAX_LINE, Unknown, decode, signature_of
 from bwvd.evidence.format.layout import ENCRYPTED, MANIFEST, SUMS, SUMS_SIGNATURE
 from bwvd.evidence.format.sums import read_signed_sums
+from bwvd.evidence.journal.files import first_record
 from bwvd.evidence.keys.ssh_keys import Certificate, PublicKey
 from bwvd.evidence.keys.sshsig import Signature
 
@@ -32,7 +34,7 @@ class Closed:
 
     key: str  # whose signature: "ssh-ed25519 AAAA…"
     whole: bool  # every file that the sums list is there, whatever is in it
-    manifest_matches: bool  # the manifest is the one that the sums name, and ends with a signature by the same key
+    manifest_matches: bool  # the manifest is this recording's and the one of the sums, its last signature by that key
     segments: int  # that the sums list
     end: records.Record | Unknown | None = None  # its last record, where the manifest matches
 
@@ -46,6 +48,9 @@ def closed_steps(volume: Volume, folder: str, names: list[str]) -> Steps[Closed 
         listed, signer = read_signed_sums(volume, folder)
         key = _line(signer)
         end = yield from _end_of_manifest(volume, f"{folder}/{MANIFEST}", listed.get(MANIFEST, ""), key)
+        first = first_record(volume, f"{folder}/{MANIFEST}")
+        if not is_of(first if isinstance(first, records.Open) else end, folder.rpartition("/")[2]):
+            end = None
     except (SignatureBad, ValueError):
         return None
     except OSError as error:
@@ -54,6 +59,26 @@ def closed_steps(volume: Volume, folder: str, names: list[str]) -> Steps[Closed 
         return None
     segments = sum(name.removesuffix(ENCRYPTED).endswith(".m4s") for name in listed)
     return Closed(key, listed.keys() <= set(names), end is not None, segments, end)
+
+
+def is_of(first: records.Record | Unknown | None, recording: str) -> bool:
+    """Whether a manifest may be that recording's, by its first record."""
+    match first:
+        case records.Open():
+            return first.recording == recording
+        case records.Recovered():  # by earlier versions without an id
+            return first.recording in ("", recording)
+        case _:
+            return True
+
+
+def last_signer(volume: Volume, path: str, size: int) -> str:
+    """The key that the signature in a file's last line names; "" if that is none. Raises OSError."""
+    _, blob, _ = _last(volume, path, size)
+    try:
+        return "" if blob is None else _line(Signature.parse(blob).key)
+    except SignatureBad:
+        return ""
 
 
 def _end_of_manifest(volume: Volume, path: str, sha256: str, key: str) -> Steps[records.Record | Unknown | None]:
@@ -93,7 +118,7 @@ def _last(volume: Volume, path: str, size: int) -> tuple[records.Record | Unknow
     if len(lines) < 2:
         return None, None, 0
     record = decode(lines[-2])
-    blob = signature_of(lines[-1])
+    blob = signature_of(lines[-1].removesuffix(b"\n") + b"\n")
     return (None, None, 0) if isinstance(record, str) else (record, blob, size - len(lines[-1]))
 
 

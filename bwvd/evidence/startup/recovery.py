@@ -19,7 +19,8 @@ Where the journal says that a recording came to an end, or was opened, and its m
 has taken it away: `recovered.end_removed` repeats what the journal says, and the recording is altered. So it is where
 this device's sums lie beside a manifest without an end. That too is told at each start, from the record itself: the
 power may go, or the flash fail, before the journal has it. A closed recording by another key in the place of one that
-the journal knows, and bytes behind an end, are told and left as they are.
+the journal knows, another recording of the device's in this one's place, an end that is not the one in the journal,
+and bytes behind an end, are told and left as they are.
 
 A recording that was cut while it was being made has no `open` record. Its manifest then begins with the `recovered`
 record, as record 0 (behind the torn bytes, if there are any): no file is renamed, and its number stays counted. A
@@ -45,7 +46,7 @@ from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.flash.new_file import synced
 from bwvd.evidence.flash.pieces import digest, pieces
 from bwvd.evidence.flash.reserve import Reserve
-from bwvd.evidence.flash.steps import Steps, at_once
+from bwvd.evidence.flash.steps import Steps, at_once, digest_steps
 from bwvd.evidence.flash.volume import NO_ROOM, Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, Chain, Signer
@@ -56,7 +57,7 @@ from bwvd.evidence.format.layout import MANIFEST, RECORDINGS, is_convenience
 from bwvd.evidence.format.recording_id import device_of, serial_of
 from bwvd.evidence.format.totals import Contents
 from bwvd.evidence.format.utc import stamp_at
-from bwvd.evidence.startup.closed import Closed, closed_steps
+from bwvd.evidence.startup.closed import Closed, closed_steps, is_of, last_signer
 from bwvd.evidence.startup.newest import on_the_flash
 from bwvd.evidence.startup.outcome import RecoveryResult
 from bwvd.evidence.write.finalize import finish_steps
@@ -225,6 +226,7 @@ class _Case:
             result = self._end(names, ending, contents, end_removed)
         else:
             missing = self._missing(contents)
+            changed = changed or (yield from self._exchanged(ending, contents))
             end_removed = contents.end.end_removed if isinstance(contents.end, records.Recovered) else None
             result = RecoveryResult(
                 self._recording,
@@ -235,12 +237,40 @@ class _Case:
                 end_removed=end_removed,
                 changed=changed,
             )
-            if changed:
+            if changed or self._cut_short(contents):
                 return result  # sums that are made anew would be over what somebody has made of it
             # Synced in any case: a kill may have left the end in the cache, and the sums must not outlive it.
             self._append(b"\n" if ending.newline_missing and ending.torn is None else b"")
         yield from self._finish(self._volume, self._folder, self._signer)
         return result
+
+    def _exchanged(self, ending: Ending, contents: Contents) -> Steps[bool]:
+        """Whether a manifest with an end is another than the one that this device has ended, whoever has signed it."""
+        path = f"{self._folder}/{MANIFEST}"
+        if not is_of(contents.open or contents.end, self._recording):
+            return True
+        if contents.open is not None and ending.torn is None:
+            # It says that it is by this key; one that another key has signed all the same is none of ours.
+            signer = last_signer(self._volume, path, ending.size)
+            if signer != self._signer.public_key:
+                return True
+        if isinstance(contents.end, records.Recovered) and contents.end.end_removed is not None:
+            return False  # it is what an earlier start has made of what the journal remembers, and says so
+        said = self._said(self._recording, self._serial)
+        if said is None or said.event == "opened":
+            return False
+        if not said.manifest_sha512:
+            return said.segments != contents.segments
+        size = min(ending.end, ending.size)
+        sha512 = hashlib.sha512()
+        yield from digest_steps(sha512, self._volume, path, 0, size)
+        sha512.update(b"\n" * (ending.end - size))
+        return sha512.hexdigest() != said.manifest_sha512
+
+    def _cut_short(self, contents: Contents) -> bool:
+        """A file is there and is not whole: its name in new sums would say that it is."""
+        sizes = self._volume.sizes(self._folder)
+        return any(sizes.get(name, stored.bytes) < stored.bytes for name, stored in contents.files.items())
 
     def _told(self, closed: Closed, *, ours: bool) -> RecoveryResult | None:
         """What there is to tell of a recording that is as it was left at its end."""
