@@ -75,9 +75,10 @@ def print_recording(document: Mapping[str, Any], told: Narrative) -> None:
         if opening.continues:
             rows.append(("continues", opening.continues))
     segments = counted(document["segments"], "segment")
+    silence = f", {silent} of them silence put in where there was none" if (silent := document["silent_frames"]) else ""
     rows += [
         ("length", f"{clock_text(round(document['seconds'] * NS))} in {segments}, {document['bytes']:,} bytes"),
-        ("frames", f"{document['frames']} of video, {document['audio_frames']} of audio"),
+        ("frames", f"{document['frames']} of video, {document['audio_frames']} of audio{silence}"),
         ("end", end_text(told.end)),
     ]
     for name, value in rows:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import trio
 
-from bwvd.capture.device.libav_source import open_camera, open_microphone
+from bwvd.capture.device.libav_source import expected_track, open_camera, open_microphone
 from bwvd.capture.source import AudioGate, MediaSource, SourceRefused
 from bwvd.capture.video.encoder_choice import EncoderChoice
 from bwvd.clock import Clock, SystemClock
@@ -57,6 +57,7 @@ async def build(config: Config, config_path: Path, extra: Sequence[Peripheral] =
             sealer=sealer,
             camera=partial(open_camera, config, clock, choice=EncoderChoice()),
             microphone=partial(_microphone, config, clock) if has_microphone else None,
+            expect_audio=partial(expected_track, config.audio) if config.audio.source.startswith("alsa:") else None,
             config_sha256=config_sha256,
             peripherals=[*all_peripherals(config, config_path), *extra],
         )

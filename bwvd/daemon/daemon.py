@@ -37,6 +37,7 @@ from bwvd.evidence.write.recording_folder import Device
 from bwvd.evidence.write.statistics import WriterStatistics
 from bwvd.evidence.write.writer import STUCK_S, Writer
 from bwvd.log import get_logger
+from bwvd.media.samples import Track
 from bwvd.messages import Command, Event, MediaEvent, Order, State
 from bwvd.recorder.backlog import Backlog
 from bwvd.recorder.loop import Loop
@@ -87,6 +88,7 @@ class Parts:
     camera: Callable[[AudioGate], MediaSource]
     witness: Witness | None = None  # of the journal; a place that is not on the card
     microphone: Callable[[AudioGate], MediaSource] | None = None  # where it is a device of its own
+    expect_audio: Callable[[], Track] | None = None  # the microphone's track, where the configuration says it all
     peripherals: Sequence[Peripheral] = ()
     config_sha256: str = ""  # of the configuration file, for the journal
 
@@ -154,6 +156,7 @@ class Daemon:
             (lambda: microphone(gate)) if microphone is not None else None,
             gate,
             parts.clock,
+            expect_audio=parts.expect_audio,
             awake=self._state is not State.ASLEEP,
         )
 

@@ -7,15 +7,16 @@ one fragment (moof + mdat), whole, when it is closed. What it writes before the 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import av
 import av.container
 
-from bwvd.clock import NS
 from bwvd.media.init_segment import MUXER_OPTIONS, Written
-from bwvd.media.samples import Batch, Gop, Track
+from bwvd.media.samples import Batch, Gop, Track, ticks
+from bwvd.media.silence import silence_of
 
 BOX_HEADER = 8  # bytes: size and type
 
@@ -41,6 +42,7 @@ class Epoch:
             for container in singles:
                 container.close()
         self._templates = _open_init(self.init)
+        self.silence = silence_of(self._templates.streams.audio[0]) if audio is not None else None
 
     def fits(self, gop: Gop) -> bool:
         """Whether the GOP's samples belong to these tracks."""
@@ -48,31 +50,39 @@ class Epoch:
             gop.audio is None or (self.audio is not None and gop.audio.track.continues(self.audio))
         )
 
-    def fragment(self, gop: Gop, number: int, origin_ns: int) -> bytes:
+    def fragment(self, gop: Gop, number: int, origin_ns: int, silent: Sequence[int] = ()) -> bytes:
         """One GOP as moof + mdat.
 
         Args:
             number: the fragment's sequence number in the recording, from 1.
             origin_ns: the CLOCK_MONOTONIC that is media time 0. Samples from before it are left out.
+            silent: where frames of `silence` are put between its audio, in ticks of the audio track.
 
         Raises: RuntimeError where the GOP is of other tracks, or the muxer did not write what it was given: what is
         signed must be what was filmed.
         """
         if not self.fits(gop):
             raise RuntimeError("a group of pictures of other tracks than the epoch's")
+        packets = [_packets(gop.video, self.video.timescale, origin_ns)]
+        if self.audio is not None:
+            audio = _packets(gop.audio, self.audio.timescale, origin_ns)
+            if self.silence is not None:
+                length, data = self.silence.ticks, self.silence.data
+                audio += [_Packet(at, at, length, True, data) for at in silent]
+            packets.append(sorted(audio, key=_decode_time))
         sink = Written()
         options = {**MUXER_OPTIONS, "fragment_index": str(number)}
         with av.open(sink, "w", format="mp4", options=options) as container:
             streams = [_add_like(container, template) for template in self._templates.streams]
             container.start_encoding()
-            for batch in gop.batches:
-                index = 0 if batch.track.kind == "video" else 1
-                _mux(container, streams[index], batch, self.tracks[index].timescale, origin_ns)
+            for stream, track, of_track in zip(streams, self.tracks, packets, strict=True):
+                for packet in of_track:
+                    _mux(container, stream, packet, Fraction(1, track.timescale))
         # Fixed boxes in a known order: the first `moof` ends the init part, which is the same each time.
         if not sink.data.startswith(self.init) or sink.data[len(self.init) + 4 : len(self.init) + 8] != b"moof":
             raise RuntimeError("the muxer wrote another init segment than the recording's")
         fragment = bytes(memoryview(sink.data)[len(self.init) :])
-        kept = sum(s.size for batch in gop.batches for s in batch.samples if s.dts_ns >= origin_ns)
+        kept = sum(len(packet.data) for of_track in packets for packet in of_track)
         moof, mdat = _size(fragment, 0), _size(fragment, _size(fragment, 0))
         if mdat != BOX_HEADER + kept or moof + mdat != len(fragment):
             # libav passes over some of what goes wrong in a write: memory that runs out, for one.
@@ -88,27 +98,41 @@ def _size(data: bytes, offset: int) -> int:
     return int.from_bytes(data[offset : offset + 4], "big")
 
 
-def _mux(container: Any, stream: Any, batch: Batch, timescale: int, origin_ns: int) -> None:
-    view = memoryview(batch.data)
-    time_base = Fraction(1, timescale)
-    for sample in batch.samples:
+class _Packet(NamedTuple):
+    """A sample as the muxer takes it: times in ticks of the track."""
+
+    pts: int
+    dts: int
+    duration: int
+    key: bool
+    data: bytes | memoryview
+
+
+def _decode_time(packet: _Packet) -> int:
+    return packet.dts
+
+
+def _packets(batch: Batch | None, timescale: int, origin_ns: int) -> list[_Packet]:
+    found: list[_Packet] = []
+    view = memoryview(batch.data if batch else b"")
+    for sample in batch.samples if batch else ():
         if sample.dts_ns < origin_ns:
             continue
-        # A fresh packet each time: mux_one rebases its timestamps in place.
-        # Any buffer will do, though PyAV's stubs say bytes.
-        packet = av.Packet(cast("bytes", view[sample.offset : sample.offset + sample.size]))
-        packet.time_base = time_base
-        packet.pts = ticks(sample.pts_ns - origin_ns, timescale)
-        packet.dts = ticks(sample.dts_ns - origin_ns, timescale)
-        packet.duration = ticks(sample.dts_ns - origin_ns + sample.duration_ns, timescale) - packet.dts
-        packet.is_keyframe = sample.key
-        packet.stream = stream
-        container.mux_one(packet)
+        pts, dts = ticks(sample.pts_ns - origin_ns, timescale), ticks(sample.dts_ns - origin_ns, timescale)
+        duration = ticks(sample.dts_ns - origin_ns + sample.duration_ns, timescale) - dts
+        found.append(_Packet(pts, dts, duration, sample.key, view[sample.offset : sample.offset + sample.size]))
+    return found
 
 
-def ticks(ns: int, timescale: int) -> int:
-    """Nanoseconds in ticks of 1/timescale s, rounded to the nearest."""
-    return (ns * timescale + NS // 2) // NS
+def _mux(container: Any, stream: Any, of: _Packet, time_base: Fraction) -> None:
+    # A fresh packet each time: mux_one rebases its timestamps in place.
+    # Any buffer will do, though PyAV's stubs say bytes.
+    packet = av.Packet(cast("bytes", of.data))
+    packet.time_base = time_base
+    packet.pts, packet.dts, packet.duration = of.pts, of.dts, of.duration
+    packet.is_keyframe = of.key
+    packet.stream = stream
+    container.mux_one(packet)
 
 
 def _open_init(init: bytes) -> av.container.InputContainer:

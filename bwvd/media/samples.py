@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from bwvd.clock import NS
+
 Kind = Literal["video", "audio"]
 
 _ZEROS = memoryview(bytes(1 << 16))
@@ -21,6 +23,11 @@ def overwrite(view: memoryview) -> None:
     for at in range(0, size, step):
         end = min(at + step, size)
         view[at:end] = _ZEROS[: end - at]
+
+
+def ticks(ns: int, timescale: int) -> int:
+    """Nanoseconds in ticks of 1/timescale s, rounded to the nearest."""
+    return (ns * timescale + NS // 2) // NS
 
 
 class Sample(NamedTuple):
@@ -107,10 +114,13 @@ class Gop:
     """One group of pictures with the audio of the same span: the unit of the loop and of everything after it.
 
     While the camera is gone and the microphone is not, a unit has audio alone.
+
+    late_from_ns: audio of its span from there on may come late, and then is in a later one; None: none will.
     """
 
     video: Batch | None
     audio: Batch | None = None
+    late_from_ns: int | None = None
 
     @property
     def batches(self) -> tuple[Batch, ...]:
@@ -123,6 +133,11 @@ class Gop:
     @property
     def end_ns(self) -> int:
         return self.batches[0].end_ns
+
+    @property
+    def settled_ns(self) -> int:
+        """Up to where in its span all the audio is here that there will be."""
+        return self.end_ns if self.late_from_ns is None else min(self.end_ns, self.late_from_ns)
 
     @property
     def frames(self) -> int:
@@ -147,6 +162,6 @@ class Gop:
         for batch in self.batches:
             batch.wipe()
 
-    def without_audio(self) -> Gop:
-        """The same video without its audio; shares the buffer."""
-        return Gop(self.video)
+    def without_audio(self, until_ns: int) -> Gop:
+        """The same video without its audio, of which that from `until_ns` on may still come; shares the buffer."""
+        return Gop(self.video, late_from_ns=until_ns)

@@ -27,6 +27,7 @@ class GopBuilder:
         self._audio: deque[tuple[Batch, int]] = deque()  # with the index of the first sample not yet used
         self._audio_until_ns = 0
         self._expects_audio = False  # a microphone delivers and its gate is open
+        self._off_ns = 0  # from when on that is no longer so: audio from before it may be on its way
         self.has_camera = True
 
     def video(self, batch: Batch, now_ns: int) -> None:
@@ -45,9 +46,11 @@ class GopBuilder:
         return not self._expects_audio or self._audio_until_ns >= at_ns
 
     def expect_audio(self, expected: bool, from_ns: int) -> None:
-        """Say whether there will be audio, and from when on where there was none before."""
+        """Say whether there will be audio, and from when on that is so."""
         if expected and not self._expects_audio:
             self._audio_until_ns = max(self._audio_until_ns, from_ns)
+        elif self._expects_audio and not expected:
+            self._off_ns = from_ns
         self._expects_audio = expected
 
     def late_audio(self, until_ns: int) -> tuple[int, int] | None:
@@ -62,7 +65,7 @@ class GopBuilder:
             if not self.has_audio_until(video.end_ns) and now_ns < arrived_ns + AUDIO_WAIT_NS:
                 return gops
             self._video.popleft()
-            gops.append(Gop(video, self._take_audio(video.end_ns)))
+            gops.append(Gop(video, self._take_audio(video.end_ns), self._late_from_ns(now_ns)))
         while not self.has_camera and self._audio and self._audio_until_ns - self._next_audio_ns() >= AUDIO_ALONE_NS:
             gops.append(Gop(None, self._take_audio(self._next_audio_ns() + AUDIO_ALONE_NS)))
         return gops
@@ -89,6 +92,13 @@ class GopBuilder:
         self.drop_audio()
         while self._video:
             self._video.popleft()[0].wipe()
+
+    def _late_from_ns(self, now_ns: int) -> int | None:
+        """From when on audio may still come; None where all is here."""
+        if self._expects_audio:
+            return self._audio_until_ns
+        on_its_way = self._audio_until_ns < self._off_ns and now_ns < self._off_ns + AUDIO_WAIT_NS
+        return self._audio_until_ns if on_its_way else None
 
     def _next_audio_ns(self) -> int:
         batch, used = self._audio[0]

@@ -82,7 +82,7 @@ class RecordingInProgress:
         *,
         pre_event: PreEvent,
         audio: Track | None,
-        muted: bool,
+        audio_off: str,
         pre_event_audio: bool,
         officer: str,
     ) -> None:
@@ -90,6 +90,8 @@ class RecordingInProgress:
 
         Args:
             gaps: what capture named recently; those that reach into the recording are repeated in its manifest.
+            audio: the microphone's track, also of one that is away; None where nobody knows of any.
+            audio_off: why there is no audio for now, "" where there is from the press on.
         """
         self._backlog.put(
             OpenRecording(
@@ -112,11 +114,13 @@ class RecordingInProgress:
             if gap.to_ns > first.start_ns:
                 self.name_gap(gap)
         if audio is not None:
-            if muted:
-                self.note(AudioSwitched(False, self.first_ns, "muted"))
+            if audio_off:
+                self.note(AudioSwitched(False, self.first_ns, audio_off))
             elif pre_event_audio:
                 self.note(AudioSwitched(True, self.first_ns, "pre-event"))
             else:
+                if self.press.at_ns > self.first_ns:
+                    self.note(AudioSwitched(False, self.first_ns, "pre-event"))
                 self.note(AudioSwitched(True, max(self.press.at_ns, self.first_ns), "press"))
         waiting, self._waiting = self._waiting, []
         for note in waiting:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from bwvd.media.samples import Track
+
 
 class Devices(Protocol):
     """What the recorder may ask of the capture side. Plain calls, no waiting."""
@@ -25,6 +27,10 @@ class Devices(Protocol):
         ...
 
     def close_gate(self) -> None: ...
+
+    def expected_audio(self) -> Track | None:
+        """The track that a microphone will have which has not delivered yet, where the configuration says it all."""
+        ...
 
 
 class Numbering(Protocol):

@@ -87,6 +87,7 @@ class Recorder:
         self.pulse = Pulse("recorder")
         self.video: Track | None = None  # of the camera, while it delivers
         self.audio: Track | None = None  # of the microphone, while it delivers
+        self._known_audio: Track | None = None  # the last of these
         self._power: PowerRead | None = None  # the last reading
         self.frames = self.frames_lost = 0
         self._backlog = backlog
@@ -197,7 +198,7 @@ class Recorder:
             self._builder.has_camera = True
         else:
             came_back = self.audio is None
-            self.audio = event.track
+            self.audio = self._known_audio = event.track
             self._regulate_audio()
             if came_back and self.current and self.current.opened and self._wants_audio():
                 self._note(AudioSwitched(True, now_ns, "microphone delivers"))
@@ -262,7 +263,7 @@ class Recorder:
         self._devices.keep_partial(True)
         self._regulate_audio(command.at_ns)
         for gop in self.loop.before(command.at_ns):
-            self._hand_on(self.current, gop if self._pre_event_audio else gop.without_audio())
+            self._hand_on(self.current, gop if self._pre_event_audio else gop.without_audio(command.at_ns))
 
     def _hand_on(self, current: RecordingInProgress, gop: Gop) -> None:
         if not gop.batches:
@@ -274,8 +275,8 @@ class Recorder:
                 gop.video,
                 self._recent.gaps,
                 pre_event=self.loop.pre_event(current.press.at_ns, gop.start_ns),
-                audio=self.audio,
-                muted=self.machine.muted,
+                audio=self._known_audio or self._devices.expected_audio(),
+                audio_off="muted" if self.machine.muted else "" if self.audio else "no microphone",
                 pre_event_audio=self._pre_event_audio,
                 officer=self.officer,
             )

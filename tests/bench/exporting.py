@@ -168,7 +168,8 @@ def _gops(clips: Clips, frame_size: str, bitrate: int) -> list[Gop]:
 
 
 def _moved(gop: Gop, by_ns: int) -> Gop:
-    return Gop(*(_batch_moved(batch, by_ns) for batch in gop.batches))
+    video, audio = (_batch_moved(batch, by_ns) if batch else None for batch in (gop.video, gop.audio))
+    return Gop(video, audio)
 
 
 def _batch_moved(batch: Batch, by_ns: int) -> Batch:

@@ -47,7 +47,7 @@ before it  1.984 s of the 2 s asked, without sound: the camera had just started
 recorded   h264 96x64 10/s by libx264; aac 48000 Hz, 1 channel
 encrypted  no
 length     00:05.000 in 4 segments, {size:,} bytes
-frames     40 of video, {frames_of_sound(folder)} of audio
+frames     40 of video, {frames_of_sound(folder)} of audio, 94 of them silence put in where there was none
 end        closed: stop, 2026-11-22T07:15:05.000Z
 
         TIME  UTC                       WHAT HAPPENED
@@ -140,7 +140,8 @@ def test_json_says_what_it_said(storage: Path) -> None:
     """Documented members, and none of the bulk."""
     document = json.loads(show(make_recording(storage), "--json").stdout)
     assert list(document) == [
-        "id", "path", "open", "end", "events", "segments", "frames", "audio_frames", "bytes", "seconds",
+        "id", "path", "open", "end", "events",
+        "segments", "frames", "audio_frames", "bytes", "silent_frames", "seconds",
     ]  # fmt: skip
     assert not {"init", "pad"} & set(document["open"])
     [mark] = [event for event in document["events"] if event["type"] == "mark"]

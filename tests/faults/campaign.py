@@ -25,7 +25,7 @@ from tests.faults.conduct_checks import (
 )
 from tests.faults.desk_checks import check_desk
 from tests.faults.kind import Kind, Reference
-from tests.faults.media_checks import check_beginning, check_decodes, check_sound, check_stream
+from tests.faults.media_checks import check_beginning, check_continuity, check_decodes, check_sound, check_stream
 from tests.faults.shift import Phase
 
 KINDS: dict[str, Kind] = {
@@ -39,6 +39,7 @@ CHECKS = (
     check_beginning,
     check_stream,
     check_sound,
+    check_continuity,
     check_loop,
     check_presses,
     check_acknowledged,

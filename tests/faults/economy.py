@@ -52,17 +52,18 @@ class ThriftyEpoch:
         self.tracks = (video,) if audio is None else (video, audio)
         self._real: Epoch = _epochs.get(tuple(track.init for track in self.tracks), lambda: Epoch(video, audio))
         self.init = self._real.init
+        self.silence = self._real.silence
 
     def fits(self, gop: Gop) -> bool:
         return (gop.video is None or _same(self.video, gop.video.track)) and (
             gop.audio is None or (self.audio is not None and _same(self.audio, gop.audio.track))
         )
 
-    def fragment(self, gop: Gop, number: int, origin_ns: int) -> bytes:
+    def fragment(self, gop: Gop, number: int, origin_ns: int, silent: tuple[int, ...]) -> bytes:
         media = tuple((batch.samples, bytes(batch.data)) for batch in gop.batches)
         made = _fragments.get(
-            (self.init, gop.video is None, number, origin_ns, media),
-            lambda: self._real.fragment(gop, number, origin_ns),
+            (self.init, gop.video is None, number, origin_ns, media, silent),
+            lambda: self._real.fragment(gop, number, origin_ns, silent),
         )
         assert isinstance(made, bytes)
         return made

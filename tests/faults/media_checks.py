@@ -149,6 +149,23 @@ def _compare_sound(
             yield f"4: {name} lacks the sound from {begin} to {end} ns and no gap record names it"
 
 
+def check_continuity(after: Aftermath) -> Iterator[str]:
+    """Invariant 15: where there are frames there is audio, if only silence, and no more silence than is counted."""
+    for recording in after.recordings:
+        audio, frames = recording.audio, recording.frames
+        step_ns = 1024 * NS // SOUND_RATE
+        jumps = [(a.pts_ns, b.pts_ns) for a, b in itertools.pairwise(frames) if b.pts_ns - a.pts_ns > HOLE_NS]
+        for a, b in itertools.pairwise(audio):
+            begin_ns, end_ns = a.pts_ns + step_ns, b.pts_ns
+            if end_ns - begin_ns > step_ns and not is_named(begin_ns, end_ns, jumps, round(GOP_S * NS)):
+                yield f"15: {recording.id} has no audio from {begin_ns} to {end_ns} ns, where there are frames"
+        if audio and frames and audio[0].pts_ns - frames[0].pts_ns > step_ns and len(recording.inits) == 1:
+            yield f"15: {recording.id} has no audio before {audio[0].pts_ns} ns"
+        said = sum(segment.silent_frames for segment in recording.segments)
+        if said != len(audio) - len(recording.sounds):
+            yield f"15: {recording.id} counts {said} frames of silence of {len(audio) - len(recording.sounds)}"
+
+
 def is_named(begin_ns: int, end_ns: int, told: Iterable[tuple[int, int]], slack_ns: int) -> bool:
     """Whether of all of the span it is told that nothing is there, by one record or by several together."""
     for from_ns, to_ns in sorted(told):

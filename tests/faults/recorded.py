@@ -16,6 +16,7 @@ from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, MANIFEST_NAMESPACE
 from bwvd.evidence.format.chain_reader import ChainReader
 from bwvd.testing.flash.medium import Tree
 from bwvd.testing.picture import frame_number
+from tests.support.rig import SILENCE
 
 
 class Kept(NamedTuple):
@@ -64,6 +65,11 @@ class Recording:
         return [record for record in self.lines if isinstance(record, records.Segment)]
 
     @cached_property
+    def inits(self) -> list[records.Open | records.Init]:
+        """What begins an epoch."""
+        return [record for record in self.lines if isinstance(record, records.Open | records.Init)]
+
+    @cached_property
     def gaps(self) -> list[tuple[int, int, records.Gap]]:
         """Gaps in the pictures: from, to (CLOCK_MONOTONIC) and the record."""
         return self._gaps_of("video")
@@ -85,7 +91,12 @@ class Recording:
 
     @property
     def sounds(self) -> list[Kept]:
-        """Every coded frame of sound, likewise."""
+        """Every coded frame of sound, likewise; silence that was put in is none."""
+        return [one for one in self._media[1] if one.data != SILENCE]
+
+    @property
+    def audio(self) -> list[Kept]:
+        """Every coded frame of the audio track, likewise."""
         return self._media[1]
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.mutants.audio import AUDIO
 from tests.mutants.mutant import Mutant
 from tests.mutants.trust import TRUST
 
@@ -19,7 +20,7 @@ MUTANTS = (
         "keep the sound from before the press",
         1,
         "recorder/recorder.py",
-        "gop if self._pre_event_audio else gop.without_audio()",
+        "gop if self._pre_event_audio else gop.without_audio(command.at_ns)",
         "gop",
         ("whole/test_devices.py",),
     ),
@@ -165,8 +166,8 @@ MUTANTS = (
         "use a packet's decode time as its presentation time",
         4,
         "media/fragment.py",
-        "packet.pts = ticks(sample.pts_ns - origin_ns, timescale)",
-        "packet.pts = ticks(sample.dts_ns - origin_ns, timescale)",
+        "pts, dts = ticks(sample.pts_ns - origin_ns, timescale),",
+        "pts, dts = ticks(sample.dts_ns - origin_ns, timescale),",
         ("whole/test_seam.py", "capture/video/test_passthrough.py"),
     ),
     Mutant(
@@ -420,8 +421,8 @@ MUTANTS = (
         "believe the totals of the end",
         7,
         "evidence/verify/recording.py",
-        "if (record.segments, record.frames, record.bytes) != (totals.segments, totals.frames, totals.bytes):",
-        "if record.segments < 0:",
+        "        if said != (totals.segments, totals.frames,",
+        "        if not said and said != (totals.segments, totals.frames,",
         ("evidence/verify/test_recording.py",),
     ),
     Mutant(
@@ -838,5 +839,6 @@ MUTANTS = (
         "before = settled(journal) if gone is not None or not gone else Settled()",
         ("evidence/startup/test_look.py",),
     ),
+    *AUDIO,
     *TRUST,
 )

@@ -105,7 +105,7 @@ def test_without_audio_shares_the_pictures_and_their_owners() -> None:
     loop = Loop(1, 1 << 20)
     one = gop(0)
     loop.append(one, NS)
-    silent = one.without_audio().hold()
+    silent = one.without_audio(0).hold()
     loop.clear("asleep")
     assert silent.video is not None
     assert any(silent.video.data)

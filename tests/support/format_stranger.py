@@ -106,6 +106,11 @@ def check_recording(folder: Path) -> int:
     segments = [record for record in records if record["type"] == "segment"]
     if [segment["segment"] for segment in segments] != list(range(1, records[-1]["segments"] + 1)):
         raise Wrong("a segment is missing")
+    for total in ("frames", "audio_frames", "silent_frames", "bytes"):
+        if sum(segment.get(total, 0) for segment in segments) != records[-1].get(total, 0):
+            raise Wrong(f"the {total} of the segments are not those of the end")
+    if any(not 0 <= segment.get("silent_frames", 0) <= segment["audio_frames"] for segment in segments):
+        raise Wrong("more silence than audio")
     expected = {"manifest.jsonl", "SHA256SUMS", "SHA256SUMS.sig"}
     named = [*segments, *(record["sealed"] for record in records if record.get("sealed"))]
     found = [thing for thing in records[-1].get("found", []) if thing["what"] == "file_without_line"]

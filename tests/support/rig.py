@@ -24,6 +24,7 @@ from bwvd.evidence.format.chain_reader import ChainReader
 from bwvd.evidence.journal.witness import Witness
 from bwvd.evidence.keys.age import Sealer
 from bwvd.evidence.keys.sshsig import KeySigner
+from bwvd.media.samples import Track
 from bwvd.messages import Answer, Command, Event, Order
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
@@ -32,6 +33,8 @@ from bwvd.testing.microphone import VirtualMicrophone
 from bwvd.testing.picture import frame_number
 
 KEY = KeySigner(Ed25519PrivateKey.from_private_bytes(b"bwvd's key for tests, 32 bytes.."))
+
+SILENCE = b"\0\0\0\7"  # a frame of coded silence of one channel
 
 
 def configuration(**sections: dict[str, object]) -> settings.Config:
@@ -55,6 +58,7 @@ class Rig:
     boot: str = "boot-1"
     witness: Witness | None = None  # of the journal
     open_camera: Callable[[AudioGate], MediaSource] | None = None  # instead of `camera`
+    expect_audio: Callable[[], Track] | None = None
     peripherals: list[Peripheral] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
@@ -81,6 +85,7 @@ class Rig:
             witness=self.witness,
             camera=self.open_camera or (lambda _: camera),
             microphone=self._microphone if self.has_microphone else None,
+            expect_audio=self.expect_audio,
             peripherals=self.peripherals,
         )
         self.daemon = Daemon(self.config, parts)
@@ -163,10 +168,16 @@ class Rig:
             return [(frame_number(frame), float(frame.time or 0)) for frame in container.decode(video=0)]
 
     def sound_times(self, recording: str) -> list[float]:
-        """Where each packet of sound begins, in seconds."""
-        with av.open(self.media(recording), "r") as container:
+        """Where each packet of sound begins, in seconds; silence that was put in is none."""
+        return [at_s for at_s, data in self.audio(recording) if data != SILENCE]
+
+    def audio(self, recording: str, epoch: int = 1) -> list[tuple[float, bytes]]:
+        """Every packet of the audio track, with its time in seconds."""
+        with av.open(self.media(recording, epoch), "r") as container:
             stream = container.streams.audio[0]
-            return [packet.pts / stream.rate for packet in container.demux(stream) if packet.pts is not None]
+            return [
+                ((packet.pts or 0) / stream.rate, bytes(packet)) for packet in container.demux(stream) if packet.size
+            ]
 
     def sound_span(self, recording: str) -> tuple[float, float]:
         """Seconds of the first packet of sound, and of the end of the last."""

@@ -28,6 +28,7 @@ PROMISES = {
     11: "A second press, a bounce, a struggle never ends a recording",
     12: "Closing in order always works, also on a full flash",
     13: "What is signed at a start never makes missing or removed evidence good",
+    15: "Every track is continuous; what is silence for want of audio is counted and named",
     14: '"Authentic" is only said of a key that somebody vouches for from outside the card',
 }
 

@@ -229,13 +229,14 @@ async def test_sound_begins_at_the_press(autojump_clock: trio.testing.MockClock)
     for recording in rig.recordings():
         manifest = rig.manifest(recording)
         opening = _open(manifest)
-        (audio,) = _of(manifest, records.Audio)
+        before, audio = _of(manifest, records.Audio)
+        assert (before.on, before.at_ns, before.reason) == (False, 0, "pre-event")
         press_ns = opening.press.stamp.mono_ns - opening.origin_mono_ns
         assert (audio.on, audio.reason) == (True, "press")
         assert audio.at_ns == press_ns
         silent = [s for s in _of(manifest, records.Segment) if s.pts_ns + s.duration_ns <= press_ns]
         assert silent
-        assert all(segment.audio_frames == 0 for segment in silent)
+        assert all(segment.audio_frames == segment.silent_frames > 0 for segment in silent)
         first, last = rig.sound_span(recording)
         assert press_ns / NS - 0.03 <= first <= press_ns / NS + 0.05
         assert last >= _of(manifest, records.Close)[0].duration_ns / NS - 0.3
@@ -266,7 +267,7 @@ async def test_mute_and_unmute_are_in_the_manifest(autojump_clock: trio.testing.
         await trio.sleep(3)
     (recording,) = rig.recordings()
     manifest = rig.manifest(recording)
-    audio = _of(manifest, records.Audio)
+    _, *audio = _of(manifest, records.Audio)
     assert [(record.on, record.reason) for record in audio] == [(True, "press"), (False, "mute"), (True, "unmute")]
     from_s, to_s = audio[1].at_ns / NS, audio[2].at_ns / NS
     times = rig.sound_times(recording)
@@ -327,7 +328,7 @@ async def test_a_microphone_that_goes_is_a_fault_and_a_record(autojump_clock: tr
         await trio.sleep(8)
         assert "audio" not in daemon.hub.faults
     (recording,) = rig.recordings()
-    assert [record.on for record in _of(rig.manifest(recording), records.Audio)] == [True, False, True]
+    assert [record.on for record in _of(rig.manifest(recording), records.Audio)] == [False, True, False, True]
     numbers = [number for number, _ in rig.frames(recording)]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bwvd.capture.address import Address, parse_address
+from bwvd.capture.audio.transcode import AudioEncoder
 from bwvd.capture.device.demux import Job, Reading
 from bwvd.capture.device.device_thread import ThreadChannel, run_thread
 from bwvd.capture.source import AudioGate, SourceEnded
@@ -12,8 +13,8 @@ from bwvd.capture.video.encoder_choice import EncoderCall, EncoderChoice
 from bwvd.capture.video.encoder_failover import fallen_back
 from bwvd.capture.video.libav_encoder import SOFTWARE
 from bwvd.clock import Clock
-from bwvd.config.schema import AUDIO_SCHEMES, VIDEO_SCHEMES, Config
-from bwvd.media.samples import Kind
+from bwvd.config.schema import AUDIO_SCHEMES, VIDEO_SCHEMES, Audio, Config
+from bwvd.media.samples import Kind, Track
 from bwvd.messages import FaultChanged, MediaEvent
 
 
@@ -125,3 +126,13 @@ def open_microphone(config: Config, clock: Clock, gate: AudioGate) -> LibavSourc
         return None
     address = parse_address(config.audio.source, "audio.source", AUDIO_SCHEMES)
     return LibavSource(address, config, clock, gate, kinds=("audio",))
+
+
+def expected_track(config: Audio) -> Track:
+    """The track of a sound card that has not been heard yet: the configuration alone says what it is encoded to.
+
+    Takes a millisecond or two. Raises: SourceRefused when the encoder does not take what is configured.
+    """
+    encoder = AudioEncoder(config, config.source)
+    encoder.close()
+    return encoder.track

@@ -20,7 +20,7 @@ import trio
 
 from bwvd.capture.source import AudioGate, DeviceLost, DeviceWedged, MayHang, MediaSource, SourceEnded, SourceRefused
 from bwvd.clock import Clock
-from bwvd.media.samples import Batch
+from bwvd.media.samples import Batch, Track
 from bwvd.messages import Device, FaultChanged, MediaEvent, MediaGap, SourceDown, SourceUp
 from bwvd.service.backoff import Backoff
 from bwvd.service.supervised import Supervised
@@ -265,6 +265,7 @@ class CaptureDevices:
     Args:
         open_camera: makes a source of video, and of audio too where it is one device with its microphone.
         open_microphone: makes the microphone's source; None where there is none of its own.
+        expect_audio: the track that the microphone will have, where the configuration says it all; None = it does not.
         gate: read by the sources' threads.
         awake: whether the devices are opened at the start.
 
@@ -278,8 +279,10 @@ class CaptureDevices:
         gate: AudioGate,
         clock: Clock,
         *,
+        expect_audio: Callable[[], Track] | None = None,
         awake: bool = True,
     ) -> None:
+        self._expect_audio = expect_audio
         self._open_camera = open_camera
         self._open_microphone = open_microphone
         self._gate = gate
@@ -302,6 +305,9 @@ class CaptureDevices:
 
     def close_gate(self) -> None:
         self._gate.close()
+
+    def expected_audio(self) -> Track | None:
+        return self._expect_audio() if self._expect_audio is not None else None
 
     async def run(self, send: Callable[[MediaEvent], None]) -> None:
         """Keep the devices delivering until cancelled. `send` never blocks.

@@ -48,7 +48,9 @@ def describe(where: Path | Place, read: Reader = unopened) -> dict[str, Any]:
         raise EvidenceError(f"{where}/{MANIFEST}: holds no whole record")
     # The end counts: a torn manifest may hold lines behind its hole that look whole and vouch for nothing.
     counted = totals.end or totals
-    document |= {name: getattr(counted, name) for name in ("segments", "frames", "audio_frames", "bytes")}
+    document |= {
+        name: getattr(counted, name) for name in ("segments", "frames", "audio_frames", "bytes", "silent_frames")
+    }
     document["seconds"] = round(counted.duration_ns / NS, 3)
     return document
 

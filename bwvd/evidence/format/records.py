@@ -137,9 +137,10 @@ class Segment(Record, frozen=True, kw_only=True, tag="segment"):
     pts_ns: Int64  # first video presentation time
     duration_ns: Int64
     frames: Int64
-    audio_frames: Int64
+    audio_frames: Int64  # coded ones, those of silence included
     gops: Int64
     stamp: Stamp  # of the first frame: its monotonic time, and its UTC by the wall clock as it stood at the commit
+    silent_frames: Int64 = 0  # of `audio_frames`: put in where there was no audio
 
 
 class Mark(Record, frozen=True, kw_only=True, tag="mark"):
@@ -213,6 +214,7 @@ class Close(Record, frozen=True, kw_only=True, tag="close"):
     duration_ns: Int64
     gaps: Int64
     stamp: Stamp
+    silent_frames: Int64 = 0
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -257,6 +259,7 @@ class Recovered(Record, frozen=True, kw_only=True, tag="recovered"):
     duration_ns: Int64
     found: list[Found]
     stamp: Stamp
+    silent_frames: Int64 = 0
     missing: Missing | None = None
     end_removed: Removed | None = None
     rolled_back: bool = False  # at this start the storage was not as the device had left it

@@ -31,6 +31,7 @@ class Totals:
     segments: int = 0
     frames: int = 0
     audio_frames: int = 0
+    silent_frames: int = 0
     bytes: int = 0
     duration_ns: int = 0
 
@@ -48,6 +49,7 @@ class Totals:
                 self.segments += 1
                 self.frames += record.frames
                 self.audio_frames += record.audio_frames
+                self.silent_frames += record.silent_frames
                 self.bytes += record.bytes
                 self.duration_ns = max(self.duration_ns, record.pts_ns + record.duration_ns)
             case records.Gap():

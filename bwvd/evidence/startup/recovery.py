@@ -381,6 +381,7 @@ class _Case:
             segments=contents.segments,
             frames=_int64(contents.frames),
             audio_frames=_int64(contents.audio_frames),
+            silent_frames=_int64(contents.silent_frames),
             bytes=_int64(contents.bytes),
             duration_ns=_int64(contents.duration_ns),
             found=found,

@@ -230,13 +230,16 @@ class Contents:
                 return "decrypts to something else than was recorded"
             if (segment := named.segment) is None:
                 return ""
-            frames, audio_frames = count_frames(named.init, plain)
+            there = count_frames(named.init, plain)
         except (IdentityUnusable, NotDecodable) as error:
             return str(error)
-        if (frames, audio_frames) == (segment.frames, segment.audio_frames):
-            return ""
-        asked = f"{counted(segment.frames, 'frame')} and {segment.audio_frames} of sound"
-        return f"decodes to {counted(frames, 'frame')} and {audio_frames} of sound, not {asked}"
+        if (there.frames, there.audio_frames) != (segment.frames, segment.audio_frames):
+            asked = f"{counted(segment.frames, 'frame')} and {segment.audio_frames} of sound"
+            return f"decodes to {counted(there.frames, 'frame')} and {there.audio_frames} of sound, not {asked}"
+        # A microphone's own encoder may make the same of silence: then there are more.
+        if there.silent_frames < segment.silent_frames:
+            return f"has {there.silent_frames} frames of coded silence where {segment.silent_frames} are said to be"
+        return ""
 
     def _settle(self, named: Named, future: Future[_Read], taken: bool) -> None:
         read = future.result()

@@ -132,6 +132,7 @@ class Verification:
         totals, report = self._totals, self.report
         report.segments, report.gaps, report.bytes = totals.segments, totals.gaps, totals.bytes
         report.frames, report.audio_frames = totals.frames, totals.audio_frames
+        report.silent_frames = totals.silent_frames
         report.duration_s = totals.duration_ns / NS
 
     # --- the manifest ------------------------------------------------------------------------------------------------
@@ -250,6 +251,8 @@ class Verification:
         if not 1 <= record.epoch <= len(self._inits):
             report.altered(where, f"epoch {record.epoch} has no init segment")
             return
+        if not 0 <= record.silent_frames <= record.audio_frames:
+            report.altered(where, f"{record.silent_frames} frames of silence in {record.audio_frames} of audio")
         if not report.encrypted and record.plain_sha256 != record.sha256:
             report.altered(where, "stored in the clear, but the plain bytes have another SHA-256")
         named = Named(
@@ -272,7 +275,8 @@ class Verification:
 
     def _check_totals(self, record: records.Close | records.Recovered, where: str) -> None:
         totals, report = self._totals, self.report
-        if (record.segments, record.frames, record.bytes) != (totals.segments, totals.frames, totals.bytes):
+        said = (record.segments, record.frames, record.bytes, record.audio_frames, record.silent_frames)
+        if said != (totals.segments, totals.frames, totals.bytes, totals.audio_frames, totals.silent_frames):
             report.altered(where, "the totals are not those of the segments before it")
         if isinstance(record, records.Close) and record.gaps != totals.gaps:
             report.altered(where, f"it counts {record.gaps} gap records where {totals.gaps} stand before it")

@@ -112,6 +112,7 @@ class Report:
     segments: int = 0
     frames: int = 0
     audio_frames: int = 0
+    silent_frames: int = 0  # of these: put in where there was no audio
     gaps: int = 0
     missing_video_s: float = 0.0  # that the gaps name
     missing_audio_s: float = 0.0
@@ -227,6 +228,7 @@ _PLAIN_FIELDS = (
     "pre_event_s",
     "duration_s",
     "audio_frames",
+    "silent_frames",
     "gaps",
     "missing_video_s",
     "missing_audio_s",

@@ -93,6 +93,7 @@ def verify_storage(
         report.segments += check.report.segments
         report.frames += check.report.frames
         report.audio_frames += check.report.audio_frames
+        report.silent_frames += check.report.silent_frames
         report.bytes += check.report.bytes
         report.duration_s += check.report.duration_s
     _count(found, said, facts, report)

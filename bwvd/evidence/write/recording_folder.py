@@ -31,6 +31,7 @@ from bwvd.evidence.write.interrupted import Interrupted
 from bwvd.evidence.write.lost_media import Unwritten
 from bwvd.evidence.write.notes import Place, note_record
 from bwvd.evidence.write.row import Row
+from bwvd.media.audio_line import AudioLine
 from bwvd.media.fragment import Epoch
 from bwvd.media.samples import Gop, Track
 from bwvd.messages import Assigned, Marked, Note, OpenRecording, PreEvent
@@ -69,6 +70,7 @@ class RecordingFolder:
         self._epoch: Epoch | None = None
         self._epochs = 0
         self._origin_ns = 0
+        self._audio = AudioLine()
         self._sealed = 0
         self._gops = 0
         self._uncommitted: list[str] = []  # files written since the manifest's last line
@@ -175,8 +177,11 @@ class RecordingFolder:
         """Make one segment of all `gops` durable, with the notes that came before its end. All must fit one epoch."""
         assert self._epoch is not None  # noqa: S101  made in `create`
         lines = b"" if self._epoch.fits(gops[0]) else self._change_epoch(gops[0])
+        epoch, origin_ns = self._epoch, self._origin_ns
+        silent = [self._audio.silent(gop, epoch.audio, epoch.silence, origin_ns) for gop in gops]
         plain = b"".join(
-            self._epoch.fragment(gop, self._gops + index, self._origin_ns) for index, gop in enumerate(gops, start=1)
+            epoch.fragment(gop, self._gops + index, origin_ns, at)
+            for index, (gop, at) in enumerate(zip(gops, silent, strict=True), start=1)
         )
         plain_sha256 = hashlib.sha256(plain).hexdigest()
         sealer = self._device.sealer
@@ -188,7 +193,8 @@ class RecordingFolder:
         lines += b"".join(self._note_line(note) for note in notes)
         self._volume.sync_dir(self._folder)
         frames = sum(gop.frames for gop in gops)
-        audio_frames = sum(
+        silent_frames = sum(len(at) for at in silent)
+        heard_frames = sum(
             sum(sample.dts_ns >= self._origin_ns for sample in gop.audio.samples) for gop in gops if gop.audio
         )
         start_ns, end_ns = gops[0].start_ns, gops[-1].end_ns
@@ -205,7 +211,8 @@ class RecordingFolder:
                 pts_ns=start_ns - self._origin_ns,
                 duration_ns=end_ns - start_ns,
                 frames=frames,
-                audio_frames=audio_frames,
+                audio_frames=heard_frames + silent_frames,
+                silent_frames=silent_frames,
                 gops=len(gops),
                 stamp=stamp_at(start_ns, self._clock.read()),
             )
@@ -234,6 +241,7 @@ class RecordingFolder:
                 segments=totals.segments,
                 frames=totals.frames,
                 audio_frames=totals.audio_frames,
+                silent_frames=totals.silent_frames,
                 bytes=totals.bytes,
                 duration_ns=totals.duration_ns,
                 gaps=totals.gaps,
@@ -345,6 +353,7 @@ class RecordingFolder:
         video = gop.video.track if gop.video else old.video
         audio = gop.audio.track if gop.audio else old.audio
         epoch = self._begin_epoch(video, audio)
+        self._audio.begin_epoch()
         old.close()
         return self._line(
             records.Init(

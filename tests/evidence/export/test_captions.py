@@ -144,7 +144,7 @@ def test_pictures_with_a_stamp_are_not_stamped_twice(storage: Path, tmp_path: Pa
 def test_only_what_carries_no_stamp_has_the_text(storage: Path, tmp_path: Path) -> None:
     """The camera changes its size in the middle, and from there on nothing is drawn into its pictures."""
     first, second = export(make_recording(storage, stamped=True, other_camera_from=2), tmp_path)
-    assert kinds(first) == ["video"]
+    assert kinds(first) == ["video", "audio"]
     assert kinds(second) == ["video", "audio", "subtitle"]
     assert [cue.from_s for cue in shown(second)] == [0, 1]
 

@@ -56,7 +56,7 @@ def test_an_export_holds_every_picture_and_plays_from_0(storage: Path, tmp_path:
     exported = export_mp4(folder, tmp_path / "out.mp4")
     assert exported.notes == []
     [file] = exported.files
-    assert (file.from_s, file.to_s, file.frames, file.audio_frames) == (0.0, 4.0, 40, 92)
+    assert (file.from_s, file.to_s, file.frames, file.audio_frames) == (0.0, 4.0, 40, 187)
     assert complaints(file.path) == ""
     found = probe(file.path)
     assert (found["format"]["start_time"], found["format"]["duration"]) == ("0.000000", "4.000000")

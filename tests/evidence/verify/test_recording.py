@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pyrage
 import pytest
 
@@ -63,7 +64,8 @@ def test_a_recording_is_authentic(storage: Path) -> None:
         "press_utc": "2026-11-22T07:15:05.000Z",
         "pre_event_s": 1.984,
         "duration_s": 4.0,
-        "audio_frames": 92,
+        "audio_frames": 187,
+        "silent_frames": 95,
         "gaps": 0,
         "missing_video_s": 0.0,
         "missing_audio_s": 0.0,
@@ -362,17 +364,41 @@ def test_what_is_wrong_is_placed(storage: Path, change: Callable[[Path], None], 
     assert any(finding.where == place and what in finding.what for finding in report.findings), report.findings
 
 
-@pytest.mark.parametrize("wrong", ["segments", "frames", "bytes", "gaps"])
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [(1, "has 47 frames of coded silence where 48 are said to be"), (-99, "-52 frames of silence in 47")],
+)
+def test_a_count_of_silence_that_is_signed_and_not_true_is_found(
+    storage: Path, more: int, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Invariants 7 and 15: sound that is said to be silence, or the other way round, by whoever holds the key."""
+    right = Chain.line
+
+    def wrong(chain: Chain, record: records.Record) -> bytes:
+        if isinstance(record, records.Segment) and record.segment == 2:
+            record = msgspec.structs.replace(record, silent_frames=record.silent_frames + more)
+        return right(chain, record)
+
+    monkeypatch.setattr(Chain, "line", wrong)
+    folder = make_recording(storage, close="")
+    monkeypatch.undo()
+    report = verify_recording(folder, decode=True)
+    assert report.verdict == "altered"
+    assert any(what in finding.what for finding in report.findings)
+
+
+@pytest.mark.parametrize("wrong", ["segments", "frames", "bytes", "gaps", "audio_frames", "silent_frames"])
 def test_totals_that_are_signed_and_not_true_are_found(storage: Path, wrong: str) -> None:
     """Invariant 7: a segment that is gone with its line, by whoever holds the key, is missing in the totals."""
     manifest = make_recording(storage, close="") / "manifest.jsonl"
     totals = {"segments": 4, "frames": 40, "bytes": verify_recording(manifest.parent).bytes, "gaps": 0}
+    totals |= {"audio_frames": 187, "silent_frames": 95}
     totals[wrong] += 1
     whole = manifest.read_bytes()
     chain = Chain(fixed_signer(), MANIFEST_NAMESPACE)
     chain.absorb(whole, whole.count(b"\n") // 2)
     stamp = records.Stamp(mono_ns=0, utc="2026-11-22T07:15:09.000Z", quality="synced", uncertainty_us=0)
-    close = records.Close(n=chain.n, reason="stop", audio_frames=92, duration_ns=4_000_000_000, stamp=stamp, **totals)
+    close = records.Close(n=chain.n, reason="stop", duration_ns=4_000_000_000, stamp=stamp, **totals)
     manifest.write_bytes(whole + chain.line(close))
     report = verify_recording(manifest.parent)
     assert report.verdict == "altered"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import errno
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import av
 import pytest
@@ -179,11 +179,11 @@ async def test_an_error_that_is_not_the_storages(
     rig = _rig(volume, has_microphone=False)
     fragment, failing = Epoch.fragment, [0]
 
-    def fragment_or_fail(self: Epoch, gop: Gop, number: int, origin_ns: int) -> bytes:
+    def fragment_or_fail(self: Epoch, gop: Gop, number: int, origin_ns: int, silent: Sequence[int]) -> bytes:
         if failing[0]:
             failing[0] -= 1
             raise _Defect
-        return fragment(self, gop, number, origin_ns)
+        return fragment(self, gop, number, origin_ns, silent)
 
     async def record() -> None:
         async with rig.running() as daemon:
