@@ -21,7 +21,7 @@ from bwvd.evidence.keys.age import load_identities
 from bwvd.testing.clip import numbered_clip
 from tests.soak.desk import ALLOWED, Desk
 from tests.soak.plan import Deed
-from tests.support.process import Process, signers_of
+from tests.support.process import Process, signers_of, write_configuration
 from tests.support.process_levers import Levers
 
 RATE = 15
@@ -88,6 +88,7 @@ class Device:
             folder=folder,
             recipient=identity.to_public(),
         )
+        write_configuration(folder, self._text)  # with the key whose list the desk is given
         self.levers = Levers(folder / "levers")
         self.levers.threads = -1  # nobody takes them: that would be a thread pool of another size
         self.desk = Desk(
