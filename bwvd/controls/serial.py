@@ -98,10 +98,11 @@ class _SerialActor:
             self._presence.opened()
             try:
                 answers, waiting = trio.open_memory_channel[PendingAnswer | str](WAITING_ANSWERS)
-                async with answers, waiting, trio.open_nursery() as nursery:
-                    self._serving = nursery.cancel_scope
-                    nursery.start_soon(self._answer, waiting)
-                    await self._listen(line, answers)
+                with answers, waiting:  # closed in one step: an await here could put a Cancelled in an error's place
+                    async with trio.open_nursery() as nursery:
+                        self._serving = nursery.cancel_scope
+                        nursery.start_soon(self._answer, waiting)
+                        await self._listen(line, answers)
             finally:
                 self._line = self._serving = None
             if self._failure is not None:

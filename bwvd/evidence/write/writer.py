@@ -114,7 +114,7 @@ class Writer:
         """
         task_status.started()
         receive = self._backlog.receive
-        async with receive:
+        with receive:
             while True:
                 message: WriterMessage | None = None
                 try:
