@@ -17,6 +17,7 @@ import trio
 
 from bwvd.evidence.flash.steps import Steps
 from bwvd.evidence.flash.volume import Storage, Volume
+from bwvd.evidence.format.layout import RECORDINGS
 from bwvd.evidence.format.recording_id import counted, serial_of
 from bwvd.evidence.journal.journal import Journal
 from bwvd.evidence.journal.totals import SETTLED, Detail
@@ -124,6 +125,8 @@ class Look:
                 next(steps)
             except StopIteration as end:
                 outcome = end.value
+                if outcome is not None and outcome.error and _is_gone(volume, recording):
+                    outcome = None
                 return False
             return True
 
@@ -134,3 +137,11 @@ class Look:
             if outcome is not None:
                 self._tell(outcome)
             await trio.sleep(max(PAUSE_S, SHARE * (trio.current_time() - begun_s)))
+
+
+def _is_gone(volume: Volume, recording: str) -> bool:
+    """Whether it was released since the start. The journal need not say so still: a later file does not."""
+    try:
+        return f"{recording}/" not in volume.names(RECORDINGS)
+    except OSError:
+        return False

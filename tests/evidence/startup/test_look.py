@@ -223,3 +223,18 @@ async def test_a_commit_waits_for_one_step_at_most_and_so_does_the_end(autojump_
     assert recording_id(1) in read
     assert recording_id(39) not in read, "the look was stopped in the middle"
     await daemon.evidence.wait_looked()
+
+
+async def test_one_that_was_released_meanwhile_is_no_error(autojump_clock: trio.testing.MockClock) -> None:
+    """Its folder is gone, and the journal has gone on in a file that does not repeat the release (invariant 8)."""
+    volume = card(4)
+    await start(volume)
+    rig = rig_of(volume, "boot-3")
+    async with rig.running() as daemon:
+        folder = f"recordings/{recording_id(3)}"
+        for name in volume.names(folder):
+            volume.remove(f"{folder}/{name}")
+        volume.remove(folder)
+        await daemon.evidence.wait_looked()
+    assert b'"event":"recovery"' not in volume.read("journal.jsonl")
+    assert told(rig) == []
