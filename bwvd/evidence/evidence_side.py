@@ -34,7 +34,7 @@ from bwvd.evidence.release.release import Release, finish_releases
 from bwvd.evidence.startup.look import Look, Settled, settled, settling
 from bwvd.evidence.startup.newest import newest
 from bwvd.evidence.startup.officer import Kept, load_officer, save_officer
-from bwvd.evidence.startup.outcome import RecoveryResult, drafts_of, evidence_missing
+from bwvd.evidence.startup.outcome import RecoveryResult, drafts_of, evidence_missing, rollback
 from bwvd.evidence.startup.recovery import recover, recover_one, recover_steps
 from bwvd.evidence.startup.serials import next_serial, unrecorded
 from bwvd.evidence.startup.vouch import vouch
@@ -126,7 +126,9 @@ class EvidenceSide:
         self._unmended: dict[str, str] = {}  # why, by recording
         self._total_bytes = found.total_bytes
         self._full = False
-        self._witness = WitnessWriter(witness, found.storages, self._witness_fault, unread=bool(found.witness_lost))
+        self._witness = WitnessWriter(
+            witness, found.storages, self._witness_fault, unread=bool(found.witness_lost), late=self._witnessed_late
+        )
         self._actor = JournalActor(storage, found.journal, clock, self._journal_fault, self._remember)
         self._ended = trio.Event()
         self._officer_changed = trio.Event()
@@ -334,6 +336,14 @@ class EvidenceSide:
         if latest is not None:
             await self._witness.tell(latest)
 
+    async def _witnessed_late(self, storages: Sequence[Remembered]) -> None:
+        """It did not answer at the start: whether the journal goes on from what it remembers is asked now."""
+        with suppress(OSError):  # a storage that does not answer is the writer's fault to raise
+            if (gone := await self._storage.run(lambda _: self._journal.continues(storages))) is not None:
+                text, told = rollback(gone, self._journal)
+                self._actor.put(Draft("storage_rolled_back", told, self._clock.read()), press=True)
+                self._bus.fault("storage_rolled_back", text)
+
     def _witness_fault(self, why: str) -> None:
         self._bus.report("witness", bool(why), why)
 
@@ -379,7 +389,7 @@ def _put_in_order(
     ]
     rolled_back = ""
     if (gone := journal.continues(storages)) is not None:
-        rolled_back, told = _rollback(gone, journal)
+        rolled_back, told = rollback(gone, journal)
         drafts.append(Draft("storage_rolled_back", told, reading))
     if (aside := journal.set_aside) is not None:
         detail: Detail = {"file": aside.where, "what": aside.what, "offset": aside.offset, "bytes": aside.bytes}
@@ -423,21 +433,3 @@ def _put_in_order(
         free_bytes=volume.free_bytes(),
         total_bytes=volume.total_bytes(),
     )
-
-
-def _rollback(gone: Remembered, journal: Journal) -> tuple[str, Detail]:
-    """A storage that is not as it was left: in one line, and for the journal, with both heads."""
-    now = journal.head()
-    told: Detail = {
-        "remembered_file": gone.number,
-        "remembered_bytes": gone.bytes,
-        "remembered_sha512": gone.sha512,
-        "last_serial": gone.last_serial,
-        "last_closed": gone.last_closed,
-        "bytes": now.bytes if now is not None else 0,
-        "sha512": now.sha512 if now is not None else "",
-    }
-    return (
-        f"the journal does not go on from where this device left it: {gone.bytes} bytes of file {gone.number}, "
-        f"recording number {gone.last_serial} the last"
-    ), told

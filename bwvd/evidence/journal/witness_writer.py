@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 import trio
@@ -35,13 +35,21 @@ class WitnessWriter:
         storages: what it remembers.
         unread: that could not be read at the start; it is before anything is written over it.
         fault: told why the witness does not know what it should; "" = it does.
+        late: asked to judge what it remembers where that could be read only later, before it is written over.
 
     **Synchronization:** trio's thread.
     """
 
     def __init__(
-        self, witness: Witness | None, storages: Sequence[Remembered], fault: Callable[[str], None], *, unread: bool
+        self,
+        witness: Witness | None,
+        storages: Sequence[Remembered],
+        fault: Callable[[str], None],
+        *,
+        unread: bool,
+        late: Callable[[Sequence[Remembered]], Awaitable[None]] | None = None,
     ) -> None:
+        self._late = late
         self._witness = witness
         self._storages = list(storages)
         self._unread = unread
@@ -103,6 +111,8 @@ class WitnessWriter:
         """What it remembers of other cards is not to be lost; nonsense is written over."""
         with suppress(WitnessLost):
             storages = await witness.read()
+            if self._late is not None:
+                await self._late(storages)
             for one in self._storages:
                 storages = remembering(storages, one)
             self._storages = storages

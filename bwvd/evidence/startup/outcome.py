@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from bwvd.clock import NS, Reading
 from bwvd.evidence.format import records
 from bwvd.evidence.format.file_names import harmless
-from bwvd.evidence.journal.journal import Draft
+from bwvd.evidence.journal.journal import Draft, Journal
+from bwvd.evidence.journal.totals import Detail
+from bwvd.evidence.journal.witness import Remembered
 from bwvd.text import counted
 
 
@@ -69,3 +71,21 @@ def evidence_missing(result: RecoveryResult) -> str:
     if result.changed:
         told.append("its manifest is not the one that was signed at its end")
     return "; ".join(told)
+
+
+def rollback(gone: Remembered, journal: Journal) -> tuple[str, Detail]:
+    """A storage that is not as it was left: in one line, and for the journal, with both heads."""
+    now = journal.head()
+    told: Detail = {
+        "remembered_file": gone.number,
+        "remembered_bytes": gone.bytes,
+        "remembered_sha512": gone.sha512,
+        "last_serial": gone.last_serial,
+        "last_closed": gone.last_closed,
+        "bytes": now.bytes if now is not None else 0,
+        "sha512": now.sha512 if now is not None else "",
+    }
+    return (
+        f"the journal does not go on from where this device left it: {gone.bytes} bytes of file {gone.number}, "
+        f"recording number {gone.last_serial} the last"
+    ), told
