@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bwvd.evidence.errors import ExportRefused
@@ -35,7 +35,10 @@ def create_whole(path: Path, content: bytes, mode: int) -> None:
     Raises: OSError; FileExistsError if the name is taken.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None  # the name that was asked for
     try:
         with os.fdopen(fd, "wb") as file:
             file.write(content)
@@ -68,9 +71,12 @@ def claimed_each(paths: list[Path]) -> Iterator[list[Path]]:
         yield temporary
     except BaseException as error:
         for path in (*temporary, *taken):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # read-only, or gone: then why the body failed is what is to be told
+                path.unlink()
         if isinstance(error, OSError):
-            raise ExportRefused(f"{error.filename or paths[0]}: {error.strerror or error}") from None
+            names = dict(zip(map(str, temporary), paths, strict=True))  # people know a file by its final name
+            where = error.filename or paths[0]
+            raise ExportRefused(f"{names.get(str(where), where)}: {error.strerror or error}") from None
         raise
 
 
