@@ -27,4 +27,4 @@ def chapters(outline: Outline) -> list[tuple[int, str]]:
     for audio in outline.audio:
         reason = printable(audio.reason.replace("_", " "))[:_TITLE_CHARACTERS]
         found.append((audio.at_ns, f"Audio {'on' if audio.on else 'off'}" + f": {reason}" * bool(reason)))
-    return sorted(found)
+    return sorted(found, key=lambda one: one[0])  # of two at one moment the one that is above

@@ -18,10 +18,10 @@ from bwvd.clock import NS
 from bwvd.evidence.errors import ExportRefused
 from bwvd.evidence.export.mp4 import admit
 from bwvd.evidence.export.proof_facts import Facts
-from bwvd.evidence.export.proof_text import AUTHORITY_KEY, PUBLIC_KEY, chain_text, readme_text
+from bwvd.evidence.export.proof_text import chain_text, readme_text
 from bwvd.evidence.flash.whole_file import claimed, put_in_place
 from bwvd.evidence.format.file_names import harmless
-from bwvd.evidence.format.layout import RECORDINGS
+from bwvd.evidence.format.layout import AUTHORITY_KEY, CHAIN, PUBLIC_KEY, README, RECORDINGS
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.excerpt import DECLARATION, Declared
 from bwvd.evidence.verify.folder import CHUNK, DirectoryFolder
@@ -30,9 +30,6 @@ from bwvd.evidence.verify.recording import Verification
 from bwvd.evidence.verify.report import Report
 from bwvd.evidence.verify.trust import Trust
 from bwvd.text import printable
-
-README = "README.txt"
-CHAIN = "CHAIN.txt"
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file in the archive: the same recording gives the same bytes

@@ -10,7 +10,7 @@ import msgspec
 
 from bwvd.evidence.export.proof_facts import Facts
 from bwvd.evidence.format.decode import Unknown
-from bwvd.evidence.format.layout import MANIFEST, SUMS, init_name
+from bwvd.evidence.format.layout import AUTHORITY_KEY, MANIFEST, PUBLIC_KEY, SUMS, init_name
 from bwvd.evidence.format.utc import parse_utc
 from bwvd.evidence.keys.sshsig import allowed_signers_line
 from bwvd.evidence.verify.excerpt import Chosen
@@ -22,8 +22,6 @@ begins the digest of the file up to and including that signature.
 
    line       byte  record     SHA-512           what"""
 
-PUBLIC_KEY = "device_key.pub"
-AUTHORITY_KEY = "authority_key.pub"
 
 _KINDS = {"ssh-ed25519": "ED25519", "ssh-rsa": "RSA"}  # of keys, as ssh-keygen calls them; every other is ECDSA
 

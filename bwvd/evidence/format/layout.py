@@ -21,6 +21,12 @@ FILES = re.compile(
     r"journal\.jsonl(\.new)?|journal-\d{6,}\.jsonl|allowed_signers(\.new)?|\.(reserve|lock|probe|wearer|wearer\.new)"
 )
 
+# In a proof, beside the recording; nothing of it is signed, and nothing depends on it
+README = "README.txt"
+CHAIN = "CHAIN.txt"
+PUBLIC_KEY = "device_key.pub"
+AUTHORITY_KEY = "authority_key.pub"
+
 # In a recording's folder
 MANIFEST = "manifest.jsonl"
 PLAYLIST = "index.m3u8"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bwvd.evidence.format.layout import RECORDINGS
+from bwvd.evidence.format.layout import AUTHORITY_KEY, CHAIN, PUBLIC_KEY, README, RECORDINGS
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.excerpt import DECLARATION, Chosen, Declared, hold, read_declaration
 from bwvd.evidence.verify.files import Progress
@@ -17,6 +17,8 @@ from bwvd.evidence.verify.recording import Verification
 from bwvd.evidence.verify.report import Report, unreadable
 from bwvd.evidence.verify.trust import Trust
 from bwvd.text import one_line
+
+PARTS = (README, CHAIN, PUBLIC_KEY, AUTHORITY_KEY, DECLARATION, NEXT)  # beside the recording
 
 
 def verify_proof(
@@ -42,6 +44,7 @@ def verify_proof(
             reports = []
             root = ZipFolder(archive, "", str(path))
             declared = read_declaration(root)
+            strangers = [name for name in names if name not in PARTS and not name.startswith(f"{RECORDINGS}/")]
             chosen = Chosen(declared.first, declared.last) if isinstance(declared, Declared) else None
             for folder in folders:
                 check = Verification(
@@ -55,6 +58,9 @@ def verify_proof(
                 )
                 reports.append(check.run())
                 told(check)
+                if strangers:
+                    more = f" and {len(strangers) - 1} more" if len(strangers) > 1 else ""
+                    check.report.note(f"{strangers[0]}{more}", "is no part of a proof: nobody has signed it")
                 if isinstance(declared, str) or (declared is not None and len(folders) > 1):
                     why = declared if isinstance(declared, str) else "there is more than one recording"
                     check.report.altered(DECLARATION, f"declares no excerpt: {why}")

@@ -67,6 +67,14 @@ def test_mutes_are_chapters(storage: Path) -> None:
         assert chapters(outline)[2:] == [(2 * NS, "Audio off: mute"), (3 * NS, "Audio on")]
 
 
+def test_the_press_comes_before_what_it_causes(storage: Path) -> None:
+    """The chapter of the moment is found by its name."""
+    with read_outline(make_recording(storage)) as outline:
+        press_ns = outline.open.press.stamp.mono_ns - outline.open.origin_mono_ns
+        outline.audio.append(records.Audio(n=7, on=True, at_ns=press_ns, reason="press"))
+        assert [title for at_ns, title in chapters(outline) if at_ns == press_ns] == ["Press", "Audio on: press"]
+
+
 def test_a_title_is_one_printable_line(storage: Path, tmp_path: Path) -> None:
     export_mp4(make_recording(storage, label="a\x1b[2Jdoor\nand a window " + "x" * 500), tmp_path / "out.mp4")
     [title] = [title for _, title in listed(tmp_path / "out.mp4") if title.startswith("Marker")]

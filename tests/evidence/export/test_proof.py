@@ -19,6 +19,7 @@ from bwvd.evidence.keys.age import AgeSealer
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.keys.sshsig import KeySigner
 from bwvd.evidence.startup.recovery import recover
+from bwvd.evidence.verify.report import Finding
 from bwvd.testing.clock import VirtualClock
 from tests.support.desk import export_proof, verify_paths, verify_proof
 from tests.support.evidence_folder import make_recording, make_storage
@@ -112,6 +113,21 @@ def test_the_folder_is_in_it_byte_for_byte(storage: Path, tmp_path: Path) -> Non
     assert not (folder / "allowed_signers").exists()
     assert proof.files == len(list(recording.iterdir())) + 3
     assert proof.bytes == (tmp_path / "proof.zip").stat().st_size
+
+
+def test_what_somebody_has_put_into_a_proof_is_named(storage: Path, tmp_path: Path) -> None:
+    """Invariant 14: what is vouched for is the recording, and nothing that lies beside it."""
+    signers = AllowedSigners.parse(fixed_signer().allowed_signers("*").encode(), "list")
+    export_proof(make_recording(storage), tmp_path / "proof.zip")
+    [clean] = verify_paths([tmp_path / "proof.zip"], signers)
+    with zipfile.ZipFile(tmp_path / "proof.zip", "a") as archive:
+        archive.writestr("allowed_signers", fixed_signer().allowed_signers("*"))
+        archive.writestr("../player.exe", b"")
+    [report] = verify_paths([tmp_path / "proof.zip"], signers)
+    assert report.verdict == "authentic"
+    assert [note for note in report.notes if note not in clean.notes] == [
+        Finding("allowed_signers and 1 more", "is no part of a proof: nobody has signed it")
+    ]
 
 
 def test_the_same_recording_gives_the_same_bytes(storage: Path, tmp_path: Path) -> None:
