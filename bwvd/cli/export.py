@@ -11,7 +11,15 @@ from typing import Any, NamedTuple
 import click
 
 from bwvd.cli.moments import MOMENT
-from bwvd.cli.options import Failure, config_option, find_recording, load_config, load_config_or_default, log_access
+from bwvd.cli.options import (
+    NAME,
+    Failure,
+    config_option,
+    find_recording,
+    load_config,
+    load_config_or_default,
+    log_access,
+)
 from bwvd.cli.printing import warn
 from bwvd.cli.progress import progress_bar, size_of
 from bwvd.cli.vouching import vouching
@@ -24,10 +32,10 @@ from bwvd.evidence.format.file_names import harmless
 from bwvd.evidence.format.moment import Given
 from bwvd.evidence.keys.age import load_identities
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.verify.copy import COPY_ENDINGS
 from bwvd.text import counted
 
 ENDINGS = ("mp4", "html", "zip", "vtt")
-FILM_ENDINGS = (".mp4", ".m4v")
 
 
 class Outputs(NamedTuple):
@@ -54,20 +62,27 @@ class Order:
 
 @click.command()
 @config_option
-@click.argument("recs", nargs=-1, metavar="REC")
-@click.option("-o", "--output", metavar="FILE", help="The MP4 to write; must not exist.")
-@click.option("--sheet", metavar="FILE.html", help="A contact sheet to write.")
-@click.option("--proof", metavar="FILE.zip", help="The untouched recording with all that proves it; needs no key.")
+@click.argument("recs", type=NAME, nargs=-1, metavar="REC")
+@click.option("-o", "--output", type=NAME, metavar="FILE", help="The MP4 to write; must not exist.")
+@click.option("--sheet", type=NAME, metavar="FILE.html", help="A contact sheet to write.")
+@click.option(
+    "--proof", type=NAME, metavar="FILE.zip", help="The untouched recording with all that proves it; needs no key."
+)
 @click.option(
     "--all", "everything", is_flag=True, help="All recordings at REC… or of this device; -o and the like name folders."
 )
 @click.option(
-    "--identity", "identities", multiple=True, metavar="FILE", help="age identity or SSH key to decrypt with."
+    "--identity",
+    "identities",
+    multiple=True,
+    type=NAME,
+    metavar="FILE",
+    help="age identity or SSH key to decrypt with.",
 )
-@click.option("--signers", metavar="FILE", help="allowed_signers file: only these keys count.")
+@click.option("--signers", type=NAME, metavar="FILE", help="allowed_signers file: only these keys count.")
 @click.option("--from", "begin", type=MOMENT, metavar="T", help="Begin at the key frame at or before T.")
 @click.option("--to", "end", type=MOMENT, metavar="T", help="End at T: seconds, mm:ss, hh:mm:ss or UTC.")
-@click.option("--captions", metavar="FILE.vtt", help="UTC and device as subtitles, beside the MP4.")
+@click.option("--captions", type=NAME, metavar="FILE.vtt", help="UTC and device as subtitles, beside the MP4.")
 @click.option("--no-captions", is_flag=True, help="No timed text where the pictures carry no stamp.")
 @click.option("--force", is_flag=True, help="Export also what does not verify.")
 def export(
@@ -91,7 +106,7 @@ def export(
     if captions and not output:
         raise click.UsageError("--captions FILE.vtt goes with -o FILE.mp4")
     if not everything:
-        _endings(output, captions)
+        _endings(output, proof, captions)
     if everything and (begin or end):
         raise click.UsageError("--from and --to are for one recording, not for --all")
     if not everything and len(recs) != 1:
@@ -117,10 +132,12 @@ def _require_page(sheet: Path) -> None:
     require_page(sheet)
 
 
-def _endings(output: str | None, captions: str | None) -> None:
-    """Players choose by a file's name how to read it. Raises: click.UsageError."""
-    if output and Path(output).suffix.lower() not in FILM_ENDINGS:
+def _endings(output: str | None, proof: str | None, captions: str | None) -> None:
+    """Players and `bwvd verify` choose by a file's name how to read it. Raises: click.UsageError."""
+    if output and Path(output).suffix.lower() not in COPY_ENDINGS:
         raise click.UsageError(f"-o {output}: an export is an MP4, so its name ends in .mp4")
+    if proof and Path(proof).suffix.lower() != ".zip":
+        raise click.UsageError(f"--proof {proof}: a proof is a ZIP, so its name ends in .zip")
     if captions and Path(captions).suffix.lower() != ".vtt":
         raise click.UsageError(f"--captions {captions}: they are WebVTT, so the name ends in .vtt")
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from bwvd.cli.options import Failure
+from bwvd.cli.options import NAME, Failure
 
 
 @click.command()
-@click.argument("folder", metavar="DIR")
+@click.argument("folder", type=NAME, metavar="DIR")
 @click.option("--device", default="bwvd", show_default=True, help="The device's id: its principal in allowed_signers.")
 def keygen(folder: str, device: str) -> None:
     """Make a signing key in DIR: device_key, device_key.pub, allowed_signers."""

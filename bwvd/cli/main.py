@@ -7,16 +7,19 @@ can't be reached.
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
 from bwvd import __version__
-from bwvd.cli.options import Failure, ask, config_option, json_option, load_config, print_json, request
+from bwvd.cli.options import NAME, Failure, ask, config_option, json_option, load_config, print_json, request
 from bwvd.text import clean
 
 # Commands in modules of their own, each imported when it is asked for.
@@ -34,8 +37,36 @@ ELSEWHERE = {
 }
 
 
+CANT_PRINT = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Say in one line what is wrong with what was typed, and that what is printed can't be."""
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        more = f" ({error.ctx.command_path} --help)" if error.ctx is not None else ""
+        raise Failure(f"{error.format_message().rstrip('.')}{more}", 2) from None
+    except OSError as error:
+        # Of a file that is opened by name the name is in the error. What has none of these numbers is a fault of ours.
+        if error.filename is not None or error.errno not in CANT_PRINT:
+            raise
+        raise Failure(f"what is printed can't be written: {error.strerror}", 1) from None
+
+
 class Commands(click.Group):
     """The commands of this module, and those of ELSEWHERE."""
+
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        with _one_line():
+            return super().make_context(*args, **more)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _one_line():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*super().list_commands(ctx), *ELSEWHERE])
@@ -221,7 +252,7 @@ def devices(as_json: bool) -> None:
 
 
 @main.command()
-@click.option("--root", default="/", show_default=True, metavar="DIR", help="Where the file system begins.")
+@click.option("--root", default="/", show_default=True, type=NAME, metavar="DIR", help="Where the file system begins.")
 @click.option("--drop-in", "drop_ins", multiple=True, metavar="NAME", help="hardware-encoder, network-camera.")
 def install(root: str, drop_ins: tuple[str, ...]) -> None:
     """Put units, rules, users and a commented configuration in place."""

@@ -36,6 +36,21 @@ class Failure(click.ClickException):
         click.echo(f"bwvd: {clean(self.message, _MESSAGE_CHARACTERS)}", err=True, file=file)
 
 
+class _Name(click.ParamType[str]):
+    """The name of a file, a folder or a recording. An empty one would be the current folder, or no list at all."""
+
+    name = "name"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Raises: click.BadParameter, which ends the command with exit code 2."""
+        if not value:
+            self.fail("an empty name; is a variable of the shell not set?", param, ctx)
+        return value
+
+
+NAME = _Name()
+
+
 def config_option(command: Command) -> Command:
     return click.option(
         "-c",

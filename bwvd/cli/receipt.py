@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from bwvd.cli.options import Failure, json_option, print_json
+from bwvd.cli.options import NAME, Failure, json_option, print_json
 from bwvd.cli.printing import warn
 from bwvd.cli.progress import progress_bar, size_of
 from bwvd.cli.signing import desk_key
@@ -24,11 +24,15 @@ from bwvd.text import clean
 
 @click.command()
 @json_option
-@click.option("--key", required=True, metavar="FILE", help="OpenSSH Ed25519 key that the cameras' keys.release lists.")
+@click.option(
+    "--key", required=True, type=NAME, metavar="FILE", help="OpenSSH Ed25519 key that the cameras' keys.release lists."
+)
 @click.option("--by", metavar="NAME", help="The name that the list has for the key; default: KEY.pub's comment.")
-@click.option("-o", "--output", default=".", metavar="DIR", help="Where the receipts go; default: here.")
-@click.option("--signers", metavar="FILE", help="allowed_signers file of the cameras: only these keys count.")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH…")
+@click.option("-o", "--output", default=".", type=NAME, metavar="DIR", help="Where the receipts go; default: here.")
+@click.option(
+    "--signers", type=NAME, metavar="FILE", help="allowed_signers file of the cameras: only these keys count."
+)
+@click.argument("paths", type=NAME, nargs=-1, required=True, metavar="PATH…")
 def receipt(as_json: bool, key: str, by: str | None, output: str, signers: str | None, paths: tuple[str, ...]) -> None:
     """Verify copies of recordings, and sign a receipt for each good one: with it the camera may delete its own."""
     try:

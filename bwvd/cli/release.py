@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from bwvd.cli.options import Failure, config_option, find_recording, load_config, request
+from bwvd.cli.options import NAME, Failure, config_option, find_recording, load_config, request
 from bwvd.cli.printing import warn
 from bwvd.config.schema import Config
 from bwvd.evidence.format.layout import ARCHIVE, RECORDINGS
@@ -26,9 +26,11 @@ _RECEIPTS = "*.json"
 
 @click.command()
 @config_option
-@click.argument("rec", required=False)
-@click.option("--receipt", metavar="FILE", help="The signed receipt for this recording.")
-@click.option("--receipts", metavar="DIR", help="All receipts in a folder (*.json), each for the recording it names.")
+@click.argument("rec", type=NAME, required=False)
+@click.option("--receipt", type=NAME, metavar="FILE", help="The signed receipt for this recording.")
+@click.option(
+    "--receipts", type=NAME, metavar="DIR", help="All receipts in a folder (*.json), each for the recording it names."
+)
 def release(config_path: str, rec: str | None, receipt: str | None, receipts: str | None) -> None:
     """Delete recordings that their agency has acknowledged; a signature may lie beside each receipt as FILE.sig.
 

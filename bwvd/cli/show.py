@@ -9,7 +9,15 @@ from typing import Any
 
 import click
 
-from bwvd.cli.options import Failure, config_option, find_recording, json_option, load_config_or_default, print_json
+from bwvd.cli.options import (
+    NAME,
+    Failure,
+    config_option,
+    find_recording,
+    json_option,
+    load_config_or_default,
+    print_json,
+)
 from bwvd.clock import NS
 from bwvd.evidence.errors import EvidenceError, IdentityUnusable
 from bwvd.evidence.export.catalogue import signed_records
@@ -24,8 +32,10 @@ from bwvd.text import clean, counted, readable
 @click.command()
 @config_option
 @json_option
-@click.option("--identity", "identities", multiple=True, metavar="FILE", help="Opens sealed officers and markers.")
-@click.argument("rec")
+@click.option(
+    "--identity", "identities", multiple=True, type=NAME, metavar="FILE", help="Opens sealed officers and markers."
+)
+@click.argument("rec", type=NAME)
 def show(config_path: str, as_json: bool, identities: tuple[str, ...], rec: str) -> None:
     """Show one recording: REC is an id, a serial number, "last", a folder, or a proof."""
     try:
@@ -38,19 +48,24 @@ def show(config_path: str, as_json: bool, identities: tuple[str, ...], rec: str)
 
             read = reader_at(place, load_identities(identities))
         document = describe(place, read)
-        if as_json:
-            print_json(document)
-        else:
-            print_recording(document, narrative(signed_records(place), read))
+        told = None if as_json else narrative(signed_records(place), read)
     except IdentityUnusable as error:
         raise Failure(str(error), 2) from None
-    except (EvidenceError, OSError) as error:
+    except EvidenceError as error:
         raise Failure(str(error), 1) from None
+    except FileNotFoundError as error:
+        raise Failure(f"{rec}: no recording: {error.filename} is missing", 1) from None
+    except OSError as error:
+        raise Failure(f"{error.filename or rec}: {error.strerror or error}", 1) from None
+    if told is None:
+        print_json(document)
+    else:
+        print_recording(document, told)
 
 
 def _place(config_path: str, rec: str) -> Place:
     """Raises: EvidenceError, Failure."""
-    if not (rec.endswith(".zip") and os.path.isfile(rec)):  # noqa: PTH113  raises nothing for a name that no file can have
+    if not (rec.lower().endswith(".zip") and os.path.isfile(rec)):  # noqa: PTH113  raises nothing for a name that no file can have
         return Place(find_recording(load_config_or_default(config_path), rec))
     places = gather(Path(rec))
     if len(places) > 1:

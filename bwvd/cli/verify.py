@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bwvd.cli.options import config_option, json_option, load_config, log_access, print_json
+from bwvd.cli.options import NAME, config_option, json_option, load_config, log_access, print_json
 from bwvd.cli.printing import warn
 from bwvd.cli.progress import progress_bar, size_of
 from bwvd.cli.verify_printing import print_reports
@@ -21,10 +21,12 @@ from bwvd.evidence.verify.paths import verify_paths
 @click.command()
 @config_option
 @json_option
-@click.option("--signers", metavar="FILE", help="allowed_signers file: only these keys count.")
-@click.option("--identity", "identities", multiple=True, metavar="FILE", help="Decrypt, and decode every frame.")
+@click.option("--signers", type=NAME, metavar="FILE", help="allowed_signers file: only these keys count.")
+@click.option(
+    "--identity", "identities", multiple=True, type=NAME, metavar="FILE", help="Decrypt, and decode every frame."
+)
 @click.option("-v", "--verbose", is_flag=True, help="Also what follows from a problem, every place, and the notes.")
-@click.argument("paths", nargs=-1, metavar="PATH…")
+@click.argument("paths", type=NAME, nargs=-1, metavar="PATH…")
 def verify(
     config_path: str,
     as_json: bool,

@@ -231,7 +231,17 @@ def test_without_a_daemon_it_is_exit_3(command: str, bwvd: Process, cli: Cli, tm
 def test_wrong_usage_is_exit_2(words: list[str], cli: Cli) -> None:
     said = cli(*words)
     assert (said.code, said.out) == (2, "")
-    assert "Traceback" not in said.err
+    assert said.line.startswith("bwvd: ")
+    assert said.line.endswith(" --help)"), "and where it says what is right"
+
+
+@pytest.mark.parametrize("words", [["help"], ["help", "desk"], ["devices", "--json"], ["list", "."], ["--version"]])
+def test_what_cannot_be_printed_is_one_line(words: list[str], tmp_path: Path) -> None:
+    """A disk that is full under `> FILE`."""
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "bwvd", *words]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "bwvd: what is printed can't be written: No space left on device\n")
 
 
 # --- the daemon ------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -50,6 +51,54 @@ def test_a_name_that_no_file_can_have(name: str) -> None:
         assert done.exit_code == 1, done.exception
         assert done.stderr.count("\n") == 1
         assert "\x1b" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["verify", ""],
+        ["verify", "--signers", "", "REC"],
+        ["verify", "--identity", "", "REC"],
+        ["list", ""],
+        ["show", ""],
+        ["export", "--all", "", "-o", "out"],
+        ["export", "REC", "-o", "out.mp4", "--signers", ""],
+        ["receipt", "", "--key", "receipt_key"],
+        ["receipt", "REC", "--key", "receipt_key", "--signers", ""],
+        ["release", "--receipts", ""],
+        ["statement", "", "x.mp4", "--key", "k", "--note", "x"],
+        ["keygen", ""],
+        ["install", "--root", ""],
+    ],
+)
+def test_an_empty_name_stands_for_nothing(
+    storage: Path, words: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Invariant 14: `--signers "$LIST"` without LIST asks no other list, and `"$REC"` is not the current folder."""
+    folder = make_recording(storage)
+    (tmp_path / "home" / "bwvd").mkdir(parents=True)
+    shutil.copy(storage.parent / "signers", tmp_path / "home" / "bwvd" / "allowed_signers")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(folder)
+    done = CliRunner().invoke(main, [str(folder) if word == "REC" else word for word in words])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "an empty name" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_proof_has_the_name_of_one(storage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under another name nothing would read it as one; in which case the ending is written is of no matter."""
+    monkeypatch.chdir(tmp_path)
+    folder = make_recording(storage)
+    done = export(storage, folder, "--proof", "proof.mp4")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith("bwvd: --proof proof.mp4: a proof is a ZIP, so its name ends in .zip")
+    assert not (tmp_path / "proof.mp4").exists()
+    assert export(storage, folder, "--proof", "PROOF.ZIP").exit_code == 0
+    for command in (["verify", "--signers", str(tmp_path / "signers")], ["show"], ["list"]):
+        done = CliRunner().invoke(main, [*command, "PROOF.ZIP"])
+        assert (done.exit_code, done.stderr) == (0, "")
+        assert folder.name in done.stdout
 
 
 def test_a_number_is_a_number(storage: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pyrage
@@ -28,6 +31,22 @@ def storage(tmp_path: Path) -> Path:
 
 def show(*words: object) -> Result:
     return CliRunner().invoke(main, ["show", *map(str, words)])
+
+
+def test_a_folder_that_is_no_recording(storage: Path) -> None:
+    done = show(storage)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == f"bwvd: {storage}: no recording: {storage}/manifest.jsonl is missing\n"
+
+
+def test_a_reader_that_goes_is_no_fault(storage: Path) -> None:
+    """`bwvd show last | head -n 1`."""
+    command = [sys.executable, "-m", "bwvd", "show", str(make_recording(storage))]
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as gone:
+        done = subprocess.run(command, stdout=gone, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_a_recording_in_sentences(storage: Path) -> None:

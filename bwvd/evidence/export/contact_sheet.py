@@ -36,7 +36,7 @@ ROWS_MOST = 200  # things that happened
 PROBLEMS_MOST = 20
 OFFICERS_MOST = 20
 
-_PICTURE_FORMATS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".pdf")
+_PAGE_FORMATS = (".html", ".htm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +100,8 @@ def export_sheet(
 
 
 def require_page(out: Path) -> None:
-    """Raises: ExportRefused for the name of a picture: nothing here can draw labels in every script; browsers do."""
-    if out.suffix.lower() in _PICTURE_FORMATS:
+    """Raises: ExportRefused for any other name, as a picture's: nothing here can draw labels in every script."""
+    if out.suffix.lower() not in _PAGE_FORMATS:
         raise ExportRefused(f"{out}: a contact sheet is a page: name it FILE.html; any browser shows and prints it")
 
 

@@ -45,7 +45,7 @@ def gather(path: Path) -> list[Place]:
     """
     try:
         mode = path.stat().st_mode
-        if stat.S_ISREG(mode) and path.suffix == ".zip":
+        if stat.S_ISREG(mode) and path.suffix.lower() == ".zip":
             return list(_in_proof(path))
         if not stat.S_ISDIR(mode):
             raise NothingThere(f"{path}: neither a folder nor a proof (.zip)")
@@ -63,7 +63,7 @@ def _below(folder: Path, of_storage: bool, deeper: int) -> Iterator[Place]:
     for entry in found:
         if entry.is_dir(follow_symlinks=False):
             yield from _folder(folder / entry.name, of_storage, deeper)
-        elif entry.name.endswith(".zip") and entry.is_file(follow_symlinks=False):
+        elif entry.name.lower().endswith(".zip") and entry.is_file(follow_symlinks=False):
             with contextlib.suppress(NothingThere):  # some other archive: nobody asked for it by name
                 yield from _in_proof(folder / entry.name)
 

@@ -88,7 +88,7 @@ def _original(path: Path, signers: AllowedSigners | None, progress: Progress | N
             size, sha256 = digest(folder, MANIFEST)
         return _of("recording", path.resolve(), size, sha256, report)
     size, sha256 = _digest(path)
-    if path.suffix == ".zip":
+    if path.suffix.lower() == ".zip":
         reports = verify_proof(path, signers, progress=progress)
         if len(reports) != 1:
             raise ExportRefused(f"{path} holds {len(reports)} recordings; name a proof of one")

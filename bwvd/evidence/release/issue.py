@@ -50,7 +50,7 @@ class Issued:
 def look(path: str | Path) -> Look:
     """How everything at `path` stands, to be held against later; nothing is read. Blocking."""
     path = Path(path)
-    if not path.is_dir() and path.suffix != ".zip":
+    if not path.is_dir() and path.suffix.lower() != ".zip":
         path = path.parent  # any file of a recording stands for it
     if not path.is_dir():
         return {str(path.parent): {path.name: _state(path)}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from bwvd.evidence.verify.folder import DirectoryFolder
 from bwvd.evidence.verify.report import Report, unreadable
 from bwvd.text import one_line, printable
 
+COPY_ENDINGS = (".mp4", ".m4v")  # that an export may have
 CLAIMS = ("recording", "device", "serial", "segments", "from_s", "part", "verdict", "signer", "manifest_sha512")
 
 _CHARACTERS = 200  # of one claim: a longer one is none of ours
@@ -33,8 +35,14 @@ def tags_of(path: Path) -> dict[str, str]:
         try:
             with av.open(file, "r", format="mp4") as container:
                 return {str(name).lower(): str(value) for name, value in container.metadata.items()}
-        except (av.error.FFmpegError, ValueError, EOFError) as error:
+        except av.error.FFmpegError as error:
+            raise NoMp4(one_line(error.strerror)) from None  # without libav's own numbers
+        except (ValueError, EOFError) as error:
             raise NoMp4(one_line(error)) from None
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            raise NoMp4("empty, or cut off") from None  # it was asked for a position that it does not have
 
 
 def verify_copy(path: Path) -> Report:

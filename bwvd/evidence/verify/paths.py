@@ -11,7 +11,7 @@ from typing import Any
 from bwvd.evidence.format.layout import MANIFEST, RECORDINGS
 from bwvd.evidence.format.recording_id import serial_of
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
-from bwvd.evidence.verify.copy import verify_copy
+from bwvd.evidence.verify.copy import COPY_ENDINGS, verify_copy
 from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.proof import verify_proof
 from bwvd.evidence.verify.recording import verify_recording
@@ -66,12 +66,12 @@ def _verify_path(
         return [unreadable(path, "neither a folder nor a regular file")]
     if is_statement(path):
         return [verify_statement(path, signers)]
-    if path.suffix == ".zip":
+    if path.suffix.lower() == ".zip":
         return verify_proof(path, signers, identities, decode=decode, progress=progress)
     if not os.path.lexists(path.parent / MANIFEST):
         if has_statement(path):
             return [verify_statement(statement_beside(path), signers, derived=path)]
-        if path.suffix.lower() == ".mp4":
+        if path.suffix.lower() in COPY_ENDINGS:
             return [verify_copy(path)]
         return [unreadable(path, "no recording: there is no manifest.jsonl beside it")]
     only = path.name if path.name.endswith((".m4s", ".m4s.age")) else None

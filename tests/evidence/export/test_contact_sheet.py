@@ -390,7 +390,7 @@ def test_the_command_with_and_without_a_film(storage: Path, tmp_path: Path, film
     assert again.stderr == f"bwvd: {tmp_path / 'out.html'} exists; an export overwrites nothing\n"
 
 
-@pytest.mark.parametrize("name", ["out.png", "OUT.PNG", "out.pdf", "out.jpeg"])
+@pytest.mark.parametrize("name", ["out.png", "OUT.PNG", "out.pdf", "out.jpeg", "out.mp4", "out"])
 def test_a_picture_is_refused_before_anything_is_written(storage: Path, tmp_path: Path, name: str) -> None:
     """Nothing here can draw labels in every script, and a label that is not readable is none."""
     words = ["export", str(make_recording(storage)), "--sheet", name, "-o", str(tmp_path / "out.mp4")]

@@ -54,6 +54,22 @@ def test_as_json(recording: Path, copy: Path) -> None:
     )
 
 
+def test_a_name_that_an_export_may_have(recording: Path, tmp_path: Path) -> None:
+    export_mp4(recording, tmp_path / "x.m4v")
+    assert verify(tmp_path / "x.m4v").stdout.split()[:2] == ["copy", "x.m4v"]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4" + bytes(range(256)) * 20])
+def test_what_is_no_mp4_is_told_without_our_own_numbers(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "x.mp4"
+    path.write_bytes(content)
+    (document,) = json.loads(verify("--json", path).stdout)
+    (problem,) = document["problems"]
+    assert document["verdict"] == "unreadable"
+    assert problem["what"].startswith("not an MP4: ")
+    assert "Errno" not in problem["what"]
+
+
 def tagged(path: Path, **tags: str) -> Path:
     """A small film that says of itself whatever it likes."""
     with av.open(str(path), "w", format="mp4", options={"movflags": "use_metadata_tags"}) as container:
