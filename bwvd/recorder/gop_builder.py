@@ -27,6 +27,7 @@ class GopBuilder:
         self._audio: deque[tuple[Batch, int]] = deque()  # with the index of the first sample not yet used
         self._audio_until_ns = 0
         self._expects_audio = False  # a microphone delivers and its gate is open
+        self._from_ns = 0  # from when on audio is wanted
         self._off_ns = 0  # from when on that is no longer so: audio from before it may be on its way
         self.has_camera = True
 
@@ -34,7 +35,14 @@ class GopBuilder:
         self._video.append((batch, now_ns))
 
     def audio(self, batch: Batch) -> None:
-        self._audio.append((batch, 0))
+        """Take audio; what is from before it was wanted came late, and is overwritten."""
+        first = next(
+            (n for n, sample in enumerate(batch.samples) if sample.pts_ns + sample.duration_ns > self._from_ns), -1
+        )
+        if first < 0:
+            batch.wipe()
+            return
+        self._audio.append((batch, first))
         self._audio_until_ns = batch.end_ns
 
     def deadline_ns(self) -> int | None:
@@ -48,6 +56,7 @@ class GopBuilder:
     def expect_audio(self, expected: bool, from_ns: int) -> None:
         """Say whether there will be audio, and from when on that is so."""
         if expected and not self._expects_audio:
+            self._from_ns = from_ns
             self._audio_until_ns = max(self._audio_until_ns, from_ns)
         elif self._expects_audio and not expected:
             self._off_ns = from_ns
@@ -65,7 +74,7 @@ class GopBuilder:
             if not self.has_audio_until(video.end_ns) and now_ns < arrived_ns + AUDIO_WAIT_NS:
                 return gops
             self._video.popleft()
-            gops.append(Gop(video, self._take_audio(video.end_ns), self._late_from_ns(now_ns)))
+            gops.append(Gop(video, self._take_audio(video.end_ns), self._late_from_ns(video.end_ns, now_ns)))
         while not self.has_camera and self._audio and self._audio_until_ns - self._next_audio_ns() >= AUDIO_ALONE_NS:
             gops.append(Gop(None, self._take_audio(self._next_audio_ns() + AUDIO_ALONE_NS)))
         return gops
@@ -93,8 +102,10 @@ class GopBuilder:
         while self._video:
             self._video.popleft()[0].wipe()
 
-    def _late_from_ns(self, now_ns: int) -> int | None:
-        """From when on audio may still come; None where all is here."""
+    def _late_from_ns(self, end_ns: int, now_ns: int) -> int | None:
+        """From when on audio may still come, or waits for the next GOP (another microphone's); None where all is here."""
+        if self._audio and self._next_audio_ns() < end_ns:
+            return self._next_audio_ns()
         if self._expects_audio:
             return self._audio_until_ns
         on_its_way = self._audio_until_ns < self._off_ns and now_ns < self._off_ns + AUDIO_WAIT_NS

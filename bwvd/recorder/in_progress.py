@@ -141,12 +141,16 @@ class RecordingInProgress:
             self._named.append((gap.from_ns, gap.to_ns))
         self.note(GapSeen(gap.kind, gap.from_ns, gap.to_ns, gap.cause, gap.frames))
 
-    def hand_on(self, gop: Gop) -> int:
+    def hand_on(self, gop: Gop, *, last: bool = False) -> int:
         """Hand one GOP to the writer; a hole before it gets a gap record.
+
+        last: the recording ends with it, and no audio that is late will be in it.
 
         A GOP that finds the backlog full is dropped whole; the gap is named when the next one is taken, or at the end.
         Returns how many frames were dropped.
         """
+        if last:
+            gop = replace(gop, late_from_ns=None)
         if self._backlog.has_room(gop):
             # First the gap: between two commits the power may go, and what follows a hole is never there without it.
             self._name_hole(gop)

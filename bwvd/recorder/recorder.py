@@ -240,7 +240,7 @@ class Recorder:
         """Take over GOPs, oldest first; a recording that is to end ends with the one that holds its last moment."""
         for gop in gops:
             self._keep(gop, now_ns)
-            if self.machine.finishing and gop.end_ns >= self.machine.ends_ns:
+            if self.machine.ends_with(gop.end_ns):
                 self._finish(now_ns)
 
     def _keep(self, gop: Gop, now_ns: int) -> None:
@@ -281,7 +281,7 @@ class Recorder:
                 officer=self.officer,
             )
             self._note_power(current)
-        self.frames_lost += (lost := current.hand_on(gop))
+        self.frames_lost += (lost := current.hand_on(gop, last=self.machine.ends_with(gop.end_ns)))
         if gop.video:
             self._publish(backlog_fault(lost, self._clock.monotonic_ns()))
 

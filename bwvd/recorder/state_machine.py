@@ -87,6 +87,10 @@ class Machine:
     def stop_asked(self) -> bool:
         return self._asked_ns is not None
 
+    def ends_with(self, end_ns: int) -> bool:
+        """Whether a recording that is over ends with the GOP that ends there: it holds the last moment."""
+        return bool(self.finishing) and end_ns >= self.ends_ns
+
     # --- orders ------------------------------------------------------------------------------------------------------
 
     def order(self, order: Order, at_ns: int, now_ns: int, *, confirmed: bool = False, refuse: str = "") -> Decision:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bwvd.clock import NS
-from bwvd.media.samples import Gop
+from bwvd.media.samples import Batch, Gop
 from bwvd.recorder.gop_builder import AUDIO_WAIT_NS, GopBuilder
 from tests.support.gops import AUDIO_FRAME_NS, audio_batch, video_batch
 
@@ -79,3 +81,34 @@ def test_sound_that_no_gop_took_is_overwritten() -> None:
     builder.audio(batch)
     builder.drop_audio()
     assert not any(batch.data)
+
+
+def test_audio_from_before_it_was_wanted_goes_nowhere() -> None:
+    """Invariant 15: what a microphone that hung had still held is no part of the next recording, and is overwritten."""
+    builder = GopBuilder()
+    builder.expect_audio(True, 3 * NS)
+    old, straddling = audio_batch(NS, NS // 2), audio_batch(3 * NS - AUDIO_FRAME_NS // 2, 2 * NS)
+    data, first_ns = old.data, straddling.start_ns
+    builder.audio(old)
+    builder.video(video_batch(3 * NS), 4 * NS)
+    assert not any(data)
+    assert builder.late_audio(4 * NS) == (3 * NS, 4 * NS), "and it does not say how far the microphone is"
+    builder.audio(straddling)
+    (gop,) = builder.ready(4 * NS)
+    assert _times([gop])[0] == first_ns
+
+
+def test_no_silence_is_put_where_audio_waits() -> None:
+    """Invariants 4 and 15: of two microphones in one span, the second one's audio is the next GOP's."""
+    builder = GopBuilder()
+    builder.expect_audio(True, 0)
+    first, second = audio_batch(0, NS // 2), audio_batch(NS // 2, 2 * NS)
+    second = Batch(replace(second.track), second.samples, second.data)
+    builder.audio(first)
+    builder.audio(second)
+    builder.video(video_batch(0), NS)
+    builder.video(video_batch(NS), 2 * NS)
+    one, two = builder.ready(2 * NS)
+    assert one.settled_ns == second.start_ns
+    assert two.settled_ns == two.end_ns
+    assert len(_times([one, two])) == len(set(_times([one, two])))
