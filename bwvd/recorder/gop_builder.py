@@ -103,7 +103,7 @@ class GopBuilder:
             self._video.popleft()[0].wipe()
 
     def _late_from_ns(self, end_ns: int, now_ns: int) -> int | None:
-        """From when on audio may still come, or waits for the next GOP (another microphone's); None where all is here."""
+        """From when on audio may still come, or waits for the next GOP, of another microphone; None: all is here."""
         if self._audio and self._next_audio_ns() < end_ns:
             return self._next_audio_ns()
         if self._expects_audio:
