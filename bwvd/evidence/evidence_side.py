@@ -20,7 +20,6 @@ from bwvd.evidence.flash.volume import Storage, Volume
 from bwvd.evidence.format.chain import Signer
 from bwvd.evidence.format.file_names import harmless
 from bwvd.evidence.format.layout import RECORDINGS
-from bwvd.evidence.format.recording_id import device_of
 from bwvd.evidence.format.records import JournalHead
 from bwvd.evidence.journal.actor import JournalActor
 from bwvd.evidence.journal.events import draft_of
@@ -31,7 +30,7 @@ from bwvd.evidence.journal.witness_writer import WitnessWriter, read_witness
 from bwvd.evidence.release.archive import ArchiveRelease, finish_archive_release
 from bwvd.evidence.release.receipt import Accepted, AcceptedArchive
 from bwvd.evidence.release.release import Release, finish_releases
-from bwvd.evidence.startup.look import Look, Settled, settled, settling
+from bwvd.evidence.startup.look import Look, Settled, settled, settling, sort_out
 from bwvd.evidence.startup.newest import newest
 from bwvd.evidence.startup.officer import Kept, load_officer, save_officer
 from bwvd.evidence.startup.outcome import RecoveryResult, drafts_of, evidence_missing, rollback
@@ -394,28 +393,35 @@ def _put_in_order(
     if (aside := journal.set_aside) is not None:
         detail: Detail = {"file": aside.where, "what": aside.what, "offset": aside.offset, "bytes": aside.bytes}
         drafts.append(Draft("journal_set_aside", detail, reading))
-    complaints = finish_releases(volume, journal) + finish_archive_release(volume, journal)
+    folders = volume.names(RECORDINGS)
+    complaints = finish_releases(volume, journal, folders) + finish_archive_release(volume, journal)
     drafts += [Draft("release_unfinished", {"reason": complaint}, reading) for complaint in complaints]
     # Before anything new is recorded, and before the journal says what there is: whatever has no end gets one.
-    folders = volume.names(RECORDINGS)
-    others = {name.rstrip("/") for name in folders if device_of(name) != settings.device}
     before = settled(journal) if gone is None else Settled()
-    left = [name for folder in folders if before.holds(name := folder.rstrip("/")) and name not in others]
-    leave = frozenset(journal.released).union(others, left)
+    released = journal.released
+    found = sort_out(folders, settings.device, before, journal.last_serial, released)
     recovered = recover(
-        volume, signer, clock, boot, reserve=room, said=journal.said, leave=leave, rolled_back=bool(gone)
+        volume,
+        signer,
+        clock,
+        boot,
+        reserve=room,
+        said=journal.said,
+        leave=frozenset(released).union(found.others, found.left),
+        folders=folders,
+        rolled_back=bool(gone),
     )
     drafts += drafts_of(recovered, reading)
     drafts += [
         Draft("opened", {"recording": harmless(recording), "serial": serial, "found": "at_start"}, reading)
-        for serial, recording in unrecorded(folders, journal.last_serial)
+        for serial, recording in unrecorded(found.newer, journal.last_serial)
     ]
     officer = load_officer(volume, signer, journal, rolled_back=gone is not None)
     drafts += officer.drafts(reading)
-    if (remember := settling(before, folders, recovered)) is not None:
+    if (remember := settling(before, found.newer, recovered)) is not None:
         drafts.insert(0, Draft(SETTLED, remember, reading))  # first: of very many entries the queue loses the last
     room.restore(volume)
-    following = next_serial(folders, max(journal.last_serial, gone.last_serial if gone is not None else 0))
+    following = next_serial(found.newer, max(journal.last_serial, gone.last_serial if gone is not None else 0))
     row = Row()
     row.is_known(newest(volume, settings.device, following - 1, recovered, journal.newest))
     return _Found(
@@ -429,7 +435,7 @@ def _put_in_order(
         rolled_back=rolled_back,
         witness_lost="",
         recovered=recovered,
-        left=[name for name in left if name not in journal.released],
+        left=found.left,
         free_bytes=volume.free_bytes(),
         total_bytes=volume.total_bytes(),
     )

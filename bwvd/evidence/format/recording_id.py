@@ -23,16 +23,22 @@ def recording_id(pressed_s: int, device: str, serial: int) -> str:
     return f"{pressed:%Y%m%dT%H%M%SZ}-{device}-{serial:06d}"
 
 
+def parts_of(recording: str) -> tuple[str, int] | None:
+    """The device's id and the serial number in a recording's id (or its folder's name); None if it is no such id."""
+    found = _ID.fullmatch(recording.rstrip("/"))
+    return (found[1], int(found[2])) if found else None
+
+
 def serial_of(recording: str) -> int | None:
     """The serial number in a recording's id (or its folder's name); None if it is no such id."""
-    found = _ID.fullmatch(recording.rstrip("/"))
-    return int(found["serial"]) if found else None
+    found = parts_of(recording)
+    return found[1] if found else None
 
 
 def device_of(recording: str) -> str:
     """The device's id in a recording's (or in its folder's name); "" if it is no such id."""
-    found = _ID.fullmatch(recording.rstrip("/"))
-    return found["device"] if found else ""
+    found = parts_of(recording)
+    return found[0] if found else ""
 
 
 def counted(last: int, serial: int) -> int:

@@ -12,7 +12,7 @@ the writer has the storage.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -219,15 +219,22 @@ async def run_release(storage: Storage, release: Stepwise) -> None:
         pass
 
 
-def finish_releases(volume: Volume, journal: Journal) -> list[str]:
+def finish_releases(volume: Volume, journal: Journal, folders: Iterable[str] | None = None) -> list[str]:
     """At start-up, before recovery: remove what the journal says is released and a power cut has kept here.
+
+    Args:
+        folders: the names in `recordings/`, where they are at hand.
 
     Returns a line for each that could not be: it stays as it is, and the next start tries again. Blocking. Raises
     OSError if `recordings/` can't be read.
     """
+    released = journal.released
+    if not released:
+        return []
     complaints = []
-    there = {name.rstrip("/") for name in volume.names(RECORDINGS) if name.endswith("/")}
-    for recording, detail in journal.released.items():
+    names = volume.names(RECORDINGS) if folders is None else folders
+    there = {name.rstrip("/") for name in names if name.endswith("/")}
+    for recording, detail in released.items():
         if recording not in there or serial_of(recording) is None:
             continue
         try:

@@ -18,7 +18,7 @@ import trio
 from bwvd.evidence.flash.steps import Steps
 from bwvd.evidence.flash.volume import Storage, Volume
 from bwvd.evidence.format.layout import RECORDINGS
-from bwvd.evidence.format.recording_id import counted, serial_of
+from bwvd.evidence.format.recording_id import counted, known, parts_of, serial_of
 from bwvd.evidence.journal.journal import Journal
 from bwvd.evidence.journal.totals import SETTLED, Detail
 from bwvd.evidence.startup.outcome import RecoveryResult
@@ -36,10 +36,39 @@ class Settled:
     to: int = 0  # the serial number up to which they have
     but: frozenset[str] = frozenset()  # recordings among these that could not be brought to their end
 
-    def holds(self, recording: str) -> bool:
-        """Whether a recording can be left to the look."""
-        serial = serial_of(recording)
-        return serial is not None and serial <= self.to and recording not in self.but
+
+@dataclass(frozen=True, slots=True)
+class SortedOut:
+    """What lies in `recordings/`, by what a start has to do with it."""
+
+    others: list[str]  # what is no recording of this device by its name
+    left: list[str]  # this device's recordings that the look is for
+    newer: list[str]  # as they lie there: all whose number is larger than what the journal knows and has settled
+
+
+def sort_out(
+    folders: Iterable[str], device: str, before: Settled, last_in_journal: int, released: Collection[str]
+) -> SortedOut:
+    """Read the names in `recordings/`, each once: a start must not take longer with every recording.
+
+    Numbers that are not newer change nothing in `settling`, `serials.next_serial` and `serials.unrecorded`.
+    """
+    others, left, newer = [], [], []
+    floor = min(before.to, known(last_in_journal))
+    for folder in folders:
+        recording = folder.rstrip("/")
+        parts = parts_of(recording)
+        if parts is None:
+            others.append(recording)
+            continue
+        of, serial = parts
+        if serial > floor:
+            newer.append(folder)
+        if of != device:
+            others.append(recording)
+        elif serial <= before.to and recording not in before.but and recording not in released:
+            left.append(recording)
+    return SortedOut(others, left, newer)
 
 
 def settled(journal: Journal) -> Settled:

@@ -60,15 +60,16 @@ def _claims(volume: Volume, device: str) -> Iterator[Claim]:
     if ALLOWED_SIGNERS in names:
         yield Claim(_listed(volume.read(ALLOWED_SIGNERS, 0, _LIST_BYTES + 1), device), f"its {ALLOWED_SIGNERS}")
     if f"{RECORDINGS}/" in names:
-        yield from _of_recordings(volume)
+        yield from _of_recordings(volume, device)
 
 
-def _of_recordings(volume: Volume) -> Iterator[Claim]:
+def _of_recordings(volume: Volume, device: str) -> Iterator[Claim]:
     folders = [name.removesuffix("/") for name in volume.names(RECORDINGS) if name.endswith("/")]
-    ids = sorted((name for name in folders if device_of(name)), reverse=True)  # the newest first, by their time
-    for recording in ids:
-        yield Claim(device_of(recording), f"its recording {recording}")
-    for recording in ids[:NEWEST]:
+    ids = sorted(((name, of) for name in folders if (of := device_of(name))), reverse=True)  # the newest first, by time
+    for recording, of in ids:
+        if of != device:  # ten thousand of this device's own say nothing
+            yield Claim(of, f"its recording {recording}")
+    for recording, _ in ids[:NEWEST]:
         with suppress(OSError):  # one that can't be read says nothing; recovery names it
             opening = _first_record(volume, f"{RECORDINGS}/{recording}/{MANIFEST}", records.Open)
             if opening is not None:

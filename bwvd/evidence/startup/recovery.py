@@ -37,7 +37,7 @@ is named: after a kill it was read from the cache. A start on a full flash spend
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -86,6 +86,7 @@ def recover(
     said: Said = nothing_said,
     rolled_back: bool = False,
     leave: frozenset[str] = frozenset(),
+    folders: Iterable[str] | None = None,
     finish: Finish = finish_steps,
 ) -> list[RecoveryResult]:
     """Bring every recording to its end that has none, before anything new is recorded.
@@ -95,7 +96,8 @@ def recover(
         reserve: spent if the flash is full; setting it aside again is the caller's.
         rolled_back: the storage is not as the device had left it; what is recovered says so.
         said: what the journal says of a recording (id, serial number) and a manifest must hold, None for nothing.
-        leave: recordings that are being released, which is the journal's business.
+        leave: recordings that are not this start's business: being released, another device's, left to the look.
+        folders: the names in `recordings/`, where they are at hand.
 
     One recording that can't be brought to its end does not keep the others from theirs: its result says why.
     Blocking. Raises OSError if `recordings/` itself can't be read or synced.
@@ -103,7 +105,7 @@ def recover(
     # A kill may have left a folder in the cache alone; nothing is vouched for in a folder that may vanish.
     volume.sync_dir(RECORDINGS)
     results = []
-    for name in volume.names(RECORDINGS):
+    for name in volume.names(RECORDINGS) if folders is None else folders:
         recording = name.removesuffix("/")
         if recording == name or recording in leave:
             continue

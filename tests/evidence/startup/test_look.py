@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TypeVar
 
+import pytest
 import trio
 import trio.testing
 
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format import records
+from bwvd.evidence.format.recording_id import _ID as ID
 from bwvd.evidence.journal.totals import SETTLED
 from bwvd.evidence.startup.look import LOOK_AFTER_S
 from bwvd.messages import FaultChanged
@@ -66,17 +69,37 @@ def cut_end(volume: VirtualVolume, serial: int) -> None:
         volume.remove(f"{folder}/{name}")
 
 
-async def test_a_start_opens_nothing_of_what_an_earlier_one_has_seen(autojump_clock: trio.testing.MockClock) -> None:
-    """Counted: operations until the loop turns, with few recordings on the card and with many."""
+class CountingPattern:
+    """A compiled pattern that keeps what it was asked about."""
+
+    def __init__(self, pattern: re.Pattern[str], asked: list[str]) -> None:
+        self._pattern = pattern
+        self._asked = asked
+
+    def fullmatch(self, text: str) -> re.Match[str] | None:
+        self._asked.append(text)
+        return self._pattern.fullmatch(text)
+
+
+async def test_a_start_opens_nothing_of_what_an_earlier_one_has_seen(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted: operations, and names that are taken apart, until the loop turns, with few recordings and with many."""
     counts = []
+    names: list[str] = []
+    monkeypatch.setattr("bwvd.evidence.format.recording_id._ID", CountingPattern(ID, names))
     for count in (2, 40):
         volume = card(count)
         first = await start(volume)
         assert told(first) == []
         before = volume.gate.count
         rig, began = rig_of(volume, "boot-3"), trio.current_time()
+        names.clear()
         async with rig.running() as daemon:
             operations = volume.gate.log[before:]
+            listings = [one for one in operations if (one.kind, one.path) == ("names", "recordings")]
+            assert len(listings) == 2, "once by the start, once for the newest, of which no entry tells"
+            assert len(names) <= 2 * count + 2, "and each time a name is read once"
             opened = {one.path.split("/")[1] for one in of_recordings(operations)}
             assert opened <= {recording_id(count)}, "the newest, of which no entry tells: the next one names it"
             counts.append((len(operations), sum(one.bytes for one in operations)))

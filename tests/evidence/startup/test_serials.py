@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, Chain
 from bwvd.evidence.format.recording_id import AHEAD, LARGEST, counted, serial_of
+from bwvd.evidence.startup.look import Settled, settling, sort_out
 from bwvd.evidence.startup.serials import next_serial, unrecorded
 from bwvd.evidence.write.numbering import RecordingNumbers
 from bwvd.testing.clock import VirtualClock
@@ -41,6 +42,20 @@ def test_the_next_number_is_one_that_an_id_can_hold(serials: list[int], last: in
 @given(st.lists(st.integers(1, 10**7), min_size=1, max_size=20), st.integers(0, 10**6))
 def test_it_follows_the_largest_that_a_device_can_have_reached(serials: list[int], last: int) -> None:
     assert next_serial(map(folder, serials), last) == max(*serials, last) + 1
+
+
+@given(
+    st.lists(NUMBERS, max_size=20),
+    st.integers(-(2**63), 2**63 - 1) | NUMBERS,
+    st.integers(-(2**63), 2**63 - 1) | NUMBERS,
+)
+def test_what_is_not_newer_need_not_be_counted(serials: list[int], last: int, settled_to: int) -> None:
+    """Invariant 6: a start counts from the names alone that the journal does not know, and comes to the same number."""
+    names, before = [f"{folder(serial)}/" for serial in serials], Settled(settled_to)
+    newer = sort_out(names, DEVICE, before, last, ()).newer
+    assert next_serial(newer, last) == next_serial(names, last)
+    assert unrecorded(newer, last) == unrecorded(names, last)
+    assert settling(before, newer, []) == settling(before, names, [])
 
 
 @pytest.mark.parametrize("serial", [10**12 - 1, LARGEST, LARGEST + 1, AHEAD + 8, 10**9])
