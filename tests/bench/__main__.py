@@ -20,7 +20,7 @@ from typing import Any
 import av
 from rich.console import Console
 
-from tests.bench import explaining, exporting, growth, pressing, stamp, starting, work
+from tests.bench import explaining, exporting, full_card, growth, pressing, stamp, starting, work
 from tests.bench.figures import Findings
 from tests.bench.pairing import FULL, QUICK, Plan
 from tests.bench.showing import explain, show
@@ -76,6 +76,10 @@ def _start(bench: Bench, name: str) -> None:
     bench.take(starting.measure(name, clip, bench.plan, bench.ffmpeg, bench.folder / name))
 
 
+def _full_card(bench: Bench, name: str) -> None:
+    bench.take(full_card.measure(name, bench.ffmpeg, bench.plan, bench.folder / name))
+
+
 def _press(bench: Bench, name: str) -> None:
     clip = bench.clips.h264(bench.hd, bench.plan.clip_s)
     bench.take(pressing.measure(name, clip, bench.plan, bench.folder / name))
@@ -95,6 +99,7 @@ GROUPS: dict[str, Callable[[Bench, str], None]] = {
     "stamp": _stamp,
     "copied": _copied,
     "start": _start,
+    "full-card": _full_card,
     "press": _press,
     "growth": _growth,
     "export": _export,

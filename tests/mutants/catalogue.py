@@ -418,6 +418,22 @@ MUTANTS = (
         ("evidence/verify/test_recording.py",),
     ),
     Mutant(
+        "pass over entries whatever their number",
+        7,
+        "evidence/format/skim.py",
+        "if int(found) != due:",
+        "if int(found) < 0:",
+        ("evidence/format/test_skim.py",),
+    ),
+    Mutant(
+        "pass over the entries that are asked for",
+        6,
+        "evidence/format/skim.py",
+        "if event in self._asked_for:",
+        "if not event:",
+        ("evidence/format/test_skim.py", "evidence/journal/test_totals.py"),
+    ),
+    Mutant(
         "believe the totals of the end",
         7,
         "evidence/verify/recording.py",
@@ -533,9 +549,9 @@ MUTANTS = (
     Mutant(
         "release on a stranger's journal",
         8,
-        "evidence/journal/journal.py",
-        "JournalTotals, key=self._signer.public_key)",
-        "JournalTotals)",
+        "evidence/journal/files.py",
+        "JournalTotals, key=key, asked_for=ASKED_FOR",
+        "JournalTotals, asked_for=ASKED_FOR",
         ("security/test_journal.py",),
     ),
     Mutant(

@@ -25,6 +25,7 @@ COMPARED = {  # each has ffmpeg's figure beside it
 ALONE = {
     "stamp": ("the stamp: of the encode",),
     "start": ("start to an answering control socket",),
+    "full-card": ("empty card: CPU to the loop turning", "30 MB of journal in one file: CPU more"),
     "press": ("press to first commit, p50", "press to first commit, p99"),
     "growth": ("memory for a loop of 20 s",),
     "export": ("66 s, 510 MB: memory", "an hour, 3.3 GB: memory"),

@@ -11,7 +11,7 @@ signed by other keys are read, counted and reported, and do not reach the fold.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -26,7 +26,9 @@ from bwvd.evidence.format.chain_reader import ChainReader, Problem
 from bwvd.evidence.format.decode import CLAIMANTS, MAX_LINE, SIGNATURE_BEGIN, Unknown, decode, signature_of
 from bwvd.evidence.format.line_reader import LineReader, Readable
 from bwvd.evidence.format.records import Found, Record, Recovered, TornTail
+from bwvd.evidence.format.skim import Run, Skim
 from bwvd.evidence.keys.ssh_keys import Certificate, PublicKey
+from bwvd.evidence.keys.ssh_wire import string
 from bwvd.evidence.keys.sshsig import Signature
 
 
@@ -56,6 +58,7 @@ class Ending:
     newline_missing: bool  # append b"\n" first; `end` and `torn` count it already
     problems: list[Problem]  # what no power cut explains
     foreign_at: int | None = None  # offset of the first line that another key than the one asked for has signed
+    skipped: int = field(default=0, compare=False)  # of the records, entries that were not decoded: nobody asked
     sha512: Any = field(default=None, compare=False, repr=False)  # running, over all that `absorb` takes; if at hand
 
     @property
@@ -71,25 +74,41 @@ class Ending:
 
 
 def read_ending(
-    volume: Volume, path: str, name: str, namespace: str, fold: Callable[[], F], *, key: str = ""
+    volume: Volume,
+    path: str,
+    name: str,
+    namespace: str,
+    fold: Callable[[], F],
+    *,
+    key: str = "",
+    asked_for: Collection[str] | None = None,
 ) -> tuple[Ending, F]:
     """Read the signed lines of the file at `path`; `name` is for the places that are reported.
 
     Args:
         fold: called for a fresh fold, once or twice.
         key: a public key's line; records that another one has signed do not reach the fold. "" = whoever has.
+        asked_for: with a key: of entries those of these events must reach the fold, others may; `Ending.skipped` counts
+            those that have not. None = all.
 
     Blocking. Raises OSError.
     """
-    return at_once(ending_steps(volume, path, name, namespace, fold, key=key))
+    return at_once(ending_steps(volume, path, name, namespace, fold, key=key, asked_for=asked_for))
 
 
 def ending_steps(
-    volume: Volume, path: str, name: str, namespace: str, fold: Callable[[], F], *, key: str = ""
+    volume: Volume,
+    path: str,
+    name: str,
+    namespace: str,
+    fold: Callable[[], F],
+    *,
+    key: str = "",
+    asked_for: Collection[str] | None = None,
 ) -> Steps[tuple[Ending, F]]:
     """`read_ending` in steps."""
     folded = fold()
-    ending = yield from _quickly(_VolumeFile(volume, path), name, namespace, folded, key)
+    ending = yield from _quickly(_VolumeFile(volume, path), name, namespace, folded, key, asked_for)
     if ending is None:
         folded = fold()
         ending = yield from _strictly(_VolumeFile(volume, path), name, namespace, folded, key)
@@ -142,7 +161,9 @@ class _Region:
         return Found(what="torn_line", where=name, offset=self.offset, bytes=self.size, sha256=digest)
 
 
-def _quickly(file: Readable, name: str, namespace: str, fold: Fold, key: str) -> Steps[Ending | None]:
+def _quickly(
+    file: Readable, name: str, namespace: str, fold: Fold, key: str, asked_for: Collection[str] | None
+) -> Steps[Ending | None]:
     """What ChainReader would find in a file without problems, with one signature checked; None: it has to look.
 
     One signature vouches for what the same key has signed before it, and for nobody else's.
@@ -150,7 +171,8 @@ def _quickly(file: Readable, name: str, namespace: str, fold: Fold, key: str) ->
     sha512 = hashlib.sha512()
     to_check: tuple[bytes, bytes] | None = None  # the newest digest and the signature over it
     region: _Region | None = None
-    size = end = records = 0
+    skim: Skim | None = None
+    size = end = records = skipped = 0
     whole = True
     next_step = STEP_BYTES
     lines = LineReader(file, MAX_LINE)
@@ -191,6 +213,19 @@ def _quickly(file: Readable, name: str, namespace: str, fold: Fold, key: str) ->
         size += len(line) + len(following)
         end, records = size + len(closing) - len(following), records + 1
         fold.take(record)
+        if key and asked_for is not None:
+            skim = skim or Skim(_head_of(blob), asked_for)
+            while (run := skim.run(lines, records)).entries:
+                if (last := signature_of(run.signature)) is None or not _decoded(run, fold):
+                    return None
+                sha512.update(run.signed)
+                to_check = (sha512.digest(), last)
+                sha512.update(run.signature)
+                size = end = size + run.size
+                records, skipped = records + run.entries, skipped + run.entries - len(run.asked_for)
+                whole = True
+                lines.pass_over(run.size)
+                yield
         line = lines.next()
     if to_check is not None and not _holds(to_check, namespace):
         return None
@@ -200,7 +235,22 @@ def _quickly(file: Readable, name: str, namespace: str, fold: Fold, key: str) ->
             region.take(b"\n")
             sha512.update(b"\n")
         torn = region.found(name)
-    return Ending(size, end, records, torn, not whole, [], sha512=sha512)
+    return Ending(size, end, records, torn, not whole, [], skipped=skipped, sha512=sha512)
+
+
+def _decoded(run: Run, fold: Fold) -> bool:
+    """Let the entries that are asked for reach the fold; False where one is no such record."""
+    for number, line in run.asked_for:
+        record = decode(line)
+        if isinstance(record, str) or record.n != number:
+            return False
+        fold.take(record)
+    return True
+
+
+def _head_of(blob: bytes) -> bytes:
+    """A signature up to its value: the same in every one by its key in its file."""
+    return blob[: len(blob) - len(string(Signature.parse(blob).value))]
 
 
 def _pair(line: bytes, closing: bytes, n: int) -> tuple[Record | Unknown | None, bytes | None]:

@@ -1,4 +1,4 @@
-"""Files of a journal on the flash: the archives by their numbers, heads, first records. Blocking; writes nothing."""
+"""Files of a journal on the flash: the archives by their numbers, heads, contents. Blocking; writes nothing."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import hashlib
 from bwvd.evidence.flash.pieces import digest, pieces
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format import records
+from bwvd.evidence.format.chain import JOURNAL_NAMESPACE
+from bwvd.evidence.format.chain_tail import Ending, read_ending
 from bwvd.evidence.format.decode import MAX_LINE, Unknown, decode
 from bwvd.evidence.format.layout import ARCHIVE, JOURNAL
 from bwvd.evidence.format.records import JournalHead
+from bwvd.evidence.journal.totals import ASKED_FOR, JournalTotals
 
 MOST_FILES = 899_999_999  # a larger number is not ours: behind it there is room to count on in names of nine digits
 
@@ -36,6 +39,13 @@ def is_there(volume: Volume, head: JournalHead) -> bool:
     if head.file not in volume.names("") or volume.size(head.file) < head.bytes:
         return False
     return head_of(volume, head.file, head.bytes).sha512 == head.sha512
+
+
+def contents_of(volume: Volume, name: str, key: str) -> tuple[Ending, JournalTotals]:
+    """Where a file of the journal ends, and what the entries add up to that `key` has signed. Raises OSError."""
+    ending, contents = read_ending(volume, name, name, JOURNAL_NAMESPACE, JournalTotals, key=key, asked_for=ASKED_FOR)
+    contents.entries += ending.skipped
+    return ending, contents
 
 
 def following(volume: Volume, name: str) -> JournalHead | None:

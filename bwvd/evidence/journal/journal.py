@@ -36,12 +36,12 @@ from bwvd.evidence.flash.volume import File, Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, Chain, Signer
 from bwvd.evidence.format.chain_reader import Problem
-from bwvd.evidence.format.chain_tail import Ending, absorb, read_ending
+from bwvd.evidence.format.chain_tail import Ending, absorb
 from bwvd.evidence.format.layout import JOURNAL, NEW_JOURNAL, RECORDINGS, archive_name
 from bwvd.evidence.format.records import JournalHead
 from bwvd.evidence.format.utc import stamp_at
 from bwvd.evidence.journal.continuity import not_continued
-from bwvd.evidence.journal.files import MOST_FILES, archives, first_record, head_of
+from bwvd.evidence.journal.files import MOST_FILES, archives, contents_of, first_record, head_of
 from bwvd.evidence.journal.totals import ARCHIVE_RELEASED, NEWEST, Detail, JournalTotals, newest_of, storage_of
 from bwvd.evidence.journal.witness import Remembered
 from bwvd.log import get_logger
@@ -431,7 +431,7 @@ class Journal:
                 return
 
     def _read(self, name: str) -> tuple[Ending, JournalTotals]:
-        return read_ending(self._volume, name, name, JOURNAL_NAMESPACE, JournalTotals, key=self._signer.public_key)
+        return contents_of(self._volume, name, self._signer.public_key)
 
     def _rest(self, offset: int, what: str) -> records.Found | None:
         """What lies in the file in force behind `offset`; None if nothing does."""

@@ -22,6 +22,8 @@ LATEST = frozenset({NEWEST, OFFICER_KEPT, ARCHIVE_RELEASED, SETTLED})
 
 WITH_SERIAL = frozenset({"opened", "recovered", "released"})  # entries whose `serial` is a number that is used
 
+ASKED_FOR = LATEST | WITH_SERIAL | {"closed"}  # of entries of other events it counts only that they are there
+
 
 @dataclass(slots=True)
 class JournalTotals:
@@ -36,15 +38,15 @@ class JournalTotals:
     latest: dict[str, records.Entry] = field(default_factory=dict)  # of the kinds in LATEST
 
     def take(self, record: records.Record | Unknown) -> None:
-        if isinstance(record, records.Entry):
+        if isinstance(record, records.Journal):
+            self.opening = self.opening or record
+            self.last_serial = max(self.last_serial, known(record.last_serial))
+        elif isinstance(record, records.Entry):
             self.entries += 1
-            if record.event in LATEST:
-                self.latest[record.event] = record
-        match record:
-            case records.Journal():
-                self.opening = self.opening or record
-                self.last_serial = max(self.last_serial, known(record.last_serial))
-            case records.Entry(event=event, detail={"serial": int(serial)}):
+            event = record.event
+            if event in LATEST:
+                self.latest[event] = record
+            if isinstance(serial := record.detail.get("serial"), int):
                 if event in WITH_SERIAL:
                     self.last_serial = counted(self.last_serial, serial)
                 if isinstance(recording := record.detail.get("recording"), str):
