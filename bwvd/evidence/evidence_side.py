@@ -30,12 +30,14 @@ from bwvd.evidence.journal.witness_writer import WitnessWriter, read_witness
 from bwvd.evidence.release.archive import ArchiveRelease, finish_archive_release
 from bwvd.evidence.release.receipt import Accepted, AcceptedArchive
 from bwvd.evidence.release.release import Release, finish_releases
+from bwvd.evidence.startup.inspection import Inspection
 from bwvd.evidence.startup.look import Look, Settled, settled, settling, sort_out
 from bwvd.evidence.startup.newest import newest
 from bwvd.evidence.startup.officer import Kept, load_officer, save_officer
-from bwvd.evidence.startup.outcome import RecoveryResult, drafts_of, evidence_missing, rollback
+from bwvd.evidence.startup.outcome import RecoveryResult, drafts_of, rollback
 from bwvd.evidence.startup.recovery import recover, recover_one, recover_steps
 from bwvd.evidence.startup.serials import next_serial, unrecorded
+from bwvd.evidence.startup.told import Told
 from bwvd.evidence.startup.vouch import vouch
 from bwvd.evidence.write.row import Row
 from bwvd.messages import Assigned, Event, LowStorage, Pressed, Recorded, StateChanged
@@ -121,7 +123,6 @@ class EvidenceSide:
         self._journal = found.journal
         self._volume = found.volume
         self._mended: list[RecoveryResult] = []
-        self._missing: dict[str, str] = {}  # acknowledged evidence that is gone, by recording
         self._unmended: dict[str, str] = {}  # why, by recording
         self._total_bytes = found.total_bytes
         self._full = False
@@ -140,7 +141,8 @@ class EvidenceSide:
             bus.fault("storage_rolled_back", found.rolled_back)
         if found.witness_lost:
             bus.fault("witness", found.witness_lost)
-        self._tell_missing(found.recovered)
+        self._told = Told(bus, self._actor.put, clock)
+        self._told.results(found.recovered, entered=True)
         self._looking = Look(
             storage,
             found.left,
@@ -148,14 +150,23 @@ class EvidenceSide:
                 volume, signer, clock, boot, recording, reserve=room, said=found.journal.said
             ),
             lambda: found.journal.released,
-            lambda outcome: self._tell([outcome]),
+            lambda outcome: self._told.results([outcome]),
         )
+        self._inspection = Inspection(
+            storage,
+            found.volume,
+            found.journal,
+            settings.device,
+            self._told,
+            lambda event, detail: self._actor.put(Draft(event, detail, clock.read())),
+        )
+        bus.sink(self._inspection.heard)
         self._level(found.free_bytes)
 
     async def wait_looked(self) -> None:
-        """Return when every recording that lay on the storage at the start has been looked at since, and what was found
-        is told: raised as a fault, and in the journal's queue. Also where the daemon ends before."""
-        await self._looking.wait_done()
+        """Return when all that lay on the storage at the start has been read since, and what was found is told: raised
+        as a fault, and in the journal's queue. Also where the daemon ends before."""
+        await self._inspection.wait_done()
 
     def refuse(self) -> str:
         """Why no recording may begin now; "" if one may."""
@@ -204,20 +215,7 @@ class EvidenceSide:
     def mended(self) -> None:
         """Enter into the journal what `mend` did, and tell what it found to be gone."""
         results, self._mended = self._mended, []
-        self._tell(results)
-
-    def _tell(self, results: Sequence[RecoveryResult]) -> None:
-        for draft in drafts_of(results, self._clock.read()):
-            self._actor.put(draft)
-        self._tell_missing(results)
-
-    def _tell_missing(self, results: Sequence[RecoveryResult]) -> None:
-        """Raise the fault of evidence that is gone; it lasts until the device is started again."""
-        self._missing |= {one.recording: text for one in results if (text := evidence_missing(one))}
-        if self._missing:
-            recording, text = next(iter(self._missing.items()))
-            more = f" (and {len(self._missing) - 1} more recordings)" if len(self._missing) > 1 else ""
-            self._bus.fault("evidence_missing", f"{harmless(recording)}: {text}{more}")
+        self._told.results(results)
 
     def was_full(self) -> None:
         """A commit found no room: the fault stays until a look at the flash finds some."""
@@ -251,6 +249,7 @@ class EvidenceSide:
             nursery.start_soon(self._watch_room)
             nursery.start_soon(self._keep_officer)
             nursery.start_soon(self._looking.run)
+            nursery.start_soon(self._inspection.run, self._looking.wait_done)
             nursery.start_soon(self._witness.run)
             await self._actor.run(task_status=task_status)
             nursery.cancel_scope.cancel()
@@ -262,6 +261,7 @@ class EvidenceSide:
         What happens until `finish`, a press that is refused, is entered behind it.
         """
         self._looking.stop()
+        self._inspection.stop()
         self._actor.put(Draft("shutdown", {"reason": reason}, self._clock.read()), press=True)
         await self._actor.drain()
 

@@ -20,11 +20,12 @@ from tests.tampering.changes import KINDS, Card, Kind
 from tests.tampering.desk import Verdict, new_entries, verify
 from tests.tampering.life import Kept, Life, Started, live, start
 
-# The faults that say that somebody has been at the card, each with the journal's word for it.
+# The faults that say that somebody has been at the card, each with the journal's words for it.
 WORDS: Final = {
-    "storage_rolled_back": "storage_rolled_back",
-    "evidence_missing": "evidence_missing",
-    "wearer": "officer_refused",
+    "storage_rolled_back": ("storage_rolled_back",),
+    "evidence_missing": ("evidence_missing",),
+    "evidence_changed": ("evidence_changed", "journal_set_aside"),
+    "wearer": ("officer_refused",),
 }
 PAIR: Final = "two of these at once"
 PAIRS: Final = 8  # as many as of so many kinds
@@ -84,13 +85,15 @@ class Outcome:
     def by_device(self) -> bool:
         """By keeping off, or by a fault and an entry."""
         return bool(self.started.refused) or any(
-            fault in self.started.faults and self.entries[event] for fault, event in WORDS.items()
+            fault in self.started.faults and any(self.entries[event] for event in events)
+            for fault, events in WORDS.items()
         )
 
     @property
     def lines(self) -> int:
         """How many entries of the journal are about it; a card that was put back has one, and what follows."""
-        return self.entries["storage_rolled_back"] or sum(self.entries[event] for event in WORDS.values())
+        events = [event for fault, events in WORDS.items() if fault in self.started.faults for event in events]
+        return self.entries["storage_rolled_back"] or sum(self.entries[event] for event in events)
 
 
 def _outcome(kept: Kept, life: Life, signer_of_boot: int, folder: Path) -> Outcome:
@@ -146,10 +149,9 @@ def insider(trial: Trial, folder: Path, row: Row) -> None:
 
 def _missed(came: Outcome, kinds: Sequence[Kind]) -> Iterator[str]:
     if not came.by_device:
-        if all(kind.told for kind in kinds):  # what nobody reads again may be what the other is told by
-            yield f"the device has the faults {sorted(came.started.faults)} and enters {sorted(came.entries)}"
-    elif not came.started.refused and len(kinds) == 1 and came.lines != 1:
-        yield f"the device enters {came.lines} lines for one cause"
+        yield f"the device has the faults {sorted(came.started.faults)} and enters {sorted(came.entries)}"
+    elif not came.started.refused and len(kinds) == 1 and not 1 <= came.lines <= kinds[0].causes:
+        yield f"the device enters {came.lines} lines for {kinds[0].causes} causes"
     if any(kind.shows for kind in kinds) and not came.before.told:
         yield f"before the start verify says {came.before.words()}"
     if not came.after.told:
@@ -172,7 +174,7 @@ def cut(seed: int, number: int, folder: Path) -> str:
     wrong = []
     if came.started.refused or came.started.faults.keys() - {"storage"} - unread:
         wrong.append(f"the device: {came.started.refused or came.started.faults}")
-    if told := [event for fault, event in WORDS.items() if fault not in unread and came.entries[event]]:
+    if told := [events[0] for fault, events in WORDS.items() if fault not in unread and came.entries[events[0]]]:
         wrong.append(f"its journal: {told}")
     if came.before.told:
         wrong.append(f"before the start verify says {came.before.words()}")

@@ -106,13 +106,13 @@ class Kind:
 
     shows: the card alone shows it, so that `verify` tells it before the device is started with it. A state of the card
     as it once was, whole, shows nothing: the system's disk remembers that there was more.
-    told: the device tells it at its start; what it has signed and nobody has taken away it does not read again then.
+    causes: how many things are not as they were, each of which has a line of its own.
     """
 
     name: str
     change: Change
     shows: bool = True
-    told: bool = True
+    causes: int = 1
 
 
 # --- ends and lines --------------------------------------------------------------------------------------------------
@@ -290,7 +290,9 @@ def journal_end_cut(card: Card) -> bool:
     """The last entries, of which no recording on the card knows."""
     signed = card.signed(JOURNAL)
     openings = [one.record for name in card.ended() for one in card.manifest(name)[:1]]
-    known = max((one.journal.bytes for one in openings if isinstance(one, records.Open) and one.journal), default=0)
+    heads = [one.journal for one in openings if isinstance(one, records.Open) and one.journal]
+    here = {one.end: one.sha512.hex() for one in signed}  # others are of archives
+    known = max((head.bytes for head in heads if here.get(head.bytes) == head.sha512), default=0)
     ends = [one.offset for one in signed[1:] if one.offset >= known]
     if not ends:
         return False
@@ -497,29 +499,29 @@ KINDS: Final = (
     Kind("everything in a closed recording's folder removed", cut_to_nothing),
     Kind("a segment deleted", delete_segment),
     Kind("all segments of a recording deleted", delete_all_segments),
-    Kind("a segment cut to 0 bytes", empty_segment, told=False),
-    Kind("a segment cut short", shorten_segment, told=False),
-    Kind("a bit of a segment changed", alter_segment, told=False),
-    Kind("two segments exchanged", exchange_segments, told=False),
-    Kind("a file that no record names", unnamed_file, told=False),
-    Kind("a recording deleted", delete_recording, told=False),
-    Kind("a recording under another's name", rename_recording, told=False),
+    Kind("a segment cut to 0 bytes", empty_segment),
+    Kind("a segment cut short", shorten_segment),
+    Kind("a bit of a segment changed", alter_segment),
+    Kind("two segments exchanged", exchange_segments),
+    Kind("a file that no record names", unnamed_file),
+    Kind("a recording deleted", delete_recording),
+    Kind("a recording under another's name", rename_recording, causes=2),
     Kind("a recording put back to before its end", earlier_recording),
     Kind("the journal cut to match, with the recordings behind it", journal_cut_to_match, shows=False),
     Kind("the journal's last entries removed", journal_end_cut, shows=False),
     Kind("the journal in force deleted", journal_deleted),
     Kind("the journal deleted, with its archives", journals_deleted),
     Kind("the journal put back to an earlier boot's", journal_put_back),
-    Kind("an archive of the journal deleted", archive_deleted, told=False),
-    Kind("all archives of the journal deleted", archives_deleted, told=False),
-    Kind("a bit of an archive changed", archive_altered, told=False),
+    Kind("an archive of the journal deleted", archive_deleted),
+    Kind("all archives of the journal deleted", archives_deleted),
+    Kind("a bit of an archive changed", archive_altered),
     Kind("the whole card put back to an earlier boot's", card_put_back, shows=False),
     Kind("the officer's id put back", officer_put_back),
-    Kind("a release entered for a recording that is taken away", release_entered_again, told=False),
+    Kind("a release entered for a recording that is taken away", release_entered_again, causes=2),
     Kind("a recording signed anew by another key", recording_of_another_key),
-    Kind("a recording of another key planted", recording_planted, told=False),
+    Kind("a recording of another key planted", recording_planted),
     Kind("a segment and its sums by another key", sums_of_another_key),
     Kind("the journal signed anew by another key", journal_of_another_key),
-    Kind("the journal gone on with by another key", journal_goes_on_by_another_key, told=False),
+    Kind("the journal gone on with by another key", journal_goes_on_by_another_key),
     Kind("a recording of another device planted", recording_of_another_device),
 )

@@ -18,7 +18,8 @@ NEWEST = "newest"  # how the recording of the largest number that has an end cam
 OFFICER_KEPT = "officer_kept"  # the digest of the file with the officer's id
 SETTLED = "settled"  # up to which serial number a start has looked at every recording
 ARCHIVE_RELEASED = "archive_released"  # the newest archive for which a receipt was held; older ones went before it
-LATEST = frozenset({NEWEST, OFFICER_KEPT, ARCHIVE_RELEASED, SETTLED})
+INSPECTED = "inspected"  # how far the reading of all files' content has come
+LATEST = frozenset({NEWEST, OFFICER_KEPT, ARCHIVE_RELEASED, SETTLED, INSPECTED})
 
 WITH_SERIAL = frozenset({"opened", "recovered", "released"})  # entries whose `serial` is a number that is used
 

@@ -254,6 +254,9 @@ async def test_one_that_was_released_meanwhile_is_no_error(autojump_clock: trio.
     await start(volume)
     rig = rig_of(volume, "boot-3")
     async with rig.running() as daemon:
+        daemon.evidence.enter("released", recording=recording_id(3), serial=3)
+        await rig.wait_for(lambda: recording_id(3) in daemon.evidence._journal.released)
+        daemon.evidence._journal._known.released.clear()
         folder = f"recordings/{recording_id(3)}"
         for name in volume.names(folder):
             volume.remove(f"{folder}/{name}")
