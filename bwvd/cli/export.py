@@ -210,7 +210,9 @@ def _export(folder: Path, order: Order) -> None:
         for note in done.notes:
             warn(note)
         for file in done.files:
-            click.echo(f"{file.path}: {counted(file.frames, 'frame')}, {file.from_s:.3f} s to {file.to_s:.3f} s")
+            added = f", {counted(file.added_frames, 'frame')} of silence put in" if file.added_frames else ""
+            span = f"{file.from_s:.3f} s to {file.to_s:.3f} s"
+            click.echo(f"{file.path}: {counted(file.frames, 'frame')}, {span}{added}")
     if order.outputs.sheet:
         # Here: it loads libav, which is most of what a short export would wait for.
         from bwvd.evidence.export.contact_sheet import export_sheet

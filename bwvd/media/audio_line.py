@@ -49,6 +49,10 @@ class Filler:
         self.due = max(self.due, end)
         return found
 
+    def uneven(self, more: int) -> None:
+        """Audio that has come lasts so many ticks more (less: negative) than its samples: silence was placed so."""
+        self._open += more
+
     def continued(self, length: int, old_scale: int, new_scale: int) -> Filler:
         """The same place in a track of another timescale."""
         filler = Filler(length, self.due * new_scale // old_scale)

@@ -48,6 +48,15 @@ class TrackHead:
         """What must be equal for samples to share a track: all that a decoder is set up with."""
         return (self.kind, self.timescale, self.matrix, *_parameters(self.entry, self.kind))
 
+    @property
+    def decoder_config(self) -> bytes:
+        """AudioSpecificConfig of an AAC track; empty where there is none. Raises: BoxUnusable."""
+        data = memoryview(self.entry)
+        for name, begin, end in boxes(data, min(HEADER + _AUDIO, len(data))) if self.kind == "audio" else ():
+            if name == b"esds":
+                return _decoder_specific(bytes(data[begin:end]))
+        return b""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -63,6 +72,20 @@ class Run:
 
     def __len__(self) -> int:
         return len(self.sizes)
+
+    def part(self, first: int, behind: int) -> Run:
+        """The samples from `first` up to the one before `behind`."""
+        if (first, behind) == (0, len(self)):
+            return self
+        return Run(
+            self.head,
+            self.dts + sum(self.durations[:first]),
+            self.offset + sum(self.sizes[:first]),
+            self.sizes[first:behind],
+            self.durations[first:behind],
+            self.shifts[first:behind] if self.shifts is not None else None,
+            [key - first for key in self.keys if first <= key < behind] if self.keys is not None else None,
+        )
 
 
 def read_init(init: bytes) -> list[TrackHead]:

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.evidence_folder import make_recording, make_storage
+
 STATUS = {
     "state": "standby",
     "device": "BWV-0001",
@@ -98,3 +100,16 @@ def test_what_list_and_show_need_checks_no_signature() -> None:
     ).replace("{HEAVY}", repr(HEAVY))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("command", ["verify", "export"])
+def test_what_decodes_nothing_loads_no_libav(command: str, tmp_path: Path) -> None:
+    """It is most of what a short export, or a verification, would wait for."""
+    folder = str(make_recording(make_storage(tmp_path / "storage")))
+    arguments = [command, folder, *(["-o", str(tmp_path / "out.mp4")] if command == "export" else [])]
+    told = "import atexit, sys; atexit.register(lambda: print(sorted({'av', 'trio', 'rich'} & set(sys.modules))))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{told}; {RUN}", *arguments], check=False, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+    assert len(done.stdout.splitlines()) > 1

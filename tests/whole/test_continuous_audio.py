@@ -31,7 +31,7 @@ RATE = 10
 FRAME_S = 1024 / 48_000
 
 
-class _Microphones(Rig):
+class Microphones(Rig):
     """A microphone that may be away at first."""
 
     away = False
@@ -47,14 +47,14 @@ class _Microphones(Rig):
 PERIOD_S = 4 * FRAME_S  # the microphone is read so often: what it holds when it is muted goes no further
 
 
-def _rig(**sections: dict[str, object]) -> _Microphones:
+def rig_with(**sections: dict[str, object]) -> Microphones:
     clock = VirtualClock()
     camera = VirtualCamera(clock, rate=RATE, gop_frames=RATE)
     config = configuration(loop={"seconds": 5}, recording={"post_roll_s": 0}, **sections)
-    return _Microphones(config, clock, VirtualVolume(), camera=camera, has_microphone=True)
+    return Microphones(config, clock, VirtualVolume(), camera=camera, has_microphone=True)
 
 
-def _folder(rig: Rig, recording: str, to: Path) -> Path:
+def copied(rig: Rig, recording: str, to: Path) -> Path:
     """The recording as it lies there, on a real file system."""
     folder = to / recording
     folder.mkdir()
@@ -69,7 +69,7 @@ class _Packet:
     length_s: float
 
 
-def _packets(path: Path, kind: str) -> list[_Packet]:
+def packets(path: Path, kind: str) -> list[_Packet]:
     """As stock ffprobe sees them."""
     command = [need("ffprobe"), "-v", "error", "-select_streams", kind, "-of", "json"]
     command += ["-show_entries", "packet=pts_time,duration_time", str(path)]
@@ -77,8 +77,8 @@ def _packets(path: Path, kind: str) -> list[_Packet]:
     return [_Packet(float(one["pts_time"]), float(one["duration_time"])) for one in found["packets"]]
 
 
-def _is_whole(path: Path, from_s: float = 0.0) -> None:
-    audio, video = _packets(path, "a:0"), _packets(path, "v:0")
+def is_whole(path: Path, from_s: float = 0.0) -> None:
+    audio, video = packets(path, "a:0"), packets(path, "v:0")
     assert audio[0].at_s <= from_s + FRAME_S
     holes = [(a, b) for a, b in itertools.pairwise(audio) if b.at_s - a.at_s - a.length_s > FRAME_S]
     assert holes == []
@@ -98,14 +98,14 @@ def _counted(rig: Rig, recording: str) -> tuple[int, int]:
     return close.silent_frames, sum(data == SILENCE for epoch in epochs for _, data in rig.audio(recording, epoch))
 
 
-async def _plain(rig: _Microphones) -> None:
+async def plain(rig: Microphones) -> None:
     await trio.sleep(7)
     await rig.press()
     await trio.sleep(5)
 
 
-async def _two_mutes(rig: _Microphones) -> None:
-    await _plain(rig)
+async def two_mutes(rig: Microphones) -> None:
+    await plain(rig)
     for _ in range(2):
         await rig.order(Order.MUTE)
         await trio.sleep(2.3)
@@ -113,14 +113,14 @@ async def _two_mutes(rig: _Microphones) -> None:
         await trio.sleep(3)
 
 
-async def _muted_for_good(rig: _Microphones) -> None:
-    await _plain(rig)
+async def _muted_for_good(rig: Microphones) -> None:
+    await plain(rig)
     await rig.order(Order.MUTE)
     await trio.sleep(4)
 
 
-async def _camera_gap(rig: _Microphones) -> None:
-    await _plain(rig)
+async def camera_gap(rig: Microphones) -> None:
+    await plain(rig)
     assert rig.camera is not None
     rig.camera.unplug()
     await trio.sleep(3)
@@ -128,47 +128,47 @@ async def _camera_gap(rig: _Microphones) -> None:
     await trio.sleep(6)
 
 
-async def _microphone_goes(rig: _Microphones) -> None:
-    await _plain(rig)
+async def _microphone_goes(rig: Microphones) -> None:
+    await plain(rig)
     assert rig.microphone is not None
     rig.microphone.unplug()
     await trio.sleep(5)
 
 
-async def _microphone_stalls(rig: _Microphones) -> None:
-    await _plain(rig)
+async def _microphone_stalls(rig: Microphones) -> None:
+    await plain(rig)
     assert rig.microphone is not None
     rig.microphone.stall(4)
     await trio.sleep(9)
 
 
-async def _microphone_stalls_at_the_end(rig: _Microphones) -> None:
+async def _microphone_stalls_at_the_end(rig: Microphones) -> None:
     """It is not yet held for lost when the recording ends."""
-    await _plain(rig)
+    await plain(rig)
     assert rig.microphone is not None
     rig.microphone.stall(4)
     await trio.sleep(1.3)
 
 
-async def _microphone_back(rig: _Microphones) -> None:
+async def _microphone_back(rig: Microphones) -> None:
     await _microphone_goes(rig)
     assert rig.microphone is not None
     rig.microphone.plug()
     await trio.sleep(12)
 
 
-async def _away_at_the_press(rig: _Microphones) -> None:
+async def _away_at_the_press(rig: Microphones) -> None:
     """It was there before, so its form is known: the track is announced, and goes on with it when it is back."""
     await trio.sleep(3)
     assert rig.microphone is not None
     rig.microphone.unplug()
-    await _plain(rig)
+    await plain(rig)
     rig.microphone.plug()
     await trio.sleep(12)
 
 
 SHIFTS = [
-    _plain, _two_mutes, _muted_for_good, _camera_gap, _microphone_goes, _microphone_stalls,
+    plain, two_mutes, _muted_for_good, camera_gap, _microphone_goes, _microphone_stalls,
     _microphone_stalls_at_the_end, _microphone_back, _away_at_the_press,
 ]  # fmt: skip
 
@@ -176,13 +176,13 @@ SHIFTS = [
 @pytest.mark.parametrize("pre_event", [False, True])
 @pytest.mark.parametrize("shift", SHIFTS, ids=lambda shift: shift.__name__.strip("_"))
 async def test_the_folder_has_one_track(
-    shift: Callable[[_Microphones], Awaitable[None]],
+    shift: Callable[[Microphones], Awaitable[None]],
     pre_event: bool,
     tmp_path: Path,
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """Invariant 15: stock ffprobe finds no hole of a frame, and the manifest counts what is silence."""
-    rig = _rig(audio={"pre_event": pre_event})
+    rig = rig_with(audio={"pre_event": pre_event})
     async with rig.running():
         await shift(rig)
         await rig.stop()
@@ -191,16 +191,16 @@ async def test_the_folder_has_one_track(
     said, there = _counted(rig, recording)
     assert said == there
     assert (said > 0) or pre_event
-    folder = _folder(rig, recording, tmp_path)
-    _is_whole(folder / "index.m3u8")
+    folder = copied(rig, recording, tmp_path)
+    is_whole(folder / "index.m3u8")
     assert verify_recording(folder, decode=True).verdict == "unvouched"
 
 
 async def test_every_span_of_silence_is_named(autojump_clock: trio.testing.MockClock) -> None:
     """Invariant 15: by the `audio` records before and behind it."""
-    rig = _rig()
+    rig = rig_with()
     async with rig.running():
-        await _two_mutes(rig)
+        await two_mutes(rig)
         await rig.stop()
         await rig.closed()
     (recording,) = rig.recordings()
@@ -215,10 +215,10 @@ async def test_every_span_of_silence_is_named(autojump_clock: trio.testing.MockC
 
 async def test_a_microphone_that_comes_late(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
     """Its form is known to nobody before: an epoch begins, and from there on the track is whole."""
-    rig = _rig()
+    rig = rig_with()
     rig.away = True
     async with rig.running():
-        await _plain(rig)
+        await plain(rig)
         assert rig.microphone is not None
         rig.microphone.plug()
         await trio.sleep(12)
@@ -236,12 +236,12 @@ async def test_a_form_that_the_configuration_says_is_announced(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
     """Invariant 15: a microphone that has never delivered yet makes no second epoch when it comes."""
-    rig = _rig()
+    rig = rig_with()
     rig.away = True
     init = numbered_sound().init
     rig.expect_audio = lambda: Track("audio", "aac", 48_000, init, "virtual", "aac", rate=48_000.0, channels=1)
     async with rig.running():
-        await _plain(rig)
+        await plain(rig)
         assert rig.microphone is not None
         rig.microphone.plug()
         await trio.sleep(12)
@@ -252,14 +252,14 @@ async def test_a_form_that_the_configuration_says_is_announced(
     assert [one for one in manifest if isinstance(one, records.Init)] == []
     switches = [(one.on, one.reason) for one in manifest if isinstance(one, records.Audio)]
     assert switches == [(False, "no microphone"), (True, "microphone delivers")]
-    _is_whole(_folder(rig, recording, tmp_path) / "index.m3u8")
+    is_whole(copied(rig, recording, tmp_path) / "index.m3u8")
 
 
 async def test_a_change_of_size(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
     """Invariant 15: the audio goes on from epoch to epoch."""
-    rig = _rig()
+    rig = rig_with()
     async with rig.running():
-        await _plain(rig)
+        await plain(rig)
         assert rig.camera is not None
         rig.camera.unplug()
         await trio.sleep(1)
@@ -274,4 +274,4 @@ async def test_a_change_of_size(tmp_path: Path, autojump_clock: trio.testing.Moc
     assert [one.reason for one in rig.manifest(recording) if isinstance(one, records.Init)] == ["parameters"]
     said, there = _counted(rig, recording)
     assert said == there > 0
-    _is_whole(_folder(rig, recording, tmp_path) / "index.m3u8")
+    is_whole(copied(rig, recording, tmp_path) / "index.m3u8")

@@ -18,7 +18,9 @@ from pathlib import Path
 
 from bwvd.clock import NS
 from bwvd.evidence.errors import ExportRefused
+from bwvd.evidence.export.audio_fill import AudioFill
 from bwvd.evidence.export.captions import CaptionWriter
+from bwvd.evidence.export.views import Views
 from bwvd.media.boxes import HEADER, LARGE_HEADER, box
 from bwvd.media.fragment_reader import Run, TrackHead
 from bwvd.media.movie import SOUND_HEADER, TIMESCALE, VIDEO_HEADER, MovieTrack, Samples, movie
@@ -47,7 +49,7 @@ class Expected:
     """How much a file will hold, by the manifest."""
 
     frames: int
-    audio_frames: int
+    audio_frames: int  # silence that is put in included
     gops: int
     seconds: float
     texts: int  # bytes of chapters and tags
@@ -55,7 +57,7 @@ class Expected:
     @property
     def room(self) -> int:
         """Bytes of the index at the most."""
-        samples = _FRAME * self.frames + _AUDIO_FRAME * self.audio_frames + 2 * _CHUNK * self.gops
+        samples = _FRAME * self.frames + _AUDIO_FRAME * self.audio_frames + 4 * _CHUNK * self.gops
         return samples + _CUE * round(self.seconds + self.gops) + 2 * self.texts + _REST
 
 
@@ -88,6 +90,7 @@ class Assembly:
             with whatever comes first. It becomes time 0.
         end_ns: media time behind the last frame, but for those that earlier ones are coded from.
         captions: cues of what is taken; None = no timed text.
+        audio: an audio track that is to come; None = it is not known whether there will be one.
 
     **Synchronization:** blocking; one thread. Raises: OSError.
     """
@@ -100,8 +103,11 @@ class Assembly:
         begin_ns: int | None = None,
         end_ns: int | None = None,
         captions: CaptionWriter | None = None,
+        audio: TrackHead | None = None,
     ) -> None:
         self.path = path
+        self._audio = audio
+        self._fill: AudioFill | None = None  # None: there has been no audio, and none is known to come
         self._begin_ns = begin_ns
         self._end_ns = end_ns
         self._captions = captions
@@ -140,20 +146,33 @@ class Assembly:
             self._zero = _zero_of(runs)
         if self._zero is None:
             return
-        wanted: list[memoryview] = []
-        begin = end = 0  # of what lies in one piece
-        at = self._at
+        if self._fill is None and self._audio is not None:
+            self._fill = self._fill_of(self._audio)
+        views = Views(self._at)
         for run in runs:
             for piece in self._wanted(run):
-                self._add(piece, at)
-                if piece.offset != end:
-                    wanted.append(plain[begin:end])
-                    begin = piece.offset
-                size = sum(piece.sizes)
-                end = piece.offset + size
-                at += size
-        wanted.append(plain[begin:end])
-        self._write([view for view in wanted if view])
+                if piece.head.kind == "audio":
+                    if self._fill is None:
+                        self._fill = self._fill_of(piece.head)
+                    for part, at in self._fill.audio(piece, plain, views):
+                        self._add(part, at)
+                else:
+                    self._add(piece, views.put(plain, piece.offset, sum(piece.sizes)))
+        if self._fill is not None:
+            self._fill.put_between(self._frames_end_ns, views)
+        self._write(views.all())
+
+    def fill_up(self) -> AudioFill | None:
+        """Let the audio track run to the end of the last frame: nothing more will be taken.
+
+        Returns what was put in; None without audio.
+        """
+        if self._fill is not None:
+            views = Views(self._at)
+            for silence, at in self._fill.until(self._frames_end_ns, views):
+                self._add(silence, at)
+            self._write(views.all())
+        return self._fill
 
     def take_text(self) -> None:
         """Write the cues of the segment that was taken last."""
@@ -176,7 +195,7 @@ class Assembly:
         before = [key for key in keys if key[0] <= self._begin_ns]
         _, number, first = max(before) if before else min(keys)
         kept = list(runs)
-        kept[number] = _part(runs[number], first, len(runs[number]))
+        kept[number] = runs[number].part(first, len(runs[number]))
         return [run for index, run in enumerate(kept) if run.head.kind != "video" or index >= number]
 
     def _wanted(self, run: Run) -> list[Run]:
@@ -210,7 +229,13 @@ class Assembly:
                 continue
             last_dts = dts
             kept.append(index)
-        return [_part(run, first, last + 1) for first, last in _stretches(kept)]
+        return [run.part(first, last + 1) for first, last in _stretches(kept)]
+
+    def _fill_of(self, head: TrackHead) -> AudioFill:
+        assert self._zero is not None  # noqa: S101  the caller has looked
+        zero, scale = self._zero
+        self._tracks.setdefault("audio", _Track(head))
+        return AudioFill(head, _divided(zero * head.timescale, scale))
 
     def _add(self, run: Run, offset: int) -> None:
         scale = run.head.timescale
@@ -265,6 +290,7 @@ class Assembly:
         if self._zero is None or not any(len(track.samples.sizes) for track in self._tracks.values()):
             raise ExportRefused("there is no frame in what was asked for")
         zero_ns = _ns(*self._zero)
+        self.fill_up()
         tracks = self._movie_tracks()
         length = max(track.begin + track.duration for track in tracks)
         titles = _chapters(chapters, zero_ns, length)
@@ -354,21 +380,6 @@ def _zero_of(runs: Sequence[Run]) -> tuple[int, int] | None:
 def _times(run: Run) -> list[int]:
     """Decode times of a run's samples."""
     return list(accumulate(run.durations, initial=run.dts))[: len(run)]
-
-
-def _part(run: Run, first: int, behind: int) -> Run:
-    """The samples of a run from `first` up to the one before `behind`."""
-    if (first, behind) == (0, len(run)):
-        return run
-    return Run(
-        run.head,
-        run.dts + sum(run.durations[:first]),
-        run.offset + sum(run.sizes[:first]),
-        run.sizes[first:behind],
-        run.durations[first:behind],
-        run.shifts[first:behind] if run.shifts is not None else None,
-        [key - first for key in run.keys if first <= key < behind] if run.keys is not None else None,
-    )
 
 
 def _stretches(indexes: Sequence[int]) -> list[tuple[int, int]]:

@@ -21,7 +21,7 @@ from bwvd.clock import NS
 from bwvd.evidence.errors import ExportRefused
 from bwvd.evidence.export.assembly import Assembly, Expected
 from bwvd.evidence.export.captions import CaptionWriter, web_vtt
-from bwvd.evidence.export.chapters import chapters
+from bwvd.evidence.export.chapters import chapters, silences
 from bwvd.evidence.export.media_index import Outline, SegmentUnusable, Span, read_outline
 from bwvd.evidence.flash.whole_file import claimed_each, put_in_place
 from bwvd.evidence.format.utc import parse_utc
@@ -33,6 +33,8 @@ from bwvd.media.boxes import BoxUnusable
 from bwvd.media.fragment_reader import TrackHead, read_fragments, read_init
 from bwvd.text import one_line, printable
 
+_AUDIO_FRAME = 1024  # ticks of its track
+
 
 @dataclass(frozen=True, slots=True)
 class ExportedFile:
@@ -43,6 +45,8 @@ class ExportedFile:
     to_s: float
     frames: int
     audio_frames: int
+    silent_frames: int  # of `audio_frames`: silence where there was no audio, the recording's own and what was added
+    added_frames: int  # of `silent_frames`: put in by the export, in no segment of the recording
     started_utc: str  # of its first frame
 
 
@@ -61,17 +65,25 @@ class _Part:
 
     parameters: dict[str, tuple[object, ...]] = field(default_factory=dict)  # by kind of track
     spans: list[Span] = field(default_factory=list)
+    audio: TrackHead | None = None  # of the first span that has any
     captions: CaptionWriter | None = None
 
     def expected(self, texts: int) -> Expected:
         each = [span.record for span in self.spans]
+        rate = self.audio.timescale if self.audio is not None else 0
         return Expected(
             sum(one.frames for one in each),
-            sum(one.audio_frames for one in each),
+            # As many as there may be with all that is filled, of the shortest ones.
+            max(sum(one.audio_frames for one in each), self._extent_ns * rate // (_AUDIO_FRAME * NS)),
             sum(one.gops for one in each),
             sum(one.duration_ns for one in each) / NS,
             texts,
         )
+
+    @property
+    def _extent_ns(self) -> int:
+        """From the first frame to the end, gaps included: of a day at the most, whatever is said."""
+        return min(max(0, self.spans[-1].end_ns - self.spans[0].begin_ns), 86_400 * NS)
 
 
 def export_mp4(
@@ -180,17 +192,19 @@ def _wanted(outline: Outline, from_s: float | None, to_s: float | None) -> list[
 
 def _parts(outline: Outline, spans: Sequence[Span], *, captions: bool) -> list[_Part]:
     parts: list[_Part] = []
-    known: dict[int, dict[str, tuple[object, ...]]] = {}
+    known: dict[int, dict[str, TrackHead]] = {}
     for span in spans:
         epoch = span.record.epoch
         if epoch not in known:
-            known[epoch] = {head.kind: head.parameters for head in _heads(outline, epoch)}
-        here = known[epoch]
+            known[epoch] = {head.kind: head for head in _heads(outline, epoch)}
+        here = {kind: head.parameters for kind, head in known[epoch].items()}
         # A microphone that comes later adds a track; only what a track already is must not change.
         if not parts or any(parts[-1].parameters.get(kind, value) != value for kind, value in here.items()):
             parts.append(_Part())
         parts[-1].parameters.update(here)
         parts[-1].spans.append(span)
+        if parts[-1].audio is None and span.record.audio_frames:
+            parts[-1].audio = known[epoch].get("audio")
         if captions and parts[-1].captions is None and not outline.stamped(span):
             parts[-1].captions = CaptionWriter(outline.open.device)
     return parts
@@ -241,6 +255,7 @@ class _Copy:
                         begin_ns=begin_ns if number == 0 else None,
                         end_ns=end_ns,
                         captions=part.captions,
+                        audio=part.audio,
                     )
                 )
                 for number, (part, path) in enumerate(zip(parts, paths, strict=True))
@@ -311,10 +326,20 @@ class _Copy:
         outline = self._outline
         for number, (part, assembly, path) in enumerate(zip(self._parts, self._assemblies, paths, strict=True)):
             begin_ns = assembly.begin_ns
+            filled = assembly.fill_up()
+            silent, added = (filled.silent_frames, filled.added_frames) if filled is not None else (0, 0)
             tags = _metadata(report, outline, part, begin_ns, (number + 1, len(paths)))
+            tags |= {"bwvd_silent_frames": str(silent), "bwvd_added_frames": str(added)}
+            titles = [*self._chapters, *silences(outline, filled.lacking_ns if filled is not None else ())]
             done = assembly.finish(
-                parse_utc(tags["creation_time"]), tags, _customary(tags, outline.open.software), self._chapters
+                parse_utc(tags["creation_time"]), tags, _customary(tags, outline.open.software), titles
             )
+            if filled is not None and filled.silence is None and filled.lacking_ns:
+                lacks_ns = sum(end_ns - from_ns for from_ns, end_ns in filled.lacking_ns)
+                exported.notes.append(
+                    f"{path.name}: its audio track has holes of {lacks_ns / NS:.1f} s together, which players take "
+                    "badly: its form of AAC can't be made silent"
+                )
             if done.left_out:
                 exported.notes.append(f"{path.name}: {done.left_out} frames out of order were left out")
             self._frames_end_ns[number] = done.frames_end_ns
@@ -325,6 +350,8 @@ class _Copy:
                     round((done.end_ns - outline.first_ns) / NS, 6),
                     done.frames,
                     done.audio_frames,
+                    silent,
+                    added,
                     tags["creation_time"],
                 )
             )

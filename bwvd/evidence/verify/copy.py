@@ -6,9 +6,6 @@ import errno
 import io
 from pathlib import Path
 
-import av
-import av.error
-
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.format.layout import MANIFEST
 from bwvd.evidence.verify.folder import DirectoryFolder
@@ -16,7 +13,19 @@ from bwvd.evidence.verify.report import Report, unreadable
 from bwvd.text import one_line, printable
 
 COPY_ENDINGS = (".mp4", ".m4v")  # that an export may have
-CLAIMS = ("recording", "device", "serial", "segments", "from_s", "part", "verdict", "signer", "manifest_sha512")
+CLAIMS = (
+    "recording",
+    "device",
+    "serial",
+    "segments",
+    "from_s",
+    "part",
+    "verdict",
+    "signer",
+    "manifest_sha512",
+    "silent_frames",
+    "added_frames",
+)
 
 _CHARACTERS = 200  # of one claim: a longer one is none of ours
 
@@ -30,6 +39,10 @@ def tags_of(path: Path) -> dict[str, str]:
 
     Raises: NoMp4; OSError.
     """
+    # Here: it loads libav, for which a short verification or export would wait longer than for anything else.
+    import av
+    import av.error
+
     real = path.resolve()
     with DirectoryFolder(real.parent) as folder, io.BufferedReader(folder.open(real.name)) as file:
         try:
