@@ -44,6 +44,7 @@ VIEW_PERIOD_S = 0.25
 CAMERA_WAIT_S = 10.0
 CLOSE_WAIT_S = 10.0
 ANSWER_SHOWN_S = 5.0
+MOST_RECORD_S = 3600
 
 KEYS = "space press · h ask to stop (space confirms) · m marker · s sleep/wake · q quit"  # fits 80 columns
 
@@ -76,6 +77,9 @@ def run_demo(*, headless: bool, loop_s: float, record_s: float, source: str, fol
     if not headless and not sys.stdin.isatty():
         click.echo("bwvd: demo needs a keyboard; without one: bwvd demo --headless --loop 5 --record 5", err=True)
         return 2
+    if not 0 <= record_s <= MOST_RECORD_S:
+        click.echo(f"bwvd: --record {record_s:g}: must be from 0 to {MOST_RECORD_S} seconds", err=True)
+        return 2
     place = Path(folder) if folder else Path(tempfile.mkdtemp(prefix="bwvd-demo-"))
     try:
         config_path = _prepare(place, loop_s, source, post_roll_s=0.5 if headless else 3)
@@ -89,7 +93,8 @@ def run_demo(*, headless: bool, loop_s: float, record_s: float, source: str, fol
         if not all(isinstance(cause, (*REFUSALS, DemoFailed, OSError)) for cause in causes):
             raise
         for cause in causes:
-            click.echo(f"bwvd: {cause}", err=True)
+            named = isinstance(cause, OSError) and cause.filename is not None
+            click.echo(f"bwvd: {f'{cause.filename}: {cause.strerror}' if named else cause}", err=True)
         return 2 if all(isinstance(cause, REFUSALS) for cause in causes) else 1
     return _conclude(place, config)
 

@@ -520,6 +520,15 @@ def test_a_part_is_exported(bwvd: Process, recorded: str, cli: Cli, tmp_path: Pa
 # --- keys, devices, installation -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("device", ["*", "BWV-*", "BWV-0001,BWV-0002", "!BWV-0001", "BWV-000?", "a b", ""])
+def test_keygen_makes_a_list_for_one_device(device: str, cli: Cli, tmp_path: Path) -> None:
+    """Invariant 14: what vouches for a key is its own device's line, which can't speak for another."""
+    said = cli("keygen", tmp_path / "keys", "--device", device)
+    assert (said.code, said.out) == (2, "")
+    assert said.line.startswith(f"bwvd: --device {device!r} must be ")
+    assert not (tmp_path / "keys").exists()
+
+
 def test_keygen(cli: Cli, tmp_path: Path) -> None:
     said = cli("keygen", tmp_path / "keys", "--device", "BWV-0042")
     assert (said.code, said.err) == (0, "")

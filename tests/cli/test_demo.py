@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from bwvd.cli.demo import ANSWER_SHOWN_S, Said, _conclude
 from bwvd.cli.demo_view import status_line
+from bwvd.cli.main import main
 from bwvd.config.schema import Config, Storage
 from bwvd.messages import Answer
 from bwvd.service.status_document import read_status
@@ -55,6 +57,20 @@ def test_every_recording_is_named_at_the_end(tmp_path: Path, capsys: pytest.Capt
         assert f"Recording   {folder}" in said
         assert said[-4:].count(f"Play it     ffplay {output}") == 1
         assert said[-4:].count(f"or as it is ffplay {folder / 'index.m3u8'}") == 1
+
+
+@pytest.mark.parametrize("seconds", ["-1", "nan", "inf"])
+def test_a_time_that_is_none_is_refused(seconds: str) -> None:
+    done = CliRunner().invoke(main, ["demo", "--headless", "--loop", "5", "--record", seconds])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == f"bwvd: --record {seconds}: must be from 0 to 3600 seconds\n"
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = CliRunner().invoke(main, ["demo", "--headless", "--keep", str(tmp_path / "file")])
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == f"bwvd: {tmp_path / 'file' / 'evidence'}: Not a directory\n"
 
 
 def test_nothing_recorded_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
