@@ -93,8 +93,8 @@ def run_demo(*, headless: bool, loop_s: float, record_s: float, source: str, fol
         if not all(isinstance(cause, (*REFUSALS, DemoFailed, OSError)) for cause in causes):
             raise
         for cause in causes:
-            named = isinstance(cause, OSError) and cause.filename is not None
-            click.echo(f"bwvd: {f'{cause.filename}: {cause.strerror}' if named else cause}", err=True)
+            of_file = f"{cause.filename}: {cause.strerror}" if isinstance(cause, OSError) and cause.filename else cause
+            click.echo(f"bwvd: {of_file}", err=True)
         return 2 if all(isinstance(cause, REFUSALS) for cause in causes) else 1
     return _conclude(place, config)
 

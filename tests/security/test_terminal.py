@@ -104,11 +104,12 @@ def test_commands_on_evidence(storage: Path, command: str, as_json: bool) -> Non
 
 @pytest.mark.parametrize("option", ["-o", "--sheet", "--proof"])
 def test_exports(storage: Path, tmp_path: Path, option: str) -> None:
-    words = ["export", "1", "-c", str(storage.parent / "bwvd.toml"), "--force", option, str(tmp_path / "out")]
-    if option == "--proof":
-        words += ["-o", str(tmp_path / "out.mp4")]
-    done = CliRunner().invoke(main, words)
+    out = tmp_path / {"-o": "out.mp4", "--sheet": "out.html", "--proof": "out.zip"}[option]
+    done = CliRunner().invoke(
+        main, ["export", "1", "-c", str(storage.parent / "bwvd.toml"), "--force", option, str(out)]
+    )
     assert done.exception is None or isinstance(done.exception, SystemExit)
+    assert option == "--proof" or out.exists()
     harmless(done.stdout + done.stderr)
 
 

@@ -100,6 +100,8 @@ def issue(
 def _require_receivable(report: Report, signer: KeySigner, place: Path) -> None:
     if report.kind != "recording":
         raise NoReceipt(f"{report.id} is a {report.kind}: a receipt is for a whole recording")
+    if report.verdict == "excerpt":
+        raise NoReceipt(f"{report.id} is an excerpt: the rest of it is only on the camera")
     if report.verdict not in RECEIVABLE:
         first = f": {report.findings[0].where}: {report.findings[0].what}" if report.findings else ""
         raise NoReceipt(f"{report.id} is {report.verdict.replace('_', ' ')}{first}")

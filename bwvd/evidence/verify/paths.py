@@ -31,7 +31,8 @@ def verify_paths(
     """Reports on everything at `paths`, in their order. Blocking.
 
     A folder is a storage (it holds `recordings/`), a folder of recordings (its name is `recordings`, or folders in it
-    hold a manifest, and it neither does nor is named as a recording), or one recording. A file is a segment, which is
+    hold a manifest, and it neither does nor is named as a recording), a folder of proofs (what holds no recording and
+    at least one `.zip`), or one recording. A file is a segment, which is
     verified against the manifest beside it; any other file of a recording stands for the recording; a `.zip` is a
     proof; an `.mp4` is a copy, of which only what it claims can be said; a file beside which somebody has left a
     statement is what that makes of it.
@@ -59,8 +60,12 @@ def _verify_path(
             return verify_storage(path, signers, identities, decode=decode, progress=progress)
         try:
             folders = _recordings_in(path)
+            proofs = _proofs_in(path) if folders == [path] else []
         except OSError as error:
             return [unreadable(path, error.strerror or str(error))]
+        if proofs:
+            found = [verify_proof(one, signers, identities, decode=decode, progress=progress) for one in proofs]
+            return [report for reports in found for report in reports]
         return [verify_recording(folder, signers, identities, decode=decode, progress=progress) for folder in folders]
     if not stat.S_ISREG(mode):
         return [unreadable(path, "neither a folder nor a regular file")]
@@ -87,3 +92,12 @@ def _recordings_in(path: Path) -> list[Path]:
     if name == RECORDINGS or any(os.path.lexists(entry / MANIFEST) for entry in inner):
         return inner
     return [path]
+
+
+def _proofs_in(path: Path) -> list[Path]:
+    """The proofs in a folder that is no recording and holds none, neither by a manifest nor by a name."""
+    entries = list(path.iterdir())
+    names = [path.resolve().name, *(entry.name for entry in entries if entry.is_dir())]
+    if os.path.lexists(path / MANIFEST) or any(serial_of(name) is not None for name in names):
+        return []
+    return sorted(entry for entry in entries if entry.suffix.lower() == ".zip" and entry.is_file())

@@ -115,6 +115,25 @@ def test_the_folder_is_in_it_byte_for_byte(storage: Path, tmp_path: Path) -> Non
     assert proof.bytes == (tmp_path / "proof.zip").stat().st_size
 
 
+def test_a_folder_of_proofs(storage: Path, tmp_path: Path) -> None:
+    """What `export --all --proof DIR` makes. A broken one is told, and a folder that should be a recording."""
+    signers = AllowedSigners.parse(fixed_signer().allowed_signers("*").encode(), "list")
+    folder = tmp_path / "proofs"
+    folder.mkdir()
+    for serial, name in ((1, "a.zip"), (2, "B.ZIP")):
+        export_proof(make_recording(storage, serial), folder / name)
+    assert [report.verdict for report in verify_paths([folder], signers)] == ["authentic", "authentic"]
+    (folder / "b.zip").write_bytes((folder / "a.zip").read_bytes()[:1000])
+    assert sorted(report.verdict for report in verify_paths([folder], signers)) == [
+        "authentic",
+        "authentic",
+        "unreadable",
+    ]
+    (folder / "b.zip").unlink()
+    (folder / "20261122T071503Z-BWV-0001-000003").mkdir()
+    assert [report.verdict for report in verify_paths([folder], signers)] == ["unreadable"]
+
+
 def test_what_somebody_has_put_into_a_proof_is_named(storage: Path, tmp_path: Path) -> None:
     """Invariant 14: what is vouched for is the recording, and nothing that lies beside it."""
     signers = AllowedSigners.parse(fixed_signer().allowed_signers("*").encode(), "list")

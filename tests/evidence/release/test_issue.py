@@ -144,7 +144,7 @@ def test_an_excerpt(copy: Path, tmp_path: Path) -> None:
         verdict = "excerpt"
 
     whole = verify_recording(copy)
-    assert "is excerpt" in refusal(
+    assert "is an excerpt" in refusal(
         Excerpt(whole.path, id=whole.id, manifest_sha512=whole.manifest_sha512), tmp_path / "receipts"
     )
 
