@@ -26,6 +26,7 @@ from bwvd.feedback.ports import Indicator, IndicatorLost
 from bwvd.media.samples import Batch, Kind, Track
 from bwvd.messages import FaultChanged, MediaEvent, SourceUp
 
+HEVC = "HEVC plays in none of the free browsers; H.264 does"
 OPENINGS = 2  # of a camera: an encoder that hangs costs the first one, and another takes its place as in the daemon
 
 Trial = Callable[[], Awaitable[list[Finding]]]
@@ -115,6 +116,8 @@ async def _try_source(
         advised += [Finding(area, True, f"{key}: {fault.detail}", advice=True) for fault in seen.faults]
         if not seen.missing:
             tracks = ", ".join(_shown(track) for track in seen.tracks)
+            if any(track.codec == "hevc" for track in seen.tracks):
+                advised.append(Finding(area, True, f"{key}: {HEVC}", advice=True))
             return [Finding(area, True, f"{key}: {address}: {tracks}"), *advised]
         if not (left and any(fault.name == "encoder" for fault in seen.faults)):
             break

@@ -201,6 +201,15 @@ def test_all_is_good(tmp_path: Path) -> None:
     assert not (tmp_path / "s.sock").exists()
 
 
+@pytest.mark.parametrize(("encoder", "plays"), [("libx264", True), ("libx265", False)])
+def test_what_no_free_browser_plays_is_told(encoder: str, tmp_path: Path, *, plays: bool) -> None:
+    """Before anything is recorded with it."""
+    found = _check(write_configuration(tmp_path, _encoded(encoder, 'preset = "ultrafast"')))
+    assert _wrong(found) == []
+    line = "video.source: HEVC plays in none of the free browsers; H.264 does"
+    assert (Finding("camera", True, line, advice=True) not in found) == plays
+
+
 AROUND = """
 [audio]
 source = "alsa:nosuchcard"
