@@ -61,14 +61,16 @@ def _summary(ordered: Sequence[Report]) -> str:
 
 
 def _signatories(reports: Sequence[Report]) -> list[tuple[str, int]]:
-    return Counter(_signed_by(report) for report in reports if report.signer is not None).most_common()
+    """By whom how many are signed; the keys of a fleet together, by its authority."""
+    return Counter(_signed_by(report, together=True) for report in reports if report.signer is not None).most_common()
 
 
-def _signed_by(report: Report) -> str:
+def _signed_by(report: Report, *, together: bool = False) -> str:
     if report.signer is None:
         return ""
+    fleet = f"keys certified by {report.signer.fingerprint}" if together and report.signer.certified else ""
     trust = "trusted" if report.signer.trusted else "a key that nobody vouches for: give --signers FILE"
-    return f"signed by {report.signer.as_dict()['fingerprint']} ({trust})"
+    return f"signed by {fleet or report.signer.signed_by} ({trust})"
 
 
 def _print_row(report: Report) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from bwvd.cli import vouching
+from bwvd.cli.main import main
 from bwvd.cli.options import Failure
 from bwvd.cli.vouching import default_lists
 from bwvd.evidence.errors import SignersUnusable
@@ -103,6 +105,32 @@ def test_a_certificate_of_a_fleet(home: Path) -> None:
     assert verify_recording(folder, vouching.vouching(config, None)).verdict == "authentic"
     key.unlink()
     assert verify_recording(folder, vouching.vouching(config, None)).verdict == "authentic"
+
+
+def test_with_a_fleet_the_key_that_signed_is_named_and_not_its_authoritys_alone(home: Path) -> None:
+    """Invariant 14: who compares the fingerprint with the camera's finds the camera's."""
+    key, authority = write_key(home / "key"), stock_key(home / "ca")
+    (home / "key.pub").write_text(f"{fixed_signer().public_key}\n")
+    certify(authority, key, "-n", "BWV-0001")
+    signer = KeySigner.load(key)
+    certificate = signer.certificate
+    assert certificate is not None
+    own, fleet = signer.key.fingerprint, certificate.authority.fingerprint
+    storage = make_storage(home / "certified", signer)
+    folder = make_recording(storage, signer=signer)
+    (home / "list").write_text(signer.allowed_signers("BWV-0001"))
+    trusted = ["--signers", str(home / "list")]
+    alone = CliRunner().invoke(main, ["verify", *trusted, str(folder)])
+    assert f"signed by {own}, certified by {fleet} (trusted)\n" in alone.stdout
+    together = CliRunner().invoke(main, ["verify", *trusted, str(storage)])
+    assert f"signed by keys certified by {fleet} (trusted): " in together.stdout
+    CliRunner().invoke(main, ["export", str(folder), "--sheet", str(home / "sheet.html"), *trusted])
+    assert (
+        f"signed by the key {own}, certified by {fleet}, vouched for as BWV-0001" in (home / "sheet.html").read_text()
+    )
+    (home / "list").write_text(fixed_signer(2).allowed_signers("BWV-0001"))
+    stranger = CliRunner().invoke(main, ["verify", *trusted, str(folder)])
+    assert f"signed by the key {own}, certified by {fleet}, for which nobody vouches" in stranger.stdout
 
 
 def test_a_configuration_that_can_not_be_used_is_said(home: Path) -> None:

@@ -125,7 +125,7 @@ def _page(report: Report, outline: Outline, told: Narrative, begin_ns: int, end_
     page = Page(title=opening.recording, good=report.good, verdict=verdict, standing=behind.strip())
     if report.signer is not None and not behind:
         name = f"vouched for as {report.signer.name}" if report.signer.trusted else "for which nobody vouches"
-        page.standing = f"signed by the key {report.signer.fingerprint}, {name}"
+        page.standing = f"signed by the key {report.signer.signed_by}, {name}"
     causes = [finding for finding in report.findings if not finding.follows]
     if report.verdict != "unvouched":  # its one finding is the verdict's own text
         page.problems = [f"{finding.where}: {finding.what}" for finding in causes[:PROBLEMS_MOST]]

@@ -51,6 +51,12 @@ class Signatory:
     fingerprint: str  # of the key, or of the authority that certified it
     key: str  # "ssh-ed25519 AAAA…"
     name: str = ""  # under which the list that counts knows it; "" = nobody vouches for it
+    certified: str = ""  # fingerprint of the key where an authority has certified it
+
+    @property
+    def signed_by(self) -> str:
+        """The fingerprint of the key that has signed, for a person to compare with the camera's."""
+        return f"{self.certified}, certified by {self.fingerprint}" if self.certified else self.fingerprint
 
     @property
     def trusted(self) -> bool:
@@ -166,7 +172,7 @@ class Report:
         if self.verdict != "unvouched" or self.signer is None:
             return words
         recovered = ", and recovered after it was broken off" if self.recovered else ""
-        key = self.signer.fingerprint
+        key = self.signer.signed_by
         return f"{words}: unchanged since it was signed by the key {key}, for which nobody vouches{recovered}"
 
     def altered(self, where: str, what: str) -> None:

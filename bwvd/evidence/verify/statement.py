@@ -25,7 +25,8 @@ from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.keys.named_signer import check_named_signer, vouching_key
 from bwvd.evidence.keys.ssh_keys import Certificate, PublicKey
 from bwvd.evidence.verify.folder import DirectoryFolder, digest
-from bwvd.evidence.verify.report import Report, Signatory
+from bwvd.evidence.verify.report import Report
+from bwvd.evidence.verify.trust import signatory_of
 from bwvd.text import one_line, printable
 
 
@@ -76,17 +77,16 @@ def _judge(
     statement: Statement, key: PublicKey | Certificate, signers: AllowedSigners | None, report: Report, where: str
 ) -> bool:
     """Whether somebody vouches for the signer, at the time that the statement gives."""
-    plain = key.key if isinstance(key, Certificate) else key
     vouching = vouching_key(key)
     lists = [signers] if signers is not None else []
     try:  # a statement without a time is none of before any line ended: now is when it is held against the list
         check_named_signer(key, STATEMENT_NAMESPACE, statement.by, lists, unix_s(statement.made_utc) or time.time())
     except SignatureBad as error:
         reason = str(error).removeprefix(vouching.fingerprint).lstrip(": ")
-        report.unvouched(where, f"signed by the key {vouching.fingerprint}, for which nobody vouches ({reason})")
-        report.signer = Signatory(vouching.fingerprint, plain.line)
+        report.signer = signatory_of(key)
+        report.unvouched(where, f"signed by the key {report.signer.signed_by}, for which nobody vouches ({reason})")
         return False
-    report.signer = Signatory(vouching.fingerprint, plain.line, statement.by)
+    report.signer = signatory_of(key, statement.by)
     return True
 
 

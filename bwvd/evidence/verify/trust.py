@@ -68,14 +68,12 @@ class Trust:
             plain = _plain(key)
             if index == 0 and self._claimed and plain.line != self._claimed:
                 report.altered(where, f"names another key than the one that signed it ({plain.fingerprint})")
-            vouching = key.authority if isinstance(key, Certificate) else key
             name, reason = self._vouched(key)
             if index == 0:
-                signatory = Signatory(vouching.fingerprint, plain.line, name)
+                signatory = signatory_of(key, name)
                 if not name:
-                    report.unvouched(
-                        where, f"signed by the key {vouching.fingerprint}, for which nobody vouches{reason}"
-                    )
+                    by = signatory.signed_by
+                    report.unvouched(where, f"signed by the key {by}, for which nobody vouches{reason}")
             elif not name:
                 report.altered(where, f"signed by another key ({plain.fingerprint}), which nobody vouches for{reason}")
         return signatory
@@ -89,6 +87,13 @@ class Trust:
         except SignatureBad as error:
             vouching = key.authority if isinstance(key, Certificate) else key
             return "", f" ({str(error).removeprefix(vouching.fingerprint).lstrip(': ')})"
+
+
+def signatory_of(key: PublicKey | Certificate, name: str = "") -> Signatory:
+    """Whose signature one by `key` is. name: under which a list knows it; "" = nobody vouches for it."""
+    if isinstance(key, Certificate):
+        return Signatory(key.authority.fingerprint, key.key.line, name, certified=key.key.fingerprint)
+    return Signatory(key.fingerprint, key.line, name)
 
 
 def _plain(key: PublicKey | Certificate) -> PublicKey:
