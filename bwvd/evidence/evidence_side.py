@@ -390,6 +390,8 @@ def _put_in_order(
     if (gone := journal.continues(storages)) is not None:
         rolled_back, told = rollback(gone, journal)
         drafts.append(Draft("storage_rolled_back", told, reading))
+    if forgotten := journal.is_forgotten(storages):
+        drafts.append(Draft("storage_not_remembered", {"remembered": len(storages)}, reading))
     if (aside := journal.set_aside) is not None:
         detail: Detail = {"file": aside.where, "what": aside.what, "offset": aside.offset, "bytes": aside.bytes}
         drafts.append(Draft("journal_set_aside", detail, reading))
@@ -397,7 +399,7 @@ def _put_in_order(
     complaints = finish_releases(volume, journal, folders) + finish_archive_release(volume, journal)
     drafts += [Draft("release_unfinished", {"reason": complaint}, reading) for complaint in complaints]
     # Before anything new is recorded, and before the journal says what there is: whatever has no end gets one.
-    before = settled(journal) if gone is None else Settled()
+    before = settled(journal) if gone is None and not forgotten else Settled()
     released = journal.released
     found = sort_out(folders, settings.device, before, journal.last_serial, released)
     recovered = recover(

@@ -94,6 +94,14 @@ TRUST = (
         ("evidence/verify/test_copy.py",),
     ),
     Mutant(
+        "trust a card that the witness has forgotten",
+        13,
+        "evidence/evidence_side.py",
+        "if gone is None and not forgotten else Settled()",
+        "if gone is None else Settled()",
+        ("evidence/startup/test_look.py",),
+    ),
+    Mutant(
         "hold no file's size against its record",
         7,
         "evidence/startup/contents.py",

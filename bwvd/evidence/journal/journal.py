@@ -49,7 +49,6 @@ from bwvd.log import get_logger
 _STORAGE_ID_BYTES = 16
 _ROTATE_AGAIN_BYTES = 65_536  # growth after which a rotation that failed is tried again
 
-
 _log = get_logger("journal")
 
 
@@ -190,6 +189,10 @@ class Journal:
             released=self._archive_released(),
             head=self._durable,
         )
+
+    def is_forgotten(self, storages: Sequence[Remembered]) -> bool:
+        """Whether a witness that remembers storages has no word of this one, which is not new."""
+        return bool(storages) and not self.is_new and all(one.storage != self._storage for one in storages)
 
     def _archive_released(self) -> JournalHead | None:
         match self.latest(ARCHIVE_RELEASED):

@@ -198,6 +198,28 @@ async def test_of_a_storage_that_was_put_back_the_start_looks_at_everything(
         assert end.rolled_back
 
 
+async def test_a_card_that_the_witness_has_forgotten_is_looked_at_whole(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Invariant 13: the journal says so, and nothing is left to what the card itself remembers."""
+    volume, others = card(2), VirtualWitness()
+    rig = rig_of(new_volume(), "boot-0")
+    rig.witness = others
+    async with rig.running():
+        await trio.sleep(3)
+    assert b"storage_not_remembered" not in rig.volume.read("journal.jsonl"), "a new one"
+    await start(volume)
+    cut_end(volume, 2)
+    for boot, count in (("boot-2", 1), ("boot-3", 1)):
+        rig = rig_of(volume, boot)
+        rig.witness = others
+        async with rig.running():
+            assert isinstance(rig.manifest(recording_id(2))[-1], records.Recovered)
+            await trio.sleep(3)
+        assert volume.read("journal.jsonl").count(b'"event":"storage_not_remembered"') == count, "once, then it is"
+        assert "storage_rolled_back" not in rig.daemon.hub.faults
+
+
 async def test_a_strangers_word_leaves_nothing_to_the_look(autojump_clock: trio.testing.MockClock) -> None:
     """Invariant 13: whoever has the card has no key of the device's; his journal remembers nothing."""
     volume = card(2)
