@@ -59,6 +59,9 @@ def camera_trial(config: Config, address: str) -> Trial:
     return partial(_try_source, "camera", "video.source", address, opened, kinds, _patience_s(config))
 
 
+_HEVC = "gives HEVC, which Chromium plays only where the machine decodes it; H.264 plays everywhere (bwvd help players)"
+
+
 def microphone_trial(config: Config, address: str) -> Trial:
     """Opens a microphone of its own until it has given sound."""
 
@@ -114,6 +117,7 @@ async def _try_source(
             seen = _Seen(kinds, scope.cancel)
             reason = await _run_source(opened, seen)
         advised += [Finding(area, True, f"{key}: {fault.detail}", advice=True) for fault in seen.faults]
+        advised += [Finding(area, True, f"{key}: {_HEVC}", advice=True) for one in seen.tracks if one.codec == "hevc"]
         if not seen.missing:
             tracks = ", ".join(_shown(track) for track in seen.tracks)
             if any(track.codec == "hevc" for track in seen.tracks):

@@ -246,6 +246,16 @@ def test_what_run_calls_a_fault_is_not_good(tmp_path: Path) -> None:
     assert [name for name in FAULTS if not any(name in line for line in wrong)] == []
 
 
+@pytest.mark.parametrize(("codec", "advised"), [("libx265", 1), ("libx264", 0)])
+def test_a_camera_that_gives_hevc_is_good_but_not_played_everywhere(codec: str, advised: int, tmp_path: Path) -> None:
+    """One line says where it isn't; bwvd/docs/players.md shows it."""
+    numbered_clip(tmp_path / "clip.mp4", 30, rate=15, gop_s=0.4, codec=codec)
+    config = write_configuration(tmp_path, _video(f"file:{tmp_path}/clip.mp4", 'encoder = "copy"'))
+    findings = _check(config)
+    assert _wrong(findings) == []
+    assert [one.advice for one in findings if "HEVC" in one.text] == [True] * advised
+
+
 def test_a_room_that_is_too_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = write_configuration(tmp_path, _video())
     monkeypatch.setattr(HeldVolume, "total_bytes", lambda _: MIB // 2)

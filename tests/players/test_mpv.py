@@ -14,7 +14,7 @@ from tests.support.desk import export_mp4
 from tests.support.evidence_folder import RATE, make_recording, make_storage
 from tests.support.stock import need
 
-pytestmark = pytest.mark.players
+pytestmark = [pytest.mark.players, pytest.mark.short]
 
 WIDTH, HEIGHT = 96, 64
 _EVERY = 17  # bytes of a picture that are looked at

@@ -166,6 +166,9 @@ NOT_RUN = {
         "ssh-keygen -Y verify -f fleet_signers": STOCK,
         "age -d": STOCK,
     },
+    "players": {
+        "python -m tests.players.table --write": NotRun("plays for half an hour", options_are_known),
+    },
     "costs": {
         "pytest -s": NotRun("shows the figures of tests that are named beside it", nothing),
         "python -m tests.bench": LONG,
@@ -185,6 +188,8 @@ NOT_RUN = {
         "pytest -m complete tests/repo/test_mutants.py": MINUTES,
         "pytest tests/faults -m complete": MINUTES,
         "pytest -m machine": MACHINE,
+        "pytest -m players": MINUTES,
+        "pytest -n 2 -m 'players and short'": MINUTES,
         "python -m pydoc bwvd.testing": NotRun("run as it stands in the page inside", nothing),
         "python -m tests.bench": LONG,
         "python -m tests.faults KIND PLACE": LONG,
