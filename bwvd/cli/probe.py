@@ -26,7 +26,7 @@ from bwvd.feedback.ports import Indicator, IndicatorLost
 from bwvd.media.samples import Batch, Kind, Track
 from bwvd.messages import FaultChanged, MediaEvent, SourceUp
 
-HEVC = "HEVC plays in none of the free browsers; H.264 does"
+HEVC = "HEVC plays in Chromium only where the machine decodes it; H.264 plays everywhere (bwvd help players)"
 OPENINGS = 2  # of a camera: an encoder that hangs costs the first one, and another takes its place as in the daemon
 
 Trial = Callable[[], Awaitable[list[Finding]]]
@@ -57,9 +57,6 @@ def camera_trial(config: Config, address: str) -> Trial:
     kinds: tuple[Kind, ...] = ("video", "audio") if config.audio.source == "video" else ("video",)
     opened = partial(open_camera, config, SystemClock(), AudioGate(), EncoderChoice())
     return partial(_try_source, "camera", "video.source", address, opened, kinds, _patience_s(config))
-
-
-_HEVC = "gives HEVC, which Chromium plays only where the machine decodes it; H.264 plays everywhere (bwvd help players)"
 
 
 def microphone_trial(config: Config, address: str) -> Trial:
@@ -117,7 +114,6 @@ async def _try_source(
             seen = _Seen(kinds, scope.cancel)
             reason = await _run_source(opened, seen)
         advised += [Finding(area, True, f"{key}: {fault.detail}", advice=True) for fault in seen.faults]
-        advised += [Finding(area, True, f"{key}: {_HEVC}", advice=True) for one in seen.tracks if one.codec == "hevc"]
         if not seen.missing:
             tracks = ", ".join(_shown(track) for track in seen.tracks)
             if any(track.codec == "hevc" for track in seen.tracks):
