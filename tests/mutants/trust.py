@@ -129,7 +129,7 @@ TRUST = (
         "take a stranger's recording for one of an earlier key",
         7,
         "evidence/startup/contents.py",
-        "    return key not in known.keys and not known.taken_over\n",
+        "    return key not in known.keys and known.whole and not known.taken_over\n",
         "    return not key\n",
         ("evidence/startup/test_inspection.py",),
     ),

@@ -127,8 +127,8 @@ _FOREIGN = "is by a key that no file of this device's journal is of"
 
 
 def _is_foreign(key: str, known: Known) -> bool:
-    # What a custodian has taken over may have been the journal of an earlier key.
-    return key not in known.keys and not known.taken_over
+    # What a custodian has taken over may have been the journal of an earlier key, and so may what is told to be gone.
+    return key not in known.keys and known.whole and not known.taken_over
 
 
 def _unnamed(names: list[str], inventory: _Inventory) -> list[str]:
