@@ -14,8 +14,6 @@ from tests.players import table
 from tests.players.judge import PLAYERS, judged
 from tests.players.scenarios import HEVC, HOUR, MP4, Recording, recorded
 
-SHORT = (("two mutes", MP4),)
-
 
 @functools.cache
 def made(case: str, root: Path) -> Recording:
@@ -26,8 +24,7 @@ def made(case: str, root: Path) -> Recording:
 def _cells() -> list[ParameterSet]:
     found = []
     for case, form in table.rows():
-        marks = [pytest.mark.short] if (case, form) in SHORT else []
-        marks += [pytest.mark.complete] if case == HOUR else []
+        marks = [pytest.mark.complete] if case == HOUR else []
         found += [pytest.param(case, form, one, marks=marks, id=f"{one}: {case}: {form}") for one in PLAYERS]
     return found
 
