@@ -32,7 +32,7 @@ from bwvd.evidence.release.receipt import Accepted, AcceptedArchive
 from bwvd.evidence.release.release import Release, finish_releases
 from bwvd.evidence.startup.inspection import Inspection
 from bwvd.evidence.startup.look import Look, Settled, settled, settling, sort_out
-from bwvd.evidence.startup.newest import newest
+from bwvd.evidence.startup.newest import ends_not_entered, newest
 from bwvd.evidence.startup.officer import Kept, load_officer, save_officer
 from bwvd.evidence.startup.outcome import RecoveryResult, drafts_of, rollback
 from bwvd.evidence.startup.recovery import recover, recover_one, recover_steps
@@ -414,6 +414,8 @@ def _put_in_order(
         rolled_back=bool(gone),
     )
     drafts += drafts_of(recovered, reading)
+    ends = ends_not_entered(volume, settings.device, found.newer, recovered, journal.said)
+    drafts += [Draft(event, detail, reading) for event, detail in ends]
     drafts += [
         Draft("opened", {"recording": harmless(recording), "serial": serial, "found": "at_start"}, reading)
         for serial, recording in unrecorded(found.newer, journal.last_serial)
@@ -421,7 +423,7 @@ def _put_in_order(
     officer = load_officer(volume, signer, journal, rolled_back=gone is not None)
     drafts += officer.drafts(reading)
     if (remember := settling(before, found.newer, recovered)) is not None:
-        drafts.insert(0, Draft(SETTLED, remember, reading))  # first: of very many entries the queue loses the last
+        drafts.append(Draft(SETTLED, remember, reading))  # last: what a cut keeps of them must not say that all is told
     room.restore(volume)
     following = next_serial(found.newer, max(journal.last_serial, gone.last_serial if gone is not None else 0))
     row = Row()

@@ -157,4 +157,12 @@ TRUST = (
         "        while self._quiet is None:\n",
         ("evidence/startup/test_inspection.py",),
     ),
+    Mutant(
+        "enter no end that the power kept from the journal",
+        13,
+        "evidence/startup/newest.py",
+        'if known is None or known.event != "opened":',
+        "if known is None or known.event:",
+        ("evidence/startup/test_evidence_missing.py",),
+    ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from bwvd.evidence.flash.pieces import digest, pieces
@@ -14,6 +14,9 @@ from bwvd.evidence.format.chain_tail import read_ending
 from bwvd.evidence.format.layout import MANIFEST, RECORDINGS
 from bwvd.evidence.format.recording_id import device_of, serial_of
 from bwvd.evidence.format.totals import Totals
+from bwvd.evidence.journal.totals import Detail
+
+Said = Callable[[str, int], records.Removed | None]  # a recording and its number to what the journal says of it
 
 
 class Recovered(Protocol):
@@ -21,6 +24,9 @@ class Recovered(Protocol):
 
     @property
     def recording(self) -> str: ...
+
+    @property
+    def reason(self) -> str: ...
 
     @property
     def serial(self) -> int: ...
@@ -46,6 +52,32 @@ def newest(
     if entered is not None and entered.serial == serial:
         return entered
     return on_the_flash(volume, device, serial)
+
+
+def ends_not_entered(
+    volume: Volume, device: str, folders: Iterable[str], recovered: Iterable[Recovered], said: Said
+) -> list[tuple[str, Detail]]:
+    """Entries for ends that the journal does not know of, though it says that the recording was opened.
+
+    The power may go between an end and its entry. Without one nobody would miss the end if it were taken away.
+
+    folders: what a start looks at; what became of one of them is told by `recovered`, but where only files that are
+    made from an end were missing.
+    """
+    told = {one.recording for one in recovered if one.reason != "finished"}
+    found: list[tuple[str, Detail]] = []
+    for folder in folders:
+        recording, serial = folder.rstrip("/"), serial_of(folder)
+        if serial is None or device_of(recording) != device or recording in told:
+            continue
+        known = said(recording, serial)
+        if known is None or known.event != "opened":
+            continue
+        end = on_the_flash(volume, device, serial)
+        if end.recording == recording and end.manifest_sha512:
+            detail: Detail = {"recording": recording, "serial": serial, "reason": "unknown", "found": "at_start"}
+            found.append((end.event, {**detail, "segments": end.segments, "manifest_sha512": end.manifest_sha512}))
+    return found
 
 
 def on_the_flash(volume: Volume, device: str, serial: int) -> records.Before:

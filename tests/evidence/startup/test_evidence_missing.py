@@ -19,6 +19,7 @@ from bwvd.evidence.format.sums import read_signed_sums
 from bwvd.evidence.journal.journal import Draft, Journal
 from bwvd.evidence.keys.ssh_keys import PublicKey
 from bwvd.evidence.keys.sshsig import KeySigner, armour
+from bwvd.evidence.startup.newest import ends_not_entered
 from bwvd.evidence.startup.outcome import RecoveryResult, drafts_of, evidence_missing
 from bwvd.evidence.startup.recovery import recover
 from bwvd.testing.clock import VirtualClock
@@ -240,3 +241,33 @@ def test_what_the_journal_could_not_be_told_is_told_at_the_next_start(storage: P
     assert again.end_removed == first.end_removed
     assert evidence_missing(again) == evidence_missing(first)
     assert "evidence_missing" in [draft.event for draft in drafts_of([again], CLOCK.read())]
+
+
+@pytest.mark.parametrize("close", ["stop", ""])
+def test_an_end_that_the_power_kept_from_the_journal_is_entered_at_the_next_start(storage: Path, close: str) -> None:
+    """Invariant 13: or nobody would miss it when it is taken away later."""
+    folder = make_recording(storage, close=close, finish=bool(close))
+    detail: dict[str, str | int | float | bool | None] = {"recording": folder.name, "serial": 1}
+    enter(storage, ("opened", detail))
+    if not close:
+        assert [result.reason for result in start(storage)] == ["power_cut"]  # and the power goes again
+    for where in ("its entry is lost", "it has one"):
+        with PosixVolume(storage) as volume:
+            journal = Journal.open(volume, fixed_signer(), device="BWV-0001", limit_bytes=LIMIT)
+            ends = ends_not_entered(volume, "BWV-0001", [f"{folder.name}/"], [], journal.said)
+            others = ends_not_entered(volume, "BWV-0002", [f"{folder.name}/"], [], journal.said)
+            journal.append([Draft(event, what, CLOCK.read()) for event, what in ends])
+            journal.close()
+        assert others == []
+        if where == "it has one":
+            assert ends == []
+            break
+        ((event, what),) = ends
+        assert event == ("closed" if close else "recovered")
+        assert what["segments"] == 4
+        assert what["manifest_sha512"] == hashlib.sha512((folder / "manifest.jsonl").read_bytes()).hexdigest()
+    assert start(storage) == []
+    cut_behind_two(folder)
+    (result,) = start(storage)
+    assert result.end_removed is not None
+    assert result.end_removed.segments == 4
