@@ -24,10 +24,13 @@ film.src = new URLSearchParams(location.search).get("film")
 </script>"""
 
 
+_TYPES = {".m3u8": "application/vnd.apple.mpegurl", ".mp4": "video/mp4", ".m4s": "video/iso.segment"}
+
+
 class _Handler(http.server.SimpleHTTPRequestHandler):
     """The folder of a film, the page, and what the page says. Parts of a file are answered: a seek asks for one."""
 
-    extensions_map = {".m3u8": "application/vnd.apple.mpegurl", ".mp4": "video/mp4", ".m4s": "video/iso.segment"}  # noqa: RUF012
+    extensions_map = _TYPES
     protocol_version = "HTTP/1.1"
     server: _Server
 
@@ -64,7 +67,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.wfile.write(data)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class calls it so
         """Say nothing."""
 
 

@@ -117,7 +117,7 @@ def _running(
     """A process, ended with all that it has started."""
     user = user if os.geteuid() == 0 else None
     process = subprocess.Popen(
-        command, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said,  # type: ignore[call-overload]
+        command, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said,  # type: ignore[call-overload]  # a file or a constant
         start_new_session=True, user=user, group=user, extra_groups=None if user is None else [], pass_fds=pass_fds,
     )  # fmt: skip
     try:
