@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -84,7 +87,9 @@ class Sandbox:
         self.recording = ""  # stands for the recording that the documents name
         self.work = root / "home"
         self.running = ExitStack()  # what goes on beside the commands
-        for folder in ("home", "bin", "tmp", "etc/bwvd", "mnt/card", "media/card"):
+        short = tempfile.mkdtemp(prefix="bwvd-")  # a socket's path has 107 bytes, and pytest's folders are deep
+        weakref.finalize(self, shutil.rmtree, short, ignore_errors=True)
+        for folder in ("home", "bin", "etc/bwvd", "mnt/card", "media/card"):
             (root / folder).mkdir(parents=True)
         self.configuration = root / "etc/bwvd/bwvd.toml"
         start = f"import bwvd.cli.options as options; options.DEFAULT_CONFIG = {str(self.configuration)!r}"
@@ -97,7 +102,7 @@ class Sandbox:
             **{name: value for name, value in os.environ.items() if name != "XDG_CONFIG_HOME"},
             "PATH": f"{root}/bin:{os.environ['PATH']}",
             "HOME": str(self.work),
-            "TMPDIR": str(root / "tmp"),
+            "TMPDIR": short,
             "PYTHONPATH": str(ROOT),
             "SSH_ASKPASS": str(root / "bin/askpass"),
             "SSH_ASKPASS_REQUIRE": "force",

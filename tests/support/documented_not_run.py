@@ -55,7 +55,7 @@ def finds_tests(command: str) -> None:
     words = shlex.split(command.removeprefix("sudo ").removeprefix(".venv/bin/").replace(" N", " 1"))
     run = [sys.executable, "-m", *words, "--collect-only", "-q", "-p", "no:cacheprovider"]
     if not any(word.startswith("tests/") for word in words):
-        run.append("tests/machine" if "machine" in command else "tests/walk")  # all would take a while to collect
+        run.append(next((f"tests/{room}" for room in ("machine", "players") if room in command), "tests/walk"))
     done = subprocess.run(run, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
 

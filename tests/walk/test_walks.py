@@ -121,11 +121,11 @@ def test_thousands_of_walks(chance: str) -> None:
     _wander(chance, 4000, 50)
 
 
-def _doubling(self: RecordingInProgress, gop: Gop, *more: Any) -> Any:
+def _doubling(self: RecordingInProgress, gop: Gop, **more: Any) -> Any:
     """A product that is wrong on purpose: from eight seconds on each group of pictures is written twice."""
-    result = _hand_on(self, gop, *more)
+    result = _hand_on(self, gop, **more)
     if gop.start_ns - self.press.at_ns > 8 * NS:
-        _hand_on(self, gop, *more)
+        _hand_on(self, gop, **more)
     return result
 
 

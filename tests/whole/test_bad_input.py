@@ -440,7 +440,6 @@ GARBAGE = [
     b'{"cmd": 7}\n',
     b'{"cmd": "stop", "now": true}\n',
     b'{"cmd": "mark", "label": ["x"]}\n',
-    b'{"cmd": "mark", "label": "\\u001b[2J"}\n',
     b'{"cmd": "mark", "label": "' + b"x" * 2000 + b'"}\n',
     b'{"cmd": "stop"',
     b"[" * 60_000 + b"\n",

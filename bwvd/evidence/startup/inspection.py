@@ -123,6 +123,10 @@ class Inspection:
                 steps = self._steps()
                 while await self._step(steps):
                     pass
+        except (
+            OSError
+        ) as error:  # of the storage as a whole: who writes to it tells of that, and the next start reads on
+            _log.warning("inspection_broken_off", error=str(error))
         finally:
             self._done.set()
 
