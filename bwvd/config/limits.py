@@ -67,6 +67,10 @@ LIMITS: dict[type[config.Section], dict[str, Limit]] = {
         "warn_percent": Limit(0, 100, "percent"),
         "critical_percent": Limit(0, 100, "percent"),
     },
+    config.Offload: {
+        "retain_days": Limit(1, 36_500, "days", zero=True),
+        "max_mbit": Limit(0.1, 100_000, "megabits a second", zero=True),
+    },
 }
 
 MAX_LINE = 65_535  # of a GPIO chip; the largest expanders have a few hundred lines

@@ -30,6 +30,7 @@ def problems(config: Config, document: dict[str, Any]) -> Iterator[Problem]:
     yield from _audio(config)
     yield from _memory(config)
     yield from _power(config)
+    yield from _offload(config)
     yield from _unheard(document)
     yield from _gestures(config)
     yield from _targets(config, document)
@@ -108,6 +109,35 @@ def _power(config: Config) -> Iterator[Problem]:
             f"power.critical_percent = {critical}, power.warn_percent = {warn}",
             "the critical level must be below the warning level",
         )
+
+
+def _offload(config: Config) -> Iterator[Problem]:
+    offload = config.offload
+    where = f"offload.store = {shown(offload.store)}"
+    if not offload.store.startswith("s3:"):
+        if offload.endpoint:
+            yield Problem(f"offload.endpoint, {where}", "an endpoint belongs to a store that is s3://BUCKET")
+        if offload.store and offload.retain_days:
+            yield Problem(
+                f"offload.retain_days = {offload.retain_days}, {where}",
+                "a folder locks nothing: days are kept by a store that is s3://BUCKET",
+            )
+    if offload.store.startswith("file:"):
+        folder, storage = (_parts(path) for path in (offload.store.removeprefix("file:"), config.storage.path))
+        if folder[: len(storage)] == storage or storage[: len(folder)] == folder:
+            yield Problem(
+                f"{where}, storage.path = {shown(config.storage.path)}",
+                "one lies in the other: a copy belongs on another disk",
+            )
+    if offload.store and offload.when == "external_power" and config.power.supply == "none":
+        yield Problem(
+            'offload.when = "external_power", power.supply = "none"',
+            'nobody looks at the power; set offload.when to "always" or "manual"',
+        )
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in ("", ".")]
 
 
 # --- controls and indicators ---

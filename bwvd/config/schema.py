@@ -185,6 +185,19 @@ class Metrics(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     textfile: str = ""  # a file for node-exporter's textfile collector
 
 
+class Offload(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where recordings are carried, by a process of its own (`bwvd offload`)."""
+
+    store: str = ""  # "" = off | file:PATH | s3://BUCKET[/PREFIX]
+    endpoint: str = ""  # of an S3 that is not AWS'; "" = the region's own
+    region: str = "us-east-1"
+    credentials: str = "/etc/bwvd/offload_credentials"  # AWS' shared credentials format
+    retain_days: int = 0  # object lock (compliance) asked for each object; 0 = the bucket's default
+    when: Literal["external_power", "always", "manual"] = "external_power"  # manual: `bwvd offload --once` alone
+    release: bool = True  # let go of what has a receipt
+    max_mbit: float = 0  # megabits per second; 0 = no limit
+
+
 class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole configuration. Built by `bwvd.config.load`; every value has been checked."""
 
@@ -206,3 +219,4 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     feedback: Feedback = Feedback()
     power: Power = Power()
     metrics: Metrics = Metrics()
+    offload: Offload = Offload()

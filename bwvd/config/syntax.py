@@ -16,6 +16,7 @@ DEVICE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,31}", re.ASCII)
 SIZE = re.compile(r"(?P<width>[1-9][0-9]{0,4})x(?P<height>[1-9][0-9]{0,4})", re.ASCII)
 CODEC_WORD = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}", re.ASCII)  # libav's names of encoders, presets, pixel formats
 FILE_NAME = re.compile(r"(?!\.{1,2}$)[^/\x00]{1,255}")  # one component of a path
+PREFIX_CHARACTERS = 512  # of the 1024 bytes of an object's name; the rest is ours
 SOCKET_PATH_BYTES = 107  # sun_path holds 108 with its final NUL
 
 _RTSP = re.compile(
@@ -24,6 +25,13 @@ _RTSP = re.compile(
 _ALSA = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_:,.=/-]*", re.ASCII)
 _CHIP = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.:,@+-]{0,63}", re.ASCII)
 _PWM = re.compile(r"pwmchip[0-9]+/(?:pwm)?[0-9]+", re.ASCII)
+# As S3 takes them everywhere: a bucket is part of a host's name, a prefix part of a signed address.
+_BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9-]|\.(?!\.)){1,61}[a-z0-9]", re.ASCII)
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9_][A-Za-z0-9._-]{0,127})*/?", re.ASCII)
+_ENDPOINT = re.compile(
+    r"https?://(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?/?", re.ASCII
+)
+_REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?", re.ASCII)
 _KEY_NAME = re.compile(r"(KEY|BTN|SW)_[A-Z0-9_]+", re.ASCII)
 
 
@@ -125,6 +133,44 @@ def key_name(text: str) -> str:
 
 def pwm_channel(text: str) -> str:
     return "" if _PWM.fullmatch(text) else 'must be a channel under /sys/class/pwm, as in "pwmchip0/1"'
+
+
+def store(text: str) -> str:
+    """Where recordings are carried: nowhere, a folder, or a bucket of S3."""
+    if not text:
+        return ""
+    scheme, colon, rest = text.partition(":")
+    match scheme if colon else "":
+        case "file":
+            if absolute(rest) or not rest.strip("/"):
+                return "must be file:PATH with the absolute path of a folder of its own"
+            return "" if ".." not in rest.split("/") else "must be file:PATH without .. in the path"
+        case "s3":
+            bucket, slash, prefix = rest.removeprefix("//").partition("/")
+            if not rest.startswith("//") or not _BUCKET.fullmatch(bucket):
+                return "must be s3://BUCKET[/PREFIX]; a bucket's name has 3 to 63 of the characters a-z 0-9 - ."
+            if not _PREFIX.fullmatch(slash + prefix) or len(prefix) > PREFIX_CHARACTERS:
+                return "the prefix must be names of the characters A-Z a-z 0-9 . _ -, with / between them"
+            return ""
+    if text.startswith("/"):
+        return f"did you mean {shown('file:' + text)}?"
+    if scheme in ("http", "https"):
+        return (
+            'must be "", file:PATH or s3://BUCKET[/PREFIX]; an S3 server's address belongs into offload.endpoint'
+        )
+    return _no_scheme(text, ("file", "s3"), '"" (off), file:PATH or s3://BUCKET[/PREFIX]')
+
+
+def endpoint(text: str) -> str:
+    """The address of an S3 server, without a path: buckets are what comes behind it."""
+    match = _ENDPOINT.fullmatch(text)
+    if match is None or int(match["port"] or 443) not in range(1, 65536):
+        return "must be https://HOST[:PORT] (or http://, where the network is trusted), without a path or a password"
+    return ""
+
+
+def region(text: str) -> str:
+    return "" if _REGION.fullmatch(text) else 'must be the name of a region, as in "eu-north-1"'
 
 
 def order(text: str) -> str:

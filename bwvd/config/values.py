@@ -105,6 +105,12 @@ _JUDGES: dict[type[c.Section], dict[str, Callable[[Any], str]]] = {
     c.Tone: {"device": _or_empty(grammar.absolute), "pwm": _or_empty(grammar.pwm_channel), **_PLACE},
     c.Power: {"supply": _or_empty(_file_name)},
     c.Metrics: {"textfile": _or_empty(_textfile)},
+    c.Offload: {
+        "store": grammar.store,
+        "endpoint": _or_empty(grammar.endpoint),
+        "region": grammar.region,
+        "credentials": grammar.absolute,
+    },
 }
 
 _ENTRY_JUDGES: dict[str, Callable[[str], str]] = {

@@ -197,6 +197,7 @@ def test_every_line_that_is_commented_out_shows_the_default() -> None:
         "feedback",
         "power",
         "metrics",
+        "offload",
     ):
         section = getattr(Config(), name)
         assert set(written[name]) == set(section.__struct_fields__), name
