@@ -51,7 +51,7 @@ def test_what_can_be_used(text: str) -> None:
         (f'store = "s3://evidence/{"/".join(["x" * 100] * 6)}"', "the prefix must be names of the characters"),
         ('store = "s3://evidence/a b"', "the prefix must be names of the characters"),
         ('store = "s3://evidence//a"', "the prefix must be names of the characters"),
-        ('store = "https://s3.example/evidence"', "an S3 server's address belongs into offload.endpoint"),
+        ('store = "https://s3.example/evidence"', "the address of an S3 server belongs into offload.endpoint"),
         ('endpoint = "https://user:secret@s3.example"', "without a path or a password"),
         ('endpoint = "https://s3.example/evidence"', "without a path or a password"),
         ('endpoint = "https://s3.example:99999"', "without a path or a password"),
