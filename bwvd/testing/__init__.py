@@ -19,6 +19,7 @@ calls that are made, and needs neither pytest nor any other library for tests.
     line.VirtualLine                noise, flood, damage (bits), stall, hang_up
     clock.VirtualClock              step, drift, quality
     supply.VirtualSupply            drain, plug_in, set, flag, mute, wedge, unplug; `show` writes it as a tree of sysfs
+    store.VirtualStore              objects in memory; `objects` may be changed behind its back
     lamp.VirtualLamp                remembers what it showed; unplug
     process.Checkpoints             counts the checkpoints of all tasks; fail (raise) or call (cancel, …) at the nth
 
@@ -35,6 +36,7 @@ CHECKS, a tuple of functions that take a subject of their own each and raise Ass
     conformance.clock      Clock
     conformance.supply     what reads the power
     conformance.witness    Witness: who remembers the journal's head
+    conformance.store      Store: objects that are put once
     conformance.lamp       Lamp: lights, motors, sounders
 
 With pytest, for a camera of one's own:

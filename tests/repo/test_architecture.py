@@ -64,6 +64,11 @@ ALLOWED: dict[str, set[str]] = {
     "evidence.evidence_side": {
         *ON_THE_CAMERA, *FORMAT, "evidence.write", "evidence.journal", "evidence.release", "evidence.startup",
     },
+    # Where recordings go: the carrier, the custodian and the desk reach a store through it.
+    "store": {
+        *GROUND, "service.backoff", "evidence.flash.volume", "evidence.flash.regular_file", "evidence.format.layout",
+        "evidence.format.recording_id",
+    },
     "daemon": {
         *ON_THE_CAMERA, "config", "service", "recorder", "capture", "capture.device", "capture.video.encoder_choice",
         "capture.audio.drift_statistics", "controls", "feedback", "evidence.evidence_side", "evidence.errors",
@@ -80,11 +85,11 @@ ALLOWED: dict[str, set[str]] = {
     "testing": {
         *VOCABULARY, "config.schema", "capture", "capture.video.encoder", "capture.video.pixel_format", "controls",
         "feedback.ports", "service", "evidence.flash.volume", "evidence.errors", "evidence.journal.witness",
-        "capture.video.libav_encoder",
+        "capture.video.libav_encoder", "store",
     },
     "testing.conformance": {
         *VOCABULARY, "capture.source", "controls.ports", "controls.serial", "feedback.ports", "service",
-        "evidence.flash.volume", "evidence.journal.witness",
+        "evidence.flash.volume", "evidence.journal.witness", "store",
     },
     "testing.flash": {"evidence.flash.volume"},
 }  # fmt: skip
