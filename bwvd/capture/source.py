@@ -73,8 +73,10 @@ class MediaSource(Protocol):
     async def run(self, send: Callable[[MediaEvent], None]) -> None:
         """Open, send SourceUp when the first sample is there, deliver until cancelled.
 
-        `send` never blocks and is called on trio's thread. Does not send SourceDown: the supervisor does, from the
-        exception. On cancellation the GOP in the making is sent if `flush_on_cancel` was set, else wiped.
+        `send` never blocks and is called on trio's thread. Does not send SourceDown for its end: the supervisor does,
+        from the exception. A source of two tracks sends it for one that has stopped while the other goes on, and
+        SourceUp when that one is back. On cancellation the GOP in the making is sent if `flush_on_cancel` was set, else
+        wiped.
 
         Raises: DeviceLost, SourceEnded, SourceRefused.
         """
@@ -86,3 +88,7 @@ class MediaSource(Protocol):
 
 
 AUDIO_BATCH_NS = 250_000_000
+
+NO_KEY_FRAME = "no key frame"
+"""What a path lacks to gain a sample of the packets that come."""
+NOTHING_DECODES = "nothing decodes"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import av
@@ -34,6 +35,11 @@ class Listener:
 
     def ups(self) -> list[SourceUp]:
         return [event for event in self.events if isinstance(event, SourceUp)]
+
+    async def wait(self, reached: Callable[[], object]) -> None:
+        """Return when that is so; it is asked after each event."""
+        while not reached():
+            await self._more.wait()
 
     async def wait_up(self) -> None:
         while not self.ups():

@@ -13,6 +13,8 @@ from bwvd.media.nal import prefixed_units
 from bwvd.testing.clip import numbered_video
 
 _CLOCK = 90_000
+_SOUND_RATE = 8_000
+_SOUND_PIECE = 160  # samples in a packet
 _FRAGMENT = 1_200  # bytes of a NAL unit in one RTP packet
 
 
@@ -39,6 +41,10 @@ class RtspCamera:
     dark_to: int = 1 << 40
     number: int = 0
     hang: bool = False  # go on holding the connection, and send nothing
+    sound: bool = False  # a second track, of PCMU
+    blind: bool = False  # no video is sent while this is so
+    mute: bool = False  # the same of sound
+    keyless: bool = False  # no key frame is sent
     port: int = 0
     clients: int = 0
     _streaming: trio.CancelScope = field(default_factory=trio.CancelScope)
@@ -85,13 +91,16 @@ class RtspCamera:
                     body = self._sdp()
                     extra = f"Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n"
                 case "SETUP":
-                    extra = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\nSession: 1\r\n"
+                    channels = "2-3" if lines[0].split()[1].endswith("track2") else "0-1"
+                    extra = f"Transport: RTP/AVP/TCP;unicast;interleaved={channels}\r\nSession: 1\r\n"
                 case _:
                     extra = "Session: 1\r\n"
             async with sending:  # while it plays, the client still asks
                 await stream.send_all(f"RTSP/1.0 200 OK\r\nCSeq: {sequence}\r\n{extra}\r\n{body}".encode())
             if method == "PLAY":
                 nursery.start_soon(self._play, stream, sending)
+                if self.sound:
+                    nursery.start_soon(self._play_sound, stream, sending)
             elif method == "TEARDOWN":
                 return
 
@@ -101,7 +110,7 @@ class RtspCamera:
             "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=numbered\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\n"
             f"a=rtpmap:96 H264/{_CLOCK}\r\na=framerate:{self.rate}\r\n"
             f"a=fmtp:96 packetization-mode=1;sprop-parameter-sets={sets}\r\na=control:track1\r\n"
-        )
+        ) + ("m=audio 0 RTP/AVP 0\r\na=control:track2\r\n" if self.sound else "")
 
     async def _play(self, stream: trio.SocketStream, sending: trio.Lock) -> None:
         self.clients += 1
@@ -111,7 +120,7 @@ class RtspCamera:
             while True:
                 numbers = tuple(range(self.number, self.number + self.gop_frames))
                 coded = numbered_video().gop(numbers)
-                for offset, size in coded.spans:
+                for place, (offset, size) in enumerate(coded.spans):
                     await trio.sleep_until(begin + self._taken_s(max(count - self.burst, 0)))
                     if self.hang:
                         await trio.sleep_forever()
@@ -127,12 +136,28 @@ class RtspCamera:
                         rtp += (stamp & 0xFFFFFFFF).to_bytes(4, "big") + b"bwvd" + payload
                         out += b"$\0" + len(rtp).to_bytes(2, "big") + rtp
                         sequence = (sequence + 1) & 0xFFFF
-                    async with sending:
-                        await stream.send_all(out)
+                    if not (self.blind or (self.keyless and not place)):
+                        async with sending:
+                            await stream.send_all(out)
                     count += 1
                     self.number += 1
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return  # the client has gone
+
+    async def _play_sound(self, stream: trio.SocketStream, sending: trio.Lock) -> None:
+        begin = trio.current_time()
+        count = 0
+        try:
+            while not self.hang:
+                await trio.sleep_until(begin + count * _SOUND_PIECE / _SOUND_RATE)
+                rtp = b"\x80\0" + (count & 0xFFFF).to_bytes(2, "big") + (count * _SOUND_PIECE).to_bytes(4, "big")
+                rtp += b"bwva" + bytes((31 * at * (count + 1)) & 0xFF for at in range(_SOUND_PIECE))
+                if not self.mute:
+                    async with sending:
+                        await stream.send_all(b"$\2" + len(rtp).to_bytes(2, "big") + rtp)
+                count += 1
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return
 
     def _taken_s(self, count: int) -> float:
         """When a frame is taken, after the first one."""

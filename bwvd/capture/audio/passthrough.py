@@ -11,7 +11,7 @@ from av.audio.stream import AudioStream
 
 from bwvd.capture.batch_builder import Assembler
 from bwvd.capture.libav_errors import refusing
-from bwvd.capture.source import AUDIO_BATCH_NS, AudioGate, Out
+from bwvd.capture.source import AUDIO_BATCH_NS, NOTHING_DECODES, AudioGate, Out
 from bwvd.capture.timestamps import MS, Moment, Stamps, to_ns
 from bwvd.clock import NS
 from bwvd.media.init_segment import init_of_stream
@@ -53,6 +53,8 @@ class CopiedAudio:
         self._cut_ns = 0  # left out since the last packet that was kept
         self._stretched = 0  # samples left open (+) or left out (-), as far as not told
         self._told = False
+        self.gained = 0  # packets taken
+        self.lacks = NOTHING_DECODES  # to gain one; what comes here is not decoded
         with refusing("audio.source"):
             init = init_of_stream(stream, self._rate)
         self._track = Track(
@@ -70,6 +72,7 @@ class CopiedAudio:
         """Take a packet; base: of its stamps, which `stamps` brings to CLOCK_MONOTONIC."""
         if not packet.size:
             return  # the end of the container
+        self.gained += 1
         start_ns = stamps.monotonic(to_ns(packet.pts, base), *moment)
         if not self._told:
             self._told = True
@@ -97,6 +100,13 @@ class CopiedAudio:
     def finish(self, out: Out) -> None:
         """Deliver what is left."""
         self._flush(out)
+
+    def interrupt(self, out: Out) -> None:
+        """Deliver what there is: the sound has stopped. With its next packet it is up again."""
+        self._flush(out)
+        while self._held:
+            overwrite(memoryview(self._held.popleft().data))
+        self._begin_ns, self._count, self._cut_ns, self._told = None, 0, 0, False
 
     def close(self) -> None:
         """Wipe what is left."""

@@ -14,7 +14,7 @@ from bwvd.capture.audio.resample import SoftResampler
 from bwvd.capture.audio.sample_clock import SampleClock
 from bwvd.capture.batch_builder import Assembler
 from bwvd.capture.libav_errors import why
-from bwvd.capture.source import AUDIO_BATCH_NS, AudioGate, DeviceLost, Out, SourceRefused
+from bwvd.capture.source import AUDIO_BATCH_NS, NOTHING_DECODES, AudioGate, DeviceLost, Out, SourceRefused
 from bwvd.capture.timestamps import Moment, Stamps, to_ns
 from bwvd.clock import NS
 from bwvd.config.schema import Audio
@@ -124,6 +124,8 @@ class EncodedAudio:
         self._clock: SampleClock | None = None
         self._held: deque[_Held] = deque()
         self._batches = Assembler()
+        self.gained = 0  # frames decoded
+        self.lacks = NOTHING_DECODES  # to gain one
 
     def feed(self, packet: av.Packet[AudioStream], base: Fraction, stamps: Stamps, moment: Moment, out: Out) -> None:
         """Take a packet; base: of its stamps, which `stamps` brings to CLOCK_MONOTONIC."""
@@ -132,6 +134,7 @@ class EncodedAudio:
         except av.FFmpegError:
             return  # the samples that are missing are a hole in the count of those that follow
         for frame in frames:
+            self.gained += 1
             ticks = frame.pts if frame.pts is not None else packet.pts
             self.take(frame, stamps.monotonic(to_ns(ticks, base), *moment), moment.mono_ns, out)
 
@@ -164,6 +167,15 @@ class EncodedAudio:
             for frame in (*rest, None):
                 self._encode(frame, out)
         self._flush(out)
+
+    def interrupt(self, out: Out) -> None:
+        """Deliver what there is: the sound has stopped. With its next frame it is up again."""
+        if self._resampler is not None:
+            self.finish(out)
+            self._renew()
+        while self._held:
+            wipe_frame(self._held.popleft().frame)
+        self._clock = None
 
     def close(self) -> None:
         """Wipe what is left."""

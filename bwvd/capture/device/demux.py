@@ -17,6 +17,7 @@ from bwvd.capture.audio.passthrough import CopiedAudio, can_copy
 from bwvd.capture.audio.transcode import EncodedAudio
 from bwvd.capture.device.device_thread import Stopped, ThreadChannel
 from bwvd.capture.device.open_input import RTSP_READ_S, open_input
+from bwvd.capture.device.track_watch import NAMED_NS, TrackWatch
 from bwvd.capture.libav_errors import why
 from bwvd.capture.source import AudioGate, DeviceLost, SourceRefused
 from bwvd.capture.timestamps import (
@@ -38,7 +39,7 @@ from bwvd.capture.video.transcode import EncodedVideo
 from bwvd.clock import NS, Clock
 from bwvd.config.schema import Config
 from bwvd.media.samples import Kind
-from bwvd.messages import MediaGap, SourceDown
+from bwvd.messages import Device, MediaGap, SourceDown
 
 FETCH_NS = NS // 10  # of a played source that is copied: so much is fetched at a time
 LATE_NS = 2 * NS  # a played source that is behind by more skips ahead, as a camera would have
@@ -48,6 +49,9 @@ BACKLOG_PACKETS = 1_000  # at most
 FIRST_PACKETS = 200  # read of a file, at most, until its first decode times are known
 
 _NO_BASE = Fraction(1)
+
+VideoPath = EncodedVideo | CopiedVideo
+AudioPath = EncodedAudio | CopiedAudio
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class Job:
     flush: Callable[[], bool]  # whether what is in the making is delivered when we are asked to stop
     choice: EncoderChoice
     call: EncoderCall
+    silence_ns: int = 3 * NS  # a track of which nothing was gained for so long is down
 
 
 class Reading:
@@ -78,9 +83,10 @@ class Reading:
         self._audio_stamps: Stamps = self._stamps
         self._leading = 0  # the track that says how long a file is
         self._reads_unix = job.address.scheme in ("v4l2", "alsa")
-        self._video: EncodedVideo | CopiedVideo | None = None
-        self._audio: EncodedAudio | CopiedAudio | None = None
-        self._bases: dict[int, Fraction] = {}  # time bases by stream; libav's are dear to ask for
+        self._video: VideoPath | None = None
+        self._audio: AudioPath | None = None
+        self._bases: dict[int, Fraction] = {}  # time bases by wanted stream; libav's are dear to ask for
+        self._watches: list[tuple[TrackWatch, VideoPath | AudioPath, int]] = []  # with the stream's index
         self._asked_ns = job.clock.monotonic_ns()
 
     def run(self) -> None:
@@ -188,12 +194,20 @@ class Reading:
         for stream in streams:
             if isinstance(stream, VideoStream):
                 self._video = self._video_path(stream)
+                self._watch("video", self._video, stream.index)
                 continue
             self._audio_stamps = self._of_track(stream)
             if can_copy(stream):
                 self._audio = CopiedAudio(stream, self._address.text, self._job.gate)
             else:
                 self._audio = EncodedAudio(self._job.config.audio, self._address.text, self._job.gate)
+            self._watch("audio", self._audio, stream.index)
+
+    def _watch(self, kind: Kind, path: VideoPath | AudioPath, index: int) -> None:
+        now_ns = self._job.clock.monotonic_ns()
+        # What is played may have holes of its own, but something must come of it.
+        silence_ns = NAMED_NS if self._address.played else self._job.silence_ns
+        self._watches.append((TrackWatch(kind, silence_ns, now_ns), path, index))
 
     def _of_track(self, stream: VideoStream | AudioStream) -> Stamps:
         """The reading of one track's stamps."""
@@ -201,7 +215,7 @@ class Reading:
             return self._playback.of(stream.index)
         return WithoutJumps(self._stamps) if isinstance(self._stamps, OwnClock) else self._stamps
 
-    def _video_path(self, stream: VideoStream) -> EncodedVideo | CopiedVideo:
+    def _video_path(self, stream: VideoStream) -> VideoPath:
         config = self._job.config
         rate = nominal_rate(stream.average_rate, stream.base_rate, config.video.rate)
         live = not self._address.played
@@ -215,7 +229,9 @@ class Reading:
         return EncodedVideo(config, self._job.clock, times, losses, encoder, not_before_ns)
 
     def _read_container(self, container: InputContainer) -> None:
-        packets = container.demux(*self._streams(container))
+        # All of them: the read would not come back while only packets arrive that nobody wants.
+        self._streams(container)
+        packets = container.demux()
         if self._playback is None and isinstance(self._stamps, OwnClock):
             for packet, arrival_ns in self._backlog(packets, self._stamps):
                 self._packet(packet, Moment(arrival_ns, 0))
@@ -228,6 +244,33 @@ class Reading:
             raise DeviceLost(f"{self._address.text}: the stream has ended")
 
     def _next(self, packets: Iterator[av.Packet[Any]]) -> av.Packet[Any] | None:
+        """The next packet of a wanted track; None at the end. The tracks are judged meanwhile."""
+        while (packet := self._read_packet(packets)) is not None:
+            self._look()
+            if packet.stream_index in self._bases:
+                return packet
+        return None
+
+    def _look(self) -> None:
+        """Say of each track that has become silent that it is down, while the other goes on.
+
+        Raises: DeviceLost where the camera has to be opened again for its video.
+        """
+        now_ns = self._job.clock.monotonic_ns()
+        self._channel.alive(now_ns)
+        for watch, path, _ in self._watches:
+            reason = watch.look(path.gained, now_ns, path.lacks)
+            device: Device = "camera" if path is self._video else "microphone"
+            reopens = device == "camera" and not self._address.played
+            if reason is not None:
+                path.interrupt(self._channel.put)
+                self._channel.put(SourceDown(device, now_ns, f"{self._address.text}: {reason}"))
+                self._channel.hop()
+            # A file has no more than it has. To open a camera anew costs the other track a second: not for sound.
+            if watch.is_down and reopens and (lost := watch.hopeless(now_ns, path.lacks)) is not None:
+                raise DeviceLost(f"{self._address.text}: {lost}")
+
+    def _read_packet(self, packets: Iterator[av.Packet[Any]]) -> av.Packet[Any] | None:
         if self._channel.stopping:
             raise Stopped
         self._channel.away()
@@ -285,6 +328,9 @@ class Reading:
         base = self._bases[packet.stream_index]
         if packet.size:
             self._channel.alive(moment.mono_ns)
+            for watch, _, index in self._watches:
+                if index == packet.stream_index:
+                    watch.packet(moment.mono_ns)
         if isinstance(stream, VideoStream):
             if self._video is not None:
                 self._video.feed(packet, base, moment, self._channel.put)

@@ -12,7 +12,7 @@ from bwvd.capture.source import AudioGate, SourceEnded
 from bwvd.capture.video.encoder_choice import EncoderCall, EncoderChoice
 from bwvd.capture.video.encoder_failover import fallen_back
 from bwvd.capture.video.libav_encoder import SOFTWARE
-from bwvd.clock import Clock
+from bwvd.clock import NS, Clock
 from bwvd.config.schema import AUDIO_SCHEMES, VIDEO_SCHEMES, Audio, Config
 from bwvd.media.samples import Kind, Track
 from bwvd.messages import FaultChanged, MediaEvent
@@ -38,7 +38,8 @@ class LibavSource:
         silence_s: float = SILENCE_S,
         choice: EncoderChoice | None = None,
     ) -> None:
-        """kinds: of the tracks that are wanted. silence_s: no packet for so long means that the device is lost.
+        """kinds: of the tracks that are wanted. silence_s: no packet for so long means that the device is
+        lost, nothing gained of one track that this one is down.
 
         choice: the encoders, and what is known about them from earlier openings.
         """
@@ -46,7 +47,15 @@ class LibavSource:
         self._reading = False  # written by it
         self._opening: Reading | None = None  # the same
         self._job = Job(
-            address, config, clock, gate, kinds, lambda: self._flush, choice or EncoderChoice(), EncoderCall()
+            address,
+            config,
+            clock,
+            gate,
+            kinds,
+            lambda: self._flush,
+            choice or EncoderChoice(),
+            EncoderCall(),
+            round(silence_s * NS),
         )
         self._silence_s = silence_s
 

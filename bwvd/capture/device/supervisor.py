@@ -132,6 +132,7 @@ class _Supervisor:
     _came_up_s: float = math.inf  # trio's time, in this opening
     _trial: dict[Device, SourceUp] = field(default_factory=dict)  # what has come up meanwhile
     _trial_ends_s: float = math.inf  # trio's time
+    _lapses: dict[Device, set[str]] = field(default_factory=dict)  # why its track stopped, told since it was up
     _hung: list[MayHang] = field(default_factory=list)  # earlier openings whose threads hang
     _wedged_s: float | None = None  # trio's time at which these have hung for too long
     _patience: trio.CancelScope = field(default_factory=trio.CancelScope)
@@ -143,6 +144,7 @@ class _Supervisor:
                 self._state = Supervised(BACKOFF)
                 self._on_trial = self._was_refused = self._was_lost = False
                 self._relapses = 0
+                self._lapses.clear()
                 self._wedged_s = None  # closed, it need not deliver
             reason = await self._open()
             if reason is None:
@@ -221,6 +223,7 @@ class _Supervisor:
         match event:
             case SourceUp():
                 self._up.add(event.device)
+                self._lapses.pop(event.device, None)
                 if self._on_trial:
                     if not self._trial:
                         self._trial_ends_s = trio.current_time() + TRIAL_S
@@ -237,11 +240,24 @@ class _Supervisor:
                     self._acquit()
                 self._wedged_s, self._patience.deadline = None, math.inf
                 self._refusals_are_final = False  # the source was as configured: what changed is not the configuration
-            case MediaGap() | SourceDown() | FaultChanged():
+            case SourceDown():  # one of two tracks
+                self._up.discard(event.device)
+                self._trial.pop(event.device, None)
+                if not self._is_news(event.device, event.reason):
+                    return
+            case MediaGap() | FaultChanged():
                 pass
             case _:
                 assert_never(event)
         self._send(event)
+
+    def _is_news(self, device: Device, reason: str) -> bool:
+        """True if nobody was told that for this reason nothing is gained of the device. It is opened again and again,
+        and each time the same reasons follow each other."""
+        told = self._lapses.setdefault(device, set())
+        known = reason in told
+        told.add(reason)
+        return not known
 
     def _acquit(self) -> None:
         """What was refused before, or came and went, has delivered for long enough: its fault is over."""
@@ -254,8 +270,10 @@ class _Supervisor:
     def _down(self, reason: str, *, final: bool = False) -> None:
         at_ns = self._clock.monotonic_ns()
         devices = sorted(self._up or {self._device})
-        self._up.clear()
+        up, self._up = self._up, set()
         for device in devices:
+            if device in self._lapses and device not in up and not self._is_news(device, reason) and not final:
+                continue
             self._send(SourceDown(device, at_ns, reason, final, asked=reason == ASLEEP))
 
 

@@ -105,6 +105,14 @@ class FailoverEncoder:
         if self._encoder is not None:
             self._drain(self._encoder, None, out)
 
+    def interrupt(self, out: Out) -> None:
+        """Deliver what is inside the encoder; the next frame begins another, and is told to be up again."""
+        if self._encoder is not None:
+            self._drain(self._encoder, None, out)
+            self.close()
+            self._encoder = None
+        self._told = None
+
     def salvage(self, out: Out) -> None:
         """Deliver what has come out of the encoder; it is not asked for more, because it might never answer."""
         if self._encoder is not None:

@@ -11,7 +11,7 @@ from av.video.stream import VideoStream
 from bwvd.capture.address import Address
 from bwvd.capture.batch_builder import Assembler
 from bwvd.capture.libav_errors import refusing
-from bwvd.capture.source import DeviceLost, Out, SourceRefused
+from bwvd.capture.source import NO_KEY_FRAME, NOTHING_DECODES, DeviceLost, Out, SourceRefused
 from bwvd.capture.timestamps import FrameTimes, Moment, Placed, to_ns
 from bwvd.capture.video.frame_loss import Losses
 from bwvd.clock import NS
@@ -74,6 +74,8 @@ class CopiedVideo:
         self._proven = False  # the camera has shown that its GOPs are short enough
         self._waiting = bytearray()  # parameter sets that came ahead of their frame, in the stream's form
         self._doubted = 0  # key frames in a row
+        self.gained = 0  # frames kept
+        self.lacks = NO_KEY_FRAME  # to gain one
         if context.extradata:
             with refusing("video.encoder"):
                 init = init_of_stream(stream, VIDEO_TIMESCALE)
@@ -100,6 +102,7 @@ class CopiedVideo:
         if placed.dts_ns >= self._not_before_ns:
             self._losses.frame(placed, moment.mono_ns)
             if content is Content.BROKEN:
+                self.lacks = NOTHING_DECODES
                 self._damaged(placed)
             else:
                 self._keep(data, spans, placed, out)
@@ -113,6 +116,12 @@ class CopiedVideo:
             self._assembler.cut_incomplete()
         if not self._assembler.empty and self._track is not None:
             out(self._assembler.take(self._track))
+
+    def interrupt(self, out: Out) -> None:
+        """Deliver what there is: the video has stopped. With its next key frame it is up again."""
+        self.finish(out, whole=False)
+        self._told = False
+        self._hole = True
 
     def salvage(self, out: Out) -> None:
         """As `finish`, in the place of a thread that never came back from a read."""
@@ -146,17 +155,21 @@ class CopiedVideo:
         if key:
             self._end_group(placed.dts_ns, out)
         if not self._parameters_fit(data, spans, key):
+            self.lacks = NOTHING_DECODES
             self._damaged(placed)
             return
         if key:
             self._tell_skipped(placed.dts_ns)
             self._hole = False
         elif self._skipping is not None:
+            self.lacks = NO_KEY_FRAME
             self._damaged(placed)
             return
         elif self._assembler.empty:
+            self.lacks = NO_KEY_FRAME
             return  # before the first key frame
         if self._track is None:
+            self.lacks = "no parameter sets"
             return  # a key frame without parameter sets, and none before: nobody could decode it
         if not self._told:
             self._told = True
@@ -165,6 +178,7 @@ class CopiedVideo:
             self._end_group(placed.dts_ns, out)
             self._damaged(placed, "no_key_frame")
             return
+        self.gained += 1
         step_ns = self._times.step_ns
         if self._form.length_bytes:
             self._assembler.add(data, placed.pts_ns, placed.dts_ns, step_ns, key)

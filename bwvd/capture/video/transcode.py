@@ -8,7 +8,7 @@ from fractions import Fraction
 import av
 from av.video.stream import VideoStream
 
-from bwvd.capture.source import Out
+from bwvd.capture.source import NO_KEY_FRAME, NOTHING_DECODES, Out
 from bwvd.capture.timestamps import FrameTimes, Moment, Placed, to_ns
 from bwvd.capture.video.encoder_failover import FailoverEncoder
 from bwvd.capture.video.frame_loss import Losses
@@ -39,6 +39,9 @@ class EncodedVideo:
     _last_ns: int | None = None  # when the last frame was taken
     _left_out_ns: int | None = None  # when a frame was left out last, while that is a fault
     _bad: int = 0  # packets that could not be decoded since the last frame
+    _awaits_key: bool = False  # what the next frames refer to is missing
+    gained: int = 0  # frames decoded
+    lacks: str = NOTHING_DECODES  # to gain one
 
     def feed(self, packet: av.Packet[VideoStream], base: Fraction, moment: Moment, out: Out) -> None:
         """Raises: DeviceLost, SourceRefused."""
@@ -46,8 +49,15 @@ class EncodedVideo:
         if self._is_left_out_whole(packet, began_ns):
             placed = self._place(to_ns(packet.pts, base), moment)
             if placed is not None:
+                self.gained += 1  # it is we who are slow
                 self._leave_out(placed.dts_ns, out)
             return
+        if self._awaits_key:
+            if not packet.is_keyframe:
+                self.lacks = NO_KEY_FRAME
+                return
+            self._awaits_key = False
+        self.lacks = NOTHING_DECODES
         try:
             frames = packet.decode()
         except av.FFmpegError:
@@ -58,6 +68,7 @@ class EncodedVideo:
             placed = self._place(to_ns(frame.pts if frame.pts is not None else packet.pts, base), moment)
             if placed is None:
                 continue
+            self.gained += 1
             late_ns = began_ns - placed.dts_ns
             if self._encoder.pace.leaves_out(late_ns):
                 self._leave_out(placed.dts_ns, out)
@@ -131,6 +142,12 @@ class EncodedVideo:
     def finish(self, out: Out, whole: bool) -> None:  # noqa: ARG002 - what was encoded has nothing still to come
         """Deliver the GOP in the making."""
         self._encoder.finish(out)
+        self._losses.tell(out)
+
+    def interrupt(self, out: Out) -> None:
+        """Deliver what there is: the video has stopped. With its next frame it is up again."""
+        self._encoder.interrupt(out)
+        self._awaits_key = True
         self._losses.tell(out)
 
     def salvage(self, out: Out) -> None:
