@@ -30,7 +30,8 @@ NO_STORAGE = "0" * 32  # of a journal from before storages had an id
 MOST_CHARACTERS = 512  # of a name; S3 takes 1024 bytes with the prefix
 MOST_PARTS = 12
 
-_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
+# A head has 148 characters and more; the name of a file may have 255.
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,191}", re.ASCII)
 _STORAGE = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _HEAD = re.compile(r"([0-9]{6,12})-([0-9]{12})-([0-9a-f]{128})", re.ASCII)
 _SHOWN = 200  # characters
