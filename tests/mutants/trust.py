@@ -165,4 +165,20 @@ TRUST = (
         "if known is None or known.event:",
         ("evidence/startup/test_evidence_missing.py",),
     ),
+    Mutant(
+        "say nothing of what the card can't read",
+        7,
+        "evidence/startup/inspection.py",
+        "        self._failed[where] = error.strerror or str(error)\n",
+        "        self._failed.clear()\n",
+        ("evidence/startup/test_inspection.py",),
+    ),
+    Mutant(
+        "read no more what could not be read once",
+        7,
+        "evidence/startup/inspection.py",
+        "                while self._unread:\n",
+        "                while self._unread and not failures:\n",
+        ("evidence/startup/test_inspection.py",),
+    ),
 )

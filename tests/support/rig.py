@@ -34,6 +34,8 @@ from bwvd.testing.picture import frame_number
 
 KEY = KeySigner(Ed25519PrivateKey.from_private_bytes(b"bwvd's key for tests, 32 bytes.."))
 
+WAIT_S = 900.0  # of virtual time: what is not so by then never will be, and the test is not to go on for ever
+
 SILENCE = b"\0\0\0\7"  # a frame of coded silence of one channel
 
 
@@ -112,7 +114,8 @@ class Rig:
             answered.set()
 
         self.daemon.post(Command(order, source, self.clock.monotonic_ns(), text, confirmed, reply))
-        await answered.wait()
+        with trio.fail_after(WAIT_S):
+            await answered.wait()
         return answers[0]
 
     async def press(self) -> Answer:
@@ -122,9 +125,10 @@ class Rig:
         return await self.order(Order.STOP, confirmed=True)
 
     async def wait_for(self, true: Callable[[], bool], step_s: float = 0.05) -> None:
-        """Move virtual time until something is so."""
-        while not true():  # noqa: ASYNC110  whatever it is, it has no event; the time is virtual
-            await trio.sleep(step_s)
+        """Move virtual time until something is so; fails where it is not after WAIT_S."""
+        with trio.fail_after(WAIT_S):
+            while not true():  # noqa: ASYNC110  whatever it is, it has no event; the time is virtual
+                await trio.sleep(step_s)
 
     async def closed(self) -> None:
         """Wait until the recording in progress is closed on flash."""

@@ -8,11 +8,14 @@ goes round: it begins where the run before had come to, which the journal rememb
 It takes a twentieth of the time, of the processor's and of the card's: the pause behind a step is so many times as long
 as the step was. A step reads a MiB or two, which is what a commit may have to wait for. While something is recorded it
 rests. Nothing is written but what is found, and the place.
+
+What can't be read is told (the fault `evidence_unread`), keeps nothing else from being inspected, and is tried again,
+later and later, until it was read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from typing import Protocol, TypeVar
 
 import trio
@@ -28,6 +31,7 @@ from bwvd.evidence.startup.contents import digested_steps, sized_steps
 from bwvd.evidence.startup.known import CHANGED, Finding, Known, known_steps
 from bwvd.log import get_logger
 from bwvd.messages import Event, Recorded, State, StateChanged
+from bwvd.service.backoff import Backoff
 
 T = TypeVar("T")
 
@@ -37,6 +41,7 @@ LONGEST_PAUSE_S = 10.0  # behind a step that a stalled card has kept waiting
 SHARE = 19  # the pause is so many times as long as the step was
 KEPT_STEPS = 1024  # of files' content, a MiB each at most, between two entries of the place
 ATTEMPTS = 3  # to read a journal whose files get other names meanwhile
+AGAIN = Backoff(first_s=60.0, limit_s=3600.0)  # before what could not be read is tried again
 
 _log = get_logger("inspection")
 
@@ -47,6 +52,8 @@ class _Told(Protocol):
     def holds(self, where: str) -> bool: ...
 
     def finding(self, finding: Finding, *, entered: bool = False) -> None: ...
+
+    def unread(self, unread: Mapping[str, str]) -> None: ...
 
 
 class Inspection:
@@ -81,6 +88,8 @@ class Inspection:
         self._content_steps = 0  # since the place was entered
         self._at = ""  # the recording whose files' content is read
         self._file = [""]  # and the file
+        self._failed: dict[str, str] = {}  # in this run: why, by recording, or what else can't be read
+        self._unread: dict[str, str] = {}  # what is told of that
         self._quiet = trio.Event()
         self._quiet.set()
         self._done = trio.Event()
@@ -120,15 +129,30 @@ class Inspection:
             with self._scope:
                 await after()
                 await trio.sleep(BEGIN_S)
-                steps = self._steps()
-                while await self._step(steps):
-                    pass
-        except (
-            OSError
-        ) as error:  # of the storage as a whole: who writes to it tells of that, and the next start reads on
-            _log.warning("inspection_broken_off", error=str(error))
+                await self._run(self._steps())
+                self._done.set()
+                failures = 0
+                while self._unread:
+                    failures += 1
+                    await trio.sleep(AGAIN.delay_s(failures))
+                    await self._run(self._steps(frozenset(self._unread)))
         finally:
             self._done.set()
+
+    async def _run(self, steps: Inspected) -> None:
+        """One run, and what it could not read. Who writes to a storage that fails as a whole tells of that as well."""
+        self._failed.clear()
+        try:
+            while await self._step(steps):
+                if self._failed and not self._unread:
+                    self._tell_unread()  # the first of them; how many these are is told at the end
+        except OSError as error:
+            self._cannot_read(RECORDINGS, error)
+        self._tell_unread()
+
+    def _tell_unread(self) -> None:
+        self._unread = dict(self._failed)
+        self._told.unread(self._unread)
 
     async def _step(self, steps: Inspected) -> bool:
         """One step and its pause; whether there are more."""
@@ -148,11 +172,12 @@ class Inspection:
 
     # --- in the storage's thread -------------------------------------------------------------------------------------
 
-    def _steps(self) -> Inspected:
+    def _steps(self, again: frozenset[str] = frozenset()) -> Inspected:
+        """again: what an earlier run could not read; if that was recordings alone, only these."""
         try:
             known = yield from self._known_steps()
         except OSError as error:
-            _log.warning("journal_not_inspected", error=str(error))
+            self._cannot_read(JOURNAL, error)
             return
         yield from known.findings
         folders = self._volume.names(RECORDINGS)
@@ -166,10 +191,13 @@ class Inspection:
         recordings.sort(key=lambda name: (serial_of(name) or 0, name))
         there = {harmless(name) for name in recordings}
         yield None
+        serials = {serial_of(name) or 0 for name in recordings}
+        if again and not again & {JOURNAL, RECORDINGS}:
+            recordings = [name for name in recordings if name in again]
         for recording in recordings:
             finding = yield from self._guarded(recording, sized_steps(self._volume, recording, known))
             yield self._news(finding)
-        yield from self._gone_steps(known, there, {serial_of(name) or 0 for name in recordings})
+        yield from self._gone_steps(known, there, serials)
         del known
         yield from self._content_of(recordings)
 
@@ -227,8 +255,12 @@ class Inspection:
             return (yield from steps)
         except OSError as error:
             if recording not in self._journal.released:
-                _log.warning("not_inspected", recording=recording, error=str(error))
+                self._cannot_read(recording, error)
             return None
+
+    def _cannot_read(self, where: str, error: OSError) -> None:
+        _log.warning("not_inspected", where=where, error=str(error))
+        self._failed[where] = error.strerror or str(error)
 
     def _news(self, finding: Finding | None, *, again: bool = False) -> Finding | None:
         """What is not told yet; again: of the same recording something else may be."""

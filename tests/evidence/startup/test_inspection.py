@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from itertools import pairwise
 from typing import TypeVar
@@ -12,7 +13,7 @@ import trio.testing
 
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.startup import inspection
-from bwvd.evidence.startup.inspection import SHARE
+from bwvd.evidence.startup.inspection import AGAIN, SHARE
 from bwvd.messages import FaultChanged
 from bwvd.testing.flash.storage import VirtualStorage, VirtualVolume
 from tests.evidence.startup.test_look import rig_of, start
@@ -51,7 +52,7 @@ def put(volume: VirtualVolume, path: str, data: bytes) -> None:
 def told(rig: Rig) -> dict[str, str]:
     """The last words of each fault that says that somebody has been at the card."""
     faults = [event for event in rig.events if isinstance(event, FaultChanged) and event.active]
-    return {event.name: event.detail for event in faults if event.name.startswith("evidence_")}
+    return {event.name: event.detail for event in faults if event.name in ("evidence_missing", "evidence_changed")}
 
 
 def lines(volume: VirtualVolume) -> list[tuple[str, str]]:
@@ -275,15 +276,56 @@ async def test_a_recording_that_is_released_meanwhile_is_not_told(autojump_clock
     assert told(await start(volume)) == {}
 
 
+def unread(rig: Rig) -> list[str]:
+    """The words of the fault for what can't be read, "" where it was read at last."""
+    faults = [event for event in rig.events if isinstance(event, FaultChanged) and event.name == "evidence_unread"]
+    return [event.detail if event.active else "" for event in faults]
+
+
 async def test_a_recording_that_cannot_be_read_keeps_no_other_from_it(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """Invariant 7."""
+    """Invariant 7; and it is a fault, in status and journal, until it was read."""
     volume = card(3)
     await start(volume)
     put(volume, f"recordings/{recording_id(3)}/000004.m4s", b"not from this camera")
-    volume.fail(5, kind="read", path=f"{recording_id(2)}/000001.m4s", times=9)
+    volume.fail(errno.EIO, kind="read", path=f"{recording_id(2)}/000001.m4s", times=9)
+    volume.fail(errno.EIO, kind="read", path=f"{recording_id(1)}/000002.m4s", times=1)
     rig = rig_of(volume, "boot-3")
     async with rig.running() as daemon:
         await daemon.evidence.wait_looked()
+        assert "no record names 000004.m4s" in told(rig)["evidence_changed"]
+        first = f"{recording_id(1)}: Input/output error"
+        assert unread(rig) == [first, f"{first} (and 1 more)"]
+        assert "evidence_unread" in daemon.hub.faults
+        await trio.sleep(AGAIN.delay_s(1) + 30)
+        still = f"{recording_id(2)}: Input/output error"
+        assert unread(rig)[2:] == [still]
+        before = volume.gate.count
+        volume.heal()
+        await rig.wait_for(lambda: "evidence_unread" not in daemon.hub.faults)
+        read = [one.path for one in volume.gate.log[before:] if one.kind == "read" and one.path.endswith(".m4s")]
+        assert {path.split("/")[1] for path in read} == {recording_id(2)}, "only what was not read is read again"
+    assert unread(rig) == [first, f"{first} (and 1 more)", still, ""]
+    entered = [entry for entry in entries_of(volume.tree()) if entry.detail.get("name") == "evidence_unread"]
+    assert [entry.detail["active"] for entry in entered] == [True, True, True, False]
+    assert len(lines(volume)) == 1, "what was told is not told again"
+
+
+@pytest.mark.parametrize(("kind", "path"), [("read", "journal.jsonl"), ("names", "recordings")])
+async def test_a_journal_that_cannot_be_read_is_told_and_read_again(
+    kind: str, path: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Invariant 7: without it nothing is inspected; all is, as soon as it was read."""
+    volume = card(3)
+    await start(volume)
+    put(volume, f"recordings/{recording_id(3)}/000004.m4s", b"not from this camera")
+    rig = rig_of(volume, "boot-3")
+    async with rig.running() as daemon:
+        await daemon.evidence._looking.wait_done()
+        volume.fail(errno.EIO, kind=kind, path=path, times=2)
+        await daemon.evidence.wait_looked()
+        assert told(rig) == {}
+        assert unread(rig) == [f"{path}: Input/output error"]
+        await rig.wait_for(lambda: "evidence_unread" not in daemon.hub.faults)
     assert "no record names 000004.m4s" in told(rig)["evidence_changed"]
