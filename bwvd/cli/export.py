@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from bwvd.cli.interrupts import ended_in_order
 from bwvd.cli.moments import MOMENT
 from bwvd.cli.options import (
     NAME,
@@ -28,6 +29,7 @@ from bwvd.evidence.export.gather import gather
 from bwvd.evidence.export.mp4 import export_mp4
 from bwvd.evidence.export.proof import export_proof
 from bwvd.evidence.export.stretch import stretch
+from bwvd.evidence.flash.whole_file import left_beside
 from bwvd.evidence.format.file_names import harmless
 from bwvd.evidence.format.moment import Given
 from bwvd.evidence.keys.age import load_identities
@@ -120,10 +122,11 @@ def export(
         raise Failure(str(error), 2) from None
     outputs = Outputs(*(Path(path) if path else None for path in (output, sheet, proof, captions)))
     order = Order(outputs, keys, allowed, begin, end, not no_captions, force)
-    if everything:
-        sys.exit(_all(config_path, recs, order))
-    folder = find_recording(load_config_or_default(config_path), recs[0])
-    sys.exit(0 if _one(config_path, folder, order) else 1)
+    with ended_in_order():
+        if everything:
+            sys.exit(_all(config_path, recs, order))
+        folder = find_recording(load_config_or_default(config_path), recs[0])
+        sys.exit(0 if _one(config_path, folder, order) else 1)
 
 
 def _require_page(sheet: Path) -> None:
@@ -173,6 +176,8 @@ def _all(config_path: str, places: Sequence[str], order: Order) -> int:
 
 def _one(config_path: str, folder: Path, order: Order) -> bool:
     """One recording; whether everything that was asked for was made. The device's journal is told."""
+    for left in [left for path in order.outputs if path is not None for left in left_beside(path)]:
+        warn(f"{left}: no export: one that was broken off has left it, or is writing it")
     try:
         _export(folder, order)
         good = True

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from bwvd.cli.interrupts import ended_in_order
 from bwvd.cli.options import NAME, Failure, json_option, print_json
 from bwvd.cli.printing import warn
 from bwvd.cli.progress import progress_bar, size_of
@@ -50,17 +51,18 @@ def receipt(as_json: bool, key: str, by: str | None, output: str, signers: str |
         raise Failure(f"{folder}: {error.strerror}", 2) from None
     outcomes = []
     good = True
-    for path in paths:  # one after the other: what is changed meanwhile is changed for as short a time as can be
-        before = look(path)
-        with progress_bar(size_of([path]), "verify", quiet=as_json) as progress:
-            reports = verify_paths([path], allowed, progress=progress)
-        for report in reports:
-            outcome = _receipt(report, signer, name, folder, before)
-            good = good and not outcome["reason"]
-            if report.kind != "storage" or outcome["reason"]:
-                outcomes.append(outcome)
-                if not as_json:
-                    _say(outcome)
+    with ended_in_order():
+        for path in paths:  # one after the other: what is changed meanwhile is changed for as short a time as can be
+            before = look(path)
+            with progress_bar(size_of([path]), "verify", quiet=as_json) as progress:
+                reports = verify_paths([path], allowed, progress=progress)
+            for report in reports:
+                outcome = _receipt(report, signer, name, folder, before)
+                good = good and not outcome["reason"]
+                if report.kind != "storage" or outcome["reason"]:
+                    outcomes.append(outcome)
+                    if not as_json:
+                        _say(outcome)
     if as_json:
         print_json(outcomes)
     elif not outcomes:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from bwvd.cli.interrupts import ended_in_order
 from bwvd.cli.options import NAME, Failure
 from bwvd.cli.progress import progress_bar, size_of
 from bwvd.cli.signing import desk_key
@@ -37,7 +38,7 @@ def statement(key: str, note: str, by: str | None, signers: str | None, original
     signer, name = desk_key(key, by, allowed)
     now = utc_text(SystemClock().read().utc_ns)
     try:
-        with progress_bar(size_of([original]), "statement") as progress:
+        with ended_in_order(), progress_bar(size_of([original]), "statement") as progress:
             made = state(
                 Path(original),
                 Path(redacted),

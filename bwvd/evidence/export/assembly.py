@@ -83,7 +83,7 @@ class _Track:
 
 
 class Assembly:
-    """Writes to a new file at `path`; use as a context manager, which closes it.
+    """Writes to the file at `path`, which is empty; use as a context manager, which closes it.
 
     Args:
         begin_ns: media time up to which a key frame is looked for to begin with, in the first segment; None = begin
@@ -120,8 +120,7 @@ class Assembly:
         self._data = len(_FTYP) + self._room  # where `mdat` begins
         self._at = self._data + LARGE_HEADER  # where the next sample goes
         self._flushed = self._at
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._fd = os.open(path, flags, 0o640)
+        self._fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         os.lseek(self._fd, self._at, os.SEEK_SET)
 
     def __enter__(self) -> Assembly:

@@ -22,7 +22,7 @@ from bwvd.evidence.export.narrative import Narrative, narrative, pre_event_text,
 from bwvd.evidence.export.private_text import PrivateText
 from bwvd.evidence.export.sealed_text import reader
 from bwvd.evidence.export.thumbnails import Thumbnail, thumbnails
-from bwvd.evidence.flash.whole_file import claimed, put_in_place
+from bwvd.evidence.flash.whole_file import new_files
 from bwvd.evidence.format.moment import clock_text
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.decode import NotDecodable
@@ -83,7 +83,7 @@ def export_sheet(
     admit(report, force=force)
     require_key(report, identities)
     try:
-        with read_outline(folder, signed_only=not force) as outline, claimed([Path(out)]) as temporary:
+        with read_outline(folder, signed_only=not force) as outline, new_files([Path(out)]) as (temporary,):
             begin_ns, end_ns = _stretch(outline, from_s, to_s)
             read = reader(outline.folder, identities)
             told = narrative(signed_records(Path(folder)), read)
@@ -92,8 +92,6 @@ def export_sheet(
             page.cells = _cells(planned, outline, told, identities, notes)
             _tell_what_is_left_out(page, planned, told)
             temporary.write_bytes(render(page))
-            temporary.chmod(0o640)
-            put_in_place(temporary, Path(out))
     except SegmentUnusable as error:
         raise ExportRefused(str(error)) from None
     return Sheet(str(out), sum(bool(cell.jpeg) for cell in page.cells), report, notes)

@@ -23,7 +23,7 @@ from bwvd.evidence.export.assembly import Assembly, Expected
 from bwvd.evidence.export.captions import CaptionWriter, web_vtt
 from bwvd.evidence.export.chapters import chapters, silences
 from bwvd.evidence.export.media_index import Outline, SegmentUnusable, Span, read_outline
-from bwvd.evidence.flash.whole_file import claimed_each, put_in_place
+from bwvd.evidence.flash.whole_file import new_files
 from bwvd.evidence.format.utc import parse_utc
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.files import Named, Progress, segment_label
@@ -129,7 +129,7 @@ def export_mp4(
             raise ExportRefused(str(error)) from None
         paths = _names(Path(out), len(parts))
         texts = _names(Path(vtt), len(parts)) if vtt is not None else []
-        temporary = opened.enter_context(claimed_each([*paths, *texts]))
+        temporary = opened.enter_context(new_files([*paths, *texts]))
         copy = opened.enter_context(_Copy(outline, parts, identities, temporary[: len(paths)], from_s, to_s))
         try:
             if report is None:
@@ -144,9 +144,6 @@ def export_mp4(
         copy.finish(report, exported, paths)
         for number, made in enumerate(temporary[len(paths) :]):
             made.write_text(copy.web_vtt(number), encoding="utf-8")
-        for made, path in zip(temporary, (*paths, *texts), strict=True):
-            made.chmod(0o640)
-            put_in_place(made, path)
     return exported
 
 

@@ -19,7 +19,7 @@ from bwvd.evidence.errors import ExportRefused
 from bwvd.evidence.export.mp4 import admit
 from bwvd.evidence.export.proof_facts import Facts
 from bwvd.evidence.export.proof_text import chain_text, readme_text
-from bwvd.evidence.flash.whole_file import claimed, put_in_place
+from bwvd.evidence.flash.whole_file import new_files
 from bwvd.evidence.format.file_names import harmless
 from bwvd.evidence.format.layout import AUTHORITY_KEY, CHAIN, PUBLIC_KEY, README, RECORDINGS
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
@@ -92,7 +92,7 @@ def _export(
     if not _PLAIN.fullmatch(report.id):
         # It becomes a part of paths and of commands that people run.
         raise ExportRefused(f"{printable(report.id)} is no recording's id: letters, digits, dots and hyphens only")
-    with claimed([out]) as temporary:
+    with new_files([out]) as (temporary,):
         facts = Facts.read(source, report, check.before, following)
         facts.choose(*stretch)
         root = {
@@ -106,15 +106,13 @@ def _export(
             root[NEXT] = following.pair
         if facts.chosen is not None:
             root[DECLARATION] = _declaration(facts, check.manifest_sha512)
-        with zipfile.ZipFile(temporary, "x", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
             for name, data in root.items():
                 archive.writestr(_member(name, len(data)), data)
             names = sorted(name for name, odd in source.names().items() if not odd and facts.holds(name))
             for name in names:
                 _add(archive, source, name, f"{RECORDINGS}/{report.id}/{harmless(name)}")
-        temporary.chmod(0o640)
         size = temporary.stat().st_size
-        put_in_place(temporary, out)
     return Proof(str(out), len(names) + len(root), size, report)
 
 

@@ -1,7 +1,13 @@
-"""New files outside the storage (exports, keys): whole under their names or not at all, never in another's place."""
+"""New files outside the storage (exports, receipts, keys): whole under their names or not there, replacing nothing.
+
+What is being written lies beside its name, with LEFT behind it, until it is whole and durable. What a kill or a power
+cut leaves there has that name still, and nothing takes it for more than it is.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -10,31 +16,19 @@ from pathlib import Path
 
 from bwvd.evidence.errors import ExportRefused
 
+LEFT = ".part"  # ends the name of what is not whole
 
-def claim(path: Path) -> None:
-    """Take the name before the work begins; an existing file, or a link of that name, stays as it is.
-
-    Raises: ExportRefused if the name is taken; OSError.
-    """
-    try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
-    except FileExistsError:
-        raise ExportRefused(f"{path} exists; an export overwrites nothing") from None
-
-
-def put_in_place(temporary: Path, path: Path) -> None:
-    """Make the finished file durable under the name that was claimed for it. Raises: OSError."""
-    sync_path(temporary)
-    temporary.replace(path)
-    sync_path(path.parent)
+_AT_FDCWD = -100
+_RENAME_NOREPLACE = 1  # linux/fs.h
+_NOT_SUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # by the file system (NFS), or by the kernel
 
 
 def create_whole(path: Path, content: bytes, mode: int) -> None:
-    """Make a durable file that was not there: a cut half-way leaves nothing under its name.
+    """Make a durable file that was not there.
 
-    Raises: OSError; FileExistsError if the name is taken.
+    Blocking. Raises: OSError; FileExistsError if the name is taken.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = _beside(path)
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     except OSError as error:
@@ -42,42 +36,61 @@ def create_whole(path: Path, content: bytes, mode: int) -> None:
     try:
         with os.fdopen(fd, "wb") as file:
             file.write(content)
-        sync_path(temporary)
-        os.link(temporary, path)  # fails if the name is taken
-    finally:
-        temporary.unlink()
-    sync_path(path.parent)
+        _put_in_place(temporary, path)
+    except BaseException:
+        _remove(temporary)
+        raise
 
 
 @contextmanager
-def claimed(paths: list[Path]) -> Iterator[Path]:
-    """Claim all of `paths`, and give a name beside them to write to; `put_in_place` it once for each.
+def new_files(paths: list[Path]) -> Iterator[list[Path]]:
+    """Empty files beside `paths` to write to; when the body has ended, they are durable under `paths`, in that order.
 
-    If the body raises, nothing of what was claimed is left. Raises: ExportRefused, also for every OSError of the body.
+    They are the owner's, and readable for his group, unless the body changes that. If the body raises, a signal's
+    exception included, none of them is there. A name that is taken, also by a link or since the body began, stays as it
+    is.
+
+    Blocking. Raises: ExportRefused if a name is taken, and for every OSError, of the body too.
     """
-    with claimed_each(paths) as temporary:
-        yield temporary[0]
-
-
-@contextmanager
-def claimed_each(paths: list[Path]) -> Iterator[list[Path]]:
-    """The same with a name of its own for each, where all are to be there or none: `put_in_place` each."""
-    temporary = [path.with_name(f".{path.name}.{secrets.token_hex(4)}.part") for path in paths]
-    taken: list[Path] = []
+    temporary = [_beside(path) for path in paths]
+    placed: list[Path] = []
+    for path in paths:  # before the work
+        if os.path.lexists(path):
+            raise _taken(path)
     try:
-        for path in paths:
-            claim(path)
-            taken.append(path)
+        for one in temporary:
+            os.close(os.open(one, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640))
         yield temporary
+        for one, path in zip(temporary, paths, strict=True):
+            _put_in_place(one, path, placed)
     except BaseException as error:
-        for path in (*temporary, *taken):
-            with suppress(OSError):  # read-only, or gone: then why the body failed is what is to be told
-                path.unlink()
+        for path in (*temporary, *placed):
+            _remove(path)
+        if isinstance(error, FileExistsError):
+            raise _taken(error.filename) from None
         if isinstance(error, OSError):
             names = dict(zip(map(str, temporary), paths, strict=True))  # people know a file by its final name
             where = error.filename or paths[0]
             raise ExportRefused(f"{names.get(str(where), where)}: {error.strerror or error}") from None
         raise
+
+
+def left_beside(path: Path) -> list[Path]:
+    """What a work on `path` has left that was broken off, or that is still going on. Blocking."""
+    with suppress(OSError):
+        length = len(_beside(path).name)
+        names = sorted(os.listdir(path.parent))  # noqa: PTH208  names, not paths that would have to be taken apart
+        return [
+            path.with_name(name)
+            for name in names
+            if len(name) == length and name.startswith(f"{path.name}.") and name.endswith(LEFT)
+        ]
+    return []
+
+
+def is_left(path: Path) -> bool:
+    """Whether a name is that of a file that was never whole."""
+    return path.name.endswith(LEFT)
 
 
 def sync_path(path: Path) -> None:
@@ -87,3 +100,43 @@ def sync_path(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _taken(path: Path | str) -> ExportRefused:
+    return ExportRefused(f"{path} exists; an export overwrites nothing")
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.{secrets.token_hex(4)}{LEFT}")
+
+
+def _put_in_place(temporary: Path, path: Path, placed: list[Path] | None = None) -> None:
+    """Make a finished file durable under its name, which nothing has yet. `placed` is told as soon as it is there."""
+    sync_path(temporary)
+    _rename(temporary, path)
+    if placed is not None:
+        placed.append(path)
+    sync_path(path.parent)
+
+
+def _rename(old: Path, new: Path) -> None:
+    """Rename, where nothing has the new name; FAT knows no links, NFS no such renaming. Raises: OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "renameat2"):
+        code = errno.ENOSYS  # a C library older than the call
+    elif libc.renameat2(_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), _RENAME_NOREPLACE) == 0:
+        return
+    else:
+        code = ctypes.get_errno()
+    if code not in _NOT_SUPPORTED:
+        raise OSError(code, os.strerror(code), str(new))
+    try:
+        os.link(old, new)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(new)) from None
+    old.unlink()
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # read-only, or gone: then why the work failed is what is to be told
+        path.unlink()

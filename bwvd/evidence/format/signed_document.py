@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bwvd.evidence.errors import SignatureBad
 from bwvd.evidence.flash.regular_file import read_regular
-from bwvd.evidence.flash.whole_file import claimed, put_in_place
+from bwvd.evidence.flash.whole_file import new_files
 from bwvd.evidence.keys.ssh_keys import Certificate, PublicKey
 from bwvd.evidence.keys.sshsig import KeySigner, Signature, armour, unarmour
 
@@ -29,11 +29,10 @@ def write_signed(path: Path, text: bytes, signer: KeySigner, namespace: str) -> 
     """
     signature = armour(signer.sign(hashlib.sha512(text).digest(), namespace)).encode()
     beside = signature_path(path)
-    with claimed([beside, path]) as temporary:
-        for content, target in ((signature, beside), (text, path)):
-            temporary.write_bytes(content)
-            temporary.chmod(_MODE)
-            put_in_place(temporary, target)
+    with new_files([beside, path]) as temporary:
+        for content, file in zip((signature, text), temporary, strict=True):
+            file.write_bytes(content)
+            file.chmod(_MODE)
 
 
 def read_signed(path: Path, namespace: str) -> tuple[bytes, PublicKey | Certificate]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from bwvd.evidence.flash.whole_file import is_left
 from bwvd.evidence.format.layout import MANIFEST, RECORDINGS
 from bwvd.evidence.format.recording_id import serial_of
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
@@ -69,6 +70,8 @@ def _verify_path(
         return [verify_recording(folder, signers, identities, decode=decode, progress=progress) for folder in folders]
     if not stat.S_ISREG(mode):
         return [unreadable(path, "neither a folder nor a regular file")]
+    if is_left(path):
+        return [unreadable(path, "no copy and no proof: an export that was broken off has left it, or is writing it")]
     if is_statement(path):
         return [verify_statement(path, signers)]
     if path.suffix.lower() == ".zip":

@@ -79,7 +79,7 @@ def test_until_the_verdict_is_known_the_file_is_no_mp4(
     whole = mp4.admit
 
     def admit(report: Any, *, force: bool) -> None:
-        seen.extend(path.read_bytes() for path in tmp_path.glob(".*.part"))
+        seen.extend(path.read_bytes() for path in tmp_path.glob("*.part"))
         whole(report, force=force)
 
     monkeypatch.setattr(mp4, "admit", admit)
@@ -140,6 +140,7 @@ def test_the_index_is_found_wherever_it_has_room(tmp_path: Path, room: int, fron
     segment = b"".join(epoch.fragment(clip.gop(n, sound=True), n + 1, START_NS) for n in range(4))
     epoch.close()
     path = tmp_path / "out.mp4"
+    path.touch()
     with Assembly(path, Room(room)) as assembly:
         assembly.take(memoryview(segment), list(read_fragments(memoryview(segment), read_init(epoch.init))))
         done = assembly.finish(None, {}, {}, [])

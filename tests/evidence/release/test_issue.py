@@ -17,7 +17,6 @@ import pytest
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.flash.posix import PosixVolume
 from bwvd.evidence.flash.reserve import Reserve
-from bwvd.evidence.format import signed_document
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.keys.sshsig import KeySigner
 from bwvd.evidence.release import issue as module
@@ -314,7 +313,7 @@ def test_a_full_disk_leaves_nothing(copy: Path, tmp_path: Path, monkeypatch: pyt
         raise OSError(28, "No space left on device")
 
     report = verify_recording(copy)
-    monkeypatch.setattr(signed_document, "put_in_place", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     assert "No space left" in refusal(report, tmp_path / "receipts", EvidenceError)
 
 
