@@ -15,7 +15,9 @@ import trio
 from bwvd.capture.device.alsa import in_use
 from bwvd.capture.device.libav_source import LibavSource, open_camera, open_microphone
 from bwvd.capture.source import AudioGate, DeviceLost, SourceEnded, SourceRefused
+from bwvd.capture.video import jpeg
 from bwvd.capture.video.encoder_choice import EncoderChoice
+from bwvd.capture.video.jpeg import LIBRARY
 from bwvd.cli.finding import Finding
 from bwvd.clock import SystemClock
 from bwvd.config.rules import GROUPS_IN_LOOP
@@ -27,6 +29,7 @@ from bwvd.media.samples import Batch, Kind, Track
 from bwvd.messages import FaultChanged, MediaEvent, SourceUp
 
 HEVC = "HEVC plays in Chromium only where the machine decodes it; H.264 plays everywhere (bwvd help players)"
+JPEG = f"a camera of MJPEG costs a third less with libjpeg-turbo, which is not here ({LIBRARY}; Debian: libturbojpeg0)"
 OPENINGS = 2  # of a camera: an encoder that hangs costs the first one, and another takes its place as in the daemon
 
 Trial = Callable[[], Awaitable[list[Finding]]]
@@ -116,8 +119,7 @@ async def _try_source(
         advised += [Finding(area, True, f"{key}: {fault.detail}", advice=True) for fault in seen.faults]
         if not seen.missing:
             tracks = ", ".join(_shown(track) for track in seen.tracks)
-            if any(track.codec == "hevc" for track in seen.tracks):
-                advised.append(Finding(area, True, f"{key}: {HEVC}", advice=True))
+            advised += [Finding(area, True, f"{key}: {text}", advice=True) for text in _advice(address, seen.tracks)]
             return [Finding(area, True, f"{key}: {address}: {tracks}"), *advised]
         if not (left and any(fault.name == "encoder" for fault in seen.faults)):
             break
@@ -126,6 +128,15 @@ async def _try_source(
     if address.startswith("alsa:") and in_use():
         reason += " (some program records from a sound device already)"  # libav says no more than "Input/output error"
     return [Finding(area, False, reason if _names_a_key(reason) else f"{key}: {reason}"), *advised]
+
+
+def _advice(address: str, tracks: list[Track]) -> list[str]:
+    """What somebody should know of a camera that works."""
+    found = [HEVC] if any(track.codec == "hevc" for track in tracks) else []
+    encoded = any(track.kind == "video" and track.encoder != "copy" for track in tracks)
+    if encoded and address.startswith("v4l2:") and not jpeg.is_there():
+        found.append(JPEG)
+    return found
 
 
 async def _run_source(opened: Callable[[], LibavSource], seen: _Seen) -> str:

@@ -155,7 +155,7 @@ def store(text: str) -> str:
     if text.startswith("/"):
         return f"did you mean {shown('file:' + text)}?"
     if scheme in ("http", "https"):
-        return 'must be file:PATH or s3://BUCKET[/PREFIX]; the address of an S3 server belongs into offload.endpoint'
+        return "must be file:PATH or s3://BUCKET[/PREFIX]; the address of an S3 server belongs into offload.endpoint"
     return _no_scheme(text, ("file", "s3"), '"" (off), file:PATH or s3://BUCKET[/PREFIX]')
 
 

@@ -11,7 +11,8 @@ import av
 import msgspec
 
 from bwvd.capture.source import SourceRefused
-from bwvd.capture.video.encoder import Encoder, EncoderFailed
+from bwvd.capture.video.colours import LIMITED, Colours
+from bwvd.capture.video.encoder import Encoder, EncoderFailed, MakeEncoder
 from bwvd.capture.video.libav_encoder import SOFTWARE, VideoEncoder
 from bwvd.config.schema import Video
 from bwvd.media.samples import Batch, Track
@@ -48,6 +49,7 @@ class FaultyEncoder:
         rate: Fraction,
         source: str,
         begin_ns: int,
+        colours: Colours = LIMITED,
         *,
         preset: str = "",
     ) -> None:
@@ -58,7 +60,7 @@ class FaultyEncoder:
         self._name = name
         self._preset = preset
         settings = msgspec.structs.replace(config, preset=preset or PRESET)
-        self._real = VideoEncoder(SOFTWARE, settings, width, height, rate, source, begin_ns)
+        self._real = VideoEncoder(SOFTWARE, settings, width, height, rate, source, begin_ns, colours)
         self._track: Track | None = None
         self._inside: deque[tuple[av.VideoFrame, int, bool]] = deque()  # with the time, and whether it is to be dropped
         self._number = 0
@@ -118,13 +120,22 @@ class FaultyEncoder:
         return [Batch(track, batch.samples, batch.data) for batch in batches] if track is not None else []
 
 
-def faulty(faults: dict[str, EncoderFaults]) -> Callable[[str, Video, int, int, Fraction, str, int], Encoder]:
+def faulty(faults: dict[str, EncoderFaults]) -> MakeEncoder:
     """For `EncoderChoice`: the encoders that are named have these faults, all others are what they are."""
 
-    def make(name: str, config: Video, width: int, height: int, rate: Fraction, source: str, begin_ns: int) -> Encoder:
+    def make(
+        name: str,
+        config: Video,
+        width: int,
+        height: int,
+        rate: Fraction,
+        source: str,
+        begin_ns: int,
+        colours: Colours,
+    ) -> Encoder:
         if name in faults:
-            return FaultyEncoder(faults[name], name, config, width, height, rate, source, begin_ns)
-        return VideoEncoder(name, config, width, height, rate, source, begin_ns)
+            return FaultyEncoder(faults[name], name, config, width, height, rate, source, begin_ns, colours)
+        return VideoEncoder(name, config, width, height, rate, source, begin_ns, colours)
 
     return make
 

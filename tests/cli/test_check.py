@@ -15,12 +15,14 @@ from pathlib import Path
 import pytest
 
 from bwvd.capture.device.libav_source import LibavSource
+from bwvd.capture.video import jpeg
 from bwvd.cli.check import check_all
 from bwvd.cli.finding import Finding
-from bwvd.cli.probe import HEVC
+from bwvd.cli.probe import HEVC, JPEG, _advice
 from bwvd.config.load import load
 from bwvd.daemon.process import USAGE, run_daemon
 from bwvd.evidence.startup.admission import HeldVolume, open_storage
+from bwvd.media.samples import Track
 from bwvd.testing.clip import numbered_clip
 from tests.support.process import DEVICE, Process, write_configuration
 from tests.support.real_volume import tmpfs
@@ -356,3 +358,20 @@ def test_beside_a_daemon(tmp_path: Path) -> None:
     assert "faults: none" in said
     (camera,) = (finding.text for finding in found if finding.area == "camera")
     assert "libx264" not in camera
+
+
+@pytest.mark.parametrize(
+    ("address", "encoder", "there", "said"),
+    [
+        ("v4l2:/dev/video0", "libx264", False, [JPEG]),
+        ("v4l2:/dev/video0", "libx264", True, []),
+        ("v4l2:/dev/video0", "copy", False, []),
+        ("file:/a.mp4", "libx264", False, []),
+    ],
+)
+def test_a_camera_without_libjpeg_turbo_is_told_what_it_costs(
+    address: str, encoder: str, there: bool, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jpeg, "is_there", lambda: there)
+    track = Track(kind="video", codec="h264", timescale=90_000, init=b"", source=address, encoder=encoder)
+    assert _advice(address, [track]) == said

@@ -78,12 +78,14 @@ ALLOWED: dict[str, set[str]] = {
     },
     "cli": {
         *ON_THE_CAMERA, "config", "daemon", "service", "controls", "capture", "capture.device",
-        "capture.video.encoder_choice", "feedback", "evidence.errors", "evidence.flash", "evidence.format",
+        "capture.video.encoder_choice", "capture.video.jpeg", "feedback",
+        "evidence.errors", "evidence.flash", "evidence.format",
         "evidence.keys", "evidence.verify", "evidence.export", "evidence.release.receipt", "evidence.release.issue",
         "evidence.startup.admission",
     },
     "testing": {
-        *VOCABULARY, "config.schema", "capture", "capture.video.encoder", "capture.video.pixel_format", "controls",
+        *VOCABULARY, "config.schema", "capture", "capture.video.colours",
+        "capture.video.encoder", "capture.video.pixel_format", "controls",
         "feedback.ports", "service", "evidence.flash.volume", "evidence.errors", "evidence.journal.witness",
         "capture.video.libav_encoder", "store",
     },

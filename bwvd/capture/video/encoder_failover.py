@@ -7,17 +7,19 @@ the old encoder is kept; the frames that it took and did not give back are lost,
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from fractions import Fraction
 
 import av
 import msgspec
 
 from bwvd.capture.source import DeviceLost, Out, SourceRefused
+from bwvd.capture.video.colours import LIMITED, Colours
 from bwvd.capture.video.encoder import Encoder, EncoderFailed, EncoderUnfit
 from bwvd.capture.video.encoder_choice import EncoderCall, EncoderChoice
 from bwvd.capture.video.encoder_load import HURRY_NS, Pace
 from bwvd.capture.video.frame_loss import Losses
-from bwvd.capture.video.libav_encoder import SOFTWARE, preset_of
+from bwvd.capture.video.libav_encoder import FULL_RANGE, SOFTWARE, preset_of
 from bwvd.clock import NS
 from bwvd.config.schema import Video
 from bwvd.media.presets import PRESET_ENCODERS
@@ -56,20 +58,26 @@ class FailoverEncoder:
         self._faster: str | None = None  # the preset that the next group begins with
         self._hurry = False  # and that it begins at once
         self._fault: FaultChanged | None = None  # to be told
+        self._colours: Colours | None = None  # of the frames that are given: they don't change with the encoder
         self.pace = Pace(None)
+
+    @property
+    def full_range(self) -> bool:
+        """True if frames are to be given in full range; known from `begin` on."""
+        return self._colours is not None and self._colours.full_range
 
     def leave_unstamped(self) -> None:
         """The frames are too small for a stamp: their track must not say that they carry one."""
         self._config = msgspec.structs.replace(self._config, stamp=False)
 
-    def begin(self, width: int, height: int, at_ns: int) -> bool:
-        """Choose an encoder if there is none yet.
+    def begin(self, width: int, height: int, at_ns: int, colours: Colours = LIMITED) -> bool:
+        """Choose an encoder if there is none yet. colours: of the frames; the first encoder decides about their range.
 
         Returns: True if `encode` copies the frame, so that the caller may reuse its buffer.
         Raises: SourceRefused, DeviceLost.
         """
         if self._encoder is None:
-            self._start(width, height, at_ns)
+            self._start(width, height, at_ns, colours)
         return self._encoder is not None and self._encoder.copies
 
     def encode(self, frame: av.VideoFrame, at_ns: int, out: Out) -> None:
@@ -126,8 +134,10 @@ class FailoverEncoder:
 
     # --- one encoder -------------------------------------------------------------------------------------------------
 
-    def _start(self, width: int, height: int, at_ns: int) -> None:
+    def _start(self, width: int, height: int, at_ns: int, colours: Colours) -> None:
         name = self._choice.choose(self._config, width, height, self._call)
+        if self._colours is None:
+            self._colours = replace(colours, full_range=colours.full_range and name in FULL_RANGE)
         try:
             self._make(name, width, height, at_ns)
         except SourceRefused as refused:
@@ -146,9 +156,9 @@ class FailoverEncoder:
             raise DeviceLost(f"{self._source}: {refused}") from refused
 
     def _make(self, name: str, width: int, height: int, at_ns: int) -> None:
-        config = self._config
+        config, colours = self._config, self._colours or LIMITED
         with self._call.of(name):
-            self._encoder = self._choice.make(name, config, width, height, self._rate, self._source, at_ns)
+            self._encoder = self._choice.make(name, config, width, height, self._rate, self._source, at_ns, colours)
         self._name, self._gave = name, False
         self.pace.anew(preset_of(name, config) if name in PRESET_ENCODERS else None)
 

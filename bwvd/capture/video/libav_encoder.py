@@ -11,11 +11,13 @@ from typing import Any
 import av
 from av.codec.context import Flags
 from av.video.frame import PictureType
+from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from bwvd.capture.batch_builder import Assembler
 from bwvd.capture.libav_errors import refusing, why
 from bwvd.capture.source import SourceRefused
+from bwvd.capture.video.colours import LIMITED, Colours
 from bwvd.capture.video.encoder import EncoderFailed, EncoderUnfit
 from bwvd.capture.video.pixel_format import ENCODED_FORMAT
 from bwvd.clock import NS
@@ -35,6 +37,8 @@ MOST_SLICES = 4
 # These take a copy of each frame before they return (x264_encoder_encode, x265_encoder_encode); others may keep a
 # reference to the frame and read it later.
 COPYING = frozenset({SOFTWARE, "libx265"})
+# These say in their parameter sets that frames are of full range, where they are; of others nobody knows.
+FULL_RANGE = COPYING
 
 _TICK_NS = Fraction(NS, VIDEO_TIMESCALE)
 _TRIAL_FRAMES = 8  # the first come out of a memory-to-memory encoder only when some are in
@@ -66,9 +70,18 @@ class VideoEncoder:
     FLAGS = Flags.global_header | Flags.frame_duration  # parameter sets apart from the packets, as MP4 has them
 
     def __init__(
-        self, name: str, config: Video, width: int, height: int, rate: Fraction, source: str, begin_ns: int
+        self,
+        name: str,
+        config: Video,
+        width: int,
+        height: int,
+        rate: Fraction,
+        source: str,
+        begin_ns: int,
+        colours: Colours = LIMITED,
     ) -> None:
         """rate: nominal frames per second. source: for the track. begin_ns: CLOCK_MONOTONIC of the first frame.
+        colours: of the frames, as the parameter sets are to say them.
 
         Raises: SourceRefused, naming `video.encoder`, when there is no such encoder or it takes none of this.
         """
@@ -90,7 +103,7 @@ class VideoEncoder:
         self._out: list[int] = []  # the times of what came out, until they are asked for
         self._segment = InitSegment()
         try:
-            self._stream = self._open(config, width, height)
+            self._stream = self._open(config, width, height, colours)
         except (av.FFmpegError, ValueError, TypeError) as error:
             self._segment.close()
             raise SourceRefused(f"video.encoder: {name} at {width}x{height}: {why(error)}") from error
@@ -98,7 +111,7 @@ class VideoEncoder:
             self._segment.close()
             raise SourceRefused(f"video.preset: {name} has no preset")
 
-    def _open(self, config: Video, width: int, height: int) -> VideoStream:
+    def _open(self, config: Video, width: int, height: int, colours: Colours) -> VideoStream:
         options = dict(_OPTIONS.get(self._name, {}))
         if self._preset:
             options["preset"] = self._preset
@@ -112,7 +125,12 @@ class VideoEncoder:
         stream.time_base = context.time_base = Fraction(1, VIDEO_TIMESCALE)
         context.framerate = self._rate
         context.bit_rate = config.bitrate
-        context.color_range = 1  # limited
+        context.color_range = ColorRange.JPEG if colours.full_range else ColorRange.MPEG
+        context.colorspace, context.color_primaries, context.color_trc = (
+            colours.matrix,
+            colours.primaries,
+            colours.transfer,
+        )
         # Key frames are forced by time, because cameras drop their rate in the dark; this is only the far end.
         context.gop_size = max(int(self._rate * int(config.keyframe_s + 1) * 4), 1)
         context.max_b_frames = 0

@@ -1,14 +1,16 @@
-"""Decoded frames as the encoder wants them: 4:2:0, limited range, even size, and ours to draw on."""
+"""Decoded frames as the encoder wants them: 4:2:0, even size, the range it takes, and ours to draw on."""
 
 from __future__ import annotations
 
 import av
 from av.video.plane import VideoPlane
-from av.video.reformatter import ColorRange, VideoReformatter
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+
+from bwvd.capture.video.colours import FULL_RANGE_FORMATS, is_full_range
 
 ENCODED_FORMAT = "yuv420p"
 _OTHER_FORMAT = "yuv444p"  # on the way to a fresh frame of the same format, which libav would not make
-FULL_RANGE_FORMATS = frozenset({"yuvj420p", "yuvj422p", "yuvj444p", "yuvj440p", "yuvj411p"})
+_LESS_CHROMA = frozenset({"yuv422p", "yuvj422p", "yuv444p", "yuvj444p"})  # luma is 4:2:0's, chroma is to be averaged
 
 
 def even(size: int) -> int:
@@ -26,24 +28,27 @@ class PixelConverter:
         self.width, self.height = even(width), even(height)
         self._reformatter = VideoReformatter()
         self._scratch: av.VideoFrame | None = None
+        self._mean: ChromaMean | None = None
 
-    def fit(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """The frame in `ENCODED_FORMAT` and limited range; the same object where nothing had to be done."""
-        full = frame.format.name in FULL_RANGE_FORMATS or frame.color_range == ColorRange.JPEG
-        fitted = self._reformatter.reformat(
-            frame,
-            self.width,
-            self.height,
-            ENCODED_FORMAT,
-            # A camera's MJPEG is full range (JFIF); taken for limited it would lose blacks and whites.
-            src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
-            dst_color_range=ColorRange.MPEG,
-            threads=1,  # a second thread costs more than it saves at these sizes
-        )
-        if fitted.planes[0].line_size < 0:
-            # Upside down in memory: to libav that is the same image, but nobody could draw on it by counting lines.
-            fitted = self._reformatter.reformat(fitted, format=_OTHER_FORMAT).reformat(format=ENCODED_FORMAT)
-        fitted.color_range = ColorRange.MPEG
+    def fit(self, frame: av.VideoFrame, *, full_range: bool = False) -> av.VideoFrame:
+        """The frame in `ENCODED_FORMAT`; the same object where nothing had to be done.
+
+        full_range: of what is returned. Where the frame has the same, nothing is rounded, and it costs less.
+        """
+        full, wanted = is_full_range(frame), ColorRange.JPEG if full_range else ColorRange.MPEG
+        if full == full_range:
+            fitted = self._in_its_range(frame)
+        else:
+            fitted = self._reformatter.reformat(
+                frame,
+                self.width,
+                self.height,
+                ENCODED_FORMAT,
+                src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
+                dst_color_range=wanted,
+                threads=1,  # a second thread costs more than it saves at these sizes
+            )
+        fitted.color_range = wanted
         return fitted
 
     def own(self, fitted: av.VideoFrame, original: av.VideoFrame) -> av.VideoFrame:
@@ -53,22 +58,111 @@ class PixelConverter:
         """
         if fitted is not original:
             return fitted
+        scratch = self._writable()
+        for target, source in zip(scratch.planes, fitted.planes, strict=True):
+            _copy_plane(target, source)
+        scratch.color_range = fitted.color_range
+        return scratch
+
+    def _writable(self) -> av.VideoFrame:
+        """Ours alone, unless an encoder still holds it: then libav gives us another buffer."""
         if self._scratch is None:
             self._scratch = av.VideoFrame(self.width, self.height, ENCODED_FORMAT)
-        # Ours alone, unless an encoder still holds it: then libav gives us another buffer.
         self._scratch.make_writable()
-        for target, source in zip(self._scratch.planes, fitted.planes, strict=True):
-            _copy_plane(target, source)
-        self._scratch.color_range = ColorRange.MPEG
         return self._scratch
+
+    def _in_its_range(self, frame: av.VideoFrame) -> av.VideoFrame:
+        same_size = (frame.width, frame.height) == (self.width, self.height)
+        if same_size and frame.format.name in _LESS_CHROMA and VideoPlane(frame, 0).line_size > 0:
+            return self._averaged(frame)
+        # No range is named: libswscale has a fast path for most formats of cameras where it is not asked about that.
+        # But where the format's own name means full range, that would become limited.
+        named = ColorRange.JPEG if frame.format.name in FULL_RANGE_FORMATS else None
+        fitted = self._reformatter.reformat(
+            frame,
+            self.width,
+            self.height,
+            ENCODED_FORMAT,
+            src_color_range=named,
+            dst_color_range=named,
+            threads=1,
+        )
+        if fitted.planes[0].line_size < 0:
+            # Upside down in memory: to libav that is the same image, but nobody could draw on it by counting lines.
+            fitted = self._reformatter.reformat(fitted, format=_OTHER_FORMAT).reformat(format=ENCODED_FORMAT)
+        return fitted
+
+    def _averaged(self, frame: av.VideoFrame) -> av.VideoFrame:
+        luma, *chroma = frame.planes
+        if self._mean is None or self._mean.size != (chroma[0].width, chroma[0].height):
+            self._mean = ChromaMean(chroma[0].width, chroma[0].height)
+        target = self._writable()
+        _copy_plane(target.planes[0], luma)
+        self._mean.load(chroma)
+        self._mean.store(target)
+        return target
+
+
+class ChromaMean:
+    """Two chroma planes of 4:2:2 or 4:4:4, brought to 4:2:0: each sample is the mean of those in its place.
+
+    They lie one below the other in one grey frame, so that libswscale scales both at once: a third of what it takes to
+    convert the whole frame, because luma is not touched.
+
+    **Synchronization:** one thread.
+    """
+
+    def __init__(self, width: int, height: int) -> None:
+        """width, height: of each plane as it comes, in samples."""
+        self.size = (width, height)
+        self._both = av.VideoFrame(width, 2 * height, "gray")
+        self._plane = self._both.planes[0]
+        self._reformatter = VideoReformatter()
+
+    @property
+    def line_size(self) -> int:
+        """Bytes from one line to the next."""
+        return self._plane.line_size
+
+    @property
+    def pointers(self) -> tuple[int, int]:
+        """Addresses of both planes' first samples, for a decoder that writes there itself."""
+        begin = self._plane.buffer_ptr
+        return begin, begin + self.size[1] * self.line_size
+
+    def load(self, planes: list[VideoPlane]) -> None:
+        """Copy both planes of a frame."""
+        both, (_, height), line = memoryview(self._plane), self.size, self.line_size
+        for index, plane in enumerate(planes):
+            _copy_lines(both[index * height * line :], line, plane)
+
+    def store(self, target: av.VideoFrame) -> None:
+        """Write the means into the chroma planes of a frame in `ENCODED_FORMAT`."""
+        _, *chroma = target.planes
+        width, height = chroma[0].width, chroma[0].height
+        # Both are the middle of what they were made of: the mean is exact where `AREA` divides without a rest.
+        small = self._reformatter.reformat(
+            self._both, width, 2 * height, "gray", interpolation=Interpolation.AREA, threads=1
+        )
+        plane = small.planes[0]
+        means = memoryview(plane)
+        for index, to in enumerate(chroma):
+            _copy_rows(memoryview(to), to.line_size, means[index * height * plane.line_size :], plane.line_size, to)
 
 
 def _copy_plane(target: VideoPlane, source: VideoPlane) -> None:
-    to, of = memoryview(target), memoryview(source)
-    if target.line_size == source.line_size:
-        size = min(len(to), len(of))
-        to[:size] = of[:size]
+    _copy_rows(memoryview(target), target.line_size, memoryview(source), source.line_size, target)
+
+
+def _copy_lines(target: memoryview, line: int, source: VideoPlane) -> None:
+    _copy_rows(target, line, memoryview(source), source.line_size, source)
+
+
+def _copy_rows(target: memoryview, to: int, source: memoryview, of: int, plane: VideoPlane) -> None:
+    """Copy as many samples and lines as `plane` has. to, of: bytes from one line to the next, there and here."""
+    if to == of:
+        size = min(plane.height * to, len(target), len(source))
+        target[:size] = source[:size]
         return
-    for y in range(target.height):
-        a, b = y * target.line_size, y * source.line_size
-        to[a : a + target.width] = of[b : b + target.width]
+    for y in range(plane.height):
+        target[y * to : y * to + plane.width] = source[y * of : y * of + plane.width]

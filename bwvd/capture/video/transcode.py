@@ -10,8 +10,10 @@ from av.video.stream import VideoStream
 
 from bwvd.capture.source import NO_KEY_FRAME, NOTHING_DECODES, Out
 from bwvd.capture.timestamps import FrameTimes, Moment, Placed, to_ns
+from bwvd.capture.video.colours import Colours
 from bwvd.capture.video.encoder_failover import FailoverEncoder
 from bwvd.capture.video.frame_loss import Losses
+from bwvd.capture.video.jpeg import JpegDecoder
 from bwvd.capture.video.pixel_format import PixelConverter
 from bwvd.capture.video.stamp import Stamp
 from bwvd.clock import NS, Clock
@@ -34,6 +36,7 @@ class EncodedVideo:
     _losses: Losses
     _encoder: FailoverEncoder
     _not_before_ns: int = 0  # what was taken earlier is left out
+    _jpeg: JpegDecoder | None = None  # for MJPEG, where the library is there
     _converter: PixelConverter | None = None
     _stamp: Stamp | None = None
     _last_ns: int | None = None  # when the last frame was taken
@@ -59,7 +62,7 @@ class EncodedVideo:
             self._awaits_key = False
         self.lacks = NOTHING_DECODES
         try:
-            frames = packet.decode()
+            frames = self._decode(packet)
         except av.FFmpegError:
             # Before the first frame a decoder may miss what came before; later it is told where the next frame lies.
             self._bad += self._converter is not None
@@ -77,6 +80,14 @@ class EncodedVideo:
             ended_ns = self._clock.monotonic_ns()
             self._encoder.spent(ended_ns - began_ns, late_ns)
             began_ns = ended_ns
+
+    def _decode(self, packet: av.Packet[VideoStream]) -> list[av.VideoFrame]:
+        """Raises: av.FFmpegError."""
+        frame = self._jpeg.decode(packet) if self._jpeg is not None else None
+        if frame is None:
+            return packet.decode()
+        frame.pts = packet.pts
+        return [frame]
 
     def _place(self, stamp_ns: int | None, moment: Moment) -> Placed | None:
         """The time at which a frame was taken; None where that is before we asked for any."""
@@ -122,8 +133,9 @@ class EncodedVideo:
 
     def _encode(self, converter: PixelConverter, frame: av.VideoFrame, at_ns: int, out: Out) -> None:
         """Encode a decoded frame, with the stamp where one is wanted. The frame is as it was afterwards."""
-        fitted = converter.fit(frame)
-        stamp, copies = self._stamp, self._encoder.begin(converter.width, converter.height, at_ns)
+        stamp = self._stamp
+        copies = self._encoder.begin(converter.width, converter.height, at_ns, Colours.of(frame))
+        fitted = converter.fit(frame, full_range=self._encoder.full_range)
         if stamp is None:
             self._encoder.encode(fitted, at_ns, out)
             return
@@ -158,3 +170,5 @@ class EncodedVideo:
     def close(self) -> None:
         """Wipe what was not delivered."""
         self._encoder.close()
+        if self._jpeg is not None:
+            self._jpeg.close()

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bwvd.capture.timestamps import FrameTimes, KernelStamps, Moment
+from bwvd.capture.video.colours import Colours
 from bwvd.capture.video.encoder import Encoder
 from bwvd.capture.video.encoder_choice import EncoderCall, EncoderChoice
 from bwvd.capture.video.encoder_failover import FailoverEncoder
@@ -229,7 +230,15 @@ class Board:
         return self
 
     def _make(
-        self, name: str, config: Video, width: int, height: int, rate: Fraction, source: str, begin_ns: int
+        self,
+        name: str,
+        config: Video,
+        width: int,
+        height: int,
+        rate: Fraction,
+        source: str,
+        begin_ns: int,
+        colours: Colours,
     ) -> Encoder:
         preset = preset_of(name, config)
 
@@ -237,7 +246,7 @@ class Board:
             self.clock.now_ns += self.cost_ns(preset, len(self.decoded))
 
         return FaultyEncoder(
-            EncoderFaults(on_picture=work), name, config, width, height, rate, source, begin_ns, preset=preset
+            EncoderFaults(on_picture=work), name, config, width, height, rate, source, begin_ns, colours, preset=preset
         )
 
     @property

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from bwvd.capture.source import SourceRefused
 from bwvd.capture.video.encoder_choice import EncoderCall, EncoderChoice
 from bwvd.capture.video.libav_encoder import _OPTIONS, VideoEncoder
-from bwvd.capture.video.pixel_format import PixelConverter
 from bwvd.clock import NS
 from bwvd.config.schema import Video
 from bwvd.media.samples import Batch
@@ -148,51 +147,6 @@ def test_what_no_encoder_takes_is_refused_with_the_key(name: str, size: tuple[in
 def test_auto_is_libx264_where_no_hardware_works() -> None:
     assert EncoderChoice().choose(Video(), 64, 48, EncoderCall()) in ("libx264", "h264_v4l2m2m")
     assert EncoderChoice().choose(Video(encoder="libx265"), 64, 48, EncoderCall()) == "libx265"
-
-
-@pytest.mark.parametrize(
-    "source",
-    ["yuyv422", "yuvj422p", "yuvj420p", "nv12", "yuv420p", "rgb24", "gray", "yuv422p", "yuv444p"],
-)
-def test_every_camera_format_keeps_its_brightness(source: str) -> None:
-    """Full range is squeezed into limited range, limited stays: white is 235 and black 16, whatever it came as."""
-    with av.open(f"color=white:size=64x48,format={source}", format="lavfi") as white:
-        light = next(white.decode(video=0))
-    with av.open(f"color=black:size=64x48,format={source}", format="lavfi") as black:
-        dark = next(black.decode(video=0))
-    for made, expected in ((light, 235), (dark, 16)):
-        fitted = PixelConverter(64, 48).fit(made)
-        assert (fitted.format.name, fitted.color_range) == ("yuv420p", 1)
-        middle = bytes(fitted.planes[0])[10 * fitted.planes[0].line_size + 20]
-        assert abs(middle - expected) <= 3
-
-
-@pytest.mark.parametrize("kind", ["yuv422p", "nv12", "yuv420p", "yuyv422"])
-def test_a_frame_that_says_it_is_full_range_is_believed(kind: str) -> None:
-    made = av.VideoFrame(64, 48, kind)
-    for index, plane in enumerate(made.planes):
-        luma = b"\xff\x80" if kind == "yuyv422" else b"\xff\xff"
-        plane.update((luma if index == 0 else b"\x80\x80") * (plane.buffer_size // 2))
-    made.color_range = 2
-    fitted = PixelConverter(64, 48).fit(made)
-    assert fitted.color_range == 1
-    assert abs(bytes(fitted.planes[0])[10 * fitted.planes[0].line_size + 20] - 235) <= 2
-
-
-def test_a_shared_frame_is_copied_before_it_is_drawn_on() -> None:
-    picture = PixelConverter(64, 48)
-    with av.open("color=white:size=64x48,format=yuv420p", format="lavfi") as source:
-        frames = source.decode(video=0)
-        first = next(frames)
-        fitted = picture.fit(first)
-        assert fitted is first
-        ours = picture.own(fitted, first)
-        assert bytes(ours.planes[0])[:64] == bytes(first.planes[0])[:64]
-        ours.planes[0].update(bytes(ours.planes[0].buffer_size))
-        assert bytes(next(frames).planes[0])[0] == 235
-        assert bytes(first.planes[0])[0] == 235
-        fresh = picture.fit(av.VideoFrame(64, 48, "yuyv422"))
-        assert picture.own(fresh, first) is fresh
 
 
 def test_the_init_segment_is_one_that_libav_opens() -> None:
