@@ -19,7 +19,9 @@ calls that are made, and needs neither pytest nor any other library for tests.
     line.VirtualLine                noise, flood, damage (bits), stall, hang_up
     clock.VirtualClock              step, drift, quality
     supply.VirtualSupply            drain, plug_in, set, flag, mute, wedge, unplug; `show` writes it as a tree of sysfs
-    store.VirtualStore              objects in memory; `objects` may be changed behind its back
+    store.VirtualStore              capacity, latency_s; strike or every (lost answers, no answer, slow, refused, skewed
+                                    clock, full, damaged, torn, wrong bytes, no lock, hostile listings); `objects` may
+                                    be changed behind its back
     lamp.VirtualLamp                remembers what it showed; unplug
     process.Checkpoints             counts the checkpoints of all tasks; fail (raise) or call (cancel, …) at the nth
 

@@ -30,6 +30,7 @@ PROMISES = {
     13: "What is signed at a start never makes missing or removed evidence good",
     15: "Every track is continuous; what is silence for want of audio is counted and named",
     14: '"Authentic" is only said of a key that somebody vouches for from outside the card',
+    16: "A store's answer never deletes: only a signed receipt does, through the recorder",
 }
 
 _CITED = re.compile(r"Invariants? (\d+(?:(?:, | and |, and |-)\d+)*)")

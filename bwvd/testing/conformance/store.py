@@ -27,7 +27,7 @@ E = TypeVar("E", bound=Exception)
 
 RECORDING = "20261122T071503Z-BWV-0001-000042"
 NAME = recording_file("BWV-0001", RECORDING, "000001.m4s.age")
-MANY = 2_300  # objects: more than two pages
+MANY = 1_100  # objects: more than a page
 
 
 @dataclass(frozen=True, slots=True)
