@@ -261,6 +261,19 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
+class Progressed:
+    """A recording that goes on has come so far on flash: the commit has returned."""
+
+    recording: str
+    serial: int
+    at_ns: int
+    segments: int
+    duration_ns: int  # media time of the end of the last one
+    manifest_bytes: int
+    manifest_sha512: str  # of these bytes, hex
+
+
+@dataclass(frozen=True, slots=True)
 class LowStorage:
     """Minutes left fell below a warning level (60, 30), or the flash is full (0)."""
 
@@ -303,6 +316,7 @@ Event = (
     | Reminder
     | FaultChanged
     | Recorded
+    | Progressed
     | LowStorage
     | ClockStepped
     | Muted

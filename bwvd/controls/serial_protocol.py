@@ -25,6 +25,7 @@ from bwvd.messages import (
     Muted,
     Order,
     Pressed,
+    Progressed,
     Recorded,
     Reminder,
     StateChanged,
@@ -205,7 +206,7 @@ def _event(event: Event) -> str | None:
             return f"refused {order} {reason}"
         case Pressed(order=Order.MARK | Order.PRESS, outcome="marker", recording=recording):
             return f"marker {recording or '-'}"
-        case Pressed() | Assigned():
+        case Pressed() | Progressed() | Assigned():
             return None
         case StopAsked(at_ns=at_ns, until_ns=until_ns):
             return f"stop_asked {(until_ns - at_ns) / NS:.1f}"

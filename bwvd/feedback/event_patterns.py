@@ -16,6 +16,7 @@ from bwvd.messages import (
     Muted,
     Order,
     Pressed,
+    Progressed,
     Recorded,
     Reminder,
     State,
@@ -89,7 +90,7 @@ class Interpreter:
                 for condition in Condition:
                     player.end(condition)
                 player.play(Signal.CLOSED, now_ns)
-            case Recorded() | ClockStepped() | Assigned():
+            case Recorded() | Progressed() | ClockStepped() | Assigned():
                 pass  # nothing that an officer has to act on
             case _:
                 assert_never(event)

@@ -69,6 +69,7 @@ def write_recording(
     finish: bool = True,
     acknowledged: list[Acknowledged] | None = None,
     before_commit: Callable[[int], None] = lambda _: None,
+    after_commit: Callable[[RecordingFolder], None] = lambda _: None,
 ) -> list[Acknowledged]:
     """Open, commit so many segments with a marker among them, close, finish. Appends to `acknowledged` as it goes."""
     told = acknowledged if acknowledged is not None else []
@@ -89,6 +90,7 @@ def write_recording(
         folder.commit([gop], [Marked(gop.start_ns, "gpio:record", "a door")] if index == 1 else [])
         name = f"{index + 1:06d}.m4s"
         tell({name: volume.tree()[f"{path}/{name}"] or b""})
+        after_commit(folder)
     if not segments:
         folder.create(None, None)
         tell({})

@@ -15,7 +15,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from bwvd.testing.flash.medium import Tree
 from tests.tampering.changes import KINDS, Card, Kind
 from tests.tampering.desk import Verdict, new_entries, verify
 from tests.tampering.life import Kept, Life, Started, live, start
@@ -107,16 +106,21 @@ def _outcome(kept: Kept, life: Life, signer_of_boot: int, folder: Path) -> Outco
 # --- an insider ------------------------------------------------------------------------------------------------------
 
 
-def changed(trial: Trial) -> tuple[Life, Tree, Sequence[Kind]] | None:
-    """A card and what was done to it; None where no card has what is to be changed."""
+def changed(trial: Trial) -> tuple[Life, Kept, Sequence[Kind]] | None:
+    """A card, and what was done to it; None where no card has what is to be changed."""
     for attempt in range(ATTEMPTS):
         chosen = random.Random(f"{trial.seed} {trial.number} {attempt}")
         life = life_of(trial.seed * 1000 + chosen.randrange(LIVES))
-        kinds = [trial.kind] if trial.kind is not None else sorted(chosen.sample(KINDS, 2), key=lambda kind: kind.shows)
+        kinds = [trial.kind] if trial.kind is not None else sorted(chosen.sample(KINDS, 2), key=_order)
         card = Card(life, chosen)
         if all(_takes(kind, card) for kind in kinds):
-            return life, card.tree, kinds
+            return life, Kept(card.tree, card.remembered), kinds
     return None
+
+
+def _order(kind: Kind) -> tuple[bool, bool]:
+    """What exchanges the card comes before what changes it."""
+    return kind.shows, not kind.takes_out
 
 
 def _takes(kind: Kind, card: Card) -> bool:
@@ -133,8 +137,8 @@ def insider(trial: Trial, folder: Path, row: Row) -> None:
     found = changed(trial)
     if found is None:
         return
-    life, tree, kinds = found
-    came = _outcome(Kept(tree, life.kept[-1].remembered), life, -1, folder)
+    life, card, kinds = found
+    came = _outcome(card, life, -1, folder)
     row.trials += 1
     row.by_device += came.by_device
     row.after += came.after.told

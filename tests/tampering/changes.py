@@ -15,12 +15,15 @@ from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import JOURNAL_NAMESPACE, MANIFEST_NAMESPACE, SUMS_NAMESPACE, Chain
 from bwvd.evidence.format.chain_reader import ChainReader, Signed
 from bwvd.evidence.format.layout import is_convenience
+from bwvd.evidence.journal.totals import PROGRESS
+from bwvd.evidence.journal.witness import Remembered
 from bwvd.evidence.keys.sshsig import armour
 from tests.faults.recorded import entries_of
 from tests.support.evidence_keys import fixed_signer
 from tests.tampering.life import CONFIG, Kept, Life
 
 FOREIGN: Final = fixed_signer(66)  # the insider's own key
+CUTS: Final = 30  # of the power, to find one in a recording of which the journal knows how far it has come
 SUMS, SUMS_SIGNATURE, MANIFEST, JOURNAL = "SHA256SUMS", "SHA256SUMS.sig", "manifest.jsonl", "journal.jsonl"
 
 
@@ -31,9 +34,14 @@ class Card:
     life: Life
     chosen: random.Random
     tree: dict[str, bytes | None] = field(init=False)
+    remembered: tuple[Remembered, ...] = field(init=False)  # by the system's disk, which he has not
 
     def __post_init__(self) -> None:
-        self.tree = dict(self.life.kept[-1].tree)
+        self.take_out(self.life.kept[-1])
+
+    def take_out(self, kept: Kept) -> None:
+        """It is taken out of the camera with this on it."""
+        self.tree, self.remembered = dict(kept.tree), kept.remembered
 
     # --- what is there -----------------------------------------------------------------------------------------------
 
@@ -107,12 +115,14 @@ class Kind:
     shows: the card alone shows it, so that `verify` tells it before the device is started with it. A state of the card
     as it once was, whole, shows nothing: the system's disk remembers that there was more.
     causes: how many things are not as they were, each of which has a line of its own.
+    takes_out: he takes the card out of a camera that records; whatever else he changes comes behind that.
     """
 
     name: str
     change: Change
     shows: bool = True
     causes: int = 1
+    takes_out: bool = False
 
 
 # --- ends and lines --------------------------------------------------------------------------------------------------
@@ -161,6 +171,37 @@ def cut_in_a_line(card: Card) -> bool:
         if is_convenience(file):
             card.remove(f"recordings/{name}/{file}")
     return True
+
+
+def acknowledged_cut(card: Card) -> bool:
+    """The power goes while something is recorded; of its segments that the journal knows the last go, with their lines.
+
+    As if the power had gone earlier. What lies behind the journal's last word of it shows nothing, and is not enough.
+    """
+    for _ in range(CUTS):
+        card.take_out(card.life.boots[-1].cut(card.chosen))
+        for name in card.recordings:
+            signed = card.manifest(name)
+            known = _known_segments(card, name)
+            if not known or not card._is_ours(name) or isinstance(signed[-1].record, records.Close | records.Recovered):
+                continue
+            ends = [i for i, one in enumerate(signed) if getattr(one.record, "segment", known + 1) <= known]
+            last = card.chosen.choice(ends)
+            card.cut(f"recordings/{name}/{MANIFEST}", signed[last].offset)
+            before = [one.record for one in signed[:last]]
+            named = {getattr(getattr(record, "sealed", None) or record, "file", "") for record in before}
+            kept = named | {MANIFEST}
+            for file in card.files(name):
+                if file not in kept:
+                    card.remove(f"recordings/{name}/{file}")
+            return True
+    return False
+
+
+def _known_segments(card: Card, recording: str) -> int:
+    """How many the journal says that a recording had."""
+    entries = [entry.detail for entry in entries_of(card.tree) if entry.event == PROGRESS]
+    return max((int(one["segments"] or 0) for one in entries if one["recording"] == recording), default=0)
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -497,6 +538,11 @@ KINDS: Final = (
     Kind("a closed recording's last records removed, its files and sums kept", cut_end_only),
     Kind("a closed recording torn in its last line, without its sums", cut_in_a_line),
     Kind("everything in a closed recording's folder removed", cut_to_nothing),
+    Kind(
+        "acknowledged segments of a recording that the power cut, removed with their lines",
+        acknowledged_cut,
+        takes_out=True,
+    ),
     Kind("a segment deleted", delete_segment),
     Kind("all segments of a recording deleted", delete_all_segments),
     Kind("a segment cut to 0 bytes", empty_segment),

@@ -198,7 +198,7 @@ class _Living:
                 await nursery.start(run.daemon.run)
                 await run.daemon.camera_up.wait()
                 await trio.sleep(3)
-                for deed in self._deeds():
+                for deed in self._deeds(last=number == boots - 1):
                     await self._do(run, deed)
                 run.daemon.shut_down("test")
             wall_ns = clock.read().utc_ns + OFF_S * NS
@@ -211,12 +211,12 @@ class _Living:
             self._remembered = kept.remembered
         return self.life
 
-    def _deeds(self) -> Iterator[str]:
+    def _deeds(self, *, last: bool) -> Iterator[str]:
         chosen = self._chosen
         yield "record"
         for _ in range(chosen.randint(2, 4)):
             yield chosen.choice(("record", "record", "assign", "release", "sleep", "full"))
-        yield "record"
+        yield "record long" if last else "record"
 
     async def _do(self, run: _Run, deed: str) -> None:
         chosen = self._chosen
@@ -227,6 +227,11 @@ class _Living:
                     await trio.sleep(chosen.uniform(0.6, 2))
                     await run.order(Order.MARK, text=f"door {chosen.randint(1, 99)}")
                 await trio.sleep(chosen.uniform(0, 1.5))
+                await run.order(Order.STOP, confirmed=True)
+                await run.closed()
+            case "record long":  # so long that the journal is told how far it has come, once or twice
+                await run.order(Order.PRESS)
+                await trio.sleep(chosen.uniform(40, 75))
                 await run.order(Order.STOP, confirmed=True)
                 await run.closed()
             case "assign":

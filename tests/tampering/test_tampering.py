@@ -37,9 +37,9 @@ def test_no_power_cut_is_told(card: Path) -> None:
 def test_a_trial_is_the_same_each_time(card: Path) -> None:
     """What is reported can be had again."""
     for number in (0, 3, len(KINDS)):
-        trees = [changed(Trial(1, number)) for _ in range(2)]
-        assert trees[0] is not None
-        assert trees[0] == trees[1]
+        cards = [changed(Trial(1, number)) for _ in range(2)]
+        assert cards[0] is not None
+        assert cards[0] == cards[1]
 
 
 @pytest.mark.complete

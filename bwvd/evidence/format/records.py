@@ -228,9 +228,10 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Missing(msgspec.Struct, frozen=True, kw_only=True):
-    """Acknowledged media whose files were gone or cut short at a start.
+    """Acknowledged media whose files were gone or cut short at a start, or whose lines were.
 
-    A line is only written behind its whole, durable file, so no power cut does that.
+    A line is only written behind its whole, durable file, and the journal speaks of a line only behind its sync: no
+    power cut does that.
     """
 
     segments: Int64
@@ -242,9 +243,11 @@ class Missing(msgspec.Struct, frozen=True, kw_only=True):
 class Removed(msgspec.Struct, frozen=True, kw_only=True):
     """What the device's journal says of a manifest that did not hold it any more at a start."""
 
-    event: str  # "opened" | "closed" | "recovered"
+    event: str  # "opened" | "progress" | "closed" | "recovered"
     segments: Int64  # that it had, where the journal says so
     manifest_sha512: str = ""  # of the whole manifest then
+    manifest_bytes: Int64 = 0  # of "progress": how many these were
+    duration_ns: Int64 = 0  # of "progress": media time of the end of the last segment
 
 
 class Recovered(Record, frozen=True, kw_only=True, tag="recovered"):
@@ -311,7 +314,7 @@ class Journal(Record, frozen=True, kw_only=True, tag="journal"):
 class Entry(Record, frozen=True, kw_only=True, tag="entry"):
     """One thing that happened."""
 
-    event: str  # "boot", "config", "state", "press", "refused", "fault", "clock", "opened", "closed", "released", …
+    event: str  # "boot", "config", "state", "press", "refused", "fault", "clock", "opened", "progress", "closed", …
     stamp: Stamp
     detail: dict[str, str | Int64 | float | bool | None]
 

@@ -8,7 +8,7 @@ from typing import assert_never
 
 from bwvd.clock import Reading
 from bwvd.evidence.journal.journal import Draft
-from bwvd.evidence.journal.totals import Detail
+from bwvd.evidence.journal.totals import PROGRESS, Detail
 from bwvd.messages import (
     Assigned,
     ClockStepped,
@@ -17,6 +17,7 @@ from bwvd.messages import (
     LowStorage,
     Muted,
     Pressed,
+    Progressed,
     Recorded,
     Reminder,
     StateChanged,
@@ -69,6 +70,10 @@ def draft_of(event: Event, reading: Reading, *, private: bool) -> Draft | None:
             if event.manifest_sha512:
                 detail["manifest_sha512"] = event.manifest_sha512
             return _draft("closed", detail, event.at_ns, reading)
+        case Progressed():
+            detail = {"recording": clean(event.recording), "serial": event.serial, "segments": event.segments}
+            detail |= {"duration_ns": event.duration_ns, "manifest_bytes": event.manifest_bytes}
+            return _draft(PROGRESS, detail | {"manifest_sha512": event.manifest_sha512}, event.at_ns, reading)
         case LowStorage():
             return _draft("low_storage", {"minutes": event.minutes}, event.at_ns, reading)
         case ClockStepped():

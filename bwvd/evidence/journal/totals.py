@@ -23,7 +23,11 @@ LATEST = frozenset({NEWEST, OFFICER_KEPT, ARCHIVE_RELEASED, SETTLED, INSPECTED})
 
 WITH_SERIAL = frozenset({"opened", "recovered", "released"})  # entries whose `serial` is a number that is used
 
-ASKED_FOR = LATEST | WITH_SERIAL | {"closed"}  # of entries of other events it counts only that they are there
+PROGRESS = "progress"  # how far a recording that goes on has come: of these too the last one of a recording counts
+BEGUN = frozenset({"opened", PROGRESS})  # entries that know of no end
+ENDS = frozenset({"closed", "recovered"})
+
+ASKED_FOR = LATEST | WITH_SERIAL | BEGUN | ENDS  # of entries of other events it counts only that they are there
 
 
 @dataclass(slots=True)
@@ -55,19 +59,25 @@ class JournalTotals:
 
     def _of_recording(self, event: str, recording: str, record: records.Entry) -> None:
         detail = record.detail
-        if event in ("closed", "recovered"):
+        if event in ENDS:
             self._ended(record)
+            self.last_closed = recording
         if event == "released":
             self.released[recording] = record
-        elif event in ("closed", "recovered") or (event == "opened" and "found" not in detail):
+        elif event in ENDS or event == PROGRESS or (event == "opened" and "found" not in detail):
             # An entry says so after the manifest's line was durable; one that was found at a start says nothing of it.
-            self.last_closed = recording if event != "opened" else self.last_closed
-            segments, sha512 = detail.get("segments", 0), detail.get("manifest_sha512", "")
-            self.said[recording] = records.Removed(
+            sha512 = detail.get("manifest_sha512", "")
+            said = records.Removed(
                 event=event,
-                segments=segments if isinstance(segments, int) else 0,
+                segments=_number(detail.get("segments")),
                 manifest_sha512=sha512 if isinstance(sha512, str) else "",
+                manifest_bytes=_number(detail.get("manifest_bytes")),
+                duration_ns=_number(detail.get("duration_ns")),
             )
+            # An entry may stand there twice: what was known does not get less by that.
+            known = self.said.get(recording)
+            if known is None or _how_far(known) <= _how_far(said):
+                self.said[recording] = said
 
     def _ended(self, record: records.Entry) -> None:
         known, serial = self.latest.get(NEWEST), record.detail["serial"]
@@ -102,6 +112,10 @@ def newest_of(detail: Detail) -> records.Before:
     recording, event, sha512 = (str(detail.get(name, "")) for name in ("recording", "ended", "manifest_sha512"))
     serial, segments = (_number(detail.get(name)) for name in ("serial", "segments"))
     return records.Before(serial, recording, event, segments, sha512)
+
+
+def _how_far(said: records.Removed) -> tuple[bool, int]:
+    return said.event in ENDS, said.manifest_bytes
 
 
 def _number(value: str | int | float | bool | None) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from bwvd.evidence.errors import SignatureBad
 from bwvd.evidence.flash.pieces import pieces
-from bwvd.evidence.flash.steps import STEP_BYTES, Steps
+from bwvd.evidence.flash.steps import STEP_BYTES, Steps, digest_steps
 from bwvd.evidence.flash.volume import NOT_A_FILE, Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE
@@ -59,6 +59,18 @@ def closed_steps(volume: Volume, folder: str, names: list[str]) -> Steps[Closed 
         return None
     segments = sum(name.removesuffix(ENCRYPTED).endswith(".m4s") for name in listed)
     return Closed(key, listed.keys() <= set(names), end is not None, segments, end)
+
+
+def goes_on_steps(volume: Volume, path: str, said: records.Removed) -> Steps[bool]:
+    """Whether a manifest goes on from where the journal says that it was durable. Raises OSError.
+
+    The journal says so behind the manifest's sync, and nothing that is durable of a manifest is ever written anew as
+    anything else: what a power cut leaves does go on from there.
+    """
+    if volume.size(path) < said.manifest_bytes:
+        return False
+    sha512 = yield from digest_steps(hashlib.sha512(), volume, path, 0, said.manifest_bytes)
+    return sha512 == said.manifest_sha512
 
 
 def is_of(first: records.Record | Unknown | None, recording: str) -> bool:

@@ -14,7 +14,7 @@ from bwvd.evidence.format.chain_tail import read_ending
 from bwvd.evidence.format.layout import MANIFEST, RECORDINGS
 from bwvd.evidence.format.recording_id import device_of, serial_of
 from bwvd.evidence.format.totals import Totals
-from bwvd.evidence.journal.totals import Detail
+from bwvd.evidence.journal.totals import BEGUN, Detail
 
 Said = Callable[[str, int], records.Removed | None]  # a recording and its number to what the journal says of it
 
@@ -71,7 +71,7 @@ def ends_not_entered(
         if serial is None or device_of(recording) != device or recording in told:
             continue
         known = said(recording, serial)
-        if known is None or known.event != "opened":
+        if known is None or known.event not in BEGUN:
             continue
         end = on_the_flash(volume, device, serial)
         if end.recording == recording and end.manifest_sha512:

@@ -9,7 +9,7 @@ from bwvd.clock import NS, Reading
 from bwvd.evidence.format import records
 from bwvd.evidence.format.file_names import harmless
 from bwvd.evidence.journal.journal import Draft, Journal
-from bwvd.evidence.journal.totals import Detail
+from bwvd.evidence.journal.totals import PROGRESS, Detail
 from bwvd.evidence.journal.witness import Remembered
 from bwvd.text import counted
 
@@ -67,7 +67,8 @@ def evidence_missing(result: RecoveryResult) -> str:
         told.append(" and ".join(part for part in (segments, texts) if part) + f" {verb} gone or cut short")
     if (removed := result.end_removed) is not None:
         held = counted(removed.segments, "segment")
-        told.append(f"it was {removed.event} with {held}, and its manifest holds that no more")
+        was = "had" if removed.event == PROGRESS else f"was {removed.event} with"
+        told.append(f"it {was} {held}, and its manifest holds that no more")
     if result.changed:
         told.append("its manifest is not the one that was signed at its end")
     return "; ".join(told)

@@ -15,8 +15,9 @@ What a power cut or a kill leaves, and what is written about it into `recovered.
     not_named          how many more there are: a line has room for a few thousand. SHA256SUMS lists their files
     no_manifest        the power went before the first record: see below
 
-Where the journal says that a recording came to an end, or was opened, and its manifest knows nothing of it, somebody
-has taken it away: `recovered.end_removed` repeats what the journal says, and the recording is altered. So it is where
+Where the journal says that a recording came to an end, was opened, or had come so far, and its manifest knows nothing
+of it, somebody has taken it away: `recovered.end_removed` repeats what the journal says, `recovered.missing` counts the
+segments whose lines are gone, and the recording is altered. So it is where
 this device's sums lie beside a manifest without an end. That too is told at each start, from the record itself: the
 power may go, or the flash fail, before the journal has it. A closed recording by another key in the place of one that
 the journal knows, another recording of the device's in this one's place, an end that is not the one in the journal,
@@ -57,7 +58,8 @@ from bwvd.evidence.format.layout import MANIFEST, RECORDINGS, is_convenience
 from bwvd.evidence.format.recording_id import device_of, serial_of
 from bwvd.evidence.format.totals import Contents
 from bwvd.evidence.format.utc import stamp_at
-from bwvd.evidence.startup.closed import Closed, closed_steps, is_of, last_signer
+from bwvd.evidence.journal.totals import BEGUN, PROGRESS
+from bwvd.evidence.startup.closed import Closed, closed_steps, goes_on_steps, is_of, last_signer
 from bwvd.evidence.startup.newest import on_the_flash
 from bwvd.evidence.startup.outcome import RecoveryResult
 from bwvd.evidence.write.finalize import finish_steps
@@ -221,7 +223,7 @@ class _Case:
         # This device's sums over another manifest: it has had its end, whatever it holds now.
         changed = closed is not None and ours and not closed.manifest_matches
         if not contents.ended:
-            end_removed = self._end_removed(contents)
+            end_removed = yield from self._end_removed(contents)
             if end_removed is None and changed and closed is not None:
                 end_removed = records.Removed(event="closed", segments=closed.segments)
             yield
@@ -261,6 +263,8 @@ class _Case:
         said = self._said(self._recording, self._serial)
         if said is None or said.event == "opened":
             return False
+        if said.event == PROGRESS:
+            return not (yield from goes_on_steps(self._volume, path, said))
         if not said.manifest_sha512:
             return said.segments != contents.segments
         size = min(ending.end, ending.size)
@@ -308,23 +312,31 @@ class _Case:
 
     # --- what is there -----------------------------------------------------------------------------------------------
 
-    def _end_removed(self, contents: Contents) -> records.Removed | None:
+    def _end_removed(self, contents: Contents) -> Steps[records.Removed | None]:
         """What the journal says of this recording that a manifest without an end does not hold."""
         said = self._said(self._recording, self._serial)
-        return None if said is not None and said.event == "opened" and contents.open is not None else said
+        if said is None or said.event not in BEGUN or contents.open is None:
+            return said
+        path = f"{self._folder}/{MANIFEST}"
+        holds = said.event != PROGRESS or (yield from goes_on_steps(self._volume, path, said))
+        return None if holds else said
 
-    def _missing(self, contents: Contents) -> records.Missing | None:
-        """What signed lines name and is not there whole. A line was only written behind its durable file."""
+    def _missing(self, contents: Contents, removed: records.Removed | None = None) -> records.Missing | None:
+        """What signed lines name and is not there whole, and what the journal knows of lines that are gone."""
         sizes = self._volume.sizes(self._folder)
         gone = [stored for name, stored in contents.files.items() if sizes.get(name, -1) < stored.bytes]
-        if not gone:
-            return None
         spans = [stored.span for stored in gone if stored.span is not None]
+        segments, texts = len(spans), len(gone) - len(spans)
+        if removed is not None and removed.event == PROGRESS and removed.segments > contents.segments:
+            segments += removed.segments - contents.segments
+            spans.append((contents.duration_ns, removed.duration_ns))
+        if not segments + texts:
+            return None
         return records.Missing(
-            segments=len(spans),
-            from_ns=min((from_ns for from_ns, _ in spans), default=0),
+            segments=segments,
+            from_ns=_int64(min((from_ns for from_ns, _ in spans), default=0)),
             to_ns=_int64(max((to_ns for _, to_ns in spans), default=0)),
-            texts=len(gone) - len(spans),
+            texts=texts,
         )
 
     def _found(self, names: list[str], ending: Ending, contents: Contents) -> list[records.Found]:
@@ -370,7 +382,7 @@ class _Case:
         """Append the `recovered` record, durable when this returns."""
         reason = self._reason(contents)
         found = _fitting(self._found(names, ending, contents))
-        missing = self._missing(contents)
+        missing = self._missing(contents, end_removed)
         chain = Chain(self._signer, MANIFEST_NAMESPACE)
         path = f"{self._folder}/{MANIFEST}"
         if MANIFEST in names:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import JOURNAL_NAMESPACE
@@ -25,7 +27,14 @@ from bwvd.text import printable
 
 ATTEMPTS = 3  # to read files that are renamed meanwhile, which happens once in megabytes of journal
 
-Head = tuple[int, str]  # bytes and SHA-512 of the journal's beginning, as an `open` record names them
+Head = tuple[int, str]  # bytes and SHA-512 of a file's beginning: the journal's, as an `open` record names it
+
+
+class Begun(NamedTuple):
+    """What the journal says of a recording before its end."""
+
+    segments: int = 0  # that were acknowledged
+    manifest: Head = (0, "")  # up to there; (0, ""): its first record was
 
 
 @dataclass(slots=True)
@@ -41,6 +50,7 @@ class JournalFacts:
     known_from: int = 1  # entries about smaller serial numbers are in files that are not here
     closed: dict[str, tuple[str, int]] = field(default_factory=dict)  # recording -> how it ended, segments
     manifests: dict[str, str] = field(default_factory=dict)  # recording -> SHA-512 of its manifest when it had its end
+    begun: dict[str, Begun] = field(default_factory=dict)  # recording -> how far it had come
     recovered: set[str] = field(default_factory=set)
     rolled_back: list[str] = field(default_factory=list)  # when the device found its storage so
     released: dict[str, str] = field(default_factory=dict)  # recording -> when
@@ -67,6 +77,10 @@ class JournalFacts:
             return
         if entry.event in ("opened", "closed", "recovered", "released"):
             self.serials[serial] = recording
+        if entry.event == "opened" and "found" not in detail:  # one that was found at a start may never have begun
+            self.begun.setdefault(recording, Begun())
+        elif entry.event == "progress":
+            self._progressed(recording, detail)
         if entry.event == "closed" and isinstance(segments, int):
             self.closed[recording] = (str(detail.get("reason", "")), segments)
         elif entry.event == "recovered":
@@ -75,6 +89,12 @@ class JournalFacts:
             self.released[recording] = entry.stamp.utc
         if entry.event in ("closed", "recovered") and isinstance(sha512 := detail.get("manifest_sha512"), str):
             self.manifests[recording] = sha512
+
+    def _progressed(self, recording: str, detail: Mapping[str, object]) -> None:
+        match detail:
+            case {"segments": int(segments), "manifest_bytes": int(size), "manifest_sha512": str(sha512)}:
+                if self.begun.get(recording, Begun()).manifest[0] < size:
+                    self.begun[recording] = Begun(segments, (size, sha512))
 
 
 def check_journal(

@@ -48,6 +48,7 @@ class Verification:
         decode: decode every frame, as far as it can be read without an identity.
         only: check this one segment, and the manifest that vouches for it.
         excerpt: the segments that are there, where the others were withheld.
+        acknowledged: bytes of the manifest that were durable once, and their SHA-512; `goes_on` says whether they are.
         name: the folder's, which is the recording's id; by default the last part of its path.
         taker: gets the segments on the way. Whatever it makes of them counts only if the report is good.
 
@@ -63,6 +64,7 @@ class Verification:
         decode: bool = False,
         only: str | None = None,
         excerpt: Chosen | None = None,
+        acknowledged: tuple[int, str] = (0, ""),
         name: str = "",
         progress: Progress | None = None,
         taker: Taker | None = None,
@@ -72,6 +74,8 @@ class Verification:
         self.end: records.Close | records.Recovered | None = None
         self.before: records.Before | None = None  # what the first record says of the recording before this one
         self.manifest_sha512 = ""  # up to the last signature that holds
+        self.goes_on = not acknowledged[0]
+        self._acknowledged = acknowledged
         self._folder = folder
         self._trust = trust
         self._identities = identities
@@ -146,6 +150,7 @@ class Verification:
                 self.report.altered(where, "a record after the recording's end")
             self._trust.saw(signed, where)
             self.manifest_sha512 = signed.sha512.hex()
+            self.goes_on = self.goes_on or (signed.end, self.manifest_sha512) == self._acknowledged
             self._take(signed.record, where, contents)
         for problem in reader.problems:
             self.report.altered(problem.where, problem.what)
@@ -220,7 +225,8 @@ class Verification:
                 if record.rolled_back:
                     report.altered(where, "the device found its storage put back to an earlier state at this start")
                 if (removed := record.end_removed) is not None:
-                    what = f"the journal says that it was {removed.event} with {counted(removed.segments, 'segment')}"
+                    was = "had" if removed.event == "progress" else f"was {removed.event} with"
+                    what = f"the journal says that it {was} {counted(removed.segments, 'segment')}"
                     report.altered(where, f"{what}, and the device found nothing of that in the manifest")
                 self._check_totals(record, where)
 

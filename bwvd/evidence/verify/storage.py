@@ -15,7 +15,7 @@ from bwvd.evidence.format.recording_id import counted, serial_of
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.folder import DirectoryFolder
-from bwvd.evidence.verify.journal import ATTEMPTS, JournalFacts, check_journal
+from bwvd.evidence.verify.journal import ATTEMPTS, Begun, JournalFacts, check_journal
 from bwvd.evidence.verify.neighbours import disagreements
 from bwvd.evidence.verify.officer import check_officer
 from bwvd.evidence.verify.recording import Verification
@@ -58,7 +58,8 @@ def verify_storage(
                 report.altered(f"{RECORDINGS}/{name}", f"{odd or 'a file'}, not a recording's folder")
                 continue
             place = Path(path) / RECORDINGS / name
-            if (check := _verify(place, signers, identities, decode=decode, progress=progress)) is not None:
+            check = _verify(place, signers, said, identities, decode=decode, progress=progress)
+            if check is not None:
                 found[name] = check
         heads = [check.open.journal for check in found.values() if check.open is not None and check.open.journal]
         wanted = frozenset((head.bytes, head.sha512) for head in heads)
@@ -78,9 +79,8 @@ def verify_storage(
         report.altered(JOURNAL, what)
     for name in {name for name, _ in disagreements(found) if found[name].end is None}:
         # Its end may have come after it was read, and before the next one began, which was read then.
-        if (
-            again := _verify(Path(path) / RECORDINGS / name, signers, identities, decode=decode, progress=None)
-        ) is not None:
+        again = _verify(Path(path) / RECORDINGS / name, signers, said, identities, decode=decode, progress=None)
+        if again is not None:
             found[name] = again
     for name, what in disagreements(found):
         found[name].report.altered(MANIFEST, what)
@@ -105,6 +105,7 @@ def verify_storage(
 def _verify(
     place: Path,
     signers: AllowedSigners | None,
+    said: JournalFacts,
     identities: Sequence[Any],
     *,
     decode: bool,
@@ -118,7 +119,13 @@ def _verify(
         try:
             with DirectoryFolder(place) as folder:
                 check = Verification(
-                    folder, Trust(signers), identities=identities, decode=decode, name=place.name, progress=progress
+                    folder,
+                    Trust(signers),
+                    identities=identities,
+                    decode=decode,
+                    acknowledged=said.begun.get(harmless(place.name), Begun()).manifest,
+                    name=place.name,
+                    progress=progress,
                 )
                 names = folder.names()
                 check.run()
@@ -160,6 +167,11 @@ def _compare(name: str, check: Verification, said: JournalFacts, facts: JournalF
         report.altered(name, "the journal says that it was recovered: its end is gone")
     elif check.end is not None and said.manifests.get(name, check.manifest_sha512) != check.manifest_sha512:
         report.altered(f"{name}/{MANIFEST}", "is not the manifest that the journal says it had at its end")
+    elif name in said.begun and check.open is None:
+        report.altered(name, "the journal says that it was opened: its beginning is gone")
+    elif not check.goes_on:
+        what = f"the journal says that it had {said.begun[name].segments} segments"
+        report.altered(f"{name}/{MANIFEST}", f"{what}: what was acknowledged then is gone, or is another")
 
 
 def _compare_opening(name: str, opening: records.Open, report: Report, facts: JournalFacts, *, broken: bool) -> None:

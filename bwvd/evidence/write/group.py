@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from bwvd.media.samples import Gop, Track
 from bwvd.messages import GapSeen, Note
 
+# Group commit: so much to a segment at most (to seal it holds the interpreter's lock for 5 ms); less to the first one.
+GROUP_BYTES = 2 * 1024 * 1024
+FIRST_GROUP_BYTES = 512 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Committed:
@@ -37,6 +41,10 @@ class Group:
     @property
     def span_ns(self) -> int:
         return self.gops[-1].end_ns - self.gops[0].start_ns if self.gops else 0
+
+    def is_full(self, *, first: bool) -> bool:
+        """Whether it is to be committed at once; first: it is a recording's first one."""
+        return self.bytes >= (FIRST_GROUP_BYTES if first else GROUP_BYTES)
 
     def note(self, note: Note, now_ns: int) -> None:
         """Take a note; the order of notes stays."""

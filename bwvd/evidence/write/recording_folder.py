@@ -98,9 +98,14 @@ class RecordingFolder:
         return self._totals.segments
 
     @property
+    def manifest_head(self) -> records.JournalHead:
+        """How far the manifest is written; behind a commit that has returned: how far it is durable."""
+        return self._chain.head(MANIFEST)
+
+    @property
     def manifest_sha512(self) -> str:
         """Of the manifest as far as it is written: hex."""
-        return self._chain.head(MANIFEST).sha512
+        return self.manifest_head.sha512
 
     # --- open --------------------------------------------------------------------------------------------------------
 

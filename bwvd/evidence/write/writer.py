@@ -28,6 +28,7 @@ from bwvd.evidence.write.group import Group
 from bwvd.evidence.write.lost_media import Unwritten, take_rest
 from bwvd.evidence.write.numbering import RecordingNumbers
 from bwvd.evidence.write.ports import Backlog, Mender
+from bwvd.evidence.write.progress import Progress
 from bwvd.evidence.write.recording_folder import Device, RecordingFolder, continuation
 from bwvd.evidence.write.repair import FullEnd, Mending, Unused
 from bwvd.evidence.write.statistics import WriterStatistics
@@ -37,9 +38,6 @@ from bwvd.messages import CloseRecording, Event, FaultChanged, OpenRecording, Re
 from bwvd.service.backoff import Backoff
 from bwvd.service.pulse import Pulse
 
-# Group commit: so much to a segment at most (to seal it holds the interpreter's lock for 5 ms); less to the first one.
-GROUP_BYTES = 2 * 1024 * 1024
-FIRST_GROUP_BYTES = 512 * 1024
 LONGEST_WAIT = 1.25  # segments, for what makes none by itself: a GOP as long as a segment comes within that
 BACKOFF = Backoff(first_s=0.2, factor=2.5, limit_s=5.0)  # after a storage error
 ATTEMPTS_AT_THE_END = 3  # at shutdown a dead storage is given up after so many
@@ -91,6 +89,7 @@ class Writer:
         self._on_full = on_full
         self._measured = measured
         self._mending = Mending(storage, mender, clock, self._new_folder, naming, journal_head, self._closed, publish)
+        self._progress = Progress(publish)
         self._finishing = Finishing(storage, device.signer, room, self._mending, self._tell_defect)
         self._folder: RecordingFolder | None = None
         self._opening: OpenRecording | None = None  # asked for, not yet on flash
@@ -178,7 +177,7 @@ class Writer:
             await self._commit()
         else:
             self._group.add(gop, self._clock.monotonic_ns())
-        if self._group.bytes >= (GROUP_BYTES if self._folder else FIRST_GROUP_BYTES):
+        if self._group.is_full(first=self._folder is None):
             await self._commit()
 
     async def _commit_if_due(self) -> None:
@@ -286,6 +285,7 @@ class Writer:
         if self._failing:
             self._failing = False
             self._publish(FaultChanged("storage", active=False, at_ns=now_ns))
+        self._progress.committed(folder, now_ns)
         self._let_go_of_group(self._group.rest(now_ns))
         statistics.recording = folder.recording
         statistics.segments = folder.segments

@@ -29,6 +29,7 @@ DETAILS = st.fixed_dictionaries(
         "segments": st.integers(0, 3),
         "found": st.just("at_start"),
         "manifest_sha512": st.just("0"),
+        "manifest_bytes": st.integers(0, 3),
     },
 )
 

@@ -196,7 +196,7 @@ async def test_an_error_that_is_not_the_storages(
             await daemon.wait_closed()
 
     monkeypatch.setattr(Epoch, "fragment", fragment_or_fail)
-    monkeypatch.setattr("bwvd.evidence.write.writer.GROUP_BYTES", 1)  # each waits in a group of its own
+    monkeypatch.setattr("bwvd.evidence.write.group.GROUP_BYTES", 1)  # each waits in a group of its own
     with pytest.raises(ExceptionGroup) as caught:
         await record()
     assert caught.value.split(_Defect)[1] is None
