@@ -22,10 +22,13 @@ from bwvd.evidence.format.layout import ARCHIVE, JOURNAL
 from bwvd.evidence.format.recording_id import counted, known
 from bwvd.evidence.format.records import JournalHead
 from bwvd.evidence.journal.files import first_record
-from bwvd.evidence.journal.totals import ARCHIVE_RELEASED
+from bwvd.evidence.journal.totals import ARCHIVE_RELEASED, ENDS, WITH_SERIAL
 
 MISSING = "evidence_missing"  # the fault and the entry of what is gone
 CHANGED = "evidence_changed"  # and of what is not as it was signed, or was put there by somebody else
+
+
+_ASKED_FOR = WITH_SERIAL | ENDS | {ARCHIVE_RELEASED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +94,9 @@ class _Lines:
             case records.Entry(event=event, detail={"recording": str(recording), "serial": int(serial)}):
                 if event == "released":
                     self.released.add(recording)
-                if event in ("opened", "closed", "recovered", "released"):
+                if event in WITH_SERIAL | ENDS:
                     self.opened[recording] = serial
-                if event in ("closed", "recovered") and isinstance(sha512 := record.detail.get("manifest_sha512"), str):
+                if event in ENDS and isinstance(sha512 := record.detail.get("manifest_sha512"), str):
                     self.manifests[recording] = sha512
             case records.Entry(event=event, detail={"file": str(file), "bytes": int(size), "sha512": str(digest)}):
                 if event == ARCHIVE_RELEASED:
@@ -138,7 +141,9 @@ def _file_steps(volume: Volume, name: str, following: _Lines | None, known_: Kno
         known_.whole = False
         known_.findings.append(Finding(name, "does not begin as a journal does", CHANGED))
         return _Lines()
-    ending, lines = yield from ending_steps(volume, name, name, JOURNAL_NAMESPACE, _Lines, key=first.signer)
+    ending, lines = yield from ending_steps(
+        volume, name, name, JOURNAL_NAMESPACE, _Lines, key=first.signer, asked_for=_ASKED_FOR
+    )
     if lines.opening is not None:
         known_.keys.add(first.signer)
     known_.released |= lines.released

@@ -6,6 +6,9 @@ import pytest
 
 from bwvd.evidence.flash.steps import at_once
 from bwvd.evidence.flash.volume import Volume
+from bwvd.evidence.format import chain_tail
+from bwvd.evidence.format.decode import Unknown, decode
+from bwvd.evidence.format.records import Record
 from bwvd.evidence.journal.journal import Journal
 from bwvd.evidence.startup.known import CHANGED, MISSING, Known, known_steps
 from bwvd.testing.flash.storage import VirtualVolume
@@ -101,3 +104,18 @@ def test_the_row_may_end_with_what_a_custodian_has() -> None:
     one = known(volume)
     assert (found(one), one.whole, one.taken_over) == ([], True, True)
     assert gone(one, 2, 3) == []
+
+
+def test_only_what_counts_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the megabytes of entries about presses and faults it is enough that they are there."""
+    lines = 0
+
+    def counting(data: bytes) -> Record | Unknown | str:
+        nonlocal lines
+        lines += 1
+        return decode(data)
+
+    volume = card()
+    monkeypatch.setattr(chain_tail, "decode", counting)
+    assert known(volume).whole
+    assert lines <= 30, "of more than 160"
