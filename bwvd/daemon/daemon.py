@@ -347,10 +347,9 @@ class Daemon:
             config_sha256=parts.config_sha256,
         )
         self.evidence = await start_evidence(
-            parts.storage, terms, parts.signer, parts.clock, parts.boot, self.hub, parts.witness
+            parts.storage, terms, parts.signer, parts.clock, parts.boot, self.hub, self._naming, parts.witness
         )
         self.hub.forget_early()
-        self._naming.next_serial = self.evidence.next_serial
         self.recorder.officer = self.evidence.officer
         self.writer = Writer(
             storage=parts.storage,

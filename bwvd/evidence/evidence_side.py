@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import trio
@@ -34,11 +35,12 @@ from bwvd.evidence.startup.inspection import Inspection
 from bwvd.evidence.startup.look import Look, Settled, settled, settling, sort_out
 from bwvd.evidence.startup.newest import ends_not_entered, newest
 from bwvd.evidence.startup.officer import Kept, load_officer, save_officer
-from bwvd.evidence.startup.outcome import RecoveryResult, drafts_of, rollback
+from bwvd.evidence.startup.outcome import RecoveryResult, drafts_of, not_remembered, rollback
 from bwvd.evidence.startup.recovery import recover, recover_one, recover_steps
 from bwvd.evidence.startup.serials import next_serial, unrecorded
 from bwvd.evidence.startup.told import Told
 from bwvd.evidence.startup.vouch import vouch
+from bwvd.evidence.write.numbering import RecordingNumbers
 from bwvd.evidence.write.row import Row
 from bwvd.messages import Assigned, Event, LowStorage, Pressed, Recorded, StateChanged
 
@@ -78,7 +80,7 @@ class _Found:
 
     volume: Volume
     journal: Journal
-    next_serial: int
+    last_serial: int
     row: Row
     officer: Kept
     drafts: list[Draft]
@@ -107,9 +109,9 @@ class EvidenceSide:
         bus: EventBus,
         found: _Found,
         room: Reserve,
+        numbers: RecordingNumbers,
         witness: Witness | None,
     ) -> None:
-        self.next_serial = found.next_serial
         self.officer = found.officer.officer  # when the device was last switched off
         self.row = found.row
         self.room = room
@@ -122,14 +124,19 @@ class EvidenceSide:
         self._boot = boot
         self._journal = found.journal
         self._volume = found.volume
+        self._numbers = numbers
         self._mended: list[RecoveryResult] = []
         self._unmended: dict[str, str] = {}  # why, by recording
         self._total_bytes = found.total_bytes
         self._full = False
         self._witness = WitnessWriter(
-            witness, found.storages, self._witness_fault, unread=bool(found.witness_lost), late=self._witnessed_late
+            witness,
+            found.storages,
+            lambda why: bus.report("witness", bool(why), why),
+            unread=bool(found.witness_lost),
+            late=self._witnessed_late,
         )
-        self._actor = JournalActor(storage, found.journal, clock, self._journal_fault, self._remember)
+        self._actor = JournalActor(storage, found.journal, clock, partial(bus.report, "journal"), self._remember)
         self._ended = trio.Event()
         self._officer_changed = trio.Event()
         for draft in found.drafts:
@@ -314,11 +321,8 @@ class EvidenceSide:
         elif self._full:
             self._full = False
             self._bus.clear("storage")
-        quality = self._clock.read().quality
-        if quality == "not_set":
-            self._bus.fault("clock", "the clock was never set")
-        else:
-            self._bus.clear("clock")
+        not_set = self._clock.read().quality == "not_set"
+        self._bus.report("clock", not_set, "the clock was never set" if not_set else "")
 
     # --- the journal -------------------------------------------------------------------------------------------------
 
@@ -339,15 +343,12 @@ class EvidenceSide:
         """It did not answer at the start: whether the journal goes on from what it remembers is asked now."""
         with suppress(OSError):  # a storage that does not answer is the writer's fault to raise
             if (gone := await self._storage.run(lambda _: self._journal.continues(storages))) is not None:
-                text, told = rollback(gone, self._journal)
-                self._actor.put(Draft("storage_rolled_back", told, self._clock.read()), press=True)
+                self._numbers.skip_to(gone.last_serial)
+                text, draft = rollback(gone, self._journal, self._clock.read())
+                self._actor.put(draft, press=True)
                 self._bus.fault("storage_rolled_back", text)
-
-    def _witness_fault(self, why: str) -> None:
-        self._bus.report("witness", bool(why), why)
-
-    def _journal_fault(self, active: bool, detail: str) -> None:
-        self._bus.report("journal", active, detail)
+            if self._journal.is_forgotten(storages):
+                self._actor.put(not_remembered(storages, self._clock.read()))
 
 
 async def start_evidence(
@@ -357,14 +358,15 @@ async def start_evidence(
     clock: Clock,
     boot: str,
     bus: EventBus,
+    numbers: RecordingNumbers,
     witness: Witness | None = None,
 ) -> EvidenceSide:
-    """Put the storage in order and begin its journal. Raises OSError where the storage can't be read."""
+    """Put the storage in order, begin its journal, let `numbers` go on. Raises OSError where it can't be read."""
     storages, lost = await read_witness(witness)
     room = Reserve(settings.reserve_bytes)
-    found = await storage.run(lambda volume: _put_in_order(volume, settings, signer, clock, boot, room, storages))
-    found = replace(found, witness_lost=lost)
-    return EvidenceSide(storage, settings, signer, clock, boot, bus, found, room, witness)
+    found = await storage.run(lambda volume: _put_in_order(volume, settings, signer, clock, boot, room, storages, lost))
+    numbers.skip_to(found.last_serial)
+    return EvidenceSide(storage, settings, signer, clock, boot, bus, found, room, numbers, witness)
 
 
 def _put_in_order(
@@ -375,6 +377,7 @@ def _put_in_order(
     boot: str,
     room: Reserve,
     storages: list[Remembered],
+    witness_lost: str,
 ) -> _Found:
     reading = clock.read()
     with suppress(FileExistsError):
@@ -388,10 +391,10 @@ def _put_in_order(
     ]
     rolled_back = ""
     if (gone := journal.continues(storages)) is not None:
-        rolled_back, told = rollback(gone, journal)
-        drafts.append(Draft("storage_rolled_back", told, reading))
+        rolled_back, draft = rollback(gone, journal, reading)
+        drafts.append(draft)
     if forgotten := journal.is_forgotten(storages):
-        drafts.append(Draft("storage_not_remembered", {"remembered": len(storages)}, reading))
+        drafts.append(not_remembered(storages, reading))
     if (aside := journal.set_aside) is not None:
         detail: Detail = {"file": aside.where, "what": aside.what, "offset": aside.offset, "bytes": aside.bytes}
         drafts.append(Draft("journal_set_aside", detail, reading))
@@ -401,7 +404,7 @@ def _put_in_order(
     # Before anything new is recorded, and before the journal says what there is: whatever has no end gets one.
     before = settled(journal) if gone is None and not forgotten else Settled()
     released = journal.released
-    found = sort_out(folders, settings.device, before, journal.last_serial, released)
+    found = sort_out(folders, settings.device, before, journal.last_serial, released, all_at_start=gone is not None)
     recovered = recover(
         volume,
         signer,
@@ -425,19 +428,19 @@ def _put_in_order(
     if (remember := settling(before, found.newer, recovered)) is not None:
         drafts.append(Draft(SETTLED, remember, reading))  # last: what a cut keeps of them must not say that all is told
     room.restore(volume)
-    following = next_serial(found.newer, max(journal.last_serial, gone.last_serial if gone is not None else 0))
+    last = next_serial(found.newer, max(journal.last_serial, gone.last_serial if gone is not None else 0)) - 1
     row = Row()
-    row.is_known(newest(volume, settings.device, following - 1, recovered, journal.newest))
+    row.is_known(newest(volume, settings.device, last, recovered, journal.newest))
     return _Found(
         volume=volume,
         journal=journal,
-        next_serial=following,
+        last_serial=last,
         row=row,
         officer=officer,
         drafts=drafts,
         storages=storages,
         rolled_back=rolled_back,
-        witness_lost="",
+        witness_lost=witness_lost,
         recovered=recovered,
         left=found.left,
         free_bytes=volume.free_bytes(),

@@ -29,7 +29,7 @@ from tests.support.process import DEVICE, write_configuration
 
 MORE_GOAL_S = 0.1
 KEYFRAME_S = 0.2  # the first GOP is there before the look begins, a second after the start: it is not counted
-LIMIT_S = 600  # of the first start, which looks at every recording
+LIMIT_S = 600  # of the first start, which remembers nothing
 ONE_FILE_BYTES = 268_435_456  # of a journal that is configured to stay in one file
 APPENDS = 120  # to a file until it is full; at most
 ENTRY_BYTES = 500  # at least, with its signature
@@ -70,7 +70,7 @@ def measure(group: str, ffmpeg: str, plan: Plan, folder: Path) -> Findings:
     texts = [_configured(card, place, clip, plan) for card, place in zip(about, places, strict=True)]
     for card, place, text in zip(about, places, texts, strict=True):
         _gather(card, place, text)
-        _started(place, text)  # the first one looks at every recording; what is measured are those behind it
+        _started(place, text)  # the first one remembers nothing; what is measured are those behind it
     took: list[list[float]] = [[] for _ in about]
     for _ in range(2 * plan.starts - 1):
         for values, place, text in zip(took, places, texts, strict=True):

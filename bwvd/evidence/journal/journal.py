@@ -26,6 +26,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 
@@ -114,10 +115,9 @@ class Journal:
         detail = self.latest(NEWEST)
         return None if detail is None else newest_of(detail)
 
-    @property
+    @cached_property
     def is_new(self) -> bool:
-        """The storage had no journal of this device before this start, or no entry was made since it has one."""
-        # One without an entry was begun by a start that was cut before it could say so.
+        """The storage had no journal of this device before this start, or (a start was cut) one without an entry."""
         return self._named or not self._known.entries
 
     @property

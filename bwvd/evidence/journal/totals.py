@@ -18,6 +18,7 @@ NEWEST = "newest"  # how the recording of the largest number that has an end cam
 OFFICER_KEPT = "officer_kept"  # the digest of the file with the officer's id
 SETTLED = "settled"  # up to which serial number a start has looked at every recording
 ARCHIVE_RELEASED = "archive_released"  # the newest archive for which a receipt was held; older ones went before it
+ROLLED_BACK = "storage_rolled_back"  # an entry with the largest number that a witness remembers, whatever lies here
 INSPECTED = "inspected"  # how far the reading of all files' content has come
 LATEST = frozenset({NEWEST, OFFICER_KEPT, ARCHIVE_RELEASED, SETTLED, INSPECTED})
 
@@ -27,7 +28,8 @@ PROGRESS = "progress"  # how far a recording that goes on has come: of these too
 BEGUN = frozenset({"opened", PROGRESS})  # entries that know of no end
 ENDS = frozenset({"closed", "recovered"})
 
-ASKED_FOR = LATEST | WITH_SERIAL | BEGUN | ENDS  # of entries of other events it counts only that they are there
+# Of entries of other events it counts only that they are there.
+ASKED_FOR = LATEST | WITH_SERIAL | BEGUN | ENDS | {ROLLED_BACK}
 
 
 @dataclass(slots=True)
@@ -51,6 +53,8 @@ class JournalTotals:
             event = record.event
             if event in LATEST:
                 self.latest[event] = record
+            if event == ROLLED_BACK and isinstance(last := record.detail.get("last_serial"), int):
+                self.last_serial = max(self.last_serial, known(last))
             if isinstance(serial := record.detail.get("serial"), int):
                 if event in WITH_SERIAL:
                     self.last_serial = counted(self.last_serial, serial)

@@ -33,6 +33,10 @@ class WitnessLost(Exception):
     """The witness can't be read or written. One line."""
 
 
+class WitnessSpoilt(WitnessLost):
+    """What the witness holds is not what it was told: nothing of it can be kept."""
+
+
 class Remembered(msgspec.Struct, frozen=True, kw_only=True):
     """How far one storage's journal was durable, when the witness was told last."""
 
@@ -49,7 +53,7 @@ class Witness(Protocol):
     """Who remembers. Real: `FileWitness`; virtual: `bwvd.testing.witness.VirtualWitness`."""
 
     async def read(self) -> list[Remembered]:
-        """What is remembered, the storage that was used last at the end. Raises WitnessLost.
+        """What is remembered, the storage that was used last at the end. Raises WitnessLost, or WitnessSpoilt.
 
         **Cancellation:** at once, also where the disk never answers.
         """
@@ -97,7 +101,7 @@ class FileWitness:
         except OSError as error:
             raise WitnessLost(f"{self._folder}: {error.strerror or error}") from error
         except msgspec.DecodeError as error:
-            raise WitnessLost(f"{self._folder / FILE}: {error}") from error
+            raise WitnessSpoilt(f"{self._folder / FILE}: {error}") from error
 
     def _write(self, data: bytes) -> None:
         try:

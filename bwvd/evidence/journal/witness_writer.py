@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import trio
 
-from bwvd.evidence.journal.witness import Remembered, Witness, WitnessLost, remembering
+from bwvd.evidence.journal.witness import Remembered, Witness, WitnessLost, WitnessSpoilt, remembering
 from bwvd.service.backoff import Backoff
 
 ANSWER_S = 2.0  # for a few kilobytes on the system's disk; one that takes longer hangs, and the journal goes on
@@ -91,10 +91,11 @@ class WitnessWriter:
     async def _write(self) -> bool:
         witness = self._witness
         assert witness is not None  # noqa: S101  nothing is asked for without one
-        if self._unread:
-            await self._read(witness)
         upto = self._asked
         try:
+            if self._unread:
+                await self._read(witness)
+                upto = self._asked
             await witness.write(self._storages)
         except WitnessLost as lost:
             self._answers = False
@@ -108,8 +109,9 @@ class WitnessWriter:
         return self._answers
 
     async def _read(self, witness: Witness) -> None:
-        """What it remembers of other cards is not to be lost; nonsense is written over."""
-        with suppress(WitnessLost):
+        """What it remembers is not to be lost before it was judged, nor what it remembers of other cards; nonsense is
+        written over. Raises WitnessLost."""
+        with suppress(WitnessSpoilt):
             storages = await witness.read()
             if self._late is not None:
                 await self._late(storages)

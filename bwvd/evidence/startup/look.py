@@ -5,7 +5,9 @@ is (entry `settled`), up to which serial number a start has looked at every reco
 what is newer; the rest is looked at behind it, in short steps with pauses, as thoroughly as by a start: what is found
 is told, entered and written into the recording in the same way, only later. The entry decides nothing but the order. It
 says nothing of a recording that was changed since, and an earlier journal has an earlier one, which leaves more to the
-start. Of a storage that is not as the device had left it, the start looks at everything.
+start. Where there is none (the first start with this version, a journal that is gone, a card that nobody remembers), or
+where very much was recorded since, the start looks at the newest ones, which a power cut may have kept from their end.
+Of a storage that is not as the device had left it, it looks at everything: what is recovered then says so.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from bwvd.evidence.startup.outcome import RecoveryResult
 LOOK_AFTER_S = 1.0  # a start has enough to do
 PAUSE_S = 0.02  # between two steps: ten thousand recordings take some minutes
 SHARE = 4  # the pause is so many times as long as the step was, so that a slow flash is not kept busy
+AT_START = 32  # recordings that a start looks at itself: what a power cut has hit is among the newest
 MOST_UNSETTLED = 64  # names in one entry; of more the start looks at all again
 
 
@@ -47,13 +50,22 @@ class SortedOut:
 
 
 def sort_out(
-    folders: Iterable[str], device: str, before: Settled, last_in_journal: int, released: Collection[str]
+    folders: Iterable[str],
+    device: str,
+    before: Settled,
+    last_in_journal: int,
+    released: Collection[str],
+    *,
+    all_at_start: bool = False,
 ) -> SortedOut:
     """Read the names in `recordings/`, each once: a start must not take longer with every recording.
+
+    all_at_start: leave nothing to the look that an earlier start has not seen whole, however much that is.
 
     Numbers that are not newer change nothing in `settling`, `serials.next_serial` and `serials.unrecorded`.
     """
     others, left, newer = [], [], []
+    unsettled: list[tuple[int, str]] = []
     floor = min(before.to, known(last_in_journal))
     for folder in folders:
         recording = folder.rstrip("/")
@@ -66,8 +78,13 @@ def sort_out(
             newer.append(folder)
         if of != device:
             others.append(recording)
-        elif serial <= before.to and recording not in before.but and recording not in released:
-            left.append(recording)
+        elif recording not in before.but and recording not in released:
+            if serial <= before.to:
+                left.append(recording)
+            else:
+                unsettled.append((serial, recording))
+    if not all_at_start and len(unsettled) > AT_START:
+        left += [recording for _, recording in sorted(unsettled)[:-AT_START]]
     return SortedOut(others, left, newer)
 
 

@@ -73,8 +73,8 @@ def ends_not_entered(
         known = said(recording, serial)
         if known is None or known.event not in BEGUN:
             continue
-        end = on_the_flash(volume, device, serial)
-        if end.recording == recording and end.manifest_sha512:
+        end = _end_of(volume, recording, serial)
+        if end.manifest_sha512:
             detail: Detail = {"recording": recording, "serial": serial, "reason": "unknown", "found": "at_start"}
             found.append((end.event, {**detail, "segments": end.segments, "manifest_sha512": end.manifest_sha512}))
     return found
@@ -83,9 +83,11 @@ def ends_not_entered(
 def on_the_flash(volume: Volume, device: str, serial: int) -> records.Before:
     """A recording by its number, with what its manifest says of its end; its id is "" if it is not here."""
     found = [name for name in volume.names(RECORDINGS) if serial_of(name) == serial and device_of(name) == device]
-    if not found:
-        return records.Before(serial)
-    recording = found[0].rstrip("/")
+    return _end_of(volume, found[0].rstrip("/"), serial) if found else records.Before(serial)
+
+
+def _end_of(volume: Volume, recording: str, serial: int) -> records.Before:
+    """What a recording's manifest says of its end."""
     path = f"{RECORDINGS}/{recording}/{MANIFEST}"
     try:
         ending, totals = read_ending(volume, path, MANIFEST, MANIFEST_NAMESPACE, Totals)

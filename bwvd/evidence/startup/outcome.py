@@ -9,7 +9,7 @@ from bwvd.clock import NS, Reading
 from bwvd.evidence.format import records
 from bwvd.evidence.format.file_names import harmless
 from bwvd.evidence.journal.journal import Draft, Journal
-from bwvd.evidence.journal.totals import PROGRESS, Detail
+from bwvd.evidence.journal.totals import PROGRESS, ROLLED_BACK, Detail
 from bwvd.evidence.journal.witness import Remembered
 from bwvd.text import counted
 
@@ -74,7 +74,12 @@ def evidence_missing(result: RecoveryResult) -> str:
     return "; ".join(told)
 
 
-def rollback(gone: Remembered, journal: Journal) -> tuple[str, Detail]:
+def not_remembered(storages: Sequence[Remembered], reading: Reading) -> Draft:
+    """The journal's entry of a storage that is not new, and that a witness which remembers others has no word of."""
+    return Draft("storage_not_remembered", {"remembered": len(storages)}, reading)
+
+
+def rollback(gone: Remembered, journal: Journal, reading: Reading) -> tuple[str, Draft]:
     """A storage that is not as it was left: in one line, and for the journal, with both heads."""
     now = journal.head()
     told: Detail = {
@@ -89,4 +94,4 @@ def rollback(gone: Remembered, journal: Journal) -> tuple[str, Detail]:
     return (
         f"the journal does not go on from where this device left it: {gone.bytes} bytes of file {gone.number}, "
         f"recording number {gone.last_serial} the last"
-    ), told
+    ), Draft(ROLLED_BACK, told, reading)

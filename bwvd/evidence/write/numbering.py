@@ -44,6 +44,11 @@ class RecordingNumbers:
             self._ids[serial] = recording
         return serial, recording
 
+    def skip_to(self, last: int) -> None:
+        """Give no number up to `last` from now on. What was given stays given: its recording may have begun."""
+        with self._lock:
+            self.next_serial = max(self.next_serial, last + 1)
+
     def give_back(self, serial: int) -> None:
         """No recording of that number will begin. The newest one is given again, if no folder holds its place."""
         with self._lock:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import trio
 import trio.testing
 
-from bwvd.evidence.journal.witness import Remembered
+from bwvd.evidence.journal.witness import FILE, FileWitness, Remembered
 from bwvd.evidence.journal.witness_writer import ANSWER_S, WitnessWriter, read_witness
 from bwvd.messages import FaultChanged
 from bwvd.testing.witness import VirtualWitness
@@ -90,3 +93,38 @@ async def test_what_could_not_be_read_at_the_start_is_not_written_over(autojump_
         await writer.tell(one("b", 9000))
         nursery.cancel_scope.cancel()
     assert witness.storages == [one("a"), one("b", 9000)]
+
+
+async def test_what_still_cannot_be_read_is_not_written_over(autojump_clock: trio.testing.MockClock) -> None:
+    """Invariant 13: an error of the disk that passes takes away no memory of a card, and no word that judges it."""
+    judged: list[Sequence[Remembered]] = []
+
+    async def judge(storages: Sequence[Remembered]) -> None:
+        judged.append(storages)
+
+    witness = VirtualWitness()
+    witness.storages = [one("a"), one("b")]
+    witness.broken = "Input/output error"
+    storages, why = await read_witness(witness)
+    writer = WitnessWriter(witness, storages, lambda _: None, unread=bool(why), late=judge)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writer.run)
+        await writer.tell(one("b", 9000))
+        witness.broken = ""
+        await trio.sleep(120)
+        nursery.cancel_scope.cancel()
+    assert witness.storages == [one("a"), one("b", 9000)]
+    assert judged == [[one("a"), one("b")]]
+
+
+async def test_nonsense_is_written_over(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"{}")
+    witness = FileWitness(tmp_path)
+    storages, why = await read_witness(witness)
+    assert why
+    writer = WitnessWriter(witness, storages, lambda _: None, unread=True)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writer.run)
+        await writer.tell(one("a"))
+        nursery.cancel_scope.cancel()
+    assert await witness.read() == [one("a")]

@@ -14,7 +14,9 @@ from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.recording_id import _ID as ID
 from bwvd.evidence.journal.totals import SETTLED
-from bwvd.evidence.startup.look import LOOK_AFTER_S
+from bwvd.evidence.journal.witness import Remembered
+from bwvd.evidence.startup.look import AT_START, LOOK_AFTER_S
+from bwvd.evidence.startup.newest import ends_not_entered
 from bwvd.messages import FaultChanged
 from bwvd.testing.flash.faults import Operation
 from bwvd.testing.flash.storage import VirtualStorage, VirtualVolume
@@ -24,6 +26,8 @@ from tests.support.rig import Rig, configuration
 from tests.support.storage_recording import SIGNER, new_volume, recording_id, write_recording
 
 T = TypeVar("T")
+
+ANOTHER = Remembered(storage="another", signer="ssh-ed25519 A", number=1, bytes=1, sha512="ab" * 64, last_serial=1)
 
 
 def card(count: int) -> VirtualVolume:
@@ -114,6 +118,53 @@ async def test_a_start_opens_nothing_of_what_an_earlier_one_has_seen(
     assert abs(counts[0][1] - counts[1][1]) < 16, "digits of a serial number"
 
 
+@pytest.mark.parametrize("others", [False, True])
+async def test_a_start_that_remembers_nothing_looks_at_the_newest_and_leaves_the_rest(
+    others: bool, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Counted, without an earlier start, and on a card that the witness has forgotten: a press does not wait longer
+    with every recording. What a power cut has hit has its end all the same; what was cut before gets it behind."""
+    counts = []
+    for count in (AT_START + 8, AT_START + 40):
+        volume = card(count)
+        if others:
+            await start(volume)
+        cut_end(volume, 2)
+        write_recording(volume, count + 1, close=False)
+        rig = rig_of(volume, "boot-3")
+        if others:
+            witness = VirtualWitness()
+            await witness.write([ANOTHER])
+            rig.witness = witness
+        before = volume.gate.count
+        async with rig.running() as daemon:
+            operations = of_recordings(volume.gate.log[before:])
+            opened = {one.path.split("/")[1] for one in operations if one.kind == "read"}
+            assert opened == {recording_id(serial) for serial in range(count + 2 - AT_START, count + 2)}
+            counts.append(len(operations))
+            assert isinstance(rig.manifest(recording_id(count + 1))[-1], records.Recovered)
+            await trio.sleep(3)
+            pressed = await rig.press()
+            assert str(pressed.recording).endswith(f"-{count + 2:06}")
+            assert pressed.ok
+            await rig.stop()
+            await rig.closed()
+            await daemon.evidence.wait_looked()
+        assert isinstance(rig.manifest(recording_id(2))[-1], records.Recovered)
+    assert counts[0] == counts[1]
+
+
+def test_the_folder_is_not_listed_again_for_each_end_that_is_not_entered() -> None:
+    """Counted: a start reads the manifests of these alone."""
+    volume = card(8)
+    folders = volume.names("recordings")
+    before = volume.gate.count
+    opened = records.Removed(event="opened", segments=0)
+    ends = ends_not_entered(volume, "BWV-0001", folders, [], lambda *_: opened)
+    assert [detail["serial"] for _, detail in ends] == list(range(1, 9))
+    assert [one.path for one in volume.gate.log[before:] if one.kind == "names"] == []
+
+
 async def test_an_end_that_was_cut_off_is_told_by_the_look(autojump_clock: trio.testing.MockClock) -> None:
     """Invariants 7 and 13: told, entered, and signed in the recording, as by a start."""
     volume = VirtualVolume()
@@ -176,8 +227,8 @@ async def test_one_that_could_not_be_brought_to_its_end_is_not_left_to_the_look(
 async def test_of_a_storage_that_was_put_back_the_start_looks_at_everything(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """Invariant 13: what is remembered counts for nothing where the card is not as it was left."""
-    volume = card(3)
+    """Invariant 13: what is remembered counts for nothing where the card is not as it was left, however much it is."""
+    volume = card(AT_START + 3)
     rig = rig_of(volume, "boot-1")
     rig.witness = VirtualWitness()
     async with rig.running() as daemon:
