@@ -185,21 +185,28 @@ def test_what_run_refuses_is_not_good(bad: Bad, tmp_path: Path, monkeypatch: pyt
     assert refused.startswith(bad.key) or str(tmp_path / "keys") in refused
 
 
-def test_all_is_good(tmp_path: Path) -> None:
-    """What the devices give is told, nothing is left behind, and a pseudo-terminal is a serial line."""
+@contextmanager
+def _pseudo_terminal(path: Path) -> Iterator[None]:
     ours, theirs = pty.openpty()
-    serial = f'[[serial]]\nport = "{os.ttyname(theirs)}"\npty = true\n'
-    sound = '[audio]\nsource = "lavfi:sine"\n'
+    path.symlink_to(os.ttyname(theirs))
     try:
-        found = _check(write_configuration(tmp_path, _video() + sound + serial))
+        yield
     finally:
         os.close(ours)
         os.close(theirs)
+
+
+def test_all_is_good(tmp_path: Path) -> None:
+    """What the devices give is told, nothing is left behind, and a pseudo-terminal is a serial line."""
+    serial = f'[[serial]]\nport = "{tmp_path}/tty"\npty = true\n'
+    sound = '[audio]\nsource = "lavfi:sine"\n'
+    with _pseudo_terminal(tmp_path / "tty"):
+        found = _check(write_configuration(tmp_path, _video() + sound + serial))
     assert _wrong(found) == []
     said = {finding.area: finding.text for finding in found if not finding.advice}
     assert said["camera"].endswith("160x120 at 15/s, h264 by libx264")
     assert said["microphone"].endswith("aac at 48000 Hz by aac")
-    assert said["serial"].startswith("serial.port: /dev/pts/")
+    assert said["serial"] == f"serial.port: {tmp_path}/tty"
     assert said["socket"] == f"socket.path: {tmp_path}/s.sock"
     assert not (tmp_path / "s.sock").exists()
 
@@ -227,6 +234,15 @@ chip = "{folder}/gpiochip9"
 line = 3
 [[input]]
 device = "{folder}/event9"
+# what a look takes for good, and whoever opens it does not
+[[input]]
+device = "/dev/null"
+[[serial]]
+port = "{folder}/tty"
+[[serial]]
+port = "{folder}/tty2"
+pty = true
+button = "cts"
 [[led]]
 name = "no-such-led"
 [[haptic]]
@@ -235,7 +251,7 @@ device = "{folder}/event8"
 pwm = "pwmchip99/0"
 """
 FAULTS = ("video9", "nosuchcard", "nobattery", "none/", "ttyNone", "gpiochip9", "event9", "no-such-led",
-          "event8", "pwmchip99")  # fmt: skip
+          "event8", "pwmchip99", "/dev/null", "tty is a pseudo-terminal", "tty2 has no CTS line")  # fmt: skip
 
 
 @pytest.mark.slow
@@ -243,10 +259,14 @@ def test_what_run_calls_a_fault_is_not_good(tmp_path: Path) -> None:
     """A device that is not there ends no daemon, which waits for it: `check` says it all the same."""
     video = _video("v4l2:{folder}/video9").replace('[power]\nsupply = "none"\n', "")
     text = (video + AROUND).format(folder=tmp_path)
-    with Process(tmp_path, text) as bwvd:
-        bwvd.wait_until(lambda status: all(name in str(status["fault_details"]) for name in FAULTS))
-    wrong = _wrong(_check(bwvd.config))
+    with _pseudo_terminal(tmp_path / "tty"), _pseudo_terminal(tmp_path / "tty2"):
+        with Process(tmp_path, text) as bwvd:
+            bwvd.wait_until(lambda status: all(name in str(status["fault_details"]) for name in FAULTS))
+        wrong = _wrong(_check(bwvd.config))
+        looked_at = _wrong(_check(bwvd.config, probe=False))
     assert [name for name in FAULTS if not any(name in line for line in wrong)] == []
+    only_opened = {name for name in FAULTS if not any(name in line for line in looked_at)}
+    assert only_opened >= {"nosuchcard", "no-such-led", "/dev/null", *FAULTS[-2:]}, "each kind is opened"
 
 
 def test_a_room_that_is_too_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

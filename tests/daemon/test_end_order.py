@@ -118,7 +118,9 @@ async def test_the_manager_is_told_and_the_watchdog_fed_until_the_last_sync(
         async with rig.running() as daemon:
             await stalled(rig)
             told(manager)
+            said.clear()
             began_s = trio.current_time()
+            rig.volume.stall(3, kind="sync", path="journal.jsonl", times=3)  # type: ignore[attr-defined]  # as above
             if where == "around":
                 fail.set()
             elif where == "camera":
@@ -128,12 +130,20 @@ async def test_the_manager_is_told_and_the_watchdog_fed_until_the_last_sync(
             await daemon.wait_ending()
             await daemon.wait_closed()
 
-    if where == "asked":
-        await scene()
-    else:
-        with pytest.RaisesGroup(pytest.RaisesExc(BaseException), allow_unwrapped=True, flatten_subgroups=True):
+    async def listen() -> None:
+        while True:
+            await trio.sleep(0.5)
+            said.extend(told(manager))
+
+    async with trio.open_nursery() as around:
+        around.start_soon(listen)  # the kernel keeps ten of them
+        if where == "asked":
             await scene()
-    said = told(manager)
+        else:
+            with pytest.RaisesGroup(pytest.RaisesExc(BaseException), allow_unwrapped=True, flatten_subgroups=True):
+                await scene()
+        around.cancel_scope.cancel()
+    said += told(manager)
     lasted_s = trio.current_time() - began_s
     assert lasted_s > 4
     assert said.count("STOPPING=1") == 1
@@ -142,6 +152,53 @@ async def test_the_manager_is_told_and_the_watchdog_fed_until_the_last_sync(
     closing = rig.manifest(recording)[-1]
     assert isinstance(closing, records.Close)
     assert closing.reason == ("shutdown" if where == "asked" else "crash")
+
+
+@pytest.mark.parametrize("where", ["around", "recorder", "writer", "journal"])
+async def test_an_end_by_a_bug_is_announced_when_it_begins(
+    autojump_clock: trio.testing.MockClock, manager: socket.socket, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """While the flash still holds up what is being written: a slow end that nobody knows of is taken for a hang."""
+    fail = trio.Event()
+
+    async def fails(*_: object, task_status: trio.TaskStatus[None] | None = None) -> None:
+        if task_status is not None:
+            task_status.started()
+            await fail.wait()
+        raise Broken("a bug")
+
+    rig = rig_with(peripherals._service, fails)
+    announced_s = began_s = 0.0
+
+    async def scene() -> None:
+        nonlocal announced_s, began_s
+        async with rig.running() as daemon:
+            await stalled(rig)
+            if where == "writer":  # it is not waiting for the flash itself, else its bug would come behind that
+                await trio.sleep(10.5)
+                rig.volume.stall(STALL_S, kind="sync", path="journal.jsonl")  # type: ignore[attr-defined]  # as above
+                daemon.evidence.enter("test")
+                await trio.sleep(0.01)
+            told(manager)
+            began_s = trio.current_time()
+            match where:
+                case "around":
+                    fail.set()
+                case "recorder":
+                    daemon._take_media(None)  # type: ignore[arg-type]  # what no source sends
+                case "writer":
+                    monkeypatch.setattr(daemon.writer, "_take", fails)
+                case "journal":
+                    monkeypatch.setattr(daemon.evidence._actor, "_attempt", fails)
+                    daemon.evidence.enter("test")
+            with trio.CancelScope(shield=True):  # the daemon's end comes to us as a cancellation
+                await rig.wait_for(lambda: "STOPPING=1" in told(manager))
+                announced_s = trio.current_time()
+
+    with pytest.RaisesGroup(pytest.RaisesExc(BaseException), allow_unwrapped=True, flatten_subgroups=True):
+        await scene()
+    assert announced_s - began_s < 1.5, "with the next group of pictures at the latest"
+    assert trio.current_time() - announced_s > 3, "and the flash took longer than that"
 
 
 async def test_the_manager_is_asked_for_patience_until_the_last_sync(autojump_clock: trio.testing.MockClock) -> None:

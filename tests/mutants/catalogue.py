@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.mutants.audio import AUDIO
+from tests.mutants.daemon import DAEMON
 from tests.mutants.mutant import Mutant
 from tests.mutants.trust import TRUST
 
@@ -856,5 +857,6 @@ MUTANTS = (
         ("evidence/startup/test_look.py",),
     ),
     *AUDIO,
+    *DAEMON,
     *TRUST,
 )
