@@ -1,4 +1,5 @@
-"""What is run when: the exhaustive runs, those on a machine under QEMU and those in players, only when asked for.
+"""What is run when: the exhaustive runs, those on a machine under QEMU, in players and
+against real stores, only when asked for.
 
 Chance has no place in the plain run: Hypothesis derives its examples from each test, and trio the order of its tasks
 from the test's name, so that a run is like the one before it. `-m complete` tries other examples each time, and more of
@@ -18,7 +19,7 @@ from hypothesis import is_hypothesis_test, settings
 
 from bwvd.testing.process import without_dice
 
-ASKED_FOR = ("complete", "machine", "players")  # markers
+ASKED_FOR = ("complete", "machine", "players", "engines")  # markers
 
 PLAIN, COMPLETE = "plain", "complete"  # of Hypothesis's settings
 

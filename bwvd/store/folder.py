@@ -156,6 +156,8 @@ class FolderStore:
 
     async def _run(self, name: str, job: Callable[[], T]) -> T:
         """Run `job` in a thread, to its end. Raises: what it raises; OSErrors as those of the contract."""
+        if self._root < 0:  # which scandir would take for the working directory
+            raise StoreUnreachable(f"{self._address}: closed")
         try:
             return await trio.to_thread.run_sync(job, limiter=self._threads)
         except OSError as error:

@@ -53,7 +53,10 @@ class HostileName:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Part of a listing, in the order of the names' bytes."""
+    """Part of a listing: each name once, those of one folder's objects in the order of their bytes.
+
+    In which order folders come is the store's own: SeaweedFS goes through "A/" before "A-1/", AWS after it.
+    """
 
     objects: tuple[StoredObject, ...] = ()
     folders: tuple[str, ...] = ()  # with their final "/"; only if folders were asked for
@@ -122,9 +125,12 @@ class Store(Protocol):
     async def page(self, prefix: str, *, after: str = "", cursor: str = "", folders: bool = False) -> Page:
         """A page of the names that begin with `prefix`: "" or a folder's, with its final "/".
 
-        Begins behind the name `after`, or where the page before ended, with its `cursor`. With `folders` names are cut
-        at the first "/" behind the prefix, and each folder that is itself behind `after` is told once. At most
-        PAGE_OBJECTS entries; maybe none, with a cursor for more.
+        Begins behind `after`, or where the page before ended, with its `cursor`. With `folders` names are cut at the
+        first "/" behind the prefix, and each folder that is itself behind `after` is told once. At most PAGE_OBJECTS
+        entries; maybe none, with a cursor for more.
+
+        `after` is a name directly in `prefix`, of an object or (with its "/") of a folder. Don't use it where one
+        folder's name may be the beginning of another's, as devices' may: "A/" may be left out behind "A-1/".
         """
         ...
 
@@ -141,13 +147,14 @@ class EveryPage:
     """All pages of a listing, to be iterated over once: `async for page in EveryPage(store, "devices/"): …`.
 
     Holds nothing of the store between two pages, so that it may be left at any time. Raises, while it is iterated
-    over: as `Store.page`; StoreMisbehaved if the pages don't go on, as a hostile store's might for ever.
+    over: as `Store.page`; StoreMisbehaved if the pages go in a circle, as a hostile store's might. It may also list new
+    names for ever: whoever can't bear that counts.
     """
 
     def __init__(self, store: Store, prefix: str = "", *, after: str = "", folders: bool = False) -> None:
         self._store, self._prefix, self._after, self._folders = store, prefix, after, folders
         self._cursor: str | None = ""
-        self._last = after
+        self._landmark, self._pages, self._next_landmark = "", 0, 1  # Brent's: finds any circle, remembers one cursor
 
     def __aiter__(self) -> EveryPage:
         return self
@@ -156,11 +163,10 @@ class EveryPage:
         if self._cursor is None:
             raise StopAsyncIteration
         page = await self._store.page(self._prefix, after=self._after, cursor=self._cursor, folders=self._folders)
-        names = sorted([*(one.name for one in page.objects), *page.folders])
-        if names and names[0] <= self._last:
-            raise StoreMisbehaved(f"{self._prefix or 'the store'}: its listing goes back to {names[0]}")
-        self._last = names[-1] if names else self._last
-        if page.cursor and page.cursor == self._cursor:
-            raise StoreMisbehaved(f"{self._prefix or 'the store'}: its listing does not go on")
+        if page.cursor and page.cursor == self._landmark:
+            raise StoreMisbehaved(f"{self._prefix or 'the store'}: its listing goes in a circle")
+        self._pages += 1
+        if self._pages == self._next_landmark:
+            self._landmark, self._next_landmark = page.cursor, 2 * self._next_landmark
         self._cursor = page.cursor or None
         return page

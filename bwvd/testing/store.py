@@ -239,8 +239,17 @@ _BEFORE: Mapping[Fault | None, tuple[type[StoreError], str]] = {
 }
 
 
-def page_of(sizes: Mapping[str, int], prefix: str, after: str, cursor: str, folders: bool) -> Page:
-    """The page of a listing of these objects (bytes by name), as a real store tells it. Its cursor is the last name."""
+def page_of(
+    sizes: Mapping[str, int], prefix: str, after: str, cursor: str, folders: bool, *, all_names: bool = False
+) -> Page:
+    """The page of a listing of these objects (bytes by name), as a real store tells it. Its cursor is the last name.
+
+    With `all_names` hostile ones are told like others, as servers do.
+    """
+
+    def ours(name: str) -> bool:
+        return all_names or is_name(name)
+
     entries: dict[str, int | None] = {}
     for name in sorted(sizes):
         if not name.startswith(prefix):
@@ -256,8 +265,8 @@ def page_of(sizes: Mapping[str, int], prefix: str, after: str, cursor: str, fold
             break
     told = list(entries)[:PAGE_OBJECTS]
     return Page(
-        tuple(StoredObject(name, size) for name in told if (size := entries[name]) is not None and is_name(name)),
-        tuple(name for name in told if entries[name] is None and is_name(name[:-1])),
-        tuple(HostileName(shown(name)) for name in told if not is_name(name.removesuffix("/"))),
+        tuple(StoredObject(name, size) for name in told if (size := entries[name]) is not None and ours(name)),
+        tuple(name for name in told if entries[name] is None and ours(name[:-1])),
+        tuple(HostileName(shown(name)) for name in told if not ours(name.removesuffix("/"))),
         cursor=told[-1] if len(entries) > PAGE_OBJECTS else "",
     )

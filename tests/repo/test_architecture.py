@@ -69,6 +69,8 @@ ALLOWED: dict[str, set[str]] = {
         *GROUND, "service.backoff", "evidence.flash.volume", "evidence.flash.regular_file", "evidence.format.layout",
         "evidence.format.recording_id",
     },
+    "store.s3": {*GROUND, "store", "service.backoff", "evidence.flash.regular_file"},
+    "store.open": {"store", "store.s3"},
     "daemon": {
         *ON_THE_CAMERA, "config", "service", "recorder", "capture", "capture.device", "capture.video.encoder_choice",
         "capture.audio.drift_statistics", "controls", "feedback", "evidence.evidence_side", "evidence.errors",

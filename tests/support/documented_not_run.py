@@ -50,12 +50,15 @@ def options_are_known(command: str) -> None:
             assert re.search(rf"(?<![\w-]){re.escape(word)}\b", known), f"{command}: {word}"
 
 
+_ROOMS = (("machine", "machine"), ("players", "players"), ("engines", "store"))  # a marker, and where it is used
+
+
 def finds_tests(command: str) -> None:
     """pytest finds tests for these very arguments."""
     words = shlex.split(command.removeprefix("sudo ").removeprefix(".venv/bin/").replace(" N", " 1"))
     run = [sys.executable, "-m", *words, "--collect-only", "-q", "-p", "no:cacheprovider"]
     if not any(word.startswith("tests/") for word in words):
-        run.append(next((f"tests/{room}" for room in ("machine", "players") if room in command), "tests/walk"))
+        run.append(next((f"tests/{room}" for word, room in _ROOMS if word in command), "tests/walk"))
     done = subprocess.run(run, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -188,6 +191,8 @@ NOT_RUN = {
         "pytest -m complete tests/repo/test_mutants.py": MINUTES,
         "pytest tests/faults -m complete": MINUTES,
         "pytest -m machine": MACHINE,
+        "pytest -m engines": MINUTES,
+        "pytest -m 'engines and short'": MINUTES,
         "pytest -m players": MINUTES,
         "pytest -n 2 -m 'players and short'": MINUTES,
         "python -m pydoc bwvd.testing": NotRun("run as it stands in the page inside", nothing),

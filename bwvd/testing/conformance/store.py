@@ -175,17 +175,23 @@ async def refuses_names_that_no_object_has(subject: Subject) -> None:
                 await call()
 
 
-async def lists_in_order(subject: Subject) -> None:
+async def lists_each_once(subject: Subject) -> None:
     names = ["a-b/x", "a.b", "a/1", "a/B/z", "a/b", "b/c/d/e", "b/c/d0", "bb"]
     for name in reversed(names):
         await put(subject.store, name, name.encode())
-    assert await _names(subject.store) == names
-    for prefix in ("a/", "b/", "b/c/", "b/c/d/", "c/"):
-        assert await _names(subject.store, prefix) == [name for name in names if name.startswith(prefix)]
-    for after in (*names, "a", "a/", "b/c/d/zzz", "zzz"):
-        assert await _names(subject.store, after=after) == [name for name in names if name > after]
+    for prefix in ("", "a/", "b/", "b/c/", "b/c/d/", "c/"):
+        assert sorted(await _names(subject.store, prefix)) == [name for name in names if name.startswith(prefix)]
     sizes = {one.name: one.size for page in await _pages(subject.store) for one in page.objects}
     assert sizes == {name: len(name) for name in names}
+
+
+async def lists_a_folder_in_order(subject: Subject) -> None:
+    names = [f"flat/{name}" for name in ("000001-0012", "000001-0100", "000002", "2", "SUMS", "SUMS.sig", "_", "a")]
+    for name in reversed(names):
+        await put(subject.store, name, b"")
+    assert await _names(subject.store, "flat/") == names
+    for after in (*names, "flat/0", "flat/000001-0099", "flat/zzz"):
+        assert await _names(subject.store, "flat/", after) == [name for name in names if name > after]
 
 
 async def lists_folders(subject: Subject) -> None:
@@ -194,6 +200,8 @@ async def lists_folders(subject: Subject) -> None:
     (page,) = await _pages(subject.store, "devices/", folders=True)
     assert page.folders == ("devices/A/", "devices/B/")
     assert [one.name for one in page.objects] == ["devices/C"]
+    (page,) = await _pages(subject.store, "devices/", after="devices/A/", folders=True)
+    assert page.folders == ("devices/B/",)
     (page,) = await _pages(subject.store, folders=True)
     assert page.folders == ("devices/", "other/")
     assert page.objects == ()
@@ -267,7 +275,8 @@ CHECKS = (
     of_two_that_put_at_once_one_is_first,
     knows_what_is_not_there,
     refuses_names_that_no_object_has,
-    lists_in_order,
+    lists_each_once,
+    lists_a_folder_in_order,
     lists_folders,
     lists_more_than_a_page,
     tells_of_hostile_names_and_opens_none,
