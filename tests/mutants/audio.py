@@ -14,6 +14,22 @@ AUDIO = (
         ("media/test_audio_line.py", "whole/test_continuous_audio.py"),
     ),
     Mutant(
+        "leave gaps out of the playlist's time",
+        15,
+        "evidence/write/playlist.py",
+        "max(lengths[index], lasts)",
+        "lengths[index]",
+        ("evidence/write/test_playlist.py",),
+    ),
+    Mutant(
+        "announce no audio before it comes",
+        15,
+        "evidence/write/playlist.py",
+        "maps[index] = maps[index + 1]",
+        "pass",
+        ("evidence/write/test_playlist.py",),
+    ),
+    Mutant(
         "put silence where audio may still come",
         15,
         "media/audio_line.py",

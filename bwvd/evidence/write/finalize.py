@@ -74,7 +74,7 @@ def finish_steps(volume: Volume, folder: str, signer: Signer) -> Steps[None]:
     if media.open is not None and not media.open.recipients:
         for epoch, init in enumerate(media.inits, start=1):
             sums[init_name(epoch)] = yield from _write(volume, f"{folder}/{init_name(epoch)}", [init])
-        lines = playlist(media.entries, media.open)
+        lines = playlist(media.entries, media.open, media.inits)
         sums[PLAYLIST] = yield from _write(volume, f"{folder}/{PLAYLIST}", map(str.encode, lines))
     sums[MANIFEST] = yield from digest_steps(hashlib.sha256(), volume, path)
     sha512 = hashlib.sha512()

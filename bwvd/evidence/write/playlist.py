@@ -8,20 +8,28 @@ from collections.abc import Iterator, Sequence
 from bwvd.clock import NS
 from bwvd.evidence.format import records
 from bwvd.evidence.format.layout import init_name
+from bwvd.media.boxes import BoxUnusable
+from bwvd.media.fragment_reader import TrackHead, read_init
 
 
-def playlist(entries: Sequence[records.Segment | records.Gap | records.Mark], opening: records.Open) -> Iterator[str]:
+def playlist(
+    entries: Sequence[records.Segment | records.Gap | records.Mark], opening: records.Open, inits: Sequence[bytes]
+) -> Iterator[str]:
     """The lines of an HLS media playlist (RFC 8216) of a closed recording, one or a few at a time, newlines included.
 
     EXT-X-PROGRAM-DATE-TIME at each segment, EXT-X-DISCONTINUITY at gaps and changes of parameters, EXT-X-DATERANGE for
-    the pre-event part and the markers.
+    the pre-event part and the markers. A segment lasts until the next one begins, the gap behind it included: players
+    that go by these lengths (GStreamer) would end before the recording does by as much as is missing.
+
+    inits: init segments, by epoch from 1.
     """
     segments = [entry for entry in entries if isinstance(entry, records.Segment)]
-    longest_s = max((segment.duration_ns for segment in segments), default=NS) / NS
+    lengths = _lengths(segments)
+    maps = _maps(inits)
     lines = [
         "#EXTM3U",
         "#EXT-X-VERSION:7",
-        f"#EXT-X-TARGETDURATION:{math.ceil(longest_s)}",
+        f"#EXT-X-TARGETDURATION:{math.ceil(max(lengths, default=NS) / NS)}",
         "#EXT-X-MEDIA-SEQUENCE:1",
         "#EXT-X-PLAYLIST-TYPE:VOD",
         "#EXT-X-INDEPENDENT-SEGMENTS",
@@ -33,8 +41,8 @@ def playlist(entries: Sequence[records.Segment | records.Gap | records.Mark], op
             f'#EXT-X-DATERANGE:ID="pre-event",CLASS="bwvd.pre-event",START-DATE="{segments[0].stamp.utc}",'
             f"DURATION={opening.pre_event.got_s:.3f}\n"
         )
-    marks = 0
-    epoch = 0
+    marks = count = 0
+    used = 0  # the epoch whose init segment was named last
     gap = False
     for entry in entries:
         if isinstance(entry, records.Mark):
@@ -43,11 +51,45 @@ def playlist(entries: Sequence[records.Segment | records.Gap | records.Mark], op
         elif isinstance(entry, records.Gap):
             gap = gap or entry.track != "audio"
         else:
-            if epoch and (gap or entry.epoch != epoch):
+            needed = maps[entry.epoch - 1]
+            if used and (gap or needed != used):
                 yield "#EXT-X-DISCONTINUITY\n"
-            if entry.epoch != epoch:
-                yield f'#EXT-X-MAP:URI="{init_name(entry.epoch)}"\n'
-                epoch = entry.epoch
-            yield (f"#EXT-X-PROGRAM-DATE-TIME:{entry.stamp.utc}\n#EXTINF:{entry.duration_ns / NS:.6f},\n{entry.file}\n")
+            if needed != used:
+                yield f'#EXT-X-MAP:URI="{init_name(needed)}"\n'
+                used = needed
+            yield f"#EXT-X-PROGRAM-DATE-TIME:{entry.stamp.utc}\n#EXTINF:{lengths[count] / NS:.6f},\n{entry.file}\n"
+            count += 1
             gap = False
     yield "#EXT-X-ENDLIST\n"
+
+
+def _lengths(segments: Sequence[records.Segment]) -> list[int]:
+    """How long each is shown, in nanoseconds."""
+    lengths = [segment.duration_ns for segment in segments]
+    for index, following in enumerate(segments[1:]):
+        lasts = following.pts_ns - segments[index].pts_ns
+        lengths[index] = max(lengths[index], lasts)
+    return lengths
+
+
+def _maps(inits: Sequence[bytes]) -> list[int]:
+    """The epoch whose init segment is named for the segments of each epoch.
+
+    That of the next one where that has the same tracks and more: an audio track whose form nobody knew before it came.
+    Players set up what they play by the first init segment, and most take no track that begins later.
+    """
+    heads = [_heads(init) for init in inits]
+    maps = list(range(1, len(inits) + 1))
+    for index in reversed(range(len(inits) - 1)):
+        before, behind = heads[index], heads[index + 1]
+        if before and len(before) < len(behind) and all(head in behind for head in before):
+            maps[index] = maps[index + 1]
+    return maps
+
+
+def _heads(init: bytes) -> list[TrackHead]:
+    """Its tracks; none where it can't be read."""
+    try:
+        return read_init(init)
+    except BoxUnusable:
+        return []
