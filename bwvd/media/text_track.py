@@ -15,6 +15,9 @@ _CAPTION_GROUP = 3  # of its own: another text may replace it, the frames and th
 # Text is laid out on a frame of this size, which the track's matrix stretches over the video: what libav's converters
 # suppose, and with its font size, so that they write no markup around the text.
 _WIDTH, _HEIGHT, _BOX_HEIGHT, _FONT_SIZE = 384, 288, 48, 16
+# Display flags of Apple's subtitles: some samples are forced, and all are. These are shown unasked; in VLC a track that
+# is enabled and no more is not.
+_ALL_FORCED = bytes.fromhex("C0000000")
 _FONT = box(b"ftab", b"\0\1\0\1\5Arial")
 
 
@@ -53,7 +56,7 @@ def caption_track(samples: Samples, frame_size: bytes, begin: int) -> MovieTrack
     place = b"".join(value.to_bytes(2, "big") for value in (0, 0, _BOX_HEIGHT, _WIDTH))
     style = bytes(4) + b"\0\1" + bytes([0, _FONT_SIZE]) + b"\xff\xff\xff\xff"
     # Centred, at the bottom; no background.
-    entry = box(b"tx3g", bytes(6), b"\0\1", bytes(4), b"\x01\xff", bytes(4), place, style, _FONT)
+    entry = box(b"tx3g", bytes(6), b"\0\1", _ALL_FORCED, b"\x01\xff", bytes(4), place, style, _FONT)
     down = height - height * _BOX_HEIGHT // _HEIGHT
     values = (width // _WIDTH, 0, 0, 0, height // _HEIGHT, 0, 0, down, 0x40000000)
     matrix = b"".join(value.to_bytes(4, "big") for value in values)

@@ -13,6 +13,7 @@ import pyrage
 import pytest
 
 from bwvd.evidence.keys.age import AgeSealer
+from bwvd.media.boxes import boxes, find
 from tests.support.desk import export_mp4
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.stock import need
@@ -75,6 +76,35 @@ def test_pictures_without_a_stamp_get_its_text_as_a_track(storage: Path, tmp_pat
     assert (track["tags"]["language"], track["disposition"]["default"]) == ("eng", 1)
     assert [(cue.from_s, cue.to_s) for cue in shown(path)] == [(n, n + 1) for n in range(4)]
     assert [cue.text for cue in shown(path)] == [f"2026-11-22T07:15:0{3 + n}.016Z BWV-0001" for n in range(4)]
+
+
+def test_they_are_shown_unasked_by_the_rules_of_quicktime(storage: Path, tmp_path: Path) -> None:
+    """What Apple's QuickTime File Format asks for: an enabled track, the only one of its group, with one sample
+    description whose text box fills the track; display flags that say "some samples are forced" and "all are", which
+    are shown unasked. VLC goes by these as well, see `players/test_captions.py`; QuickTime can't run here.
+    """
+    [path] = export(make_recording(storage, sound_from=0), tmp_path)
+    data = memoryview(Path(path).read_bytes())
+    tracks = [(begin, end) for kind, begin, end in boxes(data, *find(data, "moov")) if kind == b"trak"]
+    headers = [find(data, "tkhd", *track)[0] for track in tracks]
+    groups = [int.from_bytes(data[at + 34 : at + 36], "big") for at in headers]
+    [(begin, end)] = [track for track in tracks if handler(data, track) == b"sbtl"]
+    header = headers[tracks.index((begin, end))]
+    assert data[header] == 0  # the version, by which the places below go
+    assert data[header + 3] & 1  # enabled
+    assert groups.count(groups[tracks.index((begin, end))]) == 1
+    width, height = (int.from_bytes(data[header + at : header + at + 2], "big") for at in (76, 80))
+    stsd, stsd_end = find(data, "mdia/minf/stbl/stsd", begin, end)
+    [(kind, entry, _)] = boxes(data, stsd + 8, stsd_end)
+    assert kind == b"tx3g"
+    assert data[entry + 8 : entry + 12] == bytes.fromhex("C0000000")
+    box = [int.from_bytes(data[entry + at : entry + at + 2], "big") for at in range(18, 26, 2)]
+    assert box == [0, 0, height, width]  # top, left, bottom, right
+
+
+def handler(data: memoryview, track: tuple[int, int]) -> bytes:
+    at, _ = find(data, "mdia/hdlr", *track)
+    return bytes(data[at + 8 : at + 12])
 
 
 @pytest.mark.parametrize("grouped", [1, 3, 4])
