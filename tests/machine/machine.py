@@ -20,6 +20,7 @@ from typing import Any
 
 from tests.machine.card import Card
 from tests.machine.child import Child, wait_for
+from tests.machine.host import NoAnswer
 
 BOOT_S = 300.0
 GUEST = "10.0.2.15"
@@ -191,7 +192,8 @@ class Machine:
         while subprocess.run(probe, check=False, capture_output=True).returncode != 0:
             assert self._qemu is not None
             assert self._qemu.alive, f"QEMU has ended: {self._qemu.log()}"
-            assert time.monotonic() < until_s, f"no answer: {self.console()}"
+            if time.monotonic() >= until_s:
+                raise NoAnswer(f"no answer: {self.console()}")
             time.sleep(0.5)
 
     def _layer(self, disk: Path, base: Path, kind: str) -> None:

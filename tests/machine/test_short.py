@@ -8,11 +8,15 @@ import pytest
 
 from tests.machine.installed import LOOP_S, SEGMENT_S, Installed
 from tests.machine.results import Results
-from tests.machine.watch import Watch
+from tests.machine.watch import Status, Watch
 
 pytestmark = pytest.mark.short
 
 LOSS_S = SEGMENT_S + 1.5
+
+
+def _keeps_up(status: Status) -> bool:
+    return not status["faults"] and status["recording"]["committed_s"] > LOOP_S + 3
 
 
 def test_a_press_at_a_gpio_line_survives_a_cut(standby: Installed, results: Results) -> None:
@@ -25,7 +29,9 @@ def test_a_press_at_a_gpio_line_survives_a_cut(standby: Installed, results: Resu
         assert said.status is not None
         recording = said.status["recording"]["id"]
         machine.until("test $(LINE=27 bed gpio level) = 1", 10)  # the light
-        watch.until(lambda status: status["recording"]["committed_s"] > LOOP_S + 3, what="3 s after the press")
+        # The bound is the recorder's and the writer's. A processor that falls behind the camera is a fault of its own:
+        # until that is over, what was captured has not even come to the recorder.
+        watch.until(_keeps_up, 120, what="3 s after the press, without a fault")
         cut_s = time.monotonic()
         machine.cut()
     told = [said for said in watch.heard if said.heard_s <= cut_s and said.status][-1]
