@@ -107,7 +107,7 @@ DAEMON = (
         "cli/probe.py",
         '("video", "audio") if config.audio.source == "video" else ("video",)',
         '("video",)',
-        ("cli/test_check.py",),
+        ("cli/test_probe.py",),
     ),
     Mutant(
         "call every microphone good",
@@ -147,7 +147,7 @@ DAEMON = (
         "cli/probe.py",
         '                if event.device == "microphone":\n                    self.missing.discard("audio")\n',
         "                self.missing.clear()\n",
-        ("cli/test_check.py",),
+        ("cli/test_probe.py",),
     ),
     Mutant(
         "open nothing that can be opened",
