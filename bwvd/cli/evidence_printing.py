@@ -82,7 +82,7 @@ def missing_text(one: Missing) -> str:
         if abs(video_s - audio_s) < SAME_S:
             spans = f"{video_s:.1f} s"
         else:
-            spans = " and ".join(f"{s:.1f} s of {kind}" for kind, s in (("video", video_s), ("sound", audio_s)) if s)
+            spans = " and ".join(f"{s:.1f} s of {kind}" for kind, s in (("video", video_s), ("audio", audio_s)) if s)
         parts.append(f"{spans} in {counted(one.gaps, 'gap')}")
     if one.missing_pre_event_s >= SAME_S:
         parts.append(f"{one.missing_pre_event_s:.1f} s before the press")

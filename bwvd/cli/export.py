@@ -85,7 +85,7 @@ class Order:
 @click.option("--from", "begin", type=MOMENT, metavar="T", help="Begin at the key frame at or before T.")
 @click.option("--to", "end", type=MOMENT, metavar="T", help="End at T: seconds, mm:ss, hh:mm:ss or UTC.")
 @click.option("--captions", type=NAME, metavar="FILE.vtt", help="UTC and device as subtitles, beside the MP4.")
-@click.option("--no-captions", is_flag=True, help="No timed text where the pictures carry no stamp.")
+@click.option("--no-captions", is_flag=True, help="No timed text where the frames carry no stamp.")
 @click.option("--force", is_flag=True, help="Export also what does not verify.")
 def export(
     config_path: str,

@@ -217,9 +217,9 @@ def mark(config_path: str, as_json: bool, label: str) -> None:
 @main.command()
 @config_option
 @json_option
-@click.option("--off", is_flag=True, help="Sound on again.")
+@click.option("--off", is_flag=True, help="Audio on again.")
 def mute(config_path: str, as_json: bool, off: bool) -> None:
-    """Switch the sound off (or on) until the next such order."""
+    """Switch the audio off (or on) until the next such order."""
     _order(config_path, as_json, {"cmd": "unmute" if off else "mute"})
 
 

@@ -59,7 +59,7 @@ def clock_words(clock: Mapping[str, Any]) -> str:
 def audio_words(*, up: bool, muted: bool, pre_event: bool) -> str:
     """What becomes of the sound of a source that is configured."""
     if not up:
-        return "no sound arrives"
+        return "no audio arrives"
     if muted:
         return "muted"
     return "in the loop and in recordings" if pre_event else "in recordings from the press on, not in the loop"

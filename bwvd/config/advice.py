@@ -63,4 +63,4 @@ def _port(name: str, port: str) -> Iterator[str]:
 
 def _audio(config: Config) -> Iterator[str]:
     if not config.audio.source:
-        yield "audio.source: empty; recordings have no sound"
+        yield "audio.source: empty; recordings have no audio"

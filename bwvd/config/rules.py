@@ -71,9 +71,9 @@ def _encoder(config: Config, document: dict[str, Any]) -> Iterator[Problem]:
     if video.encoder != "copy":
         return
     if video.source.startswith("lavfi:"):
-        yield Problem('video.encoder = "copy"', "a filter graph (video.source) makes pictures, not coded video")
+        yield Problem('video.encoder = "copy"', "a filter graph (video.source) makes frames, not coded video")
     if document.get("video", {}).get("stamp") is True:
-        yield Problem('video.encoder = "copy", video.stamp = true', "pictures that are copied can't be stamped")
+        yield Problem('video.encoder = "copy", video.stamp = true', "frames that are copied can't be stamped")
     if video.preset:
         yield Problem('video.encoder = "copy", video.preset', "what is copied is not encoded: there is no preset")
 
@@ -81,9 +81,9 @@ def _encoder(config: Config, document: dict[str, Any]) -> Iterator[Problem]:
 def _audio(config: Config) -> Iterator[Problem]:
     audio, video = config.audio, config.video
     if audio.source == "video" and video.source.startswith("v4l2:"):
-        yield Problem('audio.source = "video"', 'a v4l2 camera carries no sound; use "alsa:DEVICE"')
+        yield Problem('audio.source = "video"', 'a v4l2 camera carries no audio; use "alsa:DEVICE"')
     if audio.pre_event and not audio.source:
-        yield Problem("audio.pre_event = true", 'there is no sound to keep: audio.source is ""')
+        yield Problem("audio.pre_event = true", 'there is no audio to keep: audio.source is ""')
 
 
 def _memory(config: Config) -> Iterator[Problem]:

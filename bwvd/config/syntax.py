@@ -107,7 +107,7 @@ def audio_source(text: str) -> str:
             return "" if _ALSA.fullmatch(rest) else 'must be alsa:DEVICE, as in "alsa:default" or "alsa:hw:1,0"'
         case "lavfi":
             return "" if rest.strip() else "must be lavfi:GRAPH with a filter graph"
-    return _no_scheme(text, (*AUDIO_SCHEMES, "video"), '"" (no sound), "video", alsa:DEVICE or lavfi:GRAPH')
+    return _no_scheme(text, (*AUDIO_SCHEMES, "video"), '"" (no audio), "video", alsa:DEVICE or lavfi:GRAPH')
 
 
 def codec_word(text: str) -> str:

@@ -53,7 +53,7 @@ def test_what_matters_is_a_line_each(capsys: pytest.CaptureFixture[str]) -> None
     [
         (None, "none configured"),
         ({"source": ""}, "none configured"),
-        ({"source": "alsa:x", "up": False}, "alsa:x: no sound arrives"),
+        ({"source": "alsa:x", "up": False}, "alsa:x: no audio arrives"),
         ({"source": "alsa:x", "up": True, "muted": True}, "alsa:x: muted"),
         ({"source": "alsa:x", "up": True, "pre_event": True}, "alsa:x: in the loop and in recordings"),
     ],

@@ -62,7 +62,7 @@ folder     {folder}
 device     BWV-0001, serial number 1, {records_of(folder).software}
 officer    4711
 press      2026-11-22T07:15:05.000Z (gpio:record); the clock was synchronised
-before it  1.984 s of the 2 s asked, without sound: the camera had just started
+before it  1.984 s of the 2 s asked, without audio: the camera had just started
 recorded   h264 96x64 10/s by libx264; aac 48000 Hz, 1 channel
 encrypted  no
 length     00:05.000 in 4 segments, {size:,} bytes
@@ -73,9 +73,9 @@ end        closed: stop, 2026-11-22T07:15:05.000Z
    00:00.000  2026-11-22T07:15:03.016Z  worn by 4711
    00:01.000  2026-11-22T07:15:04.016Z  marker (gpio:record): a door
    00:01.984  2026-11-22T07:15:05.000Z  pressed: gpio:record
-   00:02.000  2026-11-22T07:15:05.016Z  no picture and no sound for 1.000 s, to 00:03.000, 10 frames: camera lost
-   00:03.000  2026-11-22T07:15:06.016Z  no sound for 1.000 s, to 00:04.000: muted
-   00:04.000  2026-11-22T07:15:07.016Z  sound on (unmute)
+   00:02.000  2026-11-22T07:15:05.016Z  no video and no audio for 1.000 s, to 00:03.000, 10 frames: camera lost
+   00:03.000  2026-11-22T07:15:06.016Z  no audio for 1.000 s, to 00:04.000: muted
+   00:04.000  2026-11-22T07:15:07.016Z  audio on (unmute)
 """
     )
 
@@ -194,10 +194,10 @@ def test_json_says_what_it_said(storage: Path) -> None:
         (records.State(n=0, state="stop_asked", at_ns=0, source="gpio:record"), "a stop was asked (gpio:record)"),
         (records.State(n=0, state="stop_lapsed", at_ns=0), "the stop was not confirmed: the recording goes on"),
         (records.State(n=0, state="of a later version", at_ns=0), "of a later version"),
-        (records.Audio(n=0, on=True, at_ns=0, reason="press"), "sound on (press)"),
+        (records.Audio(n=0, on=True, at_ns=0, reason="press"), "audio on (press)"),
         (
             records.Gap(n=0, track="video", from_ns=0, to_ns=SECOND, cause="x"),
-            "no picture for 1.000 s, to 00:01.000: x",
+            "no video for 1.000 s, to 00:01.000: x",
         ),
         (records.Officer(n=0, at_ns=0), "worn by nobody who is named from here on"),
         (records.Mark(n=0, at_ns=0, source="socket", stamp=STAMP), "marker (socket)"),

@@ -188,7 +188,7 @@ def test_what_overlaps_counts_once() -> None:
         (0, 0.0, 0.0, 0.0, ""),
         (1, 6.0, 6.0, 0.0, "6.0 s in 1 gap"),
         (2, 6.0, 0.0, 0.0, "6.0 s of video in 2 gaps"),
-        (2, 6.0, 6.4, 0.0, "6.0 s of video and 6.4 s of sound in 2 gaps"),
+        (2, 6.0, 6.4, 0.0, "6.0 s of video and 6.4 s of audio in 2 gaps"),
         (0, 0.0, 0.0, 12.5, "12.5 s before the press"),
         (1, 1.0, 1.0, 12.5, "1.0 s in 1 gap, 12.5 s before the press"),
     ],

@@ -289,13 +289,13 @@ def test_a_secret_key_among_the_recipients_is_refused_and_not_repeated() -> None
         ("[video]\nencoder = 'lib x264'", 'video.encoder = "lib x264": must be a name of libav'),
         (
             "[video]\nencoder = 'copy'\nstamp = true",
-            'video.encoder = "copy", video.stamp = true: pictures that are copied',
+            'video.encoder = "copy", video.stamp = true: frames that are copied',
         ),
         ("[video]\nencoder = 'copy'\nsource = 'lavfi:testsrc'", 'video.encoder = "copy": a filter graph'),
         ("[video]\nencoder = 'copy'\npreset = 'fast'", 'video.encoder = "copy", video.preset: what is copied'),
         ("[video]\nsource = 'lavfi:x'\npixel_format = 'nv12'", "video.pixel_format: is asked of v4l2 cameras only"),
-        ("[audio]\nsource = 'video'", 'audio.source = "video": a v4l2 camera carries no sound'),
-        ("[audio]\npre_event = true", 'audio.pre_event = true: there is no sound to keep: audio.source is ""'),
+        ("[audio]\nsource = 'video'", 'audio.source = "video": a v4l2 camera carries no audio'),
+        ("[audio]\npre_event = true", 'audio.pre_event = true: there is no audio to keep: audio.source is ""'),
         ("[loop]\nmax_bytes = 900_000", "loop.max_bytes = 900000: is less than two groups of pictures, 1000000 bytes"),
         (
             "[loop]\nmax_bytes = 67_108_865",

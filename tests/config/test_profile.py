@@ -140,7 +140,7 @@ def test_an_unknown_profile_names_the_nearest(name: str, hint: str) -> None:
 
 def test_what_a_profile_set_is_not_blamed_on_the_user() -> None:
     assert refused("aclu", "") == (
-        'audio.pre_event = true: there is no sound to keep: audio.source is "" (audio.pre_event is set by the profile)'
+        'audio.pre_event = true: there is no audio to keep: audio.source is "" (audio.pre_event is set by the profile)'
     )
 
 

@@ -163,7 +163,7 @@ def _missing(report: Report) -> str:
     parts = []
     if report.gaps:
         parts.append(
-            f"{report.missing_video_s:.3f} s of picture and {report.missing_audio_s:.3f} s of sound "
+            f"{report.missing_video_s:.3f} s of video and {report.missing_audio_s:.3f} s of audio "
             f"in {counted(report.gaps, 'gap')}"
         )
     if report.missing_pre_event_s:
@@ -251,7 +251,7 @@ def _moment(moment: Moment, picture: Thumbnail | str, outline: Outline, told: Na
 def _hole(hole: Hole, outline: Outline, told: Narrative) -> Cell:
     before = [span for span in outline.spans if span.begin_ns <= hole.at_ns]
     utc = before[-1].utc_at(hole.at_ns) if before else ""
-    what = {"both": "no picture, no sound", "audio": "no sound"}.get(hole.track, "no picture")
+    what = {"both": "no video, no audio", "audio": "no audio"}.get(hole.track, "no video")
     text = f"Gap of {(hole.to_ns - hole.at_ns) / NS:.3f} s: {what} ({_words(hole.cause)})"
     return Cell(utc, told.offset(hole.at_ns), _since(hole.at_ns, outline), instead=text)
 

@@ -204,7 +204,7 @@ def _cell(cell: Cell) -> Iterator[str]:
     if cell.not_set:
         yield '<span class="warning">the clock was not set</span>'
     if cell.muted:
-        yield "<span>no sound</span>"
+        yield "<span>no audio</span>"
     for note in cell.notes:
         if note is None:
             yield '<span class="note">Press</span>'

@@ -17,7 +17,7 @@ from bwvd.evidence.format.moment import clock_text
 from bwvd.evidence.format.utc import utc_after
 from bwvd.text import counted
 
-_LACKING = {"both": "no picture and no sound", "audio": "no sound", "video": "no picture"}
+_LACKING = {"both": "no video and no audio", "audio": "no audio", "video": "no video"}
 _STATES = {
     "stop_asked": "a stop was asked",
     "stop_lapsed": "the stop was not confirmed: the recording goes on",
@@ -165,11 +165,11 @@ def _happening(
 
 def _sound(record: records.Audio, told: Narrative, until: dict[int, int]) -> Happening:
     if record.on:
-        return Happening(record.at_ns, "sound", f"sound on ({_words(record.reason)})")
+        return Happening(record.at_ns, "sound", f"audio on ({_words(record.reason)})")
     to_ns = until[record.n]
     told.muted.append((record.at_ns, to_ns))
     why = _SOUND_OFF.get(record.reason, _words(record.reason))
-    return Happening(record.at_ns, "sound", f"no sound {_span(told, record.at_ns, to_ns)}: {why}")
+    return Happening(record.at_ns, "sound", f"no audio {_span(told, record.at_ns, to_ns)}: {why}")
 
 
 def _span(told: Narrative, from_ns: int, to_ns: int) -> str:
@@ -192,7 +192,7 @@ def _power(record: records.Power) -> str:
 def pre_event_text(pre: records.PreEvent) -> str:
     """How much was kept from before the press: `12.500 s of the 30 s asked: the camera had just started`."""
     why = f": {_SHORT.get(pre.reason, _words(pre.reason))}" if pre.reason else ""
-    sound = "with sound" if pre.audio else "without sound"
+    sound = "with audio" if pre.audio else "without audio"
     return f"{pre.got_s:.3f} s of the {pre.asked_s:g} s asked, {sound}{why}"
 
 

@@ -155,7 +155,7 @@ def describe(record: records.Record | Unknown) -> str:
         case records.Fault():
             return f"{_at(record.at_ns)} {record.name}: {'fault' if record.active else 'well again'} {record.detail}"
         case records.Audio():
-            return f"{_at(record.at_ns)} sound {'on' if record.on else 'off'} ({record.reason})"
+            return f"{_at(record.at_ns)} audio {'on' if record.on else 'off'} ({record.reason})"
         case records.ClockStep():
             return f"{_at(record.at_ns)} the wall clock stepped by {record.step_ns / NS:.3f} s to {record.stamp.utc}"
         case records.Power():

@@ -234,8 +234,8 @@ class Contents:
         except (IdentityUnusable, NotDecodable) as error:
             return str(error)
         if (there.frames, there.audio_frames) != (segment.frames, segment.audio_frames):
-            asked = f"{counted(segment.frames, 'frame')} and {segment.audio_frames} of sound"
-            return f"decodes to {counted(there.frames, 'frame')} and {there.audio_frames} of sound, not {asked}"
+            asked = f"{counted(segment.frames, 'frame')} and {segment.audio_frames} of audio"
+            return f"decodes to {counted(there.frames, 'frame')} and {there.audio_frames} of audio, not {asked}"
         # A microphone's own encoder may make the same of silence: then there are more.
         if there.silent_frames < segment.silent_frames:
             return f"has {there.silent_frames} frames of coded silence where {segment.silent_frames} are said to be"

@@ -161,7 +161,7 @@ class Verification:
         if isinstance(record, records.Recovered):
             # The power went before the first record was whole; recovery has said so, and nothing was acknowledged.
             self.report.note(
-                where, "the recording was never opened: the power went as it was begun, or it got no picture"
+                where, "the recording was never opened: the power went as it was begun, or it got no frame"
             )
             self._trust.claimed(device_of(self.report.id), "", time_of(record.stamp))
             if record.recording not in ("", self.report.id):

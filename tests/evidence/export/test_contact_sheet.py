@@ -109,7 +109,7 @@ def test_a_sheet_says_what_it_shows(storage: Path, tmp_path: Path) -> None:
         "BWV-0001, serial number 1",
         "Officer 4711",
         "2026-11-22T07:15:05.000Z (gpio:record); the clock was synchronised",
-        "1.984 s of the 2 s asked, without sound: the camera had just started",
+        "1.984 s of the 2 s asked, without audio: the camera had just started",
         "00:04.000, 4 segments, 40 frames",
         "h264 96x64 10/s by libx264",
         "in the clear",
@@ -243,16 +243,16 @@ def test_epochs_of_other_sizes_and_gaps_stand_on_one_sheet(storage: Path, tmp_pa
     sheet = export_sheet(folder, tmp_path / "out.html")
     seen = Seen(sheet.path)
     assert sheet.pictures == 5
-    assert "Gap of 1.000 s: no picture, no sound (camera lost)" in seen.text
-    assert "Missing 1.000 s of picture and 1.000 s of sound in 1 gap" in seen.text
-    assert any("no picture and no sound for 1.000 s, to 00:03.000, 10 frames: camera lost" in row for row in seen.rows)
+    assert "Gap of 1.000 s: no video, no audio (camera lost)" in seen.text
+    assert "Missing 1.000 s of video and 1.000 s of audio in 1 gap" in seen.text
+    assert any("no video and no audio for 1.000 s, to 00:03.000, 10 frames: camera lost" in row for row in seen.rows)
 
 
 def test_mutes_are_told_with_their_ends_and_at_the_pictures(storage: Path, tmp_path: Path) -> None:
     folder = make_recording(storage, muted=(1, 3))
     seen = Seen(export_sheet(folder, tmp_path / "out.html").path)
-    assert any("00:01.000" in row and "no sound for 2.000 s, to 00:03.000: muted" in row for row in seen.rows)
-    silent = [caption[1][:9] for caption in seen.captions if "no sound" in caption]
+    assert any("00:01.000" in row and "no audio for 2.000 s, to 00:03.000: muted" in row for row in seen.rows)
+    silent = [caption[1][:9] for caption in seen.captions if "no audio" in caption]
     assert silent == ["00:01.000", "00:01.900", "00:02.000"]
 
 
