@@ -36,6 +36,7 @@ class _File:
 
 _FILES = (
     _File("systemd/bwvd.service", "etc/systemd/system/bwvd.service"),
+    _File("systemd/bwvd-offload.service", "etc/systemd/system/bwvd-offload.service"),
     _File("systemd/sysusers.d/bwvd.conf", "etc/sysusers.d/bwvd.conf"),
     _File("systemd/tmpfiles.d/bwvd.conf", "etc/tmpfiles.d/bwvd.conf"),
     _File("systemd/modules-load.d/bwvd.conf", "etc/modules-load.d/bwvd.conf"),
@@ -103,8 +104,8 @@ def _put(shipped: Path, root: Path, file: _File, command: str) -> str:
     source, target = shipped / file.source, root / file.target
     try:
         text = source.read_text("utf-8")
-        if file.target.endswith("bwvd.service"):
-            text = _with_command(text, command)
+        if file.target.endswith(".service"):
+            text = _with_command(text, command, Path(file.source).name)
         current = target.read_text("utf-8", errors="replace") if target.exists() else None
         if current == text:
             return f"unchanged  {target}"
@@ -120,10 +121,10 @@ def _put(shipped: Path, root: Path, file: _File, command: str) -> str:
     return f"{'wrote' if current is None else 'replaced'}{' ' * (6 if current is None else 3)}{target}"
 
 
-def _with_command(unit: str, command: str) -> str:
+def _with_command(unit: str, command: str, name: str) -> str:
     old = f"ExecStart={DEFAULT_COMMAND} "
     if unit.count(old) != 1:
-        raise InstallError(f"bwvd.service: no line that begins with {old!r}")
+        raise InstallError(f"{name}: no line that begins with {old!r}")
     return unit.replace(old, f"ExecStart={command} ")
 
 

@@ -19,7 +19,9 @@ from typing import Any
 import click
 
 from bwvd import __version__
+from bwvd.cli.offload_state import with_offload
 from bwvd.cli.options import NAME, Failure, ask, config_option, json_option, load_config, print_json, request
+from bwvd.config.schema import Config
 from bwvd.text import clean
 
 # Commands in modules of their own, each imported when it is asked for.
@@ -32,6 +34,7 @@ ELSEWHERE = {
     "journal": ("journal", "journal"),
     "receipt": ("receipt", "receipt"),
     "release": ("release", "release"),
+    "offload": ("offload", "offload"),
     "keygen": ("keygen", "keygen"),
     "help": ("help", "help_"),
 }
@@ -144,9 +147,9 @@ def check(config_path: str, as_json: bool, no_probe: bool) -> None:
 def status(config_path: str, as_json: bool, watch: bool) -> None:
     """What the daemon does now."""
     if watch:
-        _watch(load_config(config_path).socket.path, as_json=as_json)
+        _watch(load_config(config_path), as_json=as_json)
         return
-    answer = ask(config_path, {"cmd": "status"})["status"]
+    answer = with_offload(ask(config_path, {"cmd": "status"})["status"], load_config(config_path))
     if as_json:
         print_json(answer)
     else:
@@ -155,12 +158,12 @@ def status(config_path: str, as_json: bool, watch: bool) -> None:
         print_status(answer)
 
 
-def _watch(path: str, *, as_json: bool) -> None:
+def _watch(config: Config, *, as_json: bool) -> None:
     """A live view for a terminal; into a pipe the same lines as without it, or one JSON document a line."""
     from bwvd.controls.client import Unreachable, watch
 
     try:
-        statuses = (reply["status"] for reply in watch(path))
+        statuses = (with_offload(reply["status"], config) for reply in watch(config.socket.path))
         if as_json:
             for status in statuses:
                 print_json(status, indent=None)

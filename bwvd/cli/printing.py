@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from bwvd.cli.offload_state import offload_rows
 from bwvd.text import clean, counted
 
 # What is known of the wall clock, by its quality in the status.
@@ -42,6 +43,7 @@ def print_status(status: Mapping[str, Any]) -> None:
     faults = ((name, details.get(name, {}).get("detail", "")) for name in status["faults"])
     rows += [("fault", f"{name}: {detail}" if detail else name) for name, detail in faults]
     rows += [("control", str(control)) for control in status["controls"]]
+    rows += offload_rows(status)
     for name, value in rows:
         click.echo(f"{name:10} {clean(value)}")
 

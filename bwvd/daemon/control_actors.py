@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from bwvd.config.schema import Config, Gpio, Input, Serial
+from bwvd.controls.carrier_rights import carrier_source, without
 from bwvd.controls.command_rate import Pace, paced
 from bwvd.controls.ports import Contact, Refused, Send, allowing
 from bwvd.controls.signals import run_signals
@@ -56,10 +57,13 @@ def _refused(daemon: Daemon) -> Refused:
     return refused
 
 
-def _commands(allow: Sequence[str], daemon: Daemon, pace: Pace | None = None) -> Send:
-    """What a line or a socket may ask for, at a pace that no flood of commands exceeds."""
+def _commands(allow: Sequence[str], daemon: Daemon, pace: Pace | None = None, carrier: str = "") -> Send:
+    """What a line or a socket may ask for, at a pace that no flood of commands exceeds.
+
+    carrier: what the source of its commands begins with, which may give none.
+    """
     refused = _refused(daemon)
-    return paced(allowing(allow, daemon.post, refused), daemon.clock, refused, pace)
+    return paced(without(carrier, allowing(allow, daemon.post, refused), refused), daemon.clock, refused, pace)
 
 
 async def gpio(config: Gpio, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
@@ -99,16 +103,16 @@ async def serial_line(config: Serial, daemon: Daemon, *, task_status: trio.TaskS
 
 
 async def control_socket(config: Config, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
-    changed, pace = Bell(), Pace()
+    changed, pace, carrier = Bell(), Pace(), carrier_source()
     daemon.hub.sink(lambda _: changed.ring())
     daemon.controls.append("socket")
     await run_socket(
         config.socket.path,
-        _commands(config.socket.allow, daemon, pace),
+        _commands(config.socket.allow, daemon, pace, carrier),
         daemon.clock,
         daemon.hub.publish,
         daemon.status,
-        socket_requests(daemon, pace),
+        socket_requests(daemon, pace, carrier),
         changed,
         task_status=task_status,
     )

@@ -12,6 +12,7 @@ from typing import Any
 import trio
 
 from bwvd.clock import NS
+from bwvd.controls.carrier_rights import USER, may_ask
 from bwvd.controls.command_rate import BURST, REFILL_NS, TOO_MANY, Pace
 from bwvd.controls.socket import Handler
 from bwvd.controls.socket_protocol import shown
@@ -76,14 +77,16 @@ SOCKET_REQUESTS = {
 }
 
 
-def socket_requests(daemon: Daemon, pace: Pace) -> dict[str, Handler]:
-    """The handlers for `bwvd.controls.socket.run_socket`.
+def socket_requests(daemon: Daemon, pace: Pace, carrier: str = "") -> dict[str, Handler]:
+    """The handlers for `bwvd.controls.socket.run_socket`. `carrier`: see `bwvd.controls.carrier_rights`.
 
     They wait until the storage is in order; once the end has begun they are refused: the journal takes its last entry.
     """
 
-    def in_turn(handle: Request) -> Handler:
+    def in_turn(name: str, handle: Request) -> Handler:
         async def take(request: dict[str, Any], source: str) -> dict[str, Any]:
+            if not may_ask(carrier, source, name):
+                return {"ok": False, "error": f"{USER} may not ask for {name}"}
             await daemon.wait_started()
             with trio.move_on_after(TURN_WITHIN_S) as waiting:
                 # A look for each refill: the pace has no event, and no more than the socket's clients wait here.
@@ -97,4 +100,4 @@ def socket_requests(daemon: Daemon, pace: Pace) -> dict[str, Handler]:
 
         return take
 
-    return {name: in_turn(handle) for name, handle in SOCKET_REQUESTS.items()}
+    return {name: in_turn(name, handle) for name, handle in SOCKET_REQUESTS.items()}

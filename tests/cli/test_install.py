@@ -34,13 +34,14 @@ def test_everything_is_put_in_place(tmp_path: Path) -> None:
     told = install(tmp_path)
     assert set(tree(tmp_path)) == {
         SERVICE,
+        "etc/systemd/system/bwvd-offload.service",
         CONFIGURATION,
         "etc/sysusers.d/bwvd.conf",
         "etc/tmpfiles.d/bwvd.conf",
         "etc/modules-load.d/bwvd.conf",
         "etc/udev/rules.d/70-bwvd.rules",
     }
-    assert sum(line.startswith("wrote ") for line in told) == 6
+    assert sum(line.startswith("wrote ") for line in told) == 7
     assert f"    systemctl --root={tmp_path} enable bwvd" in told
     assert all(path.stat().st_mode & 0o777 == 0o644 for path in tmp_path.rglob("*") if path.is_file())
 
@@ -72,7 +73,7 @@ def test_a_second_time_changes_nothing_and_says_so(tmp_path: Path) -> None:
     assert {
         path: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.rglob("*") if path.is_file()
     } == before
-    assert sum(line.startswith("unchanged ") for line in told) == len(before) == 8
+    assert sum(line.startswith("unchanged ") for line in told) == len(before) == 9
 
 
 def test_a_configuration_is_never_overwritten(tmp_path: Path) -> None:

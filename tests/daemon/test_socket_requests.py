@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +12,10 @@ import trio
 import trio.testing
 
 from bwvd.clock import NS
+from bwvd.controls.client import request
 from bwvd.controls.command_rate import BURST, REFILL_NS, TOO_MANY, Pace
+from bwvd.controls.socket_protocol import ORDERS
+from bwvd.daemon import control_actors
 from bwvd.daemon.socket_requests import SOCKET_REQUESTS, socket_requests
 from bwvd.evidence.journal.actor import QUEUE_BOUND
 from bwvd.testing.camera import VirtualCamera
@@ -52,6 +58,32 @@ async def test_a_flood_of_requests_gets_the_pace_of_a_hand(autojump_clock: trio.
         for _ in range(BURST // 2 - 1):  # that much is left to commands, whoever floods
             assert pace.lets_through(rig.clock.monotonic_ns())
         nursery.cancel_scope.cancel()
+
+
+async def test_the_carrier_may_hand_in_receipts_and_nothing_else(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Invariant 11: the user that the network can reach ends no recording, and writes nothing into the journal."""
+    carrier = f"socket:uid={os.getuid()},"
+    monkeypatch.setattr(control_actors, "carrier_source", lambda: carrier)
+    with tempfile.TemporaryDirectory() as short:  # a socket's path has 107 bytes
+        config = configuration(loop={"seconds": 5}, socket={"path": f"{short}/s"})
+        rig = Rig(config=config, peripherals=[partial(control_actors.control_socket, config)])
+
+        async def ask(**payload: Any) -> dict[str, Any]:
+            return await trio.to_thread.run_sync(request, f"{short}/s", payload, 1000.0)
+
+        async with rig.running() as daemon:
+            for order in ORDERS:
+                answer = await ask(cmd=order)
+                assert answer["ok"] is False
+                assert "bwvd-offload may not ask for" in answer["error"]
+            assert daemon.recorder.current is None
+            said = await ask(cmd="log_access", what="exported", where="x", outcome="y")
+            assert said == {"ok": False, "error": "bwvd-offload may not ask for log_access"}
+            assert (await ask(cmd="status"))["status"]["state"] == "standby"
+            said = await ask(cmd="release", recording="r", receipt="{}", signature=None)
+            assert "may not ask" not in said["error"]
 
 
 async def test_a_hundred_receipts_in_a_row_are_not_refused(autojump_clock: trio.testing.MockClock) -> None:

@@ -23,7 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
 from bwvd.evidence.errors import IdentityUnusable, KeyUnusable, RecipientsUnusable, SignatureBad, SignersUnusable
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, SUMS_NAMESPACE
 from bwvd.evidence.format.statement import STATEMENT_NAMESPACE
-from bwvd.evidence.format.sums import check_signature, is_whole, parse_sums
+from bwvd.evidence.format.sums import check_signature
+from bwvd.evidence.format.sums_text import is_whole, parse_sums
 from bwvd.evidence.keys.age import load_identities, load_recipients, open_sealed
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.keys.ssh_keys import Certificate, parse_key, parse_key_line

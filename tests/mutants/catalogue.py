@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.mutants.audio import AUDIO
+from tests.mutants.carrying import CARRYING
 from tests.mutants.daemon import DAEMON
 from tests.mutants.mutant import Mutant
 from tests.mutants.trust import TRUST
@@ -858,5 +859,6 @@ MUTANTS = (
     ),
     *AUDIO,
     *DAEMON,
+    *CARRYING,
     *TRUST,
 )

@@ -22,6 +22,7 @@ PURE_CORE = (
     "bwvd.evidence.format.chain_reader",
     "bwvd.evidence.format.decode",
     "bwvd.feedback.patterns",
+    "bwvd.offload.book",
 )
 
 # Protocols and the types of their arguments: their signatures name trio, their code does nothing with it.
@@ -71,6 +72,11 @@ ALLOWED: dict[str, set[str]] = {
     },
     "store.s3": {*GROUND, "store", "service.backoff", "evidence.flash.regular_file"},
     "store.open": {"store", "store.s3"},
+    # Carries from the flash to the store: holds no key, knows the recorder by its socket alone.
+    "offload": {
+        *ON_THE_CAMERA, "service", "controls.client", "store", "store.open", "evidence.errors", "evidence.flash",
+        "evidence.format",
+    },
     "daemon": {
         *ON_THE_CAMERA, "config", "service", "recorder", "capture", "capture.device", "capture.video.encoder_choice",
         "capture.audio.drift_statistics", "controls", "feedback", "evidence.evidence_side", "evidence.errors",
@@ -83,6 +89,7 @@ ALLOWED: dict[str, set[str]] = {
         "capture.video.encoder_choice", "capture.video.jpeg", "feedback",
         "evidence.errors", "evidence.flash", "evidence.format",
         "evidence.keys", "evidence.verify", "evidence.export", "evidence.release.receipt", "evidence.release.issue",
+        "offload", "store",
         "evidence.startup.admission",
     },
     "testing": {

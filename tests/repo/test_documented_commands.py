@@ -94,6 +94,10 @@ RUN = {
         CA_LIST: "",
         FLEET: r"authentic",
     },
+    "offload": {
+        "bwvd offload --once": r"-BWV-0001-000001  stored",
+        "bwvd status": r"offload    no carrier runs",
+    },
     "inside": {
         "pydoc bwvd.testing": r"(?s)bwvd\.testing.*conformance",
     },
@@ -113,6 +117,16 @@ def worn(sandbox: Sandbox) -> Iterator[None]:
         daemon.wait_until(lambda status: status["state"] == "standby" and status["recording"] is None)
         closed = daemon.folder / "evidence/recordings"
         daemon.wait_until(lambda _: any(closed.glob("*/SHA256SUMS.sig")))
+        yield
+
+
+@contextmanager
+def docked(sandbox: Sandbox) -> Iterator[None]:
+    """The same camera beside a dock, which its configuration names."""
+    with worn(sandbox):
+        (sandbox.root / "mnt/dock").mkdir()
+        with sandbox.configuration.open("a") as configuration:
+            configuration.write(f'[offload]\nstore = "file:{sandbox.root}/mnt/dock"\n')
         yield
 
 
@@ -162,7 +176,7 @@ def redacted(sandbox: Sandbox) -> None:
     (sandbox.work / "redacted.mp4").write_bytes(original.read_bytes()[:-1] + b"x")
 
 
-AROUND = {"install": worn, "wearing": worn, "desk": on_the_desk}
+AROUND = {"install": worn, "wearing": worn, "offload": docked, "desk": on_the_desk}
 BEFORE: dict[str, Callable[[Sandbox], None]] = {RELEASE: camera_again, STATEMENT: redacted, FLEET: certified_recordings}
 
 

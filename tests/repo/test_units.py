@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from bwvd.cli.install import DROP_INS, install
+from bwvd.config.schema import Config
 from tests.support.documents import page
+from tests.support.source_tree import ROOT
 from tests.support.stock import need
 
 MOST_EXPOSURE = 15  # tenths: 1.5
@@ -35,6 +37,35 @@ def test_verifying_would_find_a_misspelt_line(tmp_path: Path) -> None:
     unit = installed(tmp_path)
     unit.write_text(unit.read_text().replace("MemorySwapMax=", "MemorySwapMaximum="))
     assert "MemorySwapMaximum" in run(need("systemd-analyze"), "verify", str(unit)).stderr
+
+
+def test_the_carrier_s_unit_verifies_and_is_tight(tmp_path: Path) -> None:
+    """The one process of the camera's that the network reaches."""
+    analyze, unit = need("systemd-analyze"), str(installed(tmp_path).with_name("bwvd-offload.service"))
+    done = run(analyze, "verify", unit)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    done = run(analyze, "security", "--offline=true", "--no-pager", f"--threshold={MOST_EXPOSURE}", unit)
+    assert done.returncode == 0, done.stdout.splitlines()[-1]
+
+
+def test_the_carrier_sees_no_key_and_no_witness() -> None:
+    """Invariant 16: with the recorder's group it could read both; its unit shows it the storage and no more."""
+    unit = (ROOT / "systemd/bwvd-offload.service").read_text()
+    told = [line.split("=", 1) for line in unit.splitlines() if "=" in line and not line.startswith("#")]
+    words = {
+        name: [word.lstrip("-") for key, value in told if key == name for word in value.split()]
+        for name in ("TemporaryFileSystem", "BindReadOnlyPaths", "BindPaths", "ReadWritePaths", "SupplementaryGroups")
+    }
+    config = Config()
+    hidden = [word.removesuffix(":ro") for word in words["TemporaryFileSystem"]]
+    assert words["SupplementaryGroups"] == ["bwvd"]
+    assert words["BindPaths"] == []
+    assert words["ReadWritePaths"] == ["/mnt"]
+    for path in (config.keys.signing, "/var/lib/bwvd-witness"):
+        assert any(Path(path).is_relative_to(folder) for folder in hidden), path
+        assert not any(Path(path).is_relative_to(shown) for shown in words["BindReadOnlyPaths"]), path
+    for path in (config.storage.path, config.offload.credentials, "/etc/bwvd/bwvd.toml"):
+        assert path in words["BindReadOnlyPaths"]
 
 
 @pytest.mark.parametrize("drop_ins", [(), ("hardware-encoder",)])

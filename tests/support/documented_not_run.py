@@ -100,6 +100,12 @@ def unit_is_named(command: str) -> None:
     assert "bwvd" in command.split()
 
 
+def carriers_unit_is_named(command: str) -> None:
+    """It is the name of the carrier's unit that is installed."""
+    assert (ROOT / "systemd/bwvd-offload.service").is_file()
+    assert "bwvd-offload" in command.split()
+
+
 def nothing(command: str) -> None:
     """Nothing of ours is in it."""
 
@@ -160,6 +166,11 @@ NOT_RUN = {
         "journalctl -u bwvd": SYSTEMD,
         "systemd-analyze security bwvd": SYSTEMD,
         "systemctl edit bwvd": SYSTEMD,
+    },
+    "offload": {
+        "sudo mount -t nfs nas:/evidence /mnt/dock": NotRun("needs a NAS", nothing),
+        "sudo nano /etc/bwvd/bwvd.toml": NotRun("an editor", nothing),
+        "sudo systemctl enable --now bwvd-offload": NotRun("asks the running systemd", carriers_unit_is_named),
     },
     "configuration": {"systemctl reload bwvd": SYSTEMD},
     "desk": {

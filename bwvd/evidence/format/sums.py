@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import re
 
 from bwvd.evidence.errors import SignatureBad
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format.chain import SUMS_NAMESPACE
 from bwvd.evidence.format.layout import SUMS, SUMS_SIGNATURE
+from bwvd.evidence.format.sums_text import SIGNATURE_BYTES, SUMS_BYTES, parse_sums
 from bwvd.evidence.keys.ssh_keys import Certificate, PublicKey
 from bwvd.evidence.keys.sshsig import Signature, armour, unarmour
-
-SUMS_BYTES = 67_108_864  # more than a week of one-second segments; a larger file is none of ours
-SIGNATURE_BYTES = 65_536
-
-_LINE = re.compile(r"([0-9a-f]{64})  ([^/\0]+)")
-_ARMOUR_END = b"-----END SSH SIGNATURE-----\n"
-
-
-def is_whole(signature: bytes) -> bool:
-    """Whether the text of SHA256SUMS.sig was written to its end."""
-    return signature.endswith(_ARMOUR_END)
 
 
 def check_signature(sums: bytes, signature: bytes) -> PublicKey | Certificate:
@@ -49,22 +38,3 @@ def read_signed_sums(volume: Volume, folder: str) -> tuple[dict[str, str], Publi
     sums = volume.read(f"{folder}/{SUMS}", 0, SUMS_BYTES)
     signer = check_signature(sums, volume.read(f"{folder}/{SUMS_SIGNATURE}", 0, SIGNATURE_BYTES))
     return parse_sums(sums), signer
-
-
-def parse_sums(sums: bytes) -> dict[str, str]:
-    """Names and SHA-256 in hex, as `sha256sum -c` reads them.
-
-    Raises: ValueError, naming the line.
-    """
-    listed: dict[str, str] = {}
-    lines = sums.decode("utf-8", "surrogateescape").split("\n")
-    if lines.pop() != "":
-        raise ValueError("the last line has no end")
-    for number, line in enumerate(lines, 1):
-        found = _LINE.fullmatch(line)
-        if found is None:
-            raise ValueError(f"line {number} is not a checksum and a name")
-        if found[2] in listed:
-            raise ValueError(f"line {number} names {found[2]} a second time")
-        listed[found[2]] = found[1]
-    return listed

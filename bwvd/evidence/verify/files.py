@@ -24,7 +24,8 @@ from bwvd.evidence.format.layout import (
     sealed_number,
     segment_name,
 )
-from bwvd.evidence.format.sums import SIGNATURE_BYTES, SUMS_BYTES, check_signature, is_whole, parse_sums
+from bwvd.evidence.format.sums import check_signature
+from bwvd.evidence.format.sums_text import SIGNATURE_BYTES, SUMS_BYTES, is_whole, parse_sums
 from bwvd.evidence.keys.age import open_sealed
 from bwvd.evidence.verify.decode import NotDecodable, count_frames
 from bwvd.evidence.verify.folder import CHUNK, Folder, digest, plain_name, read_file

@@ -24,7 +24,7 @@ from bwvd.evidence.flash.reserve import Reserve
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain_reader import ChainReader
 from bwvd.evidence.format.recording_id import serial_of
-from bwvd.evidence.format.sums import parse_sums
+from bwvd.evidence.format.sums_text import parse_sums
 from bwvd.evidence.startup.admission import StorageRefused, open_storage
 from bwvd.evidence.startup.outcome import evidence_missing
 from bwvd.evidence.startup.recovery import recover

@@ -14,7 +14,7 @@ from bwvd.evidence.flash.reserve import Reserve
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, Chain
 from bwvd.evidence.format.decode import MAX_LINE
-from bwvd.evidence.format.sums import parse_sums
+from bwvd.evidence.format.sums_text import parse_sums
 from bwvd.evidence.startup.outcome import RecoveryResult
 from bwvd.evidence.startup.recovery import recover
 from bwvd.evidence.write.finalize import finish_recording

@@ -1,0 +1,225 @@
+"""`bwvd offload`: real folders, a real process, a recorder that lets go of what has a receipt."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bwvd.cli.main import main
+from bwvd.evidence.format.layout import RECORDINGS
+from bwvd.offload.state import State, Waiting, write_state
+from tests.support.carried import CUSTODIAN, receipt_text
+from tests.support.evidence_folder import make_recording, make_storage
+from tests.support.process import Process
+from tests.support.source_tree import ROOT
+
+SMALL = '[video]\nsource = "lavfi:testsrc2=size=160x120:rate=10"\n[loop]\nseconds = 5\n[recording]\npost_roll_s = 0.5\n'
+
+
+class Desk:
+    """A camera's folders and its configuration."""
+
+    def __init__(self, root: Path, store: str = "", more: str = "") -> None:
+        self.storage, self.dock = make_storage(root / "evidence"), root / "dock"
+        self.dock.mkdir()
+        self.store = store or f"file:{self.dock}"
+        self.config = root / "bwvd.toml"
+        self.config.write_text(
+            f'[storage]\npath = "{self.storage}"\n[socket]\npath = "{root}/s.sock"\n'
+            f'[offload]\nstore = "{self.store}"\ncredentials = "{root}/credentials"\n{more}'
+        )
+
+    def once(self, *more: str) -> Result:
+        return CliRunner().invoke(main, ["offload", "--once", "-c", str(self.config), *more])
+
+
+def test_a_row_for_each_recording_and_all_of_it_in_the_folder(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    made = [make_recording(desk.storage, serial) for serial in (1, 2)]
+    done = desk.once()
+    assert done.exit_code == 0, done.output
+    assert [line.split()[:2] for line in done.stdout.splitlines()] == [[path.name, "stored"] for path in made]
+    for path in made:
+        copy = desk.dock / "devices/BWV-0001/recordings" / path.name
+        assert {one.name: one.read_bytes() for one in copy.iterdir()} == {
+            one.name: one.read_bytes() for one in path.iterdir()
+        }
+    again = desk.once("--json")
+    assert again.exit_code == 0
+    told = json.loads(again.stdout)
+    assert told["complete"] is True
+    assert [row["standing"] for row in told["recordings"]] == ["stored", "stored"]
+    assert told["faults"] == {}
+
+
+def test_what_is_not_stored_is_exit_1_and_a_line(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    first, second = (make_recording(desk.storage, serial) for serial in (1, 2))
+    (first / "000002.m4s").write_bytes(b"altered")
+    done = desk.once()
+    assert done.exit_code == 1
+    assert [line.split()[1] for line in done.stdout.splitlines()] == ["unfit", "stored"]
+    assert f"bwvd: offload:unfit: {first.name}: 000002.m4s is not what SHA256SUMS says" in done.stderr
+    assert (desk.dock / "devices/BWV-0001/recordings" / second.name / "SHA256SUMS.sig").exists()
+
+
+def test_an_object_with_other_bytes_is_named_and_stays(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    made = make_recording(desk.storage, 1)
+    taken = desk.dock / "devices/BWV-0001/recordings" / made.name / "000001.m4s"
+    taken.parent.mkdir(parents=True)
+    taken.write_bytes(b"somebody else's")
+    done = desk.once()
+    assert done.exit_code == 1
+    assert "differs" in done.stdout
+    assert "000001.m4s" in done.stderr
+    assert taken.read_bytes() == b"somebody else's"
+
+
+def test_a_dock_that_is_not_there_is_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bwvd.offload.process.ONCE_TRIES", 1)
+    desk = Desk(tmp_path, store=f"file:{tmp_path}/nowhere")
+    make_recording(desk.storage, 1)
+    done = desk.once()
+    assert done.exit_code == 1
+    assert "waiting" in done.stdout
+    assert f"bwvd: offload:store: {tmp_path}/nowhere: No such file or directory" in done.stderr
+
+
+def test_a_storage_that_is_not_there_is_a_line(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    (desk.storage / "allowed_signers").unlink()
+    (desk.storage / RECORDINGS).rmdir()
+    desk.storage.rmdir()
+    done = desk.once()
+    assert done.exit_code == 1
+    assert "bwvd: offload:storage: " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "table", "said"),
+    [
+        (["--once"], 'store = ""', 'offload.store = "": nothing says where to'),
+        ([], 'store = ""', 'offload.store = "": nothing says where to'),
+        (["--json"], 'store = "file:/mnt/dock"', "--json belongs to --once"),
+        (["--once"], 'store = "dock"', "offload.store"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_2(tmp_path: Path, arguments: list[str], table: str, said: str) -> None:
+    config = tmp_path / "bwvd.toml"
+    config.write_text(f"[offload]\n{table}\n")
+    done = CliRunner().invoke(main, ["offload", "-c", str(config), *arguments])
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+# --- what `bwvd status` shows ----------------------------------------------------------------------------------------
+
+
+STATE = State(
+    store="file:/mnt/dock",
+    pid=7,
+    written_ns=0,
+    doing="idle",
+    waiting=Waiting(recordings=2, bytes=12_300_000),
+    stored=5,
+    receipts=1,
+    released=3,
+    faults={"offload:unfit": "REC: 000003.m4s is not what SHA256SUMS says"},
+)
+
+
+def test_status_shows_what_waits_what_is_stored_and_what_has_a_receipt(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bwvd.cli.offload_state import with_offload
+    from bwvd.cli.printing import print_status
+    from bwvd.config.load import parse
+    from tests.cli.test_printing import STATUS
+
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    config = parse('[offload]\nstore = "file:/mnt/dock"\n', "f")
+
+    def lines() -> list[str]:
+        print_status(with_offload(STATUS, config))
+        return [line for line in capsys.readouterr().out.splitlines() if "offload" in line]
+
+    assert lines() == ["offload    no carrier runs; systemctl status bwvd-offload"]
+    now_ns = time.monotonic_ns()
+    write_state(tmp_path / "state.json", State(**{**vars_of(STATE), "written_ns": now_ns}))
+    assert lines() == [
+        "offload    file:/mnt/dock, idle: 2 recordings waiting, 12.3 MB, 5 stored, 1 with a receipt, 3 released",
+        "fault      offload:unfit: REC: 000003.m4s is not what SHA256SUMS says",
+    ]
+    write_state(tmp_path / "state.json", State(**{**vars_of(STATE), "written_ns": now_ns - 75_000_000_000}))
+    assert lines()[0] == "offload    no sign of life for 75 s"
+    assert "offload" not in with_offload(STATUS, parse("", "f"))
+
+
+def vars_of(state: State) -> dict[str, Any]:
+    return {name: getattr(state, name) for name in state.__struct_fields__}
+
+
+# --- as a service, beside a recorder ---------------------------------------------------------------------------------
+
+
+def wait_until(true: Callable[[], bool], limit_s: float = 60) -> None:
+    until_s = time.monotonic() + limit_s
+    while not true():
+        assert time.monotonic() < until_s
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_camera_empties_itself_by_receipts_alone(tmp_path: Path) -> None:
+    """Invariants 8 and 16: two processes, a folder as the store, and a custodian in three lines."""
+    (tmp_path / "camera").mkdir()
+    (tmp_path / "dock").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "desk").write_text(f'desk namespaces="bwvd-receipt" {CUSTODIAN.key.line}\n')
+    keys = f'[keys]\nsigning = "{tmp_path}/camera/keys/device_key"\nrelease = ["{tmp_path}/desk"]\n'
+    table = f'[offload]\nstore = "file:{tmp_path}/dock"\nwhen = "always"\n'
+    environment = {**os.environ, "RUNTIME_DIRECTORY": str(tmp_path / "run")}
+    with Process(tmp_path / "camera", SMALL + keys + table) as daemon:
+        daemon.wait_for_loop(1)
+        recordings = daemon.folder / "evidence/recordings"
+        carrier = subprocess.Popen(
+            [sys.executable, "-m", "bwvd", "offload", "-c", str(daemon.config)],
+            env=environment,
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            daemon.ask(cmd="record")
+            daemon.wait_until(lambda status: bool(status["recording"] and status["recording"]["committed_s"] > 1))
+            daemon.ask(cmd="stop")
+            stored = tmp_path / "dock/devices/BWV-0001/recordings"
+            wait_until(lambda: any(stored.glob("*/SHA256SUMS.sig")))
+            (copy,) = stored.iterdir()
+            assert {one.name: one.read_bytes() for one in copy.iterdir()} == {
+                one.name: one.read_bytes() for one in (recordings / copy.name).iterdir()
+            }
+            receipts = tmp_path / "dock/devices/BWV-0001/receipts"
+            receipts.mkdir()
+            manifest = (copy / "manifest.jsonl").read_bytes()
+            (receipts / f"{copy.name}.json").write_bytes(receipt_text(copy.name, manifest))
+            wait_until(lambda: not any(recordings.iterdir()))
+            wait_until(lambda: json.loads((tmp_path / "run/state.json").read_text())["released"] == 1)
+            carrier.send_signal(signal.SIGTERM)
+            assert carrier.wait(20) == 0
+            assert not (tmp_path / "run/state.json").exists()
+        finally:
+            carrier.kill()
+            carrier.wait()

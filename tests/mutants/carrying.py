@@ -1,0 +1,64 @@
+"""Mutants of the carrier: what it sends, what it takes for sent, what it lets the recorder do (8, 10, 11, 13, 16)."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+CARRYING = (
+    Mutant(
+        "carry a recording in progress",
+        8,
+        "offload/parts.py",
+        "        if SUMS_SIGNATURE not in sizes or not",
+        "        if SUMS_SIGNATURE in sizes and not",
+        ("offload/test_carrier.py",),
+    ),
+    Mutant(
+        "send the last files of a recording with the others",
+        8,
+        "offload/carrier.py",
+        "        together = iter(parts[:-ONE_AFTER_THE_OTHER])",
+        "        together = iter(parts[::-1])",
+        ("offload/test_carrier.py",),
+    ),
+    Mutant(
+        "take another object of that name for the same",
+        16,
+        "offload/carrier.py",
+        "        _require_same(found, part)\n",
+        "",
+        ("offload/test_carrier.py",),
+    ),
+    Mutant(
+        "take a refusal of the recorder for a release",
+        16,
+        "offload/collector.py",
+        '        if not answer.get("ok"):',
+        '        if not answer.get("ok", True) and "gone" in answer:',
+        ("offload/test_carrier.py",),
+    ),
+    Mutant(
+        "tell a store of the journal before the flash has it",
+        13,
+        "offload/parts.py",
+        "    flash.settle(JOURNAL)\n",
+        "",
+        ("offload/test_carrier.py",),
+    ),
+    Mutant(
+        "work on battery",
+        10,
+        "offload/power_gate.py",
+        "            for scope in self._scopes:\n                scope.cancel()\n",
+        "",
+        ("offload/test_power_gate.py",),
+    ),
+    Mutant(
+        "let the carrier give orders",
+        11,
+        "daemon/control_actors.py",
+        "paced(without(carrier, allowing(allow, daemon.post, refused), refused)",
+        "paced(allowing(allow, daemon.post, refused)",
+        ("daemon/test_socket_requests.py",),
+    ),
+)
