@@ -33,6 +33,7 @@ ELSEWHERE = {
     "statement": ("statement", "statement"),
     "journal": ("journal", "journal"),
     "receipt": ("receipt", "receipt"),
+    "custody": ("custody", "custody"),
     "release": ("release", "release"),
     "offload": ("offload", "offload"),
     "keygen": ("keygen", "keygen"),

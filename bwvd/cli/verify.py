@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -11,11 +11,14 @@ import click
 from bwvd.cli.options import NAME, config_option, json_option, load_config, log_access, print_json
 from bwvd.cli.printing import warn
 from bwvd.cli.progress import progress_bar, size_of
+from bwvd.cli.store_options import store_options, verify_in_store
 from bwvd.cli.verify_printing import print_reports
 from bwvd.cli.vouching import vouching
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.keys.age import load_identities
 from bwvd.evidence.verify.paths import verify_paths
+from bwvd.evidence.verify.report import Report
+from bwvd.store.address import is_address
 
 
 @click.command()
@@ -25,6 +28,7 @@ from bwvd.evidence.verify.paths import verify_paths
 @click.option(
     "--identity", "identities", multiple=True, type=NAME, metavar="FILE", help="Decrypt, and decode every frame."
 )
+@store_options
 @click.option("-v", "--verbose", is_flag=True, help="Also what follows from a problem, every place, and the notes.")
 @click.argument("paths", type=NAME, nargs=-1, metavar="PATH…")
 def verify(
@@ -34,11 +38,15 @@ def verify(
     identities: tuple[str, ...],
     verbose: bool,
     paths: tuple[str, ...],
+    **access: str,
 ) -> None:
-    """Verify recordings, storages, segment files or proofs; without PATH the whole storage of this device."""
+    """Verify recordings, storages, segment files or proofs; without PATH the whole storage of this device.
+
+    A PATH may also be in a store: s3://BUCKET[/PREFIX] or file:/FOLDER, and behind that devices/ID[/recordings/REC].
+    """
     where = list(paths) or [load_config(config_path).storage.path]
-    code = _verify(config_path, where, signers, list(identities), as_json=as_json, verbose=verbose)
-    for path in where:
+    code = _verify(config_path, where, signers, list(identities), access, as_json=as_json, verbose=verbose)
+    for path in [path for path in where if not is_address(path)]:
         log_access(config_path, "verified", Path(path), "good" if code == 0 else "not good")
     sys.exit(code)
 
@@ -48,6 +56,7 @@ def _verify(
     paths: Sequence[str],
     signers: str | None,
     identities: Sequence[str],
+    access: Mapping[str, str],
     *,
     as_json: bool,
     verbose: bool,
@@ -59,8 +68,14 @@ def _verify(
     except EvidenceError as error:
         warn(str(error))
         return 2
-    with progress_bar(size_of(paths), "verify", quiet=as_json) as progress:
-        reports = verify_paths(paths, allowed, keys, decode=bool(keys), progress=progress)
+    reports: list[Report] = []
+    on_disk = [path for path in paths if not is_address(path)]
+    with progress_bar(size_of(on_disk), "verify", quiet=as_json) as progress:
+        for path in paths:
+            if is_address(path):
+                reports += verify_in_store(path, access, allowed, keys)
+            else:
+                reports += verify_paths([path], allowed, keys, decode=bool(keys), progress=progress)
     if as_json:
         print_json([report.as_dict() for report in reports])
     else:

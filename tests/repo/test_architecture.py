@@ -77,6 +77,11 @@ ALLOWED: dict[str, set[str]] = {
         *ON_THE_CAMERA, "service", "controls.client", "store", "store.open", "evidence.errors", "evidence.flash",
         "evidence.format",
     },
+    # Takes recordings over on a machine of its own: it reads what the camera wrote, and signs receipts.
+    "custody": {
+        *GROUND, *FORMAT, "log", "service.backoff", "store", "evidence.verify", "evidence.release.receipt",
+        "evidence.release.issue", "evidence.export.sealed_text",
+    },
     "daemon": {
         *ON_THE_CAMERA, "config", "service", "recorder", "capture", "capture.device", "capture.video.encoder_choice",
         "capture.audio.drift_statistics", "controls", "feedback", "evidence.evidence_side", "evidence.errors",
@@ -89,7 +94,7 @@ ALLOWED: dict[str, set[str]] = {
         "capture.video.encoder_choice", "capture.video.jpeg", "feedback",
         "evidence.errors", "evidence.flash", "evidence.format",
         "evidence.keys", "evidence.verify", "evidence.export", "evidence.release.receipt", "evidence.release.issue",
-        "offload", "store",
+        "offload", "custody", "store", "store.open",
         "evidence.startup.admission",
     },
     "testing": {

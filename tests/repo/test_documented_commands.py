@@ -21,11 +21,14 @@ from pathlib import Path
 import click
 import pyrage
 import pytest
+import trio
 
 from bwvd.cli.main import main
 from bwvd.config.load import parse
 from bwvd.evidence.keys.age import AgeSealer
 from bwvd.evidence.keys.sshsig import KeySigner, keygen
+from bwvd.store.folder import FolderStore
+from tests.support.custody_store import Camera, carry
 from tests.support.documented import Sandbox, Typed, blocks, documents, name_of, typed
 from tests.support.documented_not_run import DEMO, NOT_RUN
 from tests.support.documents import page
@@ -98,6 +101,13 @@ RUN = {
         "bwvd offload --once": r"-BWV-0001-000001  stored",
         "bwvd status": r"offload    no carrier runs",
     },
+    "custody": {
+        "ssh-keygen -q -t ed25519 -N '' -C evidence-server -f custody_key": "",
+        "bwvd custody file:/mnt/card --signers cameras --key custody_key --once": r"2 recordings received",
+        "bwvd custody file:/mnt/card findings": "",
+        "bwvd custody file:/mnt/card log --signers cameras --key custody_key": r"evidence-server receipt",
+        "bwvd verify --signers cameras file:/mnt/card": r"2 authentic",
+    },
     "inside": {
         "pydoc bwvd.testing": r"(?s)bwvd\.testing.*conformance",
     },
@@ -150,6 +160,22 @@ def on_the_desk(sandbox: Sandbox) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def at_the_store(sandbox: Sandbox) -> Iterator[None]:
+    """A folder in which a camera's recordings have arrived, and the list of cameras."""
+    camera = Camera(sandbox.root / "camera")
+    camera.record(2)
+    (sandbox.work / "cameras").write_text(camera.signer.allowed_signers("BWV-0001"))
+
+    async def arrive() -> None:
+        store = FolderStore(str(sandbox.root / "mnt/card"))
+        await carry(store, camera)
+        await store.aclose()
+
+    trio.run(arrive)
+    yield
+
+
 def camera_again(sandbox: Sandbox) -> None:
     """The camera runs, with the desk's list of who may sign receipts."""
     keys = f'[keys]\nsigning = "{sandbox.root}/camera/keys/device_key"\nrelease = ["{sandbox.work}/receipt_signers"]\n'
@@ -176,7 +202,7 @@ def redacted(sandbox: Sandbox) -> None:
     (sandbox.work / "redacted.mp4").write_bytes(original.read_bytes()[:-1] + b"x")
 
 
-AROUND = {"install": worn, "wearing": worn, "offload": docked, "desk": on_the_desk}
+AROUND = {"install": worn, "wearing": worn, "offload": docked, "desk": on_the_desk, "custody": at_the_store}
 BEFORE: dict[str, Callable[[Sandbox], None]] = {RELEASE: camera_again, STATEMENT: redacted, FLEET: certified_recordings}
 
 

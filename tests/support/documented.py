@@ -117,7 +117,7 @@ class Sandbox:
     def here(self, command: str) -> str:
         """The command with the sandbox's paths and recording in the place of those of the document."""
         for place in ("/etc/bwvd", "/mnt/card", "/media/card"):
-            command = re.sub(rf"(?<!\S){place}", str(self.root / place[1:]), command)
+            command = re.sub(rf"(?<!\S)(file:|){place}", r"\1" + str(self.root / place[1:]), command)
         command = command.replace(".venv/bin/", f"{self.root}/bin/")
         return RECORDING.sub(self.recording, command) if self.recording else command
 

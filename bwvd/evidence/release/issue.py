@@ -70,7 +70,8 @@ def issue(
     One that is there is left as it is. Blocking. Raises: NoReceipt; ExportRefused for what can't be written.
     """
     place = _place(report)
-    _require_receivable(report, signer, place)
+    require_receivable(report, signer)
+    _require_copy(report, place)
     if os.path.lexists(folder / MANIFEST):
         raise NoReceipt(f"{folder} is a recording's folder, where nothing is ever added: name another with -o")
     try:
@@ -97,7 +98,8 @@ def issue(
     return Issued(path, new=True)
 
 
-def _require_receivable(report: Report, signer: KeySigner, place: Path) -> None:
+def require_receivable(report: Report, signer: KeySigner) -> None:
+    """Whether a recording that was verified may get a receipt by `signer`. Pure. Raises: NoReceipt, saying why not."""
     if report.kind != "recording":
         raise NoReceipt(f"{report.id} is a {report.kind}: a receipt is for a whole recording")
     if report.verdict == "excerpt":
@@ -109,6 +111,9 @@ def _require_receivable(report: Report, signer: KeySigner, place: Path) -> None:
         raise NoReceipt(f"{report.id!r} is no recording's id")
     if report.signer is not None and report.signer.key == signer.key.line:
         raise NoReceipt(f"{report.id} is signed by this very key: no camera acknowledges its own recordings")
+
+
+def _require_copy(report: Report, place: Path) -> None:
     storage = place.resolve().parent
     if storage.name == RECORDINGS and _in_use(storage.parent):
         raise NoReceipt(f"{report.id} lies on a camera that is running: a receipt is for a copy of it")

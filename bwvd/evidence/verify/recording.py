@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,8 @@ class Verification:
         acknowledged: bytes of the manifest that were durable once, and their SHA-512; `goes_on` says whether they are.
         name: the folder's, which is the recording's id; by default the last part of its path.
         taker: gets the segments on the way. Whatever it makes of them counts only if the report is good.
+        told: gets every record that holds, in order; counts as little if the report is not good.
+        files: False checks the manifest alone, whatever lies beside it.
 
     **Synchronization:** blocking; one thread.
     """
@@ -68,6 +70,8 @@ class Verification:
         name: str = "",
         progress: Progress | None = None,
         taker: Taker | None = None,
+        told: Callable[[records.Record | Unknown], None] | None = None,
+        files: bool = True,
     ) -> None:
         self.report = Report(folder.path, "recording" if only is None else "segment", name or Path(folder.path).name)
         self.open: records.Open | None = None  # for whoever compares recordings with each other
@@ -84,6 +88,8 @@ class Verification:
         self._excerpt = excerpt
         self._progress = progress
         self._taker = taker
+        self._told = told
+        self._files = files
         self._totals = Totals()
         self._inits: list[bytes] = []
         self._names: dict[str, str] = {}  # in the folder, as listed before the manifest was read
@@ -104,7 +110,7 @@ class Verification:
         if MANIFEST not in names:
             report.unreadable(MANIFEST, "is missing")
             return report
-        only = {} if self._only is not None else names
+        only = {} if self._only is not None or not self._files else names
         with Contents(
             self._folder,
             only,
@@ -184,6 +190,8 @@ class Verification:
     def _take(self, record: records.Record | Unknown, where: str, contents: Contents) -> None:
         report = self.report
         self._totals.take(record)
+        if self._told is not None:
+            self._told(record)
         match record:
             case records.Open() if self.open is None:
                 self._opened(record)
@@ -201,7 +209,7 @@ class Verification:
                 label = f"{sealed.file} (sealed text)"
                 named = Named(sealed.file, label, sealed.bytes, sealed.sha256, sealed.plain_sha256)
                 # It goes with the segment whose line comes behind it: what happened until that one's end.
-                self._expect(contents, named, where, self._segment + 1, check=self._only is None)
+                self._expect(contents, named, where, self._segment + 1, check=self._only is None and self._files)
             case records.Gap():
                 self._missing.gap(record)
                 report.missing_video_s, report.missing_audio_s = self._missing.video_s, self._missing.audio_s
@@ -270,7 +278,8 @@ class Verification:
             record,
             self._inits[record.epoch - 1],
         )
-        self._expect(contents, named, where, record.segment, check=self._only in (None, record.file))
+        check = self._files and self._only in (None, record.file)
+        self._expect(contents, named, where, record.segment, check=check)
 
     def _expect(self, contents: Contents, named: Named, where: str, segment: int, *, check: bool) -> None:
         """A file that belongs to a segment: to be hashed, or withheld with it."""
@@ -305,6 +314,8 @@ class Verification:
     def _check_unnamed(self, contents: Contents) -> None:
         """The files that the manifest has not named, or that only its end allows."""
         report = self.report
+        if not self._files:
+            return
         if self._only is not None:
             if not contents.expects(self._only):
                 report.altered(self._only, "no record of the manifest names this file")

@@ -154,6 +154,12 @@ def _compare(name: str, check: Verification, said: JournalFacts, facts: JournalF
         return
     if (opening := check.open) is not None:
         _compare_opening(name, opening, report, facts, broken=broken)
+    compare_end(name, check, said)
+
+
+def compare_end(name: str, check: Verification, said: JournalFacts) -> None:
+    """How a recording ended by its manifest, against what the journal says of that; findings go to its report."""
+    report = check.report
     if report.verdict in ("altered", "unreadable"):
         return
     reason, segments = said.closed.get(name, ("", report.segments))

@@ -1,0 +1,146 @@
+"""The index: tables with a stamp, in SQLite and PostgreSQL, made anew from the store with the same contents."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from sqlalchemy import select
+
+from bwvd.custody import index as at
+from bwvd.custody import schema
+from bwvd.custody.findings import finding
+from bwvd.custody.index import Index, IndexLost
+from bwvd.custody.log import Act
+from bwvd.custody.reindex import replay
+from bwvd.custody.schema import IndexUnusable
+from bwvd.store import names
+from bwvd.testing.store import Held, VirtualStore
+from tests.support.custody_store import Camera, carry, custody, draft, recording_id
+
+
+def contents(index: Index) -> dict[str, list[tuple[Any, ...]]]:
+    """All rows of all tables but of those that say who is at work."""
+    tables = [table for table in schema.METADATA.sorted_tables if table is not schema.CUSTODIANS]
+    return index.do(
+        lambda db: {table.name: sorted(map(tuple, db.execute(select(table)).all()), key=repr) for table in tables}
+    )
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.engines)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return str(tmp_path / "index.sqlite")
+    from tests.support.postgresql import a_database
+
+    return a_database(request)
+
+
+async def test_an_index_is_made_anew_with_the_same_contents(tmp_path: Path, url: str) -> None:
+    store = VirtualStore()
+    good, bad = Camera(tmp_path / "good"), Camera(tmp_path / "bad", device="BWV-0002")
+    good.record(3, seconds=2)
+    bad.record(3)
+    await carry(store, good)
+    await carry(store, bad, but=(recording_id(2, "BWV-0002"),))
+    name = names.recording_file("BWV-0002", recording_id(1, "BWV-0002"), "000001.m4s")
+    store.objects[name] = Held(store.objects[name].content[:-1])
+    async with custody(store, url) as working:
+        await working.once()
+        await carry(store, bad, but=(recording_id(1, "BWV-0002"),))
+        good.enter(draft("storage_rolled_back"))
+        await carry(store, good)
+        await trio.sleep(0.01)
+        await working.once()
+        (one,) = [row for row in working.post.index.do(at.all_findings) if row["kind"] == "rollback"]
+        utc = await working.post.log.enter(Act("resolved", {"finding": one["id"], "why": "clerk: known"}))
+        working.post.index.do(lambda db: at.resolve(db, [one["id"]], utc, "clerk: known"))
+        await working.once()
+        before = contents(working.post.index)
+        assert {name for name, rows in before.items() if not rows} == set()
+        assert await replay(working.post) == []
+        assert contents(working.post.index)["recordings"] == []
+        done = await working.once()
+        assert done.findings == 0
+        assert contents(working.post.index) == before
+
+
+async def test_the_index_of_another_store_is_refused(tmp_path: Path, url: str) -> None:
+    Index.open(url, "s3://one").close()
+    with pytest.raises(IndexUnusable, match="s3://one"):
+        Index.open(url, "s3://two")
+    Index.open(url, "").close()
+
+
+async def test_a_newer_index_is_refused_and_an_older_one_brought_up_to_date(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = Index.open(url, "")
+    monkeypatch.setattr(schema, "VERSION", 3)
+    done = []
+    monkeypatch.setattr(schema, "MIGRATIONS", {1: lambda _: done.append(1), 2: lambda _: done.append(2)})
+    index.close()
+    Index.open(url, "").close()
+    assert done == [1, 2]
+    Index.open(url, "").close()
+    assert done == [1, 2]
+    monkeypatch.setattr(schema, "VERSION", 2)
+    with pytest.raises(IndexUnusable, match="version '3'"):
+        Index.open(url, "")
+
+
+@pytest.mark.parametrize("url", ["mysql://x/y", "nonsense://x", "sqlite:////nowhere/at/all/index"])
+async def test_what_can_not_be_an_index_is_said_in_one_line(url: str) -> None:
+    with pytest.raises((IndexUnusable, IndexLost)) as raised:
+        Index.open(url, "")
+    assert "\n" not in str(raised.value)
+
+
+async def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    path = tmp_path / "index"
+    path.write_bytes(os.urandom(10_000))
+    with pytest.raises(IndexLost, match="not a database"):
+        Index.open(str(path), "")
+
+
+async def test_tables_of_something_else_are_left_alone(tmp_path: Path) -> None:
+    import sqlite3
+
+    path = tmp_path / "index"
+    with sqlite3.connect(path) as connection:
+        connection.execute("create table recordings (x)")
+    connection.close()
+    with pytest.raises(IndexUnusable, match="recordings"):
+        Index.open(str(path), "")
+
+
+async def test_who_is_at_work(tmp_path: Path, url: str) -> None:
+    index = Index.open(url, "")
+    assert index.do(lambda db: at.beat(db, "a/1", "a", 30)) == ["a/1"]
+    assert index.do(lambda db: at.beat(db, "b/1", "b", 30)) == ["a/1", "b/1"]
+    index.do(lambda db: at.leave(db, "a/1"))
+    assert index.do(lambda db: at.beat(db, "b/1", "b", 30)) == ["b/1"]
+    index.do(lambda db: at.put(db, schema.CUSTODIANS, instance="c/1", name="c", beat_s=1))
+    assert index.do(lambda db: at.beat(db, "b/1", "b", 30)) == ["b/1"]
+    index.close()
+
+
+async def test_many_write_at_once(tmp_path: Path, url: str) -> None:
+    """What two processes enter at once is entered, and neither waits for the other for ever."""
+    indexes = [Index.open(url, "") for _ in range(3)]
+
+    async def write(index: Index, first: int) -> None:
+        for number in range(20):
+            one = finding(f"BWV-{first}", "missing_serial", f"number {number}")
+            await index.run(lambda db, one=one: at.add_finding(db, one, "2026-11-30T12:00:00Z"))  # type: ignore[misc]  # mypy infers no lambda with defaults
+            await index.run(lambda db: at.set_device(db, "BWV-0001", settled="x"))
+
+    async with trio.open_nursery() as nursery:
+        for number, index in enumerate(indexes):
+            nursery.start_soon(write, index, number)
+    assert len(indexes[0].do(at.all_findings)) == 60
+    for index in indexes:
+        index.close()
