@@ -206,6 +206,14 @@ TRUST = (
         ("evidence/startup/test_progress.py",),
     ),
     Mutant(
+        "end a recording as cut by the power though the file of the journal that told of its end is gone",
+        13,
+        "evidence/journal/archived.py",
+        "                whole = whole and of_row and self._is_as_named(named)\n",
+        "                whole = whole or self._is_as_named(named)\n",
+        ("evidence/startup/test_journal_hole.py",),
+    ),
+    Mutant(
         "tell the journal only once how far a recording has come",
         13,
         "evidence/write/progress.py",

@@ -243,7 +243,7 @@ class Missing(msgspec.Struct, frozen=True, kw_only=True):
 class Removed(msgspec.Struct, frozen=True, kw_only=True):
     """What the device's journal says of a manifest that did not hold it any more at a start."""
 
-    event: str  # "opened" | "progress" | "closed" | "recovered"
+    event: str  # "opened" | "progress" | "closed" | "recovered"; "unknown": a file that may have said more is not whole
     segments: Int64  # that it had, where the journal says so
     manifest_sha512: str = ""  # of the whole manifest then
     manifest_bytes: Int64 = 0  # of "progress": how many these were

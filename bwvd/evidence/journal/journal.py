@@ -21,7 +21,6 @@ recordings on the card are still to be brought to their end, and the next ones t
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -41,6 +40,7 @@ from bwvd.evidence.format.chain_tail import Ending, absorb
 from bwvd.evidence.format.layout import JOURNAL, NEW_JOURNAL, RECORDINGS, archive_name
 from bwvd.evidence.format.records import JournalHead
 from bwvd.evidence.format.utc import stamp_at
+from bwvd.evidence.journal.archived import Archived
 from bwvd.evidence.journal.continuity import not_continued
 from bwvd.evidence.journal.files import MOST_FILES, archives, contents_of, first_record, head_of
 from bwvd.evidence.journal.totals import ARCHIVE_RELEASED, NEWEST, Detail, JournalTotals, newest_of, storage_of
@@ -85,7 +85,7 @@ class Journal:
         self._known = JournalTotals()
         self._storage = ""  # the id of the storage; one without has no journal yet
         self._named = False  # at this start: there was no journal of this device
-        self._archives_said: dict[str, tuple[dict[str, records.Removed], float]] = {}  # by name, as far as asked for
+        self._archived = Archived(volume, signer.public_key)
         self._serials_before = 0  # the largest that was used before the file in force was begun
         self.problems: list[Problem] = []  # what no power cut explains
         self.set_aside: records.Found | None = None  # what was wrong with a file that could not be gone on with
@@ -136,28 +136,15 @@ class Journal:
     def said(self, recording: str, serial: int) -> records.Removed | None:
         """What the manifest of a recording must hold by an entry of this device: its beginning or its end.
 
-        None where there is no such entry. Reads archives only as far back as the recording can have been opened in, and
-        each of them once: whoever asks for one recording after the other, as after a change of the key, must not read
-        megabytes for each. Raises OSError.
+        None where there is no such entry; `archived.WANTING` where it may be in a file that is gone or not whole.
+        Raises OSError.
         """
         found = self._known.said.get(recording)
         if found is not None or self._serials_before < serial:
             return found
-        for _, name in sorted(archives(self._volume).items(), reverse=True):
-            said, serials_before = self._archived(name)
-            if (found := said.get(recording)) is not None or serials_before < serial:
-                return found
-        return None
-
-    def _archived(self, name: str) -> tuple[dict[str, records.Removed], float]:
-        """What an archive says of recordings that are here, and the largest number that was used before it."""
-        if (known := self._archives_said.get(name)) is None:
-            contents = self._read(name)[1]
-            here = {folder.rstrip("/") for folder in self._volume.names(RECORDINGS)}
-            said = {recording: removed for recording, removed in contents.said.items() if recording in here}
-            before = math.inf if contents.opening is None else contents.opening.last_serial
-            known = self._archives_said[name] = said, before
-        return known
+        if (newest := self.newest) is not None and newest.recording == recording:
+            return records.Removed(event=newest.event, segments=newest.segments, manifest_sha512=newest.manifest_sha512)
+        return self._archived.said(recording, serial, self._archive_released())
 
     def remembered(self) -> Remembered | None:
         """What a witness is to remember of the journal; None as long as nothing of it is known to be durable."""

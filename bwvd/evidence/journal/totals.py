@@ -27,6 +27,7 @@ WITH_SERIAL = frozenset({"opened", "recovered", "released"})  # entries whose `s
 PROGRESS = "progress"  # how far a recording that goes on has come: of these too the last one of a recording counts
 BEGUN = frozenset({"opened", PROGRESS})  # entries that know of no end
 ENDS = frozenset({"closed", "recovered"})
+UNKNOWN = "unknown"  # no entry: the file of the journal that may have told of an end is gone, or is not what it was
 
 # Of entries of other events it counts only that they are there.
 ASKED_FOR = LATEST | WITH_SERIAL | BEGUN | ENDS | {ROLLED_BACK}

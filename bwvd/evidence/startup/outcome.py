@@ -9,7 +9,7 @@ from bwvd.clock import NS, Reading
 from bwvd.evidence.format import records
 from bwvd.evidence.format.file_names import harmless
 from bwvd.evidence.journal.journal import Draft, Journal
-from bwvd.evidence.journal.totals import PROGRESS, ROLLED_BACK, Detail
+from bwvd.evidence.journal.totals import PROGRESS, ROLLED_BACK, UNKNOWN, Detail
 from bwvd.evidence.journal.witness import Remembered
 from bwvd.text import counted
 
@@ -68,7 +68,8 @@ def evidence_missing(result: RecoveryResult) -> str:
     if (removed := result.end_removed) is not None:
         held = counted(removed.segments, "segment")
         was = "had" if removed.event == PROGRESS else f"was {removed.event} with"
-        told.append(f"it {was} {held}, and its manifest holds that no more")
+        gone = "it has no end, and the file of the journal that told of it is gone, or is not what it was"
+        told.append(gone if removed.event == UNKNOWN else f"it {was} {held}, and its manifest holds that no more")
     if result.changed:
         told.append("its manifest is not the one that was signed at its end")
     return "; ".join(told)

@@ -17,11 +17,11 @@ What a power cut or a kill leaves, and what is written about it into `recovered.
 
 Where the journal says that a recording came to an end, was opened, or had come so far, and its manifest knows nothing
 of it, somebody has taken it away: `recovered.end_removed` repeats what the journal says, `recovered.missing` counts the
-segments whose lines are gone, and the recording is altered. So it is where
-this device's sums lie beside a manifest without an end. That too is told at each start, from the record itself: the
-power may go, or the flash fail, before the journal has it. A closed recording by another key in the place of one that
-the journal knows, another recording of the device's in this one's place, an end that is not the one in the journal,
-and bytes behind an end, are told and left as they are.
+segments whose lines are gone, and the recording is altered. So it is where this device's sums lie beside a manifest
+without an end, and where the file of the journal that may have told of an end is gone: then nobody can tell that it was
+a power cut. That too is told at each start, from the record itself: the journal may never get to know. A closed
+recording by another key in the place of one that the journal knows, another recording of the device's in this one's
+place, an end that is not the one in the journal, and bytes behind an end, are told and left as they are.
 
 A recording that was cut while it was being made has no `open` record. Its manifest then begins with the `recovered`
 record, as record 0 (behind the torn bytes, if there are any): no file is renamed, and its number stays counted. A
@@ -58,7 +58,7 @@ from bwvd.evidence.format.layout import MANIFEST, RECORDINGS, is_convenience
 from bwvd.evidence.format.recording_id import device_of, serial_of
 from bwvd.evidence.format.totals import Contents
 from bwvd.evidence.format.utc import stamp_at
-from bwvd.evidence.journal.totals import BEGUN, PROGRESS
+from bwvd.evidence.journal.totals import BEGUN, PROGRESS, UNKNOWN
 from bwvd.evidence.startup.closed import Closed, closed_steps, goes_on_steps, is_of, last_signer
 from bwvd.evidence.startup.newest import on_the_flash
 from bwvd.evidence.startup.outcome import RecoveryResult
@@ -224,7 +224,7 @@ class _Case:
         changed = closed is not None and ours and not closed.manifest_matches
         if not contents.ended:
             end_removed = yield from self._end_removed(contents)
-            if end_removed is None and changed and closed is not None:
+            if changed and closed is not None and (end_removed is None or end_removed.event == UNKNOWN):
                 end_removed = records.Removed(event="closed", segments=closed.segments)
             yield
             result = self._end(names, ending, contents, end_removed)
@@ -260,7 +260,7 @@ class _Case:
                 return True
         if isinstance(contents.end, records.Recovered) and contents.end.end_removed is not None:
             return False  # it is what an earlier start has made of what the journal remembers, and says so
-        said = self._said(self._recording, self._serial)
+        said = self._entered()
         if said is None or said.event == "opened":
             return False
         if said.event == PROGRESS:
@@ -283,7 +283,7 @@ class _Case:
         end_removed, missing, segments = None, None, 0
         if not ours:
             # By an earlier key, or by somebody's. Not where this device has recorded it under the key that it has now.
-            end_removed = self._said(self._recording, self._serial)
+            end_removed = self._entered()
         elif isinstance(closed.end, records.Recovered):
             # A power cut may have kept the journal from saying so; and whoever looks today has not seen it either.
             end_removed, missing, segments = closed.end.end_removed, closed.end.missing, closed.end.segments
@@ -302,7 +302,7 @@ class _Case:
             why = f"was begun under another key, {printable(opening.signer[:100])}; it stays as it is"
         if why:
             error = NotOurs(why)
-            error.said = self._said(self._recording, self._serial)
+            error.said = self._entered()
             raise error
 
     def _reason(self, contents: Contents) -> str:
@@ -320,6 +320,11 @@ class _Case:
         path = f"{self._folder}/{MANIFEST}"
         holds = said.event != PROGRESS or (yield from goes_on_steps(self._volume, path, said))
         return None if holds else said
+
+    def _entered(self) -> records.Removed | None:
+        """What the journal says of it, where it does."""
+        said = self._said(self._recording, self._serial)
+        return None if said is not None and said.event == UNKNOWN else said
 
     def _missing(self, contents: Contents, removed: records.Removed | None = None) -> records.Missing | None:
         """What signed lines name and is not there whole, and what the journal knows of lines that are gone."""

@@ -235,7 +235,9 @@ class Verification:
                 if (removed := record.end_removed) is not None:
                     was = "had" if removed.event == "progress" else f"was {removed.event} with"
                     what = f"the journal says that it {was} {counted(removed.segments, 'segment')}"
-                    report.altered(where, f"{what}, and the device found nothing of that in the manifest")
+                    told = f"{what}, and the device found nothing of that in the manifest"
+                    gone = "the device found no end, and the file of the journal that told of it gone, or changed"
+                    report.altered(where, gone if removed.event == "unknown" else told)
                 self._check_totals(record, where)
 
     def _opened(self, record: records.Open) -> None:
