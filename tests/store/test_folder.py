@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from bwvd.store import folder
+from bwvd.store import folder_tree
 from bwvd.store.errors import LockMissing, ObjectDiffers, StoreError, StoreFull, StoreRefused, StoreUnreachable
-from bwvd.store.folder import INCOMING, FolderStore
+from bwvd.store.folder import FolderStore
+from bwvd.store.folder_tree import INCOMING
 from bwvd.store.ports import EveryPage, Lock, Put
 from bwvd.testing.conformance.store import put, read
 
@@ -35,7 +36,7 @@ async def test_the_order_of_the_syncs(store: FolderStore, monkeypatch: pytest.Mo
             steps.append(name)
             return real(*arguments, **named)
 
-        monkeypatch.setattr(f"bwvd.store.folder.os.{name}", call)
+        monkeypatch.setattr(f"bwvd.store.folder_tree.os.{name}", call)
 
     for name in ("write", "fdatasync", "link", "fsync", "mkdir", "unlink"):
         told(name)
@@ -96,14 +97,14 @@ async def test_a_file_system_without_links(
     def no_links(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("bwvd.store.folder.os.link", no_links)
+    monkeypatch.setattr("bwvd.store.folder_tree.os.link", no_links)
     assert await put(store, NAME, b"content") is Put.NEW
     assert await put(store, NAME, b"content") is Put.SAME
     assert [one.name for one in (tmp_path / INCOMING).iterdir()] == []
     source = os.open(tmp_path, os.O_RDONLY)
     (tmp_path / "other").write_bytes(b"other")
     with pytest.raises(FileExistsError):
-        folder._rename_without_replacing(source, "other", source, NAME)
+        folder_tree._rename_without_replacing(source, "other", source, NAME)
     os.close(source)
     assert await read(store, NAME) == b"content"
 
@@ -126,7 +127,7 @@ async def test_a_medium_that_fails_leaves_nothing(
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patched:
-        patched.setattr("bwvd.store.folder.os.fdatasync", fails)
+        patched.setattr("bwvd.store.folder_tree.os.fdatasync", fails)
         with pytest.raises(error) as raised:
             await put(store, NAME, b"content")
     assert os.strerror(number) in str(raised.value)

@@ -208,6 +208,7 @@ NOT_RUN = {
         "pytest -n 2 -m 'players and short'": MINUTES,
         "python -m pydoc bwvd.testing": NotRun("run as it stands in the page inside", nothing),
         "python -m tests.bench": LONG,
+        "python -m tests.bench.store --megabytes 300 --rounds 3": LONG,
         "python -m tests.faults KIND PLACE": LONG,
         "python -m tests.fuzz": LONG,
         "python -m tests.mutants": LONG,

@@ -1,7 +1,7 @@
 """HTTP/1.1 to one server, on trio: h11 for the protocol, and a few connections that are used again.
 
 Not httpx, which is built on the same h11: an idle process with it takes 8 MB more, sending a gigabyte with it takes
-more of a camera's processor (`python -m tests.bench store` compares them), and it reads an answer only when all of the
+more of a camera's processor (`python -m tests.bench.store` compares them), and it reads an answer only when all of the
 body has been sent: a store that refuses a segment of 60 MB ("exists already") says so after its first bytes.
 
 No redirect is followed (a signed request goes to the server that it is signed for, or nowhere), no proxy is used, and
