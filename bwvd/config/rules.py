@@ -5,7 +5,7 @@ Pure. Each message names every key that takes part.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from bwvd.config import syntax
@@ -192,10 +192,9 @@ def _shared(config: Config) -> Iterator[Problem]:
         entries: list[Section] = getattr(config, kind)
         for index, entry in enumerate(entries):
             name = numbered(kind, index, len(entries))
-            target = _target(kind, entry)
-            first = seen.setdefault(target, name)
-            if target and first != name:
-                yield Problem(f"{first}, {name}", f"both are on {target}")
+            first = seen.setdefault(_target(kind, entry, repr), name)  # whole: what is shown of a long path is cut
+            if first != name:
+                yield Problem(f"{first}, {name}", f"both are on {_target(kind, entry, shown)}")
 
 
 def _grabbed(config: Config) -> Iterator[Problem]:
@@ -209,20 +208,20 @@ def _grabbed(config: Config) -> Iterator[Problem]:
                 )
 
 
-def _target(kind: str, entry: Any) -> str:
-    """What the table is about, in words; the same words for the same thing."""
+def _target(kind: str, entry: Any, say: Callable[[object], str]) -> str:
+    """What the table is about, in words, values by `say`; the same words for the same thing."""
     if getattr(entry, "chip", ""):
-        return f"line {shown(entry.line)} of {shown(entry.chip)}"
+        return f"line {say(entry.line)} of {say(entry.chip)}"
     match kind:
         case "input":
-            return f"{entry.key} of {shown(entry.device)}"
+            return f"{entry.key} of {say(entry.device)}"
         case "serial":
-            return shown(entry.port)
+            return say(entry.port)
         case "led" if entry.device:
-            return f"{entry.led} of {shown(entry.device)}"
+            return f"{entry.led} of {say(entry.device)}"
         case "led":
-            return f"the LED {shown(entry.name)}"
+            return f"the LED {say(entry.name)}"
         case "tone" if entry.pwm:
             return f"the PWM channel {entry.pwm.replace('/pwm', '/')}"
         case _:
-            return f"the {kind} of {shown(entry.device)}"
+            return f"the {kind} of {say(entry.device)}"

@@ -50,6 +50,8 @@ def test_two_tables_on_one_thing_are_both_named(text: str, expected: str) -> Non
         "[[input]]\ndevice = '/e'\n[[haptic]]\ndevice = '/e'\n[[tone]]\ndevice = '/e'",  # one device can be all three
         "[[led]]\nname = 'a'\n[[led]]\nname = 'b'",
         "[[led]]\ndevice = '/e'\n[[led]]\ndevice = '/e'\nled = 'LED_MUTE'",
+        f"[[serial]]\nport = '/{'p' * 200}/tty1'\n[[serial]]\nport = '/{'p' * 200}/tty2'",  # alike as far as is shown
+        f"[[led]]\nname = '{'n' * 200}1'\n[[led]]\nname = '{'n' * 200}2'",
     ],
 )
 def test_different_things_may_stand_beside_each_other(text: str) -> None:
