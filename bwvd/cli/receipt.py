@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,7 @@ from bwvd.cli.signing import desk_key
 from bwvd.cli.vouching import default_lists, listed
 from bwvd.clock import SystemClock, utc_text
 from bwvd.evidence.errors import EvidenceError
-from bwvd.evidence.keys.sshsig import KeySigner
-from bwvd.evidence.release.issue import NoReceipt, issue, look
+from bwvd.evidence.release.issue import Desk, Issued, Look, NoReceipt, issue, issue_archive, look
 from bwvd.evidence.verify.paths import verify_paths
 from bwvd.evidence.verify.report import Report
 from bwvd.text import clean
@@ -35,7 +36,10 @@ from bwvd.text import clean
 )
 @click.argument("paths", type=NAME, nargs=-1, required=True, metavar="PATH…")
 def receipt(as_json: bool, key: str, by: str | None, output: str, signers: str | None, paths: tuple[str, ...]) -> None:
-    """Verify copies of recordings, and sign a receipt for each good one: with it the camera may delete its own."""
+    """Verify copies, and sign a receipt for each good recording, and archive of a copied storage's journal.
+
+    With it the camera may delete its own (`bwvd release`).
+    """
     try:
         allowed = listed(signers)
     except EvidenceError as error:
@@ -44,11 +48,11 @@ def receipt(as_json: bool, key: str, by: str | None, output: str, signers: str |
         places = " or ".join(map(str, default_lists()))
         raise Failure(f"nobody says whose recordings are good: give --signers FILE, or make {places}", 2)
     signer, name = desk_key(key, by, allowed)
-    folder = Path(output)
+    desk = Desk(signer, name, Path(output))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        desk.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Failure(f"{folder}: {error.strerror}", 2) from None
+        raise Failure(f"{desk.folder}: {error.strerror}", 2) from None
     outcomes = []
     good = True
     with ended_in_order():
@@ -57,9 +61,8 @@ def receipt(as_json: bool, key: str, by: str | None, output: str, signers: str |
             with progress_bar(size_of([path]), "verify", quiet=as_json) as progress:
                 reports = verify_paths([path], allowed, progress=progress)
             for report in reports:
-                outcome = _receipt(report, signer, name, folder, before)
-                good = good and not outcome["reason"]
-                if report.kind != "storage" or outcome["reason"]:
+                for outcome in _receipts(report, desk, before):
+                    good = good and not outcome["reason"]
                     outcomes.append(outcome)
                     if not as_json:
                         _say(outcome)
@@ -70,25 +73,37 @@ def receipt(as_json: bool, key: str, by: str | None, output: str, signers: str |
     sys.exit(0 if good and outcomes else 1)
 
 
-def _receipt(
-    report: Report, signer: KeySigner, name: str, folder: Path, before: dict[str, dict[str, tuple[int, ...]]]
-) -> dict[str, Any]:
-    """What came of one report; `reason` is why there is no receipt, "" if there is one."""
-    what: dict[str, Any] = {"id": report.id, "kind": report.kind, "verdict": report.verdict}
-    outcome = {**what, "receipt": None, "new": False, "reason": ""}
-    if report.kind == "storage":
-        if report.good:
-            return outcome
-        first = report.findings[0]
-        return {**outcome, "reason": f"storage {report.path} is {report.verdict}: {first.where}: {first.what}"}
+def _receipts(report: Report, desk: Desk, before: Look) -> Iterator[dict[str, Any]]:
+    """What came of one report; each one's `reason` is why there is no receipt, "" if there is one."""
     received = utc_text(SystemClock().read().utc_ns)
+    if report.kind != "storage":
+        yield _outcome(
+            {"id": report.id, "kind": report.kind, "verdict": report.verdict},
+            partial(issue, report, desk, received_utc=received, before=before),
+        )
+        return
+    if not report.good:
+        first = report.findings[0]
+        reason = f"storage {report.path} is {report.verdict}: {first.where}: {first.what}"
+        none = {"receipt": None, "new": False, "reason": reason}
+        yield {"id": report.id, "kind": report.kind, "verdict": report.verdict, **none}
+    for archive in report.archives:
+        verdict = report.verdict if archive.problem else "authentic"
+        yield _outcome(
+            {"id": archive.name, "kind": "archive", "verdict": verdict},
+            partial(issue_archive, report, archive, desk, received_utc=received, before=before),
+        )
+
+
+def _outcome(what: dict[str, Any], give: Callable[[], Issued]) -> dict[str, Any]:
+    none = {**what, "receipt": None, "new": False}
     try:
-        issued = issue(report, signer, by=name, received_utc=received, folder=folder, before=before)
+        issued = give()
     except NoReceipt as error:
-        return {**outcome, "reason": str(error)}
+        return {**none, "reason": str(error)}
     except EvidenceError as error:
-        return {**outcome, "reason": f"{report.id}: {error}"}
-    return {**outcome, "receipt": str(issued.path), "new": issued.new}
+        return {**none, "reason": f"{what['id']}: {error}"}
+    return {**what, "receipt": str(issued.path), "new": issued.new, "reason": ""}
 
 
 def _say(outcome: dict[str, Any]) -> None:

@@ -38,14 +38,14 @@ async def log_access(daemon: Daemon, request: dict[str, Any], source: str) -> di
 async def release(daemon: Daemon, request: dict[str, Any], source: str) -> dict[str, Any]:
     """`bwvd release`: judge the receipt and let go of the recording, or the archive of the journal, that it is for."""
     from bwvd.evidence.keys.allowed_signers import AllowedSigners
-    from bwvd.evidence.release.receipt import accept_archive_receipt, accept_receipt
-    from bwvd.evidence.release.release import AlreadyReleased, Stepwise, run_release
+    from bwvd.evidence.release.handing_in import AlreadyReleased, HandingIn, run_release
+    from bwvd.evidence.release.receipt import ArchiveReceipt, Receipt, accept_archive_receipt, accept_receipt
 
     kind = "journal" if "journal" in request else "recording"
     name, receipt, signature = (request.get(key) for key in (kind, "receipt", "signature"))
     if not isinstance(name, str) or not isinstance(receipt, str) or not isinstance(signature, str | None):
         return {"ok": False, "error": 'release takes "recording" or "journal", "receipt" and "signature"'}
-    release: Stepwise
+    release: HandingIn[Receipt] | HandingIn[ArchiveReceipt]
     try:
         signers = [await trio.to_thread.run_sync(AllowedSigners.load, path) for path in daemon.config.keys.release]
         now_s = daemon.clock.read().utc_ns / NS

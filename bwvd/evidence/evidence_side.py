@@ -29,7 +29,7 @@ from bwvd.evidence.journal.totals import SETTLED, Detail
 from bwvd.evidence.journal.witness import Remembered, Witness
 from bwvd.evidence.journal.witness_writer import WitnessWriter, read_witness
 from bwvd.evidence.release.archive import ArchiveRelease, finish_archive_release
-from bwvd.evidence.release.receipt import Accepted, AcceptedArchive
+from bwvd.evidence.release.receipt import Accepted, ArchiveReceipt, Receipt
 from bwvd.evidence.release.release import Release, finish_releases
 from bwvd.evidence.startup.inspection import Inspection
 from bwvd.evidence.startup.look import Look, Settled, settled, settling, sort_out
@@ -183,8 +183,8 @@ class EvidenceSide:
         """How far the journal is durable, for a recording's `open` record."""
         return self._journal.head()
 
-    def release(self, accepted: Accepted, in_progress: Callable[[], str]) -> Release:
-        """A release that can be run (`bwvd.evidence.release.release.run_release`) for a receipt that was accepted."""
+    def release(self, accepted: Accepted[Receipt], in_progress: Callable[[], str]) -> Release:
+        """A release that `bwvd.evidence.release.handing_in.run_release` can run, for a receipt that was accepted."""
         return Release(
             self._volume,
             self._journal,
@@ -194,7 +194,7 @@ class EvidenceSide:
             in_progress=in_progress,
         )
 
-    def release_archive(self, accepted: AcceptedArchive) -> ArchiveRelease:
+    def release_archive(self, accepted: Accepted[ArchiveReceipt]) -> ArchiveRelease:
         """The same for an archive of the journal."""
         return ArchiveRelease(self._volume, self._journal, accepted, device=self._settings.device, clock=self._clock)
 

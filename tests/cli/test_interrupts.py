@@ -20,6 +20,8 @@ import os, signal, sys, zipfile
 from bwvd.cli.main import main
 from bwvd.evidence.export import mp4
 from bwvd.evidence.flash import whole_file
+for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a shell's background job ignores the first
+    signal.signal(one, signal.default_int_handler if one == signal.SIGINT else signal.SIG_DFL)
 where, number, *words = sys.argv[1:]
 def hit(whole):
     def struck(*arguments, **more):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -119,6 +118,30 @@ def test_what_a_path_may_be(what: str, desk: Path) -> None:
     # A card without its journal is told, and each recording on it is good for itself.
     assert done.exit_code == (1 if what == "storage" else 0), done.output
     assert done.stderr == ("bwvd: storage card is altered: journal.jsonl: is missing\n" if what == "storage" else "")
+
+
+def test_the_archives_of_a_copied_storage(desk: Path) -> None:
+    """Each has a line of its own, as each recording has; what is wrong with the recordings keeps none of them back."""
+    shutil.rmtree(desk / "card" / "recordings")
+    (desk / "card" / "recordings").mkdir()
+    with PosixVolume(desk / "card") as volume:
+        journal = Journal.open(volume, fixed_signer(), device="BWV-0001", limit_bytes=65_536)
+        for _ in range(2):
+            journal.append([Draft("x", {"text": "x" * 500}, SystemClock().read())] * 80)
+            journal.append([])
+        journal.close()
+    done = receipt("card")
+    names = [f"journal-00000{number}" for number in (1, 2)]
+    lines = [f"receipts/BWV-0001-{name}.receipt.json: {name}.jsonl authentic" for name in names]
+    assert (done.exit_code, done.stdout.splitlines(), done.stderr) == (0, lines, "")
+    (desk / "card" / "recordings" / "stray").write_text("x")
+    done = receipt("card")
+    assert (done.exit_code, done.stdout.splitlines()) == (1, [f"{line} (was there already)" for line in lines])
+    said = json.loads(bwvd("receipt", "card", "--signers", "cameras", "--key", "key", "-o", "more", "--json").stdout)
+    assert [(one["kind"], one["id"]) for one in said] == [
+        ("storage", "card"),
+        *(("archive", f"{name}.jsonl") for name in names),
+    ]
 
 
 def test_a_segment_is_no_copy(desk: Path) -> None:
@@ -371,20 +394,9 @@ def test_archives_of_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     archives = ["journal-000001.jsonl", "journal-000002.jsonl"]
     with Process(folder, made.text) as running:
         running.wait_until(lambda status: status["state"] == "standby")
-        assert take_over(made).exit_code == 0
-        for name in archives:
-            fields = {
-                "type": "journal-receipt",
-                "format": 1,
-                "journal": name,
-                "device": "BWV-0001",
-                "sha512": hashlib.sha512((storage / name).read_bytes()).hexdigest(),
-                "received_utc": "2026-11-22T19:02:11Z",
-                "by": "evidence-desk",
-            }
-            Path(f"receipts/{name}.json").write_text(json.dumps(fields))
-            ssh_keygen("-q", "-Y", "sign", "-n", "bwvd-receipt", "-f", "key", f"receipts/{name}.json")
-        first = f"receipts/{archives[0]}.json"
+        shutil.copytree(storage, "copy")
+        assert receipt("copy", signers=str(folder / "keys" / "allowed_signers")).exit_code == 0
+        first = "receipts/BWV-0001-journal-000001.receipt.json"
         assert "is still here" in one_line(release(made, archives[0], "--receipt", first), 1)
         done = release(made, "--receipts", "receipts")
         assert (done.exit_code, done.stderr) == (0, ""), done.output

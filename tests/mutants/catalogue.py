@@ -488,7 +488,7 @@ MUTANTS = (
         "release on the receipt for another recording",
         8,
         "evidence/release/release.py",
-        "if sha512 != self._accepted.receipt.manifest_sha512:",
+        "if sha512 != self._receipt.manifest_sha512:",
         "if not path:",
         ("evidence/release/test_release.py",),
     ),

@@ -24,7 +24,10 @@ import pytest
 import trio
 
 from bwvd.cli.main import main
+from bwvd.clock import SystemClock
 from bwvd.config.load import parse
+from bwvd.evidence.flash.posix import PosixVolume
+from bwvd.evidence.journal.journal import Draft, Journal
 from bwvd.evidence.keys.age import AgeSealer
 from bwvd.evidence.keys.sshsig import KeySigner, keygen
 from bwvd.store.folder import FolderStore
@@ -49,6 +52,7 @@ CA_LIST = (
 RELEASE_LIST = (
     'echo "evidence-desk namespaces=\\"bwvd-receipt\\" $(cut -d \' \' -f 1,2 receipt_key.pub)" > receipt_signers'
 )
+ARCHIVES = "bwvd receipt copied-card --signers camera_signers --key receipt_key -o receipts"
 RELEASE = "bwvd release --receipts receipts"
 CLERK_LIST = 'echo "clerk namespaces=\\"bwvd-statement\\" $(cut -d \' \' -f 1,2 clerk_key.pub)" >> allowed_signers'
 STATEMENT = 'bwvd statement original.mp4 redacted.mp4 --key clerk_key --note "Faces blurred from 00:10 to 00:14"'
@@ -86,6 +90,8 @@ RUN = {
         "cp -a /media/card/recordings/. copies/": "",
         "bwvd receipt copies --signers camera_signers --key receipt_key -o receipts": r"-BWV-0001-000001",
         RELEASE: r"released",
+        "cp -a /media/card copied-card": "",
+        ARCHIVES: r"receipts/BWV-0001-journal-000001\.receipt\.json: ",
         "bwvd export REC --sheet sheet.html --identity agency.key --signers allowed_signers": r"sheet\.html",
         "ssh-keygen -q -t ed25519 -N '' -C clerk -f clerk_key": "",
         CLERK_LIST: "",
@@ -153,6 +159,11 @@ def on_the_desk(sandbox: Sandbox) -> Iterator[None]:
     signer = KeySigner.load(camera / "keys/device_key")
     storage = make_storage(camera / "evidence", signer)
     recording = make_recording(storage, signer=signer, sealer=AgeSealer([str(identity.to_public())]))
+    with PosixVolume(storage) as volume:
+        journal = Journal.open(volume, signer, device="BWV-0001", limit_bytes=65_536)
+        journal.append([Draft("filling", {"text": "x" * 500}, SystemClock().read())] * 80)
+        journal.append([])
+        journal.close()
     shutil.copytree(storage, card, dirs_exist_ok=True)
     sandbox.recording = shutil.copytree(recording, sandbox.work / recording.name).name
     keygen(sandbox.root / "etc/bwvd", "BWV-0001")  # another device's, for the fleet

@@ -18,7 +18,8 @@ from bwvd.evidence.flash.reserve import Reserve
 from bwvd.evidence.format import records
 from bwvd.evidence.format.file_names import harmless, original
 from bwvd.evidence.format.sums_text import parse_sums
-from bwvd.evidence.release.release import ReleaseRefused, finish_releases
+from bwvd.evidence.release.handing_in import ReleaseRefused
+from bwvd.evidence.release.release import finish_releases
 from bwvd.evidence.startup.outcome import RecoveryResult, drafts_of
 from bwvd.evidence.startup.recovery import recover
 from bwvd.testing.clock import VirtualClock

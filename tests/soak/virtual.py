@@ -21,8 +21,8 @@ from bwvd.daemon.reload import reload_configuration
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain_reader import ChainReader
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.release.handing_in import run_release
 from bwvd.evidence.release.receipt import accept_receipt
-from bwvd.evidence.release.release import run_release
 from bwvd.messages import Order
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clip import numbered_video

@@ -18,8 +18,9 @@ from bwvd.evidence.format.layout import RECORDINGS
 from bwvd.evidence.journal.journal import Draft, Journal
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.keys.sshsig import KeySigner, armour
+from bwvd.evidence.release.handing_in import AlreadyReleased
 from bwvd.evidence.release.receipt import RECEIPT_NAMESPACE, Receipt, accept_receipt
-from bwvd.evidence.release.release import AlreadyReleased, Release
+from bwvd.evidence.release.release import Release
 from bwvd.offload.book import Book
 from bwvd.offload.carrier import Carrier, Terms
 from bwvd.offload.collector import Collector

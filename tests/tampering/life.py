@@ -20,8 +20,8 @@ from bwvd.evidence.journal import journal
 from bwvd.evidence.journal.witness import Remembered
 from bwvd.evidence.keys.age import AgeSealer, Sealer
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.release.handing_in import run_release
 from bwvd.evidence.release.receipt import accept_receipt
-from bwvd.evidence.release.release import run_release
 from bwvd.evidence.startup.owner import other_owner
 from bwvd.messages import Answer, Command, FaultChanged, Order, State
 from bwvd.testing.camera import VirtualCamera

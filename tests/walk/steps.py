@@ -13,8 +13,8 @@ import trio
 from hypothesis import strategies as st
 
 from bwvd.evidence.errors import EvidenceError
+from bwvd.evidence.release.handing_in import run_release
 from bwvd.evidence.release.receipt import Accepted, Receipt
-from bwvd.evidence.release.release import run_release
 from bwvd.messages import Order
 from bwvd.testing.flash.faults import CHANGING, LOOKING, PowerCut
 from bwvd.testing.flash.storage import BLOCK

@@ -1,5 +1,6 @@
 """Release: the only code that deletes evidence, against a signed receipt (invariant 8).
 
-`receipt.accept_receipt` judges a receipt; `release.Release` takes its recording away step by step, and
-`release.finish_releases` goes on with what a power cut interrupted.
+`issue` signs receipts, at the desk; `receipt` judges one, on the camera. `release.Release` takes a recording away, and
+`archive.ArchiveRelease` an archive of the journal, both step by step as `handing_in` says; what a power cut interrupted
+`finish_releases` and `finish_archive_release` go on with.
 """

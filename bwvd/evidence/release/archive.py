@@ -3,9 +3,9 @@
 A file of the journal may go when a custodian has taken it over and says so, signed, and nothing on the storage needs
 it any more. It must be an archive, not the file in force; the oldest that is here, so that what is left has no hole; to
 the byte what the receipt says, and what the next file says of it. And no recording may be here that was begun or ended
-while it was in force, for then it is what that one is held against. The order: the journal's `archive_released` entry,
-durable; then the file. The next file goes on naming it by its digest, and every later one repeats the entry, so that
-the chain holds across what is gone, and a verifier finds it taken over, not missing.
+while it was in force, for then it is what that one is held against. Then comes the journal's `archive_released` entry
+(`handing_in`), then the file goes. The next file goes on naming it by its digest, and every later one repeats the
+entry, so that the chain holds across what is gone, and a verifier finds it taken over, not missing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
-from bwvd.clock import Clock
 from bwvd.evidence.flash.pieces import digest, pieces
 from bwvd.evidence.flash.steps import Steps, digest_steps
 from bwvd.evidence.flash.volume import Volume
@@ -26,10 +25,10 @@ from bwvd.evidence.format.layout import JOURNAL, MANIFEST, RECORDINGS
 from bwvd.evidence.format.recording_id import serial_of
 from bwvd.evidence.format.records import JournalHead
 from bwvd.evidence.journal.files import archive_number, first_record, following, is_there
-from bwvd.evidence.journal.journal import Draft, Journal
+from bwvd.evidence.journal.journal import Journal
 from bwvd.evidence.journal.totals import ARCHIVE_RELEASED, Detail
-from bwvd.evidence.release.receipt import AcceptedArchive
-from bwvd.evidence.release.release import AlreadyReleased, ReleaseRefused
+from bwvd.evidence.release.handing_in import AlreadyReleased, HandingIn, ReleaseRefused
+from bwvd.evidence.release.receipt import ArchiveReceipt
 
 
 @dataclass(slots=True)
@@ -43,67 +42,34 @@ class _Recordings:
             self.names.add(name)
 
 
-class ArchiveRelease:
-    """The release of one archive, step by step.
+class ArchiveRelease(HandingIn[ArchiveReceipt]):
+    """The release of one archive. Args, **Synchronization:** as `HandingIn`."""
 
-    Args:
-        accepted: the receipt, judged by `bwvd.evidence.release.receipt.accept_archive_receipt`.
-        device: the configured device id.
+    EVENT = ARCHIVE_RELEASED
 
-    **Synchronization:** inside jobs of the volume's `Storage`, which are the journal's as well.
-    """
-
-    def __init__(
-        self, volume: Volume, journal: Journal, accepted: AcceptedArchive, *, device: str, clock: Clock
-    ) -> None:
-        self._volume = volume
-        self._journal = journal
-        self._accepted = accepted
-        self._device = device
-        self._clock = clock
-        self._name = accepted.receipt.journal
-        self._steps = self._run()
-        self.entered = False  # the journal's entry is durable: from here on there is no way back
-
-    def step(self) -> bool:
-        """Do a little; False when all is done. Blocking.
-
-        Raises: ReleaseRefused; OSError, after which the next start goes on if `entered`, and nothing has happened if
-        not.
-        """
-        for _ in self._steps:
-            return True
-        return False
-
-    def _run(self) -> Steps[None]:
+    def _judge(self) -> Steps[Detail]:
         head = self._known()
         yield from self._check_content(head)
         yield from self._check_recordings()
-        receipt = self._accepted.receipt
-        detail: Detail = {
-            "file": self._name,
+        return {
+            "file": self._receipt.journal,
             "bytes": head.bytes,
             "sha512": head.sha512,
-            "file_sha512": receipt.sha512,
-            "receipt_sha256": self._accepted.sha256,
-            "received_utc": receipt.received_utc[:64],
-            "by": receipt.by[:64],
-            "key": self._accepted.fingerprint,
+            "file_sha512": self._receipt.sha512,
         }
-        self._journal.append([Draft(ARCHIVE_RELEASED, detail, self._clock.read())])
-        self.entered = True
+
+    def _remove(self) -> Steps[None]:
+        _remove(self._volume, self._receipt.journal, self._receipt.sha512)
         yield
-        _remove(self._volume, self._name, receipt.sha512)
 
     def _known(self) -> JournalHead:
         """What the next file says of this one, if it is the oldest archive here."""
-        receipt, name = self._accepted.receipt, self._name
+        name = self._receipt.journal
         if name == JOURNAL:
             raise ReleaseRefused(f"{name} is in force")
         if not archive_number(name):
             raise ReleaseRefused(f"the receipt is for {name[:80]!r}, which is no archive of the journal")
-        if receipt.device != self._device:
-            raise ReleaseRefused(f"the receipt is for device {receipt.device[:80]!r}, this is {self._device}")
+        self._require_own()
         if name not in self._volume.names(""):
             released = self._journal.latest(ARCHIVE_RELEASED)
             if released is not None and archive_number(name) <= archive_number(str(released.get("file"))):
@@ -119,25 +85,25 @@ class ArchiveRelease:
         return head
 
     def _check_content(self, head: JournalHead) -> Steps[None]:
-        whole = yield from digest_steps(hashlib.sha512(), self._volume, self._name)
-        if whole != self._accepted.receipt.sha512:
-            raise ReleaseRefused(f"the receipt is for another file than the {self._name} that is here")
+        name = self._receipt.journal
+        whole = yield from digest_steps(hashlib.sha512(), self._volume, name)
+        if whole != self._receipt.sha512:
+            raise ReleaseRefused(f"the receipt is for another file than the {name} that is here")
         vouched = ""
-        if self._volume.size(self._name) >= head.bytes:
-            vouched = yield from digest_steps(hashlib.sha512(), self._volume, self._name, 0, head.bytes)
+        if self._volume.size(name) >= head.bytes:
+            vouched = yield from digest_steps(hashlib.sha512(), self._volume, name, 0, head.bytes)
         if vouched != head.sha512:
-            raise ReleaseRefused(f"{self._name} has been altered: the next file says so; it stays")
+            raise ReleaseRefused(f"{name} has been altered: the next file says so; it stays")
 
     def _check_recordings(self) -> Steps[None]:
         """No recording is here that was begun or ended while the file was in force."""
-        _, named = yield from ending_steps(self._volume, self._name, self._name, JOURNAL_NAMESPACE, _Recordings)
-        here = {name.rstrip("/"): serial_of(name) for name in self._volume.names(RECORDINGS)}
+        name = self._receipt.journal
+        _, named = yield from ending_steps(self._volume, name, name, JOURNAL_NAMESPACE, _Recordings)
+        here = {folder.rstrip("/"): serial_of(folder) for folder in self._volume.names(RECORDINGS)}
         for recording in here:
             if harmless(recording) in named.names:
-                raise ReleaseRefused(
-                    f"{harmless(recording)} is still here, and {self._name} says how it went; it stays"
-                )
-        for recording in sorted(here, key=lambda name: here[name] or 0):
+                raise ReleaseRefused(f"{harmless(recording)} is still here, and {name} says how it went; it stays")
+        for recording in sorted(here, key=lambda folder: here[folder] or 0):
             yield
             opening = first_record(self._volume, f"{RECORDINGS}/{recording}/{MANIFEST}")
             if not isinstance(opening, records.Open) or opening.journal is None:
@@ -145,10 +111,10 @@ class ArchiveRelease:
             # Its entry may have come as late as in the next file; what began after it names a later one too.
             if not is_there(
                 self._volume,
-                records.JournalHead(file=self._name, bytes=opening.journal.bytes, sha512=opening.journal.sha512),
+                records.JournalHead(file=name, bytes=opening.journal.bytes, sha512=opening.journal.sha512),
             ):
                 return
-            raise ReleaseRefused(f"{harmless(recording)} is still here, and began with {self._name}; it stays")
+            raise ReleaseRefused(f"{harmless(recording)} is still here, and began with {name}; it stays")
 
 
 def finish_archive_release(volume: Volume, journal: Journal) -> list[str]:

@@ -1,8 +1,8 @@
 """Receipts for copies: what whoever has taken recordings over signs, so that the camera may let go of its own.
 
 After a receipt the copy may be the only one there is. So it is given for a whole recording alone, that has ended and is
-to the byte what its device has signed, by a key that somebody outside the card vouches for; and only once the copy is
-durable: what was copied a moment ago may still be in memory alone.
+to the byte what its device has signed, or for an archive of a journal that holds; by a key that somebody outside the
+card vouches for; and only once the copy is durable: what was copied a moment ago may still be in memory alone.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from bwvd.evidence.flash.whole_file import sync_path
 from bwvd.evidence.format.layout import LOCK, MANIFEST, RECORDINGS
 from bwvd.evidence.format.signed_document import read_signed, signature_path, write_signed
 from bwvd.evidence.keys.sshsig import KeySigner
-from bwvd.evidence.release.receipt import RECEIPT_NAMESPACE, Receipt
-from bwvd.evidence.verify.report import Report
+from bwvd.evidence.release.receipt import RECEIPT_NAMESPACE, ArchiveReceipt, Receipt
+from bwvd.evidence.verify.report import Archive, Report
 from bwvd.text import one_line
 
 RECEIVABLE = ("authentic", "recovered")  # verdicts; an excerpt is good as well, and the rest of it is elsewhere
@@ -57,44 +57,85 @@ def look(path: str | Path) -> Look:
     return {str(Path(where)): {name: _state(Path(where) / name) for name in names} for where, _, names in os.walk(path)}
 
 
-def issue(
-    report: Report, signer: KeySigner, *, by: str, received_utc: str, folder: Path, before: Look | None = None
-) -> Issued:
-    """Sign a receipt for the recording of `report`, and leave it in `folder` as `ID.receipt.json`, its .sig beside it.
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Who signs receipts, and where they go."""
+
+    signer: KeySigner
+    by: str  # the name under which the camera's `keys.release` lists the signer
+    folder: Path
+
+
+def issue(report: Report, desk: Desk, *, received_utc: str, before: Look | None = None) -> Issued:
+    """Sign a receipt for the recording of `report`, and leave it as `ID.receipt.json`, its .sig beside it.
 
     Args:
         report: of the copy, verified with a list of signers.
-        by: the name under which the camera's `keys.release` lists the signer.
         before: how the copy stood before it was verified, by `look`; what has changed since gets no receipt.
 
     One that is there is left as it is. Blocking. Raises: NoReceipt; ExportRefused for what can't be written.
     """
     place = _place(report)
-    require_receivable(report, signer)
-    _require_copy(report, place)
-    if os.path.lexists(folder / MANIFEST):
-        raise NoReceipt(f"{folder} is a recording's folder, where nothing is ever added: name another with -o")
-    try:
-        if before is not None and _changed(before, place):
-            raise NoReceipt(f"{report.id} has changed while it was verified")
-        _settle(place)
-    except OSError as error:
-        raise NoReceipt(f"{report.id} can't be made durable: {error.filename or place}: {error.strerror}") from None
-    if before is not None and _changed(before, place):
-        raise NoReceipt(f"{report.id} has changed while it was verified")
+    require_receivable(report, desk.signer)
+    recordings = place.resolve().parent
+    _require_copy(report.id, recordings.parent if recordings.name == RECORDINGS else None)
     receipt = Receipt(
         format=1,
         recording=report.id,
         device=report.device,
         manifest_sha512=report.manifest_sha512,
         received_utc=received_utc,
-        by=by,
+        by=desk.by,
     )
-    path = folder / f"{report.id}{SUFFIX}"
+    return _leave(receipt, report.id, report.id, place, desk, before)
+
+
+def issue_archive(
+    report: Report, archive: Archive, desk: Desk, *, received_utc: str, before: Look | None = None
+) -> Issued:
+    """The same for an archive of the journal of a copied storage, as `DEVICE-journal-000001.receipt.json`.
+
+    Args:
+        report: of the storage, verified with a list of signers: one of its `archives`.
+    """
+    what = f"{archive.name} of {report.device}"
+    place = Path(report.path) / archive.name
+    if archive.problem:
+        raise NoReceipt(f"{what}: the journal does not hold: {archive.problem}")
+    if not _PLAIN.fullmatch(report.device):
+        raise NoReceipt(f"{report.device!r} is no device's id")
+    _require_anothers(report, what, desk.signer)
+    _require_copy(what, place.parent)
+    receipt = ArchiveReceipt(
+        format=1,
+        journal=archive.name,
+        device=report.device,
+        sha512=archive.sha512,
+        received_utc=received_utc,
+        by=desk.by,
+    )
+    return _leave(receipt, what, f"{report.device}-{place.stem}", place, desk, before)
+
+
+def _leave(
+    receipt: Receipt | ArchiveReceipt, what: str, name: str, place: Path, desk: Desk, before: Look | None
+) -> Issued:
+    """Make the copy durable, then sign for it."""
+    if os.path.lexists(desk.folder / MANIFEST):
+        raise NoReceipt(f"{desk.folder} is a recording's folder, where nothing is ever added: name another with -o")
+    try:
+        if before is not None and _changed(before, place):
+            raise NoReceipt(f"{what} has changed while it was verified")
+        _settle(place)
+    except OSError as error:
+        raise NoReceipt(f"{what} can't be made durable: {error.filename or place}: {error.strerror}") from None
+    if before is not None and _changed(before, place):
+        raise NoReceipt(f"{what} has changed while it was verified")
+    path = desk.folder / f"{name}{SUFFIX}"
     if os.path.lexists(path) or os.path.lexists(signature_path(path)):
-        _require_same(path, receipt, signer)
+        _require_same(path, receipt, desk.signer)
         return Issued(path, new=False)
-    write_signed(path, msgspec.json.encode(receipt) + b"\n", signer, RECEIPT_NAMESPACE)
+    write_signed(path, msgspec.json.encode(receipt) + b"\n", desk.signer, RECEIPT_NAMESPACE)
     return Issued(path, new=True)
 
 
@@ -109,21 +150,24 @@ def require_receivable(report: Report, signer: KeySigner) -> None:
         raise NoReceipt(f"{report.id} is {report.verdict.replace('_', ' ')}{first}")
     if not _PLAIN.fullmatch(report.id) or not report.manifest_sha512:
         raise NoReceipt(f"{report.id!r} is no recording's id")
+    _require_anothers(report, report.id, signer)
+
+
+def _require_anothers(report: Report, what: str, signer: KeySigner) -> None:
     if report.signer is not None and report.signer.key == signer.key.line:
-        raise NoReceipt(f"{report.id} is signed by this very key: no camera acknowledges its own recordings")
+        raise NoReceipt(f"{what} is signed by this very key: no camera acknowledges what it has made itself")
 
 
-def _require_copy(report: Report, place: Path) -> None:
-    storage = place.resolve().parent
-    if storage.name == RECORDINGS and _in_use(storage.parent):
-        raise NoReceipt(f"{report.id} lies on a camera that is running: a receipt is for a copy of it")
+def _require_copy(what: str, storage: Path | None) -> None:
+    if storage is not None and _in_use(storage):
+        raise NoReceipt(f"{what} lies on a camera that is running: a receipt is for a copy of it")
 
 
-def _require_same(path: Path, receipt: Receipt, signer: KeySigner) -> None:
+def _require_same(path: Path, receipt: Receipt | ArchiveReceipt, signer: KeySigner) -> None:
     """A receipt that is there may stay if it says the same. Its time is when the recording was received first."""
     try:
         text, key = read_signed(path, RECEIPT_NAMESPACE)
-        there = msgspec.json.decode(text, type=Receipt)
+        there = msgspec.json.decode(text, type=type(receipt))
     except (OSError, SignatureBad, msgspec.DecodeError, UnicodeDecodeError) as error:
         said = error.strerror if isinstance(error, OSError) else one_line(error)
         raise NoReceipt(f"{path} is there, and no receipt: {said}; nothing is overwritten") from None

@@ -23,7 +23,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -66,20 +66,14 @@ class ArchiveReceipt(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"
     by: str
 
 
-@dataclass(frozen=True, slots=True)
-class AcceptedArchive:
-    """An archive's receipt whose signature holds, by a key that may sign receipts."""
-
-    receipt: ArchiveReceipt
-    sha256: str  # of the signed bytes, for the journal
-    fingerprint: str  # of the key, or of the authority that certified it
+Kind = TypeVar("Kind", Receipt, ArchiveReceipt)
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Generic[Kind]):
     """A receipt whose signature holds, by a key that may sign receipts."""
 
-    receipt: Receipt
+    receipt: Kind
     sha256: str  # of the signed bytes, for the journal
     fingerprint: str  # of the key, or of the authority that certified it
 
@@ -91,8 +85,8 @@ def accept_receipt(
     at_s: float,
     *,
     device: AllowedSigners | None = None,
-) -> Accepted:
-    """Judge a receipt.
+) -> Accepted[Receipt]:
+    """Judge a receipt for a recording.
 
     Args:
         data: the receipt's file.
@@ -103,11 +97,7 @@ def accept_receipt(
 
     Pure. Raises: ReceiptBad.
     """
-    receipt: Receipt
-    message, blob, receipt = _read(data, signature, Receipt)
-    return Accepted(
-        receipt, hashlib.sha256(message).hexdigest(), _signatory(message, blob, receipt.by, signers, at_s, device)
-    )
+    return _accept(Receipt, data, signature, signers, at_s, device)
 
 
 def accept_archive_receipt(
@@ -117,18 +107,21 @@ def accept_archive_receipt(
     at_s: float,
     *,
     device: AllowedSigners | None = None,
-) -> AcceptedArchive:
+) -> Accepted[ArchiveReceipt]:
     """Judge a receipt for an archive of the journal: by the same keys, and as `accept_receipt` does."""
-    receipt: ArchiveReceipt
-    message, blob, receipt = _read(data, signature, ArchiveReceipt)
-    fingerprint = _signatory(message, blob, receipt.by, signers, at_s, device)
-    return AcceptedArchive(receipt, hashlib.sha256(message).hexdigest(), fingerprint)
+    return _accept(ArchiveReceipt, data, signature, signers, at_s, device)
 
 
-def _signatory(
-    message: bytes, blob: bytes, by: str, signers: Sequence[AllowedSigners], at_s: float, device: AllowedSigners | None
-) -> str:
-    """The fingerprint of the key that has signed a receipt, if it may. Raises: ReceiptBad."""
+def _accept(
+    kind: type[Kind],
+    data: bytes,
+    signature: bytes | None,
+    signers: Sequence[AllowedSigners],
+    at_s: float,
+    device: AllowedSigners | None,
+) -> Accepted[Kind]:
+    receipt: Kind
+    message, blob, receipt = _read(data, signature, kind)
     if not signers:
         raise ReceiptBad("keys.release: no key may sign receipts, so nothing can be released")
     try:
@@ -136,9 +129,10 @@ def _signatory(
     except SignatureBad as error:
         raise ReceiptBad(f"the receipt's signature does not hold: {error}") from None
     try:
-        return check_named_signer(key, RECEIPT_NAMESPACE, by, signers, at_s, device=device)
+        fingerprint = check_named_signer(key, RECEIPT_NAMESPACE, receipt.by, signers, at_s, device=device)
     except SignatureBad as error:
         raise ReceiptBad(f"the receipt's signer may not sign receipts: {error}") from None
+    return Accepted(receipt, hashlib.sha256(message).hexdigest(), fingerprint)
 
 
 def read_receipt(data: bytes, signature: bytes | None) -> Receipt | ArchiveReceipt:

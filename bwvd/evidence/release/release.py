@@ -1,12 +1,8 @@
-"""Release of a recording for which a receipt is held: the only code that deletes evidence (invariant 8).
+"""Release of a recording for which a receipt is held: the only code that deletes one (invariant 8).
 
-The order: the receipt is judged; the recording must be ended, and be to the byte what its manifest says, and its
-manifest what the receipt says; then the journal's `released` entry, durable; then the files, the manifest last. From
-the entry on a power cut does not bring the recording back: the next start finishes what the journal says. Only files
-that the manifest names are ever removed, and only beside the very manifest that was released.
-
-A recording may be hours long and another one may be running, so the work is cut into short steps: between two of them
-the writer has the storage.
+The recording must be ended, and be to the byte what its manifest says, and its manifest what the receipt says; then
+come the journal's `released` entry (`handing_in`), then the files, the manifest last. Only files that the manifest
+names are ever removed, and only beside the very manifest that was released.
 """
 
 from __future__ import annotations
@@ -14,13 +10,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from bwvd.clock import Clock
-from bwvd.evidence.errors import EvidenceError, SignatureBad
+from bwvd.evidence.errors import SignatureBad
 from bwvd.evidence.flash.pieces import pieces
 from bwvd.evidence.flash.steps import STEP_BYTES, STEP_NAMES, Steps, at_once, digest_steps
-from bwvd.evidence.flash.volume import Storage, Volume
+from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE
 from bwvd.evidence.format.chain_tail import ending_steps
@@ -30,19 +25,12 @@ from bwvd.evidence.format.layout import MANIFEST, RECORDINGS, SUMS, SUMS_SIGNATU
 from bwvd.evidence.format.recording_id import serial_of
 from bwvd.evidence.format.sums import read_sums
 from bwvd.evidence.format.totals import Contents
-from bwvd.evidence.journal.journal import Draft, Journal
+from bwvd.evidence.journal.journal import Journal
 from bwvd.evidence.journal.totals import Detail
-from bwvd.evidence.release.receipt import Accepted
+from bwvd.evidence.release.handing_in import AlreadyReleased, HandingIn, ReleaseRefused
+from bwvd.evidence.release.receipt import Accepted, Receipt
 
 STEP_FILES = 64  # read or removed in one step
-
-
-class ReleaseRefused(EvidenceError):
-    """The recording stays. One line that says why."""
-
-
-class AlreadyReleased(ReleaseRefused):
-    """The recording is gone, and the journal says that it was released."""
 
 
 @dataclass(slots=True)
@@ -67,76 +55,51 @@ class _Released(Contents):
         return self.found.get(harmless(name))
 
 
-class Release:
-    """One release, step by step.
+class Release(HandingIn[Receipt]):
+    """The release of one recording.
 
     Args:
-        accepted: the receipt, judged by `bwvd.evidence.release.receipt.accept_receipt`.
-        device: the configured device id.
         in_progress: the id of the recording that is being written, "" if none is; asked in every step.
-
-    **Synchronization:** inside jobs of the volume's `Storage`, which are the journal's as well.
+        More, and **Synchronization:** as `HandingIn`.
     """
+
+    EVENT = "released"
 
     def __init__(
         self,
         volume: Volume,
         journal: Journal,
-        accepted: Accepted,
+        accepted: Accepted[Receipt],
         *,
         device: str,
         clock: Clock,
         in_progress: Callable[[], str] = lambda: "",
     ) -> None:
-        self._volume = volume
-        self._journal = journal
-        self._accepted = accepted
-        self._device = device
-        self._clock = clock
+        super().__init__(volume, journal, accepted, device=device, clock=clock)
         self._in_progress = in_progress
-        self._recording = accepted.receipt.recording
+        self._recording = self._receipt.recording
         self._folder = f"{RECORDINGS}/{self._recording}"
-        self._steps = self._run()
-        self.entered = False  # the journal's entry is durable: from here on there is no way back
 
-    def step(self) -> bool:
-        """Do a little; False when all is done. Blocking.
-
-        Raises: ReleaseRefused; OSError, after which the next start goes on if `entered`, and nothing has happened if
-        not.
-        """
-        for _ in self._steps:
-            return True
-        return False
-
-    def _run(self) -> Steps[None]:
+    def _judge(self) -> Steps[Detail]:
         serial = self._known()
         contents = yield from self._check_manifest()
         yield from self._check_files(contents)
         yield from self._check_manifest()
-        receipt = self._accepted.receipt
-        detail: Detail = {
+        return {
             "recording": self._recording,
             "serial": serial,
-            "manifest_sha512": receipt.manifest_sha512,
-            "receipt_sha256": self._accepted.sha256,
-            "received_utc": receipt.received_utc[:64],
-            "by": receipt.by[:64],
-            "key": self._accepted.fingerprint,
+            "manifest_sha512": self._receipt.manifest_sha512,
         }
-        self._journal.append([Draft("released", detail, self._clock.read())])
-        self.entered = True
-        yield
-        yield from _removal(self._volume, self._recording, receipt.manifest_sha512)
+
+    def _remove(self) -> Steps[None]:
+        yield from _removal(self._volume, self._recording, self._receipt.manifest_sha512)
 
     def _known(self) -> int:
         """The serial number, if the receipt is for a recording that lies here."""
-        receipt = self._accepted.receipt
         serial = serial_of(self._recording)
         if serial is None or "/" in self._recording:
             raise ReleaseRefused(f"the receipt is for {self._recording[:80]!r}, which is no recording's id")
-        if receipt.device != self._device:
-            raise ReleaseRefused(f"the receipt is for device {receipt.device[:80]!r}, this is {self._device}")
+        self._require_own()
         if f"{self._recording}/" not in self._volume.names(RECORDINGS):
             if self._recording in self._journal.released:
                 raise AlreadyReleased(f"{self._recording} is not here any more: it has been released")
@@ -159,7 +122,7 @@ class Release:
         if contents.open is not None and contents.open.recording != self._recording:
             raise ReleaseRefused(f"{self._recording} holds the manifest of {contents.open.recording[:80]!r}; it stays")
         sha512 = yield from digest_steps(hashlib.sha512(), self._volume, path)
-        if sha512 != self._accepted.receipt.manifest_sha512:
+        if sha512 != self._receipt.manifest_sha512:
             raise ReleaseRefused(f"the receipt is for another manifest than the one {self._recording} has")
         return contents
 
@@ -201,22 +164,6 @@ class Release:
             return read_sums(self._volume, self._folder)
         except (SignatureBad, ValueError) as error:
             raise ReleaseRefused(f"{self._recording} has been altered: {SUMS}: {error}; it stays") from None
-
-
-class Stepwise(Protocol):
-    """A release of a recording, or of an archive of the journal."""
-
-    def step(self) -> bool: ...
-
-
-async def run_release(storage: Storage, release: Stepwise) -> None:
-    """Do all steps of a release, each a job of its own.
-
-    Raises: as `Release.step`. **Cancellation:** between two steps; what has been entered in the journal is finished at
-    the next start.
-    """
-    while await storage.run(lambda _: release.step()):
-        pass
 
 
 def finish_releases(volume: Volume, journal: Journal, folders: Iterable[str] | None = None) -> list[str]:

@@ -182,10 +182,11 @@ class Part(io.RawIOBase):
         self.taken += count
         return count
 
-    def rest(self) -> tuple[int, str]:
-        """Size and SHA-256 of what is behind the limit."""
+    def rest(self, whole: hashlib._Hash) -> tuple[int, str]:
+        """Size and SHA-256 of what is behind the limit; `whole` takes it as well."""
         sha256, size = hashlib.sha256(), 0
         while data := self._file.read(CHUNK):
+            whole.update(data)
             sha256.update(data)
             size += len(data)
         return size, sha256.hexdigest()

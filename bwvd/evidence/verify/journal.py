@@ -56,6 +56,7 @@ class JournalFacts:
     released: dict[str, str] = field(default_factory=dict)  # recording -> when
     officer: str = ""  # SHA-256 of the file of the officer's id, by the newest file of the journal; "" = there is none
     officer_exchanged: list[str] = field(default_factory=list)  # when the device found another one
+    archives: dict[str, str] = field(default_factory=dict)  # SHA-512 of each whole file that the next one names
     taken_over: dict[JournalHead, tuple[str, str]] = field(default_factory=dict)  # archive -> by whom, when
 
     def take(self, entry: records.Entry) -> None:
@@ -196,7 +197,7 @@ def _check_file(
             _read(reader, this, trust, report, facts)
             while buffered.read(CHUNK):  # to the end, for the digest, where the reader stopped before
                 pass
-            rest, sha256 = part.rest()
+            rest, sha256 = part.rest(whole := hashed.hash.copy())
     except OSError as error:
         report.unreadable(name, error.strerror or str(error))
         return this
@@ -216,6 +217,7 @@ def _check_file(
         (f.where, f.offset, f.bytes, f.sha256) == (name, head.bytes, rest, sha256) for f in following.torn
     ):
         report.altered(f"{name} byte {head.bytes}", f"{rest} bytes that {following.name} does not name")
+    facts.archives[name] = whole.hexdigest()
     return this
 
 

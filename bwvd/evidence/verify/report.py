@@ -101,6 +101,15 @@ class Excerpt:
         return {"first": self.first, "last": self.last, "of": self.of}
 
 
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """An archived file of a storage's journal, as the next file names it."""
+
+    name: str
+    sha512: str  # of the whole file
+    problem: str = ""  # what is not as it should be with the journal; "" = all of it holds
+
+
 @dataclass(slots=True)
 class Report:
     """One recording, one storage, one segment, or one statement."""
@@ -132,6 +141,7 @@ class Report:
     recovered: bool = False  # its last record is `recovered`
     before: Neighbour | None = None  # of a proof: which recording came before it, and
     after: Neighbour | None = None  # after it, where signed records tell
+    archives: list[Archive] = field(default_factory=list)  # of a storage's journal, the oldest first
     excerpt: Excerpt | None = None  # what of it is here, where a proof declares that the rest is withheld
     findings: list[Finding] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)  # worth knowing, nothing wrong

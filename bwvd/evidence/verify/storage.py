@@ -19,7 +19,7 @@ from bwvd.evidence.verify.journal import ATTEMPTS, Begun, JournalFacts, check_jo
 from bwvd.evidence.verify.neighbours import disagreements
 from bwvd.evidence.verify.officer import check_officer
 from bwvd.evidence.verify.recording import Verification
-from bwvd.evidence.verify.report import Report, Severity
+from bwvd.evidence.verify.report import Archive, Report, Severity
 from bwvd.evidence.verify.trust import Trust
 
 _BEFORE_A_MANIFEST = frozenset({sealed_name(1)})  # the officer's id; its name may reach the flash first
@@ -64,6 +64,7 @@ def verify_storage(
         heads = [check.open.journal for check in found.values() if check.open is not None and check.open.journal]
         wanted = frozenset((head.bytes, head.sha512) for head in heads)
         with DirectoryFolder(path) as folder:
+            before = len(report.findings)
             facts = check_journal(folder, report, signers, wanted)
             known = len(report.findings)
             broken = any(finding.severity > Severity.UNVOUCHED for finding in report.findings)
@@ -74,6 +75,8 @@ def verify_storage(
         report.unreadable(str(error.filename or path), error.strerror or str(error))
         return [report, *(check.report for check in found.values())]
     report.device = facts.device
+    wrong = f"{(first := report.findings[before]).where}: {first.what}" if known > before else ""
+    report.archives = [Archive(name, sha512, wrong) for name, sha512 in sorted(facts.archives.items())]
     for when in facts.rolled_back:
         what = f"the device found at its start of {when} that the storage was not as it had left it: put back, or cut"
         report.altered(JOURNAL, what)

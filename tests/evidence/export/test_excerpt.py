@@ -18,7 +18,7 @@ from bwvd.evidence.flash.posix import PosixVolume
 from bwvd.evidence.flash.reserve import Reserve
 from bwvd.evidence.keys.age import AgeSealer
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
-from bwvd.evidence.release.issue import NoReceipt, issue
+from bwvd.evidence.release.issue import Desk, NoReceipt, issue
 from bwvd.evidence.startup.recovery import recover
 from bwvd.evidence.verify.report import Excerpt, Report
 from bwvd.testing.clock import VirtualClock
@@ -168,7 +168,7 @@ def test_nobody_gets_a_receipt_for_it(storage: Path, tmp_path: Path) -> None:
     """Invariant 8: the rest of it is elsewhere."""
     proof = excerpt_of(make_recording(storage), tmp_path / "p.zip")
     with pytest.raises(NoReceipt, match="excerpt"):
-        issue(verified(proof), fixed_signer(7), by="desk", received_utc="2026-11-22T19:02:11Z", folder=tmp_path)
+        issue(verified(proof), Desk(fixed_signer(7), "desk", tmp_path), received_utc="2026-11-22T19:02:11Z")
 
 
 # --- withheld, or removed? -------------------------------------------------------------------------------------------

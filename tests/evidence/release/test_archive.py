@@ -18,15 +18,15 @@ from bwvd.evidence.journal.witness import Remembered
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.keys.sshsig import KeySigner, armour
 from bwvd.evidence.release.archive import ArchiveRelease, finish_archive_release
+from bwvd.evidence.release.handing_in import AlreadyReleased, ReleaseRefused
 from bwvd.evidence.release.receipt import (
     RECEIPT_NAMESPACE,
-    AcceptedArchive,
+    Accepted,
     ArchiveReceipt,
     ReceiptBad,
     accept_archive_receipt,
     accept_receipt,
 )
-from bwvd.evidence.release.release import AlreadyReleased, ReleaseRefused
 from bwvd.evidence.verify.report import Report
 from bwvd.testing.flash.crash import crash_states
 from bwvd.testing.flash.faults import Operation
@@ -70,7 +70,7 @@ def storage() -> Tree:
     return volume.tree()
 
 
-def receipt_for(tree: Tree, name: str = FIRST, **changes: str) -> AcceptedArchive:
+def receipt_for(tree: Tree, name: str = FIRST, **changes: str) -> Accepted[ArchiveReceipt]:
     fields = {
         "journal": name,
         "device": "BWV-0001",
@@ -79,10 +79,10 @@ def receipt_for(tree: Tree, name: str = FIRST, **changes: str) -> AcceptedArchiv
         "by": "evidence-server",
         **changes,
     }
-    return AcceptedArchive(ArchiveReceipt(format=1, **fields), "aa" * 32, "SHA256:key")
+    return Accepted(ArchiveReceipt(format=1, **fields), "aa" * 32, "SHA256:key")
 
 
-def releasing(volume: VirtualVolume, accepted: AcceptedArchive) -> ArchiveRelease:
+def releasing(volume: VirtualVolume, accepted: Accepted[ArchiveReceipt]) -> ArchiveRelease:
     return ArchiveRelease(volume, opened(volume), accepted, device="BWV-0001", clock=virtual_clock())
 
 
@@ -91,7 +91,7 @@ def run(release: ArchiveRelease) -> None:
         pass
 
 
-def refusal(tree: Tree, accepted: AcceptedArchive) -> str:
+def refusal(tree: Tree, accepted: Accepted[ArchiveReceipt]) -> str:
     """Why it is refused; nothing has changed then."""
     volume = VirtualVolume.from_state(tree)
     with pytest.raises(ReleaseRefused) as raised:
@@ -256,7 +256,7 @@ def signed(
     return text, armour(signer.sign(hashlib.sha512(text).digest(), namespace)).encode()
 
 
-def judge(text: bytes, signature: bytes, *lists: AllowedSigners) -> AcceptedArchive:
+def judge(text: bytes, signature: bytes, *lists: AllowedSigners) -> Accepted[ArchiveReceipt]:
     own = AllowedSigners.parse(SIGNER.allowed_signers("BWV-0001").encode(), "own")
     return accept_archive_receipt(text, signature, lists or (LIST,), 1_795_331_703.0, device=own)
 

@@ -17,14 +17,15 @@ import pytest
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.flash.posix import PosixVolume
 from bwvd.evidence.flash.reserve import Reserve
+from bwvd.evidence.journal.journal import Draft, Journal
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.keys.sshsig import KeySigner
 from bwvd.evidence.release import issue as module
-from bwvd.evidence.release.issue import Issued, NoReceipt, issue, look
-from bwvd.evidence.release.receipt import accept_receipt
+from bwvd.evidence.release.issue import Desk, Issued, NoReceipt, issue, issue_archive, look
+from bwvd.evidence.release.receipt import accept_archive_receipt, accept_receipt
 from bwvd.evidence.startup.recovery import recover
 from bwvd.evidence.verify.report import Report
-from tests.support.desk import export_proof, verify_paths, verify_recording
+from tests.support.desk import export_proof, verify_paths, verify_recording, verify_storage
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.evidence_keys import fixed_signer, stock_verify
 from tests.support.storage_recording import virtual_clock
@@ -43,7 +44,7 @@ def copy(tmp_path: Path) -> Path:
 
 def sign(report: Report, folder: Path, *, signer: KeySigner = DESK, by: str = "evidence-desk") -> Issued:
     folder.mkdir(exist_ok=True)
-    return issue(report, signer, by=by, received_utc=RECEIVED, folder=folder)
+    return issue(report, Desk(signer, by, folder), received_utc=RECEIVED)
 
 
 def refusal(report: Report, folder: Path, error: type[EvidenceError] = NoReceipt) -> str:
@@ -138,14 +139,10 @@ def test_what_nobody_vouches_for(copy: Path, tmp_path: Path) -> None:
 
 def test_an_excerpt(copy: Path, tmp_path: Path) -> None:
     """Invariant 8: it is good, and the rest of it is only on the camera."""
-
-    class Excerpt(Report):
-        verdict = "excerpt"
-
-    whole = verify_recording(copy)
-    assert "is an excerpt" in refusal(
-        Excerpt(whole.path, id=whole.id, manifest_sha512=whole.manifest_sha512), tmp_path / "receipts"
-    )
+    made = export_proof(copy, tmp_path / "excerpt.zip", from_s=1.0)
+    (report,) = verify_paths([made.path])
+    assert (report.verdict, report.good) == ("excerpt", True)
+    assert "is an excerpt" in refusal(report, tmp_path / "receipts")
 
 
 def test_a_single_segment(copy: Path, tmp_path: Path) -> None:
@@ -226,7 +223,7 @@ def test_a_copy_that_is_cut_after_it_was_verified(
         cut_and_backdate()
     (tmp_path / "receipts").mkdir()
     with pytest.raises(NoReceipt, match="has changed"):
-        issue(report, DESK, by="desk", received_utc=RECEIVED, folder=tmp_path / "receipts", before=before)
+        issue(report, Desk(DESK, "desk", tmp_path / "receipts"), received_utc=RECEIVED, before=before)
     assert list((tmp_path / "receipts").iterdir()) == []
 
 
@@ -253,6 +250,108 @@ def test_a_copy_that_can_not_be_made_durable(copy: Path, tmp_path: Path, monkeyp
     assert "can't be made durable" in refusal(verify_recording(copy), tmp_path / "receipts")
 
 
+# --- archives of the journal -----------------------------------------------------------------------------------------
+
+ARCHIVES = ("journal-000001.jsonl", "journal-000002.jsonl")
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Path:
+    """A copied storage whose journal has two archives."""
+    place = make_storage(tmp_path / "copied")
+    with PosixVolume(place) as volume:
+        for _ in range(2):
+            journal = Journal.open(volume, fixed_signer(), device="BWV-0001", limit_bytes=65_536)
+            journal.append([Draft("x", {"text": "x" * 500}, virtual_clock().read())] * 80)
+            journal.append([])
+            journal.close()
+    assert {name for name in ARCHIVES if (place / name).exists()} == set(ARCHIVES)
+    return place
+
+
+def sign_archives(storage: Path, folder: Path, *, signer: KeySigner = DESK, signers: object = ...) -> list[Issued]:
+    report = verify_storage(storage)[0] if signers is ... else verify_storage(storage, signers=None)[0]
+    folder.mkdir(exist_ok=True)
+    desk = Desk(signer, "evidence-desk", folder)
+    assert [archive.name for archive in report.archives] == list(ARCHIVES)
+    return [issue_archive(report, archive, desk, received_utc=RECEIVED) for archive in report.archives]
+
+
+def test_a_camera_takes_those_for_archives(storage: Path, tmp_path: Path) -> None:
+    made = sign_archives(storage, tmp_path / "receipts")
+    stems = ["BWV-0001-journal-000001", "BWV-0001-journal-000002"]
+    assert [issued.path for issued in made] == [tmp_path / "receipts" / f"{stem}.receipt.json" for stem in stems]
+    signers = [AllowedSigners.parse(LINE.encode(), "receivers")]
+    for issued, name in zip(made, ARCHIVES, strict=True):
+        signature = issued.path.with_name(issued.path.name + ".sig").read_bytes()
+        said = accept_archive_receipt(issued.path.read_bytes(), signature, signers, time.time()).receipt
+        assert (said.journal, said.device) == (name, "BWV-0001")
+        assert said.sha512 == hashlib.sha512((storage / name).read_bytes()).hexdigest()
+    assert [issued.new for issued in sign_archives(storage, tmp_path / "receipts")] == [False, False]
+
+
+def altered_archive(storage: Path) -> None:
+    path = storage / ARCHIVES[0]
+    path.write_bytes(path.read_bytes().replace(b'"x"', b'"y"', 1))
+
+
+def more_behind_it(storage: Path) -> None:
+    with (storage / ARCHIVES[1]).open("ab") as file:
+        file.write(b"{}\n")
+
+
+def cut_archive(storage: Path) -> None:
+    with (storage / ARCHIVES[0]).open("r+b") as file:
+        file.truncate(9000)
+
+
+@pytest.mark.parametrize("spoil", [altered_archive, more_behind_it, cut_archive])
+def test_a_journal_that_does_not_hold(spoil: Callable[[Path], None], storage: Path, tmp_path: Path) -> None:
+    """Invariant 8: the camera would delete what is nowhere else as it was."""
+    spoil(storage)
+    for archive in verify_storage(storage)[0].archives:
+        assert archive.sha512 == hashlib.sha512((storage / archive.name).read_bytes()).hexdigest()  # to its last byte
+    with pytest.raises(NoReceipt, match="the journal does not hold: journal-00000"):
+        sign_archives(storage, tmp_path / "receipts")
+    assert list((tmp_path / "receipts").iterdir()) == []
+
+
+def test_a_journal_that_nobody_vouches_for(storage: Path, tmp_path: Path) -> None:
+    """Invariant 14."""
+    with pytest.raises(NoReceipt, match=r"the journal does not hold: .*nobody"):
+        sign_archives(storage, tmp_path / "receipts", signers=None)
+
+
+def test_the_journal_of_the_key_itself(storage: Path, tmp_path: Path) -> None:
+    """Invariant 8: a camera acknowledges nothing of its own."""
+    with pytest.raises(NoReceipt, match="this very key"):
+        sign_archives(storage, tmp_path / "receipts", signer=fixed_signer())
+
+
+def test_the_journal_of_a_running_camera(storage: Path, tmp_path: Path) -> None:
+    """Invariant 8: what a running camera holds is no copy."""
+    lock = os.open(storage / ".lock", os.O_RDWR | os.O_CREAT, 0o640)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(NoReceipt, match="a camera that is running"):
+            sign_archives(storage, tmp_path / "receipts")
+    finally:
+        os.close(lock)
+
+
+def test_an_archive_that_is_cut_after_it_was_verified(storage: Path, tmp_path: Path) -> None:
+    """Invariant 8; and it is durable before the receipt is there."""
+    before = look(storage)
+    report = verify_storage(storage)[0]
+    cut_archive(storage)
+    (tmp_path / "receipts").mkdir()
+    with pytest.raises(NoReceipt, match="has changed"):
+        issue_archive(
+            report, report.archives[0], Desk(DESK, "desk", tmp_path / "receipts"), received_utc=RECEIVED, before=before
+        )
+    assert list((tmp_path / "receipts").iterdir()) == []
+
+
 # --- what is there already -------------------------------------------------------------------------------------------
 
 
@@ -260,9 +359,8 @@ def test_again_it_is_the_same(copy: Path, tmp_path: Path) -> None:
     """With the time at which it was received first."""
     first = sign(verify_recording(copy), tmp_path / "receipts")
     before = {path: path.read_bytes() for path in first.path.parent.iterdir()}
-    again = issue(
-        verify_recording(copy), DESK, by="evidence-desk", received_utc="2027-01-01T00:00:00Z", folder=first.path.parent
-    )
+    desk = Desk(DESK, "evidence-desk", first.path.parent)
+    again = issue(verify_recording(copy), desk, received_utc="2027-01-01T00:00:00Z")
     assert again == replace(first, new=False)
     assert {path: path.read_bytes() for path in first.path.parent.iterdir()} == before
 

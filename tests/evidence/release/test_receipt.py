@@ -12,7 +12,7 @@ import pytest
 
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.keys.sshsig import KeySigner, allowed_signers_line, armour
-from bwvd.evidence.release.receipt import RECEIPT_NAMESPACE, Accepted, ReceiptBad, accept_receipt, unfit
+from bwvd.evidence.release.receipt import RECEIPT_NAMESPACE, Accepted, Receipt, ReceiptBad, accept_receipt, unfit
 from tests.support.evidence_keys import certify, fixed_signer, ssh_keygen, stock_key
 
 SERVER = fixed_signer(7)
@@ -53,7 +53,7 @@ def refusal(data: bytes, signature: bytes | None = None, signers: list[AllowedSi
     return str(raised.value)
 
 
-def signed(message: bytes) -> Accepted:
+def signed(message: bytes) -> Accepted[Receipt]:
     return accept_receipt(message, armour(sign(message)).encode(), [LIST], NOW)
 
 

@@ -14,8 +14,9 @@ import trio.testing
 from bwvd.evidence.flash.reserve import Reserve
 from bwvd.evidence.journal.journal import Journal
 from bwvd.evidence.release import release as module
+from bwvd.evidence.release.handing_in import ReleaseRefused, run_release
 from bwvd.evidence.release.receipt import Accepted, Receipt
-from bwvd.evidence.release.release import Release, ReleaseRefused, finish_releases, run_release
+from bwvd.evidence.release.release import Release, finish_releases
 from bwvd.evidence.startup.recovery import recover
 from bwvd.evidence.startup.serials import next_serial
 from bwvd.testing.flash.crash import CrashState, crash_states
@@ -44,7 +45,7 @@ def opened(volume: VirtualVolume) -> Journal:
     return Journal.open(volume, SIGNER, device="BWV-0001", limit_bytes=1 << 20)
 
 
-def receipt_for(tree: Tree, serial: int = 1, **changes: str) -> Accepted:
+def receipt_for(tree: Tree, serial: int = 1, **changes: str) -> Accepted[Receipt]:
     """A receipt as the server that has these bytes would make it."""
     manifest = tree[f"recordings/{recording_id(serial)}/manifest.jsonl"] or b""
     fields = {
@@ -58,7 +59,7 @@ def receipt_for(tree: Tree, serial: int = 1, **changes: str) -> Accepted:
     return Accepted(Receipt(format=1, **fields), "aa" * 32, "SHA256:key")
 
 
-def releasing(volume: VirtualVolume, accepted: Accepted, in_progress: str = "") -> Release:
+def releasing(volume: VirtualVolume, accepted: Accepted[Receipt], in_progress: str = "") -> Release:
     return Release(
         volume,
         opened(volume),
@@ -74,7 +75,7 @@ def run(release: Release) -> None:
         pass
 
 
-def refusal(tree: Tree, accepted: Accepted, in_progress: str = "") -> str:
+def refusal(tree: Tree, accepted: Accepted[Receipt], in_progress: str = "") -> str:
     """Why it is refused; nothing has changed then."""
     volume = VirtualVolume.from_state(tree)
     with pytest.raises(ReleaseRefused) as raised:

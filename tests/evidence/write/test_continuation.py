@@ -11,8 +11,8 @@ import trio
 
 from bwvd.clock import NS
 from bwvd.evidence.format import records
+from bwvd.evidence.release.handing_in import ReleaseRefused, run_release
 from bwvd.evidence.release.receipt import Accepted, Receipt
-from bwvd.evidence.release.release import ReleaseRefused, run_release
 from bwvd.messages import Order
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
