@@ -25,7 +25,6 @@ from bwvd.cli.printing import warn
 from bwvd.cli.progress import progress_bar, size_of
 from bwvd.cli.vouching import vouching
 from bwvd.evidence.errors import EvidenceError
-from bwvd.evidence.export.gather import gather
 from bwvd.evidence.export.mp4 import export_mp4
 from bwvd.evidence.export.proof import export_proof
 from bwvd.evidence.export.stretch import stretch
@@ -35,6 +34,7 @@ from bwvd.evidence.format.moment import Given
 from bwvd.evidence.keys.age import load_identities
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.copy import COPY_ENDINGS
+from bwvd.evidence.verify.gather import gather
 from bwvd.text import counted
 
 ENDINGS = ("mp4", "html", "zip", "vtt")
@@ -161,16 +161,20 @@ def _all(config_path: str, places: Sequence[str], order: Order) -> int:
                 folder.mkdir(mode=0o750, exist_ok=True)
             except OSError as error:
                 raise Failure(f"{error.filename or folder}: {error.strerror}", 2) from None
+    proofs = sorted({place.path for place in found if place.inside})
+    found = [place for place in found if not place.inside]
     done = 0
+    for proof in proofs:
+        warn(f"{proof}: left out: a proof, which is an export already (unpacked, its recording can be exported)")
     for place in found:
-        if place.inside:
-            warn(f"{place}: is inside a proof: unpack it, then export it")
-            continue
         name = harmless(place.path.resolve().name)
         endings = zip(order.outputs, ENDINGS, strict=True)
         outputs = Outputs(*(folder / f"{name}.{ending}" if folder is not None else None for folder, ending in endings))
         done += _one(config_path, place.path, replace(order, outputs=outputs))
-    click.echo(f"{done} of {len(found)} recordings exported")
+    if not found:
+        warn(f"there is no recording {'but those in proofs' if proofs else 'to export'}")
+        return 1
+    click.echo(f"{done} of {counted(len(found), 'recording')} exported")
     return 0 if done == len(found) else 1
 
 

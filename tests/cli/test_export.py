@@ -165,6 +165,22 @@ def test_all_of_them_though_one_fails(storage: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in out.iterdir()) == names
 
 
+def test_all_passes_proofs_over(storage: Path, tmp_path: Path) -> None:
+    """A folder into which both were put: a proof is an export already, and what is one is no failure."""
+    folder = make_recording(storage)
+    assert export(storage, folder, "--proof", storage / "proof.zip").exit_code == 0
+    done = export(storage, "--all", storage, "-o", tmp_path / "out")
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "1 of 1 recording exported")
+    assert done.stderr == (
+        f"bwvd: {storage}/proof.zip: left out: a proof, which is an export already "
+        "(unpacked, its recording can be exported)\n"
+    )
+    shutil.rmtree(folder)
+    done = export(storage, "--all", storage, "-o", tmp_path / "out")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.endswith("bwvd: there is no recording but those in proofs\n")
+
+
 def test_all_overwrites_nothing(storage: Path, tmp_path: Path) -> None:
     folder = make_recording(storage)
     (tmp_path / "out").mkdir()
