@@ -14,10 +14,10 @@ from bwvd.cli.options import NAME, Failure, config_option, json_option, load_con
 from bwvd.cli.printing import warn
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.export.catalogue import Entry
-from bwvd.evidence.export.gather import Place, gather
 from bwvd.evidence.export.private_text import Reader, unopened
 from bwvd.evidence.export.search import Unsure, Wanted, search
 from bwvd.evidence.format.layout import RECORDINGS
+from bwvd.evidence.verify.gather import Place, gather
 from bwvd.evidence.verify.report import WORST_FIRST
 from bwvd.text import counted
 

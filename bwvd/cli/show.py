@@ -22,10 +22,10 @@ from bwvd.clock import NS
 from bwvd.evidence.errors import EvidenceError, IdentityUnusable
 from bwvd.evidence.export.catalogue import signed_records
 from bwvd.evidence.export.describe import describe
-from bwvd.evidence.export.gather import Place, gather
 from bwvd.evidence.export.narrative import Narrative, end_text, narrative, pre_event_text, press_text, track_text
 from bwvd.evidence.export.private_text import SEALED, PrivateText, Reader, unopened
 from bwvd.evidence.format.moment import clock_text
+from bwvd.evidence.verify.gather import Place, gather
 from bwvd.text import clean, counted, readable
 
 

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from bwvd.clock import NS
 from bwvd.evidence.errors import EvidenceError
-from bwvd.evidence.export.gather import Place
 from bwvd.evidence.export.private_text import PrivateText, Reader, unopened
 from bwvd.evidence.flash.regular_file import open_regular
 from bwvd.evidence.format import records
@@ -25,6 +24,7 @@ from bwvd.evidence.format.decode import MAX_LINE, SIGNATURE_BEGIN, decode, signa
 from bwvd.evidence.format.layout import MANIFEST, RECORDINGS
 from bwvd.evidence.format.line_reader import LineReader, lines_before
 from bwvd.evidence.format.missing import MissingMedia
+from bwvd.evidence.verify.gather import Place
 from bwvd.text import one_line
 
 _HEAD_BYTES = 65_536  # the `open` record with its init segment and padding lies in here, and who wears the device

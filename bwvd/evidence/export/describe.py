@@ -10,11 +10,11 @@ import msgspec
 from bwvd.clock import NS
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.export.catalogue import signed_records
-from bwvd.evidence.export.gather import Place
 from bwvd.evidence.export.private_text import Reader, unopened
 from bwvd.evidence.format import records
 from bwvd.evidence.format.layout import MANIFEST
 from bwvd.evidence.format.totals import Totals
+from bwvd.evidence.verify.gather import Place
 
 
 def describe(where: Path | Place, read: Reader = unopened) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from bwvd.evidence.export.catalogue import Entry, entry, with_texts
-from bwvd.evidence.export.gather import Place
 from bwvd.evidence.export.private_text import PrivateText, Reader, unopened
 from bwvd.evidence.format.utc import parse_utc
+from bwvd.evidence.verify.gather import Place
 
 
 @dataclass(frozen=True, slots=True)

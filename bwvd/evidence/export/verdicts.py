@@ -1,15 +1,14 @@
-"""Verdicts on gathered recordings: those of a storage with its journal, every other by itself."""
+"""Verdicts on gathered recordings, as `bwvd verify` gives them: those in a storage with its journal."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from bwvd.evidence.export.gather import Place
-from bwvd.evidence.format.layout import JOURNAL, RECORDINGS
+from bwvd.evidence.format.layout import RECORDINGS
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.files import Progress
+from bwvd.evidence.verify.gather import Place, is_storage
 from bwvd.evidence.verify.proof import verify_proof
 from bwvd.evidence.verify.recording import verify_recording
 from bwvd.evidence.verify.report import Report
@@ -30,7 +29,7 @@ def verdicts(
                     report.path: report for report in verify_proof(place.path, signers, progress=progress)
                 }
             report = whole[place.path].get(str(place))
-        elif place.path.parent.name == RECORDINGS and os.path.lexists(storage / JOURNAL):
+        elif place.path.parent.name == RECORDINGS and is_storage(storage):
             if storage not in whole:
                 whole[storage] = {report.path: report for report in verify_storage(storage, signers, progress=progress)}
             report = whole[storage].get(str(place))

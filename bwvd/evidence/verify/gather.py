@@ -1,25 +1,44 @@
-"""Recordings below any path: a storage, a card, an archive of folders, a proof. Looks at names alone.
+"""Recordings below any path: the one walk of all commands over storages, cards, archives of folders and proofs.
 
-A recording is a folder with a manifest, and every folder in a `recordings/`, with a manifest or without.
+Only names are read. A recording is a folder with a manifest; what should have one is one too: what has a recording's id
+for a name, what lies in a storage's `recordings/`, what holds segments. A storage is a folder with a `recordings/`, but
+for an archive that only calls a folder so, with years or devices in it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from bwvd.evidence.errors import EvidenceError
-from bwvd.evidence.format.layout import MANIFEST, RECORDINGS
+from bwvd.evidence.format.layout import ALLOWED_SIGNERS, JOURNAL, MANIFEST, RECORDINGS, SUMS
+from bwvd.evidence.format.recording_id import serial_of
 
 DEEPEST = 8  # folders below the path that are looked into: an archive by year, month, day and device has fewer
+
+_SEGMENTS = (".m4s", ".m4s.age")
+_NOT_LOOKED_INTO = ("lost+found",)
 
 
 class NothingThere(EvidenceError):
     """The path can't be read, or is neither a folder nor a proof. One line."""
+
+
+class NoProof(NothingThere):
+    """A ZIP that can be read and holds no recording."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Something below a path that can be verified."""
+
+    path: Path
+    kind: Literal["storage", "recording", "proof", "unreadable"]
+    why: str = ""  # it is unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,53 +57,109 @@ class Place:
         return f"{self.path}/{self.inside.rstrip('/')}" if self.inside else str(self.path)
 
 
-def gather(path: Path) -> list[Place]:
-    """All recordings at and below `path`, by their paths. Symbolic links below it are not followed.
+def walk(path: Path) -> Iterator[Found]:
+    """All storages, recordings and proofs at and below `path`, in order; a storage stands for all in its `recordings/`.
+
+    Symbolic links below it are not followed, and what is no recording and no proof is passed over.
 
     Raises: NothingThere.
     """
     try:
         mode = path.stat().st_mode
         if stat.S_ISREG(mode) and path.suffix.lower() == ".zip":
-            return list(_in_proof(path))
+            _inside(path)
+            yield Found(path, "proof")
+            return
         if not stat.S_ISDIR(mode):
             raise NothingThere(f"{path}: neither a folder nor a proof (.zip)")
-        if os.path.lexists(path / MANIFEST):
-            return [Place(path)]
-        return list(_below(path, path.resolve().name == RECORDINGS, DEEPEST))
+        yield from _folder(path, path.resolve().name, False, DEEPEST)
     except OSError as error:
         raise NothingThere(f"{error.filename or path}: {error.strerror}") from None
 
 
-def _below(folder: Path, of_storage: bool, deeper: int) -> Iterator[Place]:
-    """Raises: OSError, NothingThere."""
-    with os.scandir(folder) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
-    for entry in found:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _folder(folder / entry.name, of_storage, deeper)
-        elif entry.name.lower().endswith(".zip") and entry.is_file(follow_symlinks=False):
-            with contextlib.suppress(NothingThere):  # some other archive: nobody asked for it by name
-                yield from _in_proof(folder / entry.name)
+def gather(path: Path) -> list[Place]:
+    """All recordings at and below `path`, in the order of `walk`; what can't be read below it is passed over.
+
+    Raises: NothingThere.
+    """
+    return list(_places(walk(path)))
 
 
-def _folder(folder: Path, of_storage: bool, deeper: int) -> Iterator[Place]:
+def is_storage(folder: Path) -> bool:
+    """Whether a folder is what a camera keeps its recordings in, or a copy of that. Raises: OSError."""
+    inner = folder / RECORDINGS
+    if not inner.is_dir():
+        return False
+    if any(os.path.lexists(folder / name) for name in (JOURNAL, ALLOWED_SIGNERS)):
+        return True
+    folders = [entry for entry in inner.iterdir() if entry.is_dir()]
+    return not folders or any(_is_recording(entry, entry.name) for entry in folders)
+
+
+def _places(found: Iterable[Found]) -> Iterator[Place]:
+    for one in found:
+        if one.kind == "storage":
+            recordings = one.path / RECORDINGS
+            yield from _places(_below(recordings, sorted(os.scandir(recordings), key=_name), True, DEEPEST))
+        elif one.kind == "proof":
+            yield from (Place(one.path, inside) for inside in _inside(one.path))
+        elif one.kind == "recording":
+            yield Place(one.path)
+
+
+def _folder(folder: Path, name: str, of_storage: bool, deeper: int) -> Iterator[Found]:
+    """Raises: OSError, if it can't be listed."""
     # A recording is not listed: one of an hour has thousands of files.
-    if os.path.lexists(folder / MANIFEST):
-        yield Place(folder)
+    if _is_recording(folder, name):
+        yield Found(folder, "recording")
         return
-    found = 0
-    if deeper:
-        with contextlib.suppress(PermissionError):  # lost+found, and what else of a card is not for this user
-            for place in _below(folder, folder.name == RECORDINGS, deeper - 1):
-                found += 1
-                yield place
+    with os.scandir(folder) as entries:
+        names = sorted(entries, key=_name)
+    if any(entry.name == SUMS or entry.name.endswith(_SEGMENTS) for entry in names):
+        yield Found(folder, "recording")
+        return
+    if is_storage(folder):
+        yield Found(folder, "storage")
+        names = [entry for entry in names if entry.name != RECORDINGS]
+    found = False
+    for one in _below(folder, names, name == RECORDINGS, deeper):
+        found = True
+        yield one
     if of_storage and not found:
-        yield Place(folder)
+        yield Found(folder, "recording")
 
 
-def _in_proof(path: Path) -> Iterator[Place]:
-    """Raises: OSError; NothingThere if it is no proof."""
+def _below(folder: Path, names: Iterable[os.DirEntry[str]], of_storage: bool, deeper: int) -> Iterator[Found]:
+    for entry in names:
+        path = folder / entry.name
+        if entry.is_dir(follow_symlinks=False):
+            if not deeper or entry.name in _NOT_LOOKED_INTO:
+                continue
+            try:
+                yield from _folder(path, entry.name, of_storage, deeper - 1)
+            except OSError as error:
+                yield Found(path, "unreadable", error.strerror or str(error))
+        elif entry.name.lower().endswith(".zip") and entry.is_file(follow_symlinks=False):
+            try:
+                _inside(path)
+            except NoProof:  # some other archive: nobody asked for it by name
+                continue
+            except (NothingThere, OSError) as error:
+                yield Found(path, "unreadable", str(error))
+            else:
+                yield Found(path, "proof")
+
+
+def _is_recording(folder: Path, name: str) -> bool:
+    return serial_of(name) is not None or os.path.lexists(folder / MANIFEST)
+
+
+def _name(entry: os.DirEntry[str]) -> str:
+    return entry.name
+
+
+def _inside(path: Path) -> list[str]:
+    """The recordings' folders in a proof. Raises: OSError; NothingThere, NoProof."""
     import zipfile  # here: a card has none, and a small board's `bwvd list` is asked for all day
 
     try:
@@ -95,5 +170,5 @@ def _in_proof(path: Path) -> Iterator[Place]:
     parts = [name.split("/") for name in names]
     inside = {f"{RECORDINGS}/{part[1]}/" for part in parts if part[0] == RECORDINGS and len(part) > 2 and part[1]}
     if not inside:
-        raise NothingThere(f"{path}: not a proof: there is no recording in it")
-    yield from (Place(path, folder) for folder in sorted(inside))
+        raise NoProof(f"{path}: not a proof: there is no recording in it")
+    return sorted(inside)

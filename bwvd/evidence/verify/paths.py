@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from bwvd.evidence.flash.whole_file import is_left
-from bwvd.evidence.format.layout import MANIFEST, RECORDINGS
-from bwvd.evidence.format.recording_id import serial_of
+from bwvd.evidence.format.layout import MANIFEST
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.copy import COPY_ENDINGS, verify_copy
 from bwvd.evidence.verify.files import Progress
+from bwvd.evidence.verify.gather import Found, NothingThere, walk
 from bwvd.evidence.verify.proof import verify_proof
 from bwvd.evidence.verify.recording import verify_recording
 from bwvd.evidence.verify.report import Report, unreadable
@@ -31,12 +31,10 @@ def verify_paths(
 ) -> list[Report]:
     """Reports on everything at `paths`, in their order. Blocking.
 
-    A folder is a storage (it holds `recordings/`), a folder of recordings (its name is `recordings`, or folders in it
-    hold a manifest, and it neither does nor is named as a recording), a folder of proofs (what holds no recording and
-    at least one `.zip`), or one recording. A file is a segment, which is
-    verified against the manifest beside it; any other file of a recording stands for the recording; a `.zip` is a
-    proof; an `.mp4` is a copy, of which only what it claims can be said; a file beside which somebody has left a
-    statement is what that makes of it.
+    A folder stands for all storages, recordings and proofs at and below it, as `gather.walk` finds them. A file is a
+    segment, which is verified against the manifest beside it; any other file of a recording stands for the recording; a
+    `.zip` is a proof; a file beside which somebody has left a statement is what that makes of it, and any other `.mp4`
+    is a copy, of which only what it claims can be said.
     """
     reports: list[Report] = []
     for path in map(Path, paths):
@@ -57,17 +55,14 @@ def _verify_path(
     except OSError as error:
         return [unreadable(path, error.strerror or str(error))]
     if stat.S_ISDIR(mode):
-        if (path / RECORDINGS).is_dir():
-            return verify_storage(path, signers, identities, decode=decode, progress=progress)
         try:
-            folders = _recordings_in(path)
-            proofs = _proofs_in(path) if folders == [path] else []
-        except OSError as error:
-            return [unreadable(path, error.strerror or str(error))]
-        if proofs:
-            found = [verify_proof(one, signers, identities, decode=decode, progress=progress) for one in proofs]
-            return [report for reports in found for report in reports]
-        return [verify_recording(folder, signers, identities, decode=decode, progress=progress) for folder in folders]
+            found = list(walk(path))
+        except NothingThere as error:
+            return [unreadable(path, str(error).removeprefix(f"{path}: "))]
+        reports = [_verify(one, signers, identities, decode=decode, progress=progress) for one in found]
+        return [report for of_one in reports for report in of_one] or [
+            unreadable(path, "there is no recording in it, and no proof")
+        ]
     if not stat.S_ISREG(mode):
         return [unreadable(path, "neither a folder nor a regular file")]
     if is_left(path):
@@ -86,21 +81,21 @@ def _verify_path(
     return [verify_recording(path.parent, signers, identities, decode=decode, only=only, progress=progress)]
 
 
-def _recordings_in(path: Path) -> list[Path]:
-    """The recordings that a folder which is no storage stands for: those in it, or itself."""
-    name = path.resolve().name
-    if os.path.lexists(path / MANIFEST) or serial_of(name) is not None:
-        return [path]
-    inner = sorted(entry for entry in path.iterdir() if entry.is_dir())
-    if name == RECORDINGS or any(os.path.lexists(entry / MANIFEST) for entry in inner):
-        return inner
-    return [path]
-
-
-def _proofs_in(path: Path) -> list[Path]:
-    """The proofs in a folder that is no recording and holds none, neither by a manifest nor by a name."""
-    entries = list(path.iterdir())
-    names = [path.resolve().name, *(entry.name for entry in entries if entry.is_dir())]
-    if os.path.lexists(path / MANIFEST) or any(serial_of(name) is not None for name in names):
-        return []
-    return sorted(entry for entry in entries if entry.suffix.lower() == ".zip" and entry.is_file())
+def _verify(
+    found: Found,
+    signers: AllowedSigners | None,
+    identities: Sequence[Any],
+    *,
+    decode: bool,
+    progress: Progress | None,
+) -> list[Report]:
+    path = found.path
+    match found.kind:
+        case "storage":
+            return verify_storage(path, signers, identities, decode=decode, progress=progress)
+        case "recording":
+            return [verify_recording(path, signers, identities, decode=decode, progress=progress)]
+        case "proof":
+            return verify_proof(path, signers, identities, decode=decode, progress=progress)
+        case "unreadable":
+            return [unreadable(path, found.why.removeprefix(f"{path}: "))]

@@ -10,7 +10,7 @@ from typing import Any
 from bwvd.evidence.errors import SignersUnusable
 from bwvd.evidence.format import records
 from bwvd.evidence.format.file_names import harmless
-from bwvd.evidence.format.layout import ALLOWED_SIGNERS, JOURNAL, MANIFEST, RECORDINGS, sealed_name
+from bwvd.evidence.format.layout import ALLOWED_SIGNERS, CHAIN, JOURNAL, MANIFEST, RECORDINGS, sealed_name
 from bwvd.evidence.format.recording_id import counted, serial_of
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.files import Progress
@@ -99,7 +99,7 @@ def verify_storage(
         report.silent_frames += check.report.silent_frames
         report.bytes += check.report.bytes
         report.duration_s += check.report.duration_s
-    _count(found, said, facts, report)
+    _count(Path(path), found, said, facts, report)
     if broken:
         report.consequences(known)
     return [report, *(check.report for check in found.values())]
@@ -196,7 +196,7 @@ def _compare_opening(name: str, opening: records.Open, report: Report, facts: Jo
             report.consequences(len(report.findings) - 1)
 
 
-def _count(found: dict[str, Verification], said: JournalFacts, facts: JournalFacts, report: Report) -> None:
+def _count(root: Path, found: dict[str, Verification], said: JournalFacts, facts: JournalFacts, report: Report) -> None:
     """Serial numbers have no gap: what is missing was released, or somebody took it away."""
     there: dict[int, str] = {}
     for name, check in found.items():
@@ -207,7 +207,8 @@ def _count(found: dict[str, Verification], said: JournalFacts, facts: JournalFac
             report.altered(f"{RECORDINGS}/{name}", f"has the serial number {serial}, as {there[serial]} has")
         there[serial] = name
     if not facts.files and there:
-        report.altered(JOURNAL, "is missing")
+        unpacked = ": an unpacked proof has none, name the recording in it" if os.path.lexists(root / CHAIN) else ""
+        report.altered(JOURNAL, f"is missing{unpacked}")
     for serial, name in sorted(said.serials.items()):
         if serial not in there and name not in facts.released:
             report.altered(f"{RECORDINGS}/{name}", "is missing: the journal knows of no release")
