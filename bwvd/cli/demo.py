@@ -45,6 +45,7 @@ CAMERA_WAIT_S = 10.0
 CLOSE_WAIT_S = 10.0
 ANSWER_SHOWN_S = 5.0
 MOST_RECORD_S = 3600
+LOOP_LEAST, LOOP_MOST = 5, 3600  # seconds: five groups of pictures of the default length; the configuration's limit
 
 KEYS = "space press · h ask to stop (space confirms) · m marker · s sleep/wake · q quit"  # fits 80 columns
 
@@ -79,6 +80,9 @@ def run_demo(*, headless: bool, loop_s: float, record_s: float, source: str, fol
         return 2
     if not 0 <= record_s <= MOST_RECORD_S:
         click.echo(f"bwvd: --record {record_s:g}: must be from 0 to {MOST_RECORD_S} seconds", err=True)
+        return 2
+    if not LOOP_LEAST <= loop_s <= LOOP_MOST:
+        click.echo(f"bwvd: --loop {loop_s:g}: must be from {LOOP_LEAST} to {LOOP_MOST} seconds", err=True)
         return 2
     place = Path(folder) if folder else Path(tempfile.mkdtemp(prefix="bwvd-demo-"))
     try:

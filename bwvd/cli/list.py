@@ -18,7 +18,7 @@ from bwvd.evidence.export.private_text import Reader, unopened
 from bwvd.evidence.export.search import Unsure, Wanted, search
 from bwvd.evidence.format.layout import RECORDINGS
 from bwvd.evidence.verify.gather import Place, gather
-from bwvd.evidence.verify.report import WORST_FIRST
+from bwvd.evidence.verify.report import OF_RECORDINGS
 from bwvd.text import counted
 
 
@@ -36,7 +36,7 @@ from bwvd.text import counted
     "--verdict",
     "wanted_verdicts",
     multiple=True,
-    type=click.Choice(WORST_FIRST),
+    type=click.Choice(OF_RECORDINGS),
     help="Verify them, which reads every byte, and show those with this verdict.",
 )
 @click.option(

@@ -89,6 +89,9 @@ def print_recording(document: Mapping[str, Any], told: Narrative) -> None:
         ]
         if opening.continues:
             rows.append(("continues", opening.continues))
+    if (part := document["excerpt"]) is not None:
+        withheld = "are in this proof, the others are withheld; all that is said here is of the whole recording"
+        rows.append(("excerpt", f"segments {part['first']} to {part['last']} of {part['of']} {withheld}"))
     segments = counted(document["segments"], "segment")
     silence = f", {silent} of them silence put in where there was none" if (silent := document["silent_frames"]) else ""
     rows += [

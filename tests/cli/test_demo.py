@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from bwvd.cli.demo import ANSWER_SHOWN_S, Said, _conclude
+from bwvd.cli.demo import ANSWER_SHOWN_S, LOOP_LEAST, Said, _conclude
 from bwvd.cli.demo_view import status_line
 from bwvd.cli.main import main
+from bwvd.config.rules import GROUPS_IN_LOOP
 from bwvd.config.schema import Config, Storage
 from bwvd.messages import Answer
 from bwvd.service.status_document import read_status
@@ -64,6 +65,15 @@ def test_a_time_that_is_none_is_refused(seconds: str) -> None:
     done = CliRunner().invoke(main, ["demo", "--headless", "--loop", "5", "--record", seconds])
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr == f"bwvd: --record {seconds}: must be from 0 to 3600 seconds\n"
+
+
+@pytest.mark.parametrize("seconds", ["3", "-1", "nan", "3601"])
+def test_a_loop_that_is_none_names_its_option(seconds: str) -> None:
+    """Not a key of a configuration that nobody has written."""
+    done = CliRunner().invoke(main, ["demo", "--headless", "--loop", seconds])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == f"bwvd: --loop {seconds}: must be from 5 to 3600 seconds\n"
+    assert Config().video.keyframe_s * GROUPS_IN_LOOP == LOOP_LEAST
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

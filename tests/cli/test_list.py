@@ -92,6 +92,7 @@ def test_a_device_that_has_recorded_nothing(tmp_path: Path) -> None:
         ([".", "--from", "12:00"], "Invalid value for '--from': "),
         ([".", "--from", "2026-11-23", "--to", "2026-11-22"], "--from is not before --to"),
         ([".", "--verdict", "fine"], "Invalid value for '--verdict': 'fine' is not one of "),
+        ([".", "--verdict", "copy"], "Invalid value for '--verdict': 'copy' is not one of "),  # of a film
         ([".", "--signers", "file.txt"], "--signers is for --verdict"),
         ([".", "--verdict", "altered", "--signers", "none"], "bwvd: none: "),
     ],

@@ -149,6 +149,19 @@ def test_a_proof_shows_what_the_folder_shows(storage: Path, tmp_path: Path) -> N
     )
 
 
+def test_an_excerpt_says_that_it_is_one(storage: Path, tmp_path: Path) -> None:
+    """Its manifest tells of the whole recording: what is shown of that is not what is there."""
+    folder = make_recording(storage)
+    export_proof(folder, tmp_path / "p.zip", from_s=1.0, to_s=3.0)
+    said = show(tmp_path / "p.zip").stdout
+    assert (
+        "excerpt    segments 2 to 3 of 4 are in this proof, the others are withheld; "
+        "all that is said here is of the whole recording\n"
+    ) in said
+    assert json.loads(show("--json", tmp_path / "p.zip").stdout)["excerpt"] == {"first": 2, "last": 3, "of": 4}
+    assert json.loads(show("--json", folder).stdout)["excerpt"] is None
+
+
 def test_an_identity_that_is_none(storage: Path, tmp_path: Path) -> None:
     done = show(make_recording(storage), "--identity", tmp_path / "none")
     assert (done.exit_code, done.stdout) == (2, "")
@@ -160,7 +173,7 @@ def test_json_says_what_it_said(storage: Path) -> None:
     document = json.loads(show(make_recording(storage), "--json").stdout)
     assert list(document) == [
         "id", "path", "open", "end", "events",
-        "segments", "frames", "audio_frames", "bytes", "silent_frames", "seconds",
+        "segments", "frames", "audio_frames", "bytes", "silent_frames", "seconds", "excerpt",
     ]  # fmt: skip
     assert not {"init", "pad"} & set(document["open"])
     [mark] = [event for event in document["events"] if event["type"] == "mark"]

@@ -10,6 +10,7 @@ from av.container import InputContainer
 
 from bwvd.capture.address import Address
 from bwvd.capture.device.alsa import find_configuration, quiet_alsa
+from bwvd.capture.device.discovery import cameras
 from bwvd.capture.libav_errors import why
 from bwvd.capture.source import DeviceLost, SourceRefused
 from bwvd.config.schema import Config
@@ -20,6 +21,7 @@ RTSP_TIMEOUT_S = 10  # to connect
 RTSP_READ_S = 3  # without a packet: the read comes back, so that the device's thread is never given up
 PROBE_US = 2_000_000  # a live stream is looked at for so long at most before it starts
 # What an ALSA device is asked for, after what the configuration says: what sound cards have.
+_CAMERAS_NAMED = 3
 ALSA_FALLBACKS = ((48_000, 1), (48_000, 2), (44_100, 1), (44_100, 2), (16_000, 1))
 
 
@@ -93,7 +95,15 @@ def _open_v4l2(address: Address, config: Config, pixel_format: str) -> InputCont
             raise SourceRefused(
                 f"video.size, video.rate or video.pixel_format: {address.text} does not take {asked}"
             ) from error
+        if not Path(address.target).exists():
+            raise DeviceLost(f"{address.text}: no such device; {_cameras_there()}") from error
         raise DeviceLost(f"{address.text}: {why(error)}") from error
+
+
+def _cameras_there() -> str:
+    """What is plugged in where the configured camera is not."""
+    there = [f"{found.source} ({found.name})" for found in cameras()]
+    return f"there is {', '.join(there[:_CAMERAS_NAMED])}" if there else "there is no camera"
 
 
 def _open_stream(address: Address) -> InputContainer:

@@ -21,7 +21,7 @@ from bwvd.evidence.export.private_text import PrivateText, Reader, unopened
 from bwvd.evidence.flash.regular_file import open_regular
 from bwvd.evidence.format import records
 from bwvd.evidence.format.decode import MAX_LINE, SIGNATURE_BEGIN, decode, signature_of
-from bwvd.evidence.format.layout import MANIFEST, RECORDINGS
+from bwvd.evidence.format.layout import MANIFEST, MANIFEST_BYTES, RECORDINGS
 from bwvd.evidence.format.line_reader import LineReader, lines_before
 from bwvd.evidence.format.missing import MissingMedia
 from bwvd.evidence.verify.gather import Place
@@ -202,6 +202,8 @@ def opened(place: Place) -> Iterator[RawIOBase]:
             zipfile.ZipFile(place.path) as archive,
             ZipFolder(archive, place.inside, str(place)).open(MANIFEST) as member,
         ):
+            if archive.getinfo(place.inside + MANIFEST).file_size > MANIFEST_BYTES:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), f"{place}/{MANIFEST}")
             yield member
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise OSError(errno.EIO, one_line(error), str(place.path)) from None

@@ -79,7 +79,8 @@ def export_sheet(
     notes: list[str] = []
     if report is None:
         report = verify_recording(folder, signers, progress=progress)
-        notes += standing(report) if report.verdict == "unvouched" else []  # a sheet shows the rest by itself
+        # What is wrong with its files a sheet shows by itself.
+        notes += standing(report) if report.verdict in ("unvouched", "not_closed") else []
     admit(report, force=force)
     require_key(report, identities)
     try:

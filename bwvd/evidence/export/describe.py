@@ -52,7 +52,24 @@ def describe(where: Path | Place, read: Reader = unopened) -> dict[str, Any]:
         name: getattr(counted, name) for name in ("segments", "frames", "audio_frames", "bytes", "silent_frames")
     }
     document["seconds"] = round(counted.duration_ns / NS, 3)
+    document["excerpt"] = _excerpt(where)
     return document
+
+
+def _excerpt(where: Path | Place) -> dict[str, Any] | None:
+    """Which segments are in a proof that declares to be an excerpt; all else that its manifest says is of the whole."""
+    if not isinstance(where, Place) or not where.inside:
+        return None
+    import zipfile  # here: a camera shows folders
+
+    from bwvd.evidence.verify.excerpt import Declared, read_declaration
+    from bwvd.evidence.verify.folder import ZipFolder
+
+    with zipfile.ZipFile(where.path) as archive:
+        declared = read_declaration(ZipFolder(archive, "", str(where.path)))
+    if not isinstance(declared, Declared):
+        return None
+    return {"first": declared.first, "last": declared.last, "of": declared.of}
 
 
 def _plain(record: records.Record, *without: str) -> dict[str, Any]:

@@ -157,7 +157,8 @@ def admit(report: Report, *, force: bool) -> None:
 
 def standing(report: Report) -> list[str]:
     """What must be said of a recording to whoever has a copy made of it; nothing of one that is authentic."""
-    return [] if report.verdict == "authentic" else [f"the recording is {report.standing}"]
+    more = ": it is in progress, or was cut off" if report.verdict == "not_closed" else ""
+    return [] if report.verdict == "authentic" else [f"the recording is {report.standing}{more}"]
 
 
 def require_key(report: Report, identities: Sequence[Any]) -> None:

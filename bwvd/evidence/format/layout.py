@@ -29,6 +29,7 @@ AUTHORITY_KEY = "authority_key.pub"
 
 # In a recording's folder
 MANIFEST = "manifest.jsonl"
+MANIFEST_BYTES = 1 << 30  # more is none: one of seven days has 0.6 GB
 PLAYLIST = "index.m3u8"
 SUMS = "SHA256SUMS"
 SUMS_SIGNATURE = "SHA256SUMS.sig"

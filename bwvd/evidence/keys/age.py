@@ -146,6 +146,9 @@ def _identities_of_file(path: Path) -> list[Any]:
         try:
             return [pyrage.ssh.Identity.from_buffer(data)]
         except pyrage.IdentityError as error:
+            if "decrypted first" in str(error):
+                what = "has a passphrase, and bwvd asks nobody for it; take it off a copy: ssh-keygen -p -f COPY"
+                raise IdentityUnusable(f"{path}: {what}") from None
             raise IdentityUnusable(f"{path}: {one_line(error)}") from None
     identities = []
     for number, line in _lines(data):

@@ -249,7 +249,8 @@ def _private_key(path: Path, data: bytes) -> Ed25519PrivateKey:
     try:
         private = load_ssh_private_key(data, password=None)
     except TypeError:
-        raise KeyUnusable(f"{path}: encrypted with a passphrase; a device must sign without a person") from None
+        what = "has a passphrase, and bwvd asks nobody for it; take it off a copy: ssh-keygen -p -f COPY"
+        raise KeyUnusable(f"{path}: {what}") from None
     except (ValueError, UnsupportedAlgorithm):
         raise KeyUnusable(f"{path}: not an OpenSSH private key") from None
     if not isinstance(private, Ed25519PrivateKey):

@@ -17,7 +17,7 @@ from bwvd.evidence.format import records
 from bwvd.evidence.format.chain_reader import ChainReader, Signed
 from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.file_names import original
-from bwvd.evidence.format.layout import MANIFEST, sealed_name
+from bwvd.evidence.format.layout import MANIFEST, MANIFEST_BYTES, sealed_name
 from bwvd.evidence.format.missing import MissingMedia
 from bwvd.evidence.format.recording_id import device_of, serial_of
 from bwvd.evidence.format.totals import Totals
@@ -122,6 +122,9 @@ class Verification:
         ) as contents:
             try:
                 size = self._folder.size(MANIFEST)  # one that grows is read as far as it has come
+                if size > MANIFEST_BYTES:
+                    report.unreadable(MANIFEST, f"has {size:,} bytes; no recording has more than {MANIFEST_BYTES:,}")
+                    return report
                 with self._folder.open(MANIFEST) as file:
                     manifest = HashedFile(Part(file, size), hashlib.sha256())
                     reader = ChainReader(io.BufferedReader(manifest, CHUNK), MANIFEST)

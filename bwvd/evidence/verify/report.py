@@ -22,6 +22,10 @@ WORST_FIRST = (
 )
 
 
+OF_FILES = ("copy", "stated")  # that people made of recordings
+OF_RECORDINGS = tuple(verdict for verdict in WORST_FIRST if verdict not in OF_FILES)
+
+
 class Severity(IntEnum):
     """What one finding does to the verdict; the gravest finding decides."""
 

@@ -16,7 +16,9 @@ import av
 import pytest
 
 from bwvd.capture.address import parse_address
+from bwvd.capture.device import open_input as module
 from bwvd.capture.device.alsa import CONFIGURATION, in_use
+from bwvd.capture.device.discovery import FoundDevice
 from bwvd.capture.device.open_input import open_input
 from bwvd.capture.source import DeviceLost, SourceRefused
 from bwvd.cli.check import check_all
@@ -83,9 +85,15 @@ def test_a_size_that_the_camera_has_not_is_refused_with_the_keys(monkeypatch: py
         open_input(address, Config(video=Video(size="99x99")))
 
 
-def test_absent_devices_are_lost_in_one_line() -> None:
+def test_absent_devices_are_lost_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what is there instead: a camera in another port has another name."""
     camera = parse_address("v4l2:/dev/nosuchcamera", "video.source", VIDEO_SCHEMES)
-    with pytest.raises(DeviceLost, match=r"^v4l2:/dev/nosuchcamera: No such file or directory$"):
+    monkeypatch.setattr(module, "cameras", list)
+    with pytest.raises(DeviceLost, match=r"^v4l2:/dev/nosuchcamera: no such device; there is no camera$"):
+        open_input(camera, Config())
+    there = [FoundDevice("camera", "/dev/video2", "USB Camera", "v4l2:/dev/v4l/by-id/x")]
+    monkeypatch.setattr(module, "cameras", lambda: there)
+    with pytest.raises(DeviceLost, match=r"no such device; there is v4l2:/dev/v4l/by-id/x \(USB Camera\)$"):
         open_input(camera, Config())
     microphone = parse_address("alsa:nosuchcard", "audio.source", AUDIO_SCHEMES)
     with pytest.raises(DeviceLost, match=r"^alsa:nosuchcard: [^\n]+$"):

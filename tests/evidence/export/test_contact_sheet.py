@@ -422,6 +422,18 @@ def test_a_recording_that_nobody_vouches_for_is_named(storage: Path, tmp_path: P
     assert ("div", "class", "verdict bad") in seen.attributes
 
 
+def test_a_recording_in_progress_is_said(storage: Path, tmp_path: Path) -> None:
+    """To whoever orders the sheet too, as with a film."""
+    folder, signers = make_recording(storage, close=""), tmp_path / "list"
+    signers.write_text(fixed_signer().allowed_signers("*"))
+    for option, name in (("--sheet", "x.html"), ("-o", "x.mp4")):
+        done = CliRunner().invoke(
+            main, ["export", str(folder), option, str(tmp_path / name), "--signers", str(signers)]
+        )
+        assert done.exit_code == 0
+        assert done.stderr == "bwvd: the recording is not closed: it is in progress, or was cut off\n"
+
+
 def test_the_command_wants_something_to_write(storage: Path) -> None:
     done = CliRunner().invoke(main, ["export", str(make_recording(storage))])
     assert done.exit_code == 2

@@ -13,12 +13,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bwvd.evidence.errors import ExportRefused
+from bwvd.evidence.export.catalogue import entry
 from bwvd.evidence.flash.posix import PosixVolume
 from bwvd.evidence.flash.reserve import Reserve
 from bwvd.evidence.keys.age import AgeSealer
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.keys.sshsig import KeySigner
 from bwvd.evidence.startup.recovery import recover
+from bwvd.evidence.verify.gather import gather
 from bwvd.evidence.verify.report import Finding
 from bwvd.testing.clock import VirtualClock
 from tests.support.desk import export_proof, verify_paths, verify_proof
@@ -247,6 +249,23 @@ def test_nothing_is_overwritten(storage: Path, tmp_path: Path) -> None:
     with pytest.raises(ExportRefused, match="exists"):
         export_proof(make_recording(storage), tmp_path / "proof.zip")
     assert (tmp_path / "proof.zip").read_text() == "precious"
+
+
+def test_a_manifest_that_is_none_keeps_nobody_busy(
+    storage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gigabytes of nothing are packed into a megabyte: its length is looked at, not what is in it."""
+    folder = make_recording(storage)
+    export_proof(folder, tmp_path / "proof.zip")
+    size = (folder / "manifest.jsonl").stat().st_size
+    for module in ("bwvd.evidence.verify.recording", "bwvd.evidence.export.catalogue"):
+        monkeypatch.setattr(f"{module}.MANIFEST_BYTES", size - 1)
+    for path in (tmp_path / "proof.zip", folder):
+        [report] = verify_paths([path])
+        assert report.verdict == "unreadable"
+        assert report.findings[0].what == f"has {size:,} bytes; no recording has more than {size - 1:,}"
+    [place] = gather(tmp_path / "proof.zip")
+    assert entry(place).end == "unreadable"
 
 
 class TestVerifyPaths:

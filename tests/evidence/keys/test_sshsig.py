@@ -192,7 +192,7 @@ class TestRefusedKeyFiles:
     def test_encrypted(self, tmp_path: Path) -> None:
         key = tmp_path / "key"
         ssh_keygen("-q", "-t", "ed25519", "-N", "secret", "-f", key)
-        self.refused(key, "passphrase")
+        self.refused(key, "has a passphrase, .*: ssh-keygen -p -f COPY$")
 
     def test_another_type(self, tmp_path: Path) -> None:
         self.refused(stock_key(tmp_path / "key", "ecdsa"), "not an Ed25519 key")
