@@ -18,7 +18,6 @@ from bwvd.cli.options import (
     config_option,
     find_recording,
     load_config,
-    load_config_or_default,
     log_access,
 )
 from bwvd.cli.printing import warn
@@ -26,12 +25,10 @@ from bwvd.cli.progress import progress_bar, size_of
 from bwvd.cli.vouching import vouching
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.export.mp4 import export_mp4
-from bwvd.evidence.export.proof import export_proof
 from bwvd.evidence.export.stretch import stretch
 from bwvd.evidence.flash.whole_file import left_beside
 from bwvd.evidence.format.file_names import harmless
 from bwvd.evidence.format.moment import Given
-from bwvd.evidence.keys.age import load_identities
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.copy import COPY_ENDINGS
 from bwvd.evidence.verify.gather import gather
@@ -117,7 +114,7 @@ def export(
         if sheet and not everything:
             _require_page(Path(sheet))  # before an MP4 is written
         allowed = vouching(config_path, signers)
-        keys = load_identities(identities)
+        keys = _identities(identities)
     except EvidenceError as error:
         raise Failure(str(error), 2) from None
     outputs = Outputs(*(Path(path) if path else None for path in (output, sheet, proof, captions)))
@@ -125,8 +122,17 @@ def export(
     with ended_in_order():
         if everything:
             sys.exit(_all(config_path, recs, order))
-        folder = find_recording(load_config_or_default(config_path), recs[0])
+        folder = find_recording(config_path, recs[0])
         sys.exit(0 if _one(config_path, folder, order) else 1)
+
+
+def _identities(paths: Sequence[str]) -> Sequence[Any]:
+    """Raises: IdentityUnusable."""
+    if not paths:
+        return ()
+    from bwvd.evidence.keys.age import load_identities  # here, as all below: most exports need none of it
+
+    return load_identities(paths)
 
 
 def _require_page(sheet: Path) -> None:
@@ -242,6 +248,8 @@ def _export(folder: Path, order: Order) -> None:
             warn(note)
         click.echo(f"{made.path}: {made.pictures} pictures")
     if order.outputs.proof:
+        from bwvd.evidence.export.proof import export_proof
+
         packed = export_proof(
             folder,
             order.outputs.proof,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bwvd.config.schema import Config
 from bwvd.text import counted
+
+if TYPE_CHECKING:
+    from bwvd.config.schema import Config
 
 
 def with_offload(status: dict[str, Any], config: Config) -> dict[str, Any]:

@@ -8,13 +8,14 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bwvd.config.load import load
-from bwvd.config.schema import Config, ConfigError
 from bwvd.text import clean
+
+if TYPE_CHECKING:
+    from bwvd.config.schema import Config
 
 DEFAULT_CONFIG = "/etc/bwvd/bwvd.toml"
 
@@ -70,6 +71,10 @@ def json_option(command: Command) -> Command:
 
 
 def load_config(path: str) -> Config:
+    # Here, as below: a desk has no configuration, and its commands would wait for what reads one.
+    from bwvd.config.load import load
+    from bwvd.config.schema import ConfigError
+
     try:
         return load(Path(path))
     except ConfigError as error:
@@ -106,17 +111,26 @@ def print_json(document: Any, indent: int | None = 2) -> None:
 
 def load_config_or_default(config_path: str) -> Config:
     """For commands on files, which work without a configuration: on an agency's desk there is none."""
-    if config_path == DEFAULT_CONFIG and not Path(config_path).exists():
+    if _unconfigured(config_path):
+        from bwvd.config.schema import Config
+
         return Config()
     return load_config(config_path)
 
 
-def find_recording(config: Config, name: str) -> Path:
-    from bwvd.evidence.errors import EvidenceError
-    from bwvd.evidence.export.catalogue import NoSuchRecording, find
+def _unconfigured(config_path: str) -> bool:
+    return config_path == DEFAULT_CONFIG and not Path(config_path).exists()
 
+
+def find_recording(config_path: str, name: str) -> Path:
+    """The folder of a recording of this device, or any folder by its name. Raises: Failure."""
+    from bwvd.evidence.errors import EvidenceError
+    from bwvd.evidence.export.catalogue import NoSuchRecording, find, named_folder
+
+    if _unconfigured(config_path) and (folder := named_folder(name)) is not None:
+        return folder
     try:
-        return find(Path(config.storage.path), name)
+        return find(Path(load_config_or_default(config_path).storage.path), name)
     except NoSuchRecording as error:
         raise Failure(str(error), 1) from None
     except EvidenceError as error:
@@ -125,13 +139,13 @@ def find_recording(config: Config, name: str) -> Path:
 
 def log_access(config_path: str, what: str, path: Path, outcome: str) -> None:
     """Let the device's journal say that its evidence was read; nothing to do where no daemon holds that storage."""
-    from bwvd.controls.client import Unreachable, request
-
     if not Path(config_path).exists():
         return
     config = load_config(config_path)
     if Path(config.storage.path).resolve() not in (path.resolve(), *path.resolve().parents):
         return
+    from bwvd.controls.client import Unreachable, request
+
     payload = {"cmd": "log_access", "what": what, "where": path.name, "outcome": outcome}
     with contextlib.suppress(Unreachable):
         request(config.socket.path, payload, 5)

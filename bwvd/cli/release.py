@@ -41,7 +41,7 @@ def release(config_path: str, rec: str | None, receipt: str | None, receipts: st
         sys.exit(_release_all(config_path, config, Path(receipts)))
     if receipts or not rec or not receipt:
         raise click.UsageError("give REC --receipt FILE, or --receipts DIR")
-    name = rec if ARCHIVE.fullmatch(rec) else find_recording(config, rec).name
+    name = rec if ARCHIVE.fullmatch(rec) else find_recording(config_path, rec).name
     try:
         text, signature = _read(Path(receipt))
     except OSError as error:

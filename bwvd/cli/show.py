@@ -15,7 +15,6 @@ from bwvd.cli.options import (
     config_option,
     find_recording,
     json_option,
-    load_config_or_default,
     print_json,
 )
 from bwvd.clock import NS
@@ -66,7 +65,7 @@ def show(config_path: str, as_json: bool, identities: tuple[str, ...], rec: str)
 def _place(config_path: str, rec: str) -> Place:
     """Raises: EvidenceError, Failure."""
     if not (rec.lower().endswith(".zip") and os.path.isfile(rec)):  # noqa: PTH113  raises nothing for a name that no file can have
-        return Place(find_recording(load_config_or_default(config_path), rec))
+        return Place(find_recording(config_path, rec))
     places = gather(Path(rec))
     if len(places) > 1:
         raise Failure(f"{rec}: holds {len(places)} recordings: bwvd list shows them", 1)

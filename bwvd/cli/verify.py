@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,7 +16,6 @@ from bwvd.cli.store_options import store_options, verify_in_store
 from bwvd.cli.verify_printing import print_reports
 from bwvd.cli.vouching import vouching
 from bwvd.evidence.errors import EvidenceError
-from bwvd.evidence.keys.age import load_identities
 from bwvd.evidence.verify.paths import verify_paths
 from bwvd.evidence.verify.report import Report
 from bwvd.store.address import is_address
@@ -64,7 +64,11 @@ def _verify(
     """Print a verdict for everything at `paths`; returns the exit code."""
     try:
         allowed = vouching(config_path, signers)
-        keys = load_identities(identities)
+        keys: Sequence[Any] = ()
+        if identities:
+            from bwvd.evidence.keys.age import load_identities  # here: verifying needs no key
+
+            keys = load_identities(identities)
     except EvidenceError as error:
         warn(str(error))
         return 2

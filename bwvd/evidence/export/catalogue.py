@@ -81,14 +81,20 @@ def catalogue(storage: Path) -> list[Entry]:
     return sorted(found, key=lambda entry: (entry.serial or 0, entry.id))
 
 
+def named_folder(name: str) -> Path | None:
+    """The folder of that name, if it is one; not for "last" or a number, by which a command means the device's."""
+    if name == "last" or _NUMBER.fullmatch(name) or not os.path.isdir(name):  # noqa: PTH112  raises nothing for a name that no file can have
+        return None
+    return Path(name)
+
+
 def find(storage: Path, name: str) -> Path:
     """The folder of a recording: a path, the name of a folder in the current directory, an id, a serial number, "last".
 
     Raises: NoSuchRecording.
     """
-    counts = name == "last" or _NUMBER.fullmatch(name) is not None  # what a command on a device means before any folder
-    if not counts and os.path.isdir(name):  # noqa: PTH112  raises nothing for a name that no file can have
-        return Path(name)
+    if (folder := named_folder(name)) is not None:
+        return folder
     if "/" in name:
         raise NoSuchRecording(f"{name}: no such folder")
     entries = catalogue(storage)
@@ -195,7 +201,7 @@ def opened(place: Place) -> Iterator[RawIOBase]:
         return
     import zipfile  # here: a card holds no proofs
 
-    from bwvd.evidence.verify.folder import ZipFolder
+    from bwvd.evidence.verify.zip_folder import ZipFolder
 
     try:
         with (

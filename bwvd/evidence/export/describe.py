@@ -63,7 +63,7 @@ def _excerpt(where: Path | Place) -> dict[str, Any] | None:
     import zipfile  # here: a camera shows folders
 
     from bwvd.evidence.verify.excerpt import Declared, read_declaration
-    from bwvd.evidence.verify.folder import ZipFolder
+    from bwvd.evidence.verify.zip_folder import ZipFolder
 
     with zipfile.ZipFile(where.path) as archive:
         declared = read_declaration(ZipFolder(archive, "", str(where.path)))

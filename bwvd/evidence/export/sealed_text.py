@@ -12,8 +12,9 @@ from bwvd.evidence.errors import IdentityUnusable
 from bwvd.evidence.export.private_text import CHANGED, NOT_OPENED, PrivateText, Reader, unopened
 from bwvd.evidence.format import records
 from bwvd.evidence.keys.age import open_sealed
-from bwvd.evidence.verify.folder import DirectoryFolder, Folder, ZipFolder, read_file
+from bwvd.evidence.verify.folder import DirectoryFolder, Folder, read_file
 from bwvd.evidence.verify.gather import Place
+from bwvd.evidence.verify.zip_folder import ZipFolder
 
 _BYTES = 1_048_576  # of a sealed file; the text of a marker is far shorter
 

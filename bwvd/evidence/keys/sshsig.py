@@ -11,13 +11,6 @@ from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_ssh_private_key,
-)
 
 from bwvd.evidence.errors import KeyUnusable, SignatureBad
 from bwvd.evidence.flash.regular_file import open_regular, read_bounded
@@ -47,7 +40,7 @@ class KeySigner:
     """
 
     def __init__(self, private: Ed25519PrivateKey, certificate: Certificate | None = None) -> None:
-        raw = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        raw = private.public_key().public_bytes_raw()
         key = parse_key(string(ED25519.encode()) + string(raw))
         assert isinstance(key, PublicKey)  # noqa: S101  built one line above
         if certificate is not None:
@@ -218,6 +211,8 @@ def keygen(folder: str | Path, principal: str = "bwvd") -> list[Path]:
 
 
 def _openssh_text(private: Ed25519PrivateKey) -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat  # as below
+
     return private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
 
 
@@ -246,6 +241,9 @@ def _certificate(text: str) -> Certificate:
 
 
 def _private_key(path: Path, data: bytes) -> Ed25519PrivateKey:
+    # Here: who verifies reads no private key, and would wait for this longer than for a short recording.
+    from cryptography.hazmat.primitives.serialization import load_ssh_private_key
+
     try:
         private = load_ssh_private_key(data, password=None)
     except TypeError:

@@ -14,7 +14,6 @@ from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.copy import COPY_ENDINGS, verify_copy
 from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.gather import Found, NothingThere, walk
-from bwvd.evidence.verify.proof import verify_proof
 from bwvd.evidence.verify.recording import verify_recording
 from bwvd.evidence.verify.report import Report, unreadable
 from bwvd.evidence.verify.statement import has_statement, is_statement, statement_beside, verify_statement
@@ -70,7 +69,7 @@ def _verify_path(
     if is_statement(path):
         return [verify_statement(path, signers)]
     if path.suffix.lower() == ".zip":
-        return verify_proof(path, signers, identities, decode=decode, progress=progress)
+        return _verify(Found(path, "proof"), signers, identities, decode=decode, progress=progress)
     if not os.path.lexists(path.parent / MANIFEST):
         if has_statement(path):
             return [verify_statement(statement_beside(path), signers, derived=path)]
@@ -96,6 +95,8 @@ def _verify(
         case "recording":
             return [verify_recording(path, signers, identities, decode=decode, progress=progress)]
         case "proof":
+            from bwvd.evidence.verify.proof import verify_proof  # here: a card holds no proofs
+
             return verify_proof(path, signers, identities, decode=decode, progress=progress)
         case "unreadable":
             return [unreadable(path, found.why.removeprefix(f"{path}: "))]

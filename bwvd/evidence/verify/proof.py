@@ -11,11 +11,11 @@ from bwvd.evidence.format.layout import AUTHORITY_KEY, CHAIN, PUBLIC_KEY, README
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.excerpt import DECLARATION, Chosen, Declared, hold, read_declaration
 from bwvd.evidence.verify.files import Progress
-from bwvd.evidence.verify.folder import ZipFolder
 from bwvd.evidence.verify.neighbours import NEXT, check_next, read_next, told
 from bwvd.evidence.verify.recording import Verification
 from bwvd.evidence.verify.report import Report, unreadable
 from bwvd.evidence.verify.trust import Trust
+from bwvd.evidence.verify.zip_folder import ZipFolder
 from bwvd.text import one_line
 
 PARTS = (README, CHAIN, PUBLIC_KEY, AUTHORITY_KEY, DECLARATION, NEXT)  # beside the recording
