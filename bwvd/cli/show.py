@@ -25,6 +25,7 @@ from bwvd.evidence.export.narrative import Narrative, end_text, narrative, pre_e
 from bwvd.evidence.export.private_text import SEALED, PrivateText, Reader, unopened
 from bwvd.evidence.format.moment import clock_text
 from bwvd.evidence.verify.gather import Place, gather
+from bwvd.evidence.verify.report import Excerpt
 from bwvd.text import clean, counted, readable
 
 
@@ -79,7 +80,7 @@ def print_recording(document: Mapping[str, Any], told: Narrative) -> None:
     if opening is not None:
         encrypted = f"to {counted(len(opening.recipients), 'recipient')}" if opening.recipients else "no"
         rows += [
-            ("device", f"{opening.device}, serial number {opening.serial}, {opening.software}"),
+            ("device", f"{opening.device}, recording number {opening.serial}, {opening.software}"),
             ("officer", ", ".join(_text(text) for text in told.officers) or "not named"),
             ("press", press_text(opening.press)),
             ("before it", pre_event_text(opening.pre_event)),
@@ -89,8 +90,8 @@ def print_recording(document: Mapping[str, Any], told: Narrative) -> None:
         if opening.continues:
             rows.append(("continues", opening.continues))
     if (part := document["excerpt"]) is not None:
-        withheld = "are in this proof, the others are withheld; all that is said here is of the whole recording"
-        rows.append(("excerpt", f"segments {part['first']} to {part['last']} of {part['of']} {withheld}"))
+        said = "here is said what the manifest says of the whole recording"
+        rows.append(("excerpt", f"in this proof: {Excerpt(**part)}; the others are withheld, and {said}"))
     segments = counted(document["segments"], "segment")
     silence = f", {silent} of them silence put in where there was none" if (silent := document["silent_frames"]) else ""
     rows += [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import click
 
@@ -30,6 +31,8 @@ def print_reports(reports: Sequence[Report], *, verbose: bool = False) -> None:
     for signatory, count in _signatories(ordered):
         _line("", f"{signatory}: {count} of {len(ordered)}")
     recordings = [report for report in ordered if report.kind != "storage"]
+    # A recording may lie in two places, a copy and a proof; in one place its name says where.
+    anywhere = len({Path(report.path).parent for report in recordings if report.kind == "recording"}) > 1
     if recordings:
         click.echo(
             f"\n{'VERDICT':{INDENT}} {'RECORDING':40} {'FIRST FRAME (UTC)':24} {'LENGTH':>9} {'FRAMES':>7}  MISSING"
@@ -40,6 +43,8 @@ def print_reports(reports: Sequence[Report], *, verbose: bool = False) -> None:
             _line(report.verdict, f"{clean(report.id)}: journal and serial numbers of the storage")
         else:
             _print_row(report)
+            if anywhere:
+                _line("", f"in {clean(str(Path(report.path).parent))}")
         _print_findings(report, verbose=verbose, said=said)
 
 

@@ -59,7 +59,7 @@ def test_a_recording_in_sentences(storage: Path) -> None:
         == f"""\
 recording  {folder.name}
 folder     {folder}
-device     BWV-0001, serial number 1, {records_of(folder).software}
+device     BWV-0001, recording number 1, {records_of(folder).software}
 officer    4711
 press      2026-11-22T07:15:05.000Z (gpio:record); the clock was synchronised
 before it  1.984 s of the 2 s asked, without audio: the camera had just started
@@ -155,8 +155,8 @@ def test_an_excerpt_says_that_it_is_one(storage: Path, tmp_path: Path) -> None:
     export_proof(folder, tmp_path / "p.zip", from_s=1.0, to_s=3.0)
     said = show(tmp_path / "p.zip").stdout
     assert (
-        "excerpt    segments 2 to 3 of 4 are in this proof, the others are withheld; "
-        "all that is said here is of the whole recording\n"
+        "excerpt    in this proof: segments 2 to 3 of 4; the others are withheld, "
+        "and here is said what the manifest says of the whole recording\n"
     ) in said
     assert json.loads(show("--json", tmp_path / "p.zip").stdout)["excerpt"] == {"first": 2, "last": 3, "of": 4}
     assert json.loads(show("--json", folder).stdout)["excerpt"] is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,18 @@ def test_the_worst_verdict_comes_first(storage: Path) -> None:
     assert sum(SIGNED in line for line in lines) == 1, "all by one key, which is said once"
     # A program finds the storage first, as ever.
     assert [report["kind"] for report in _json("verify", "--json", storage)] == ["storage", *["recording"] * 3]
+
+
+def test_the_same_recording_in_two_places_says_where(storage: Path, tmp_path: Path) -> None:
+    """A copy that is changed, beside one that is not: which of them is it?"""
+    copy = tmp_path / "copies"
+    shutil.copytree(storage / "recordings", copy)
+    [first, *_] = sorted(copy.iterdir())
+    _flip(first / "000001.m4s")
+    lines = _verify(storage, copy)
+    [row] = [number for number, line in enumerate(lines) if line.startswith(f"altered      {first.name}")]
+    assert lines[row + 1].strip() == f"in {copy}"
+    assert not [line for line in _verify(storage) if line.strip().startswith("in ")]
 
 
 def test_all_is_authentic(storage: Path) -> None:

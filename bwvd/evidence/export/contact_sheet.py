@@ -131,7 +131,7 @@ def _page(report: Report, outline: Outline, told: Narrative, begin_ns: int, end_
     if (more := len(report.findings) - PROBLEMS_MOST) > 0:
         page.problems.append(f"and {more} more")
     page.facts = [
-        ("Device", [f"{opening.device}, serial number {opening.serial}"]),
+        ("Device", [f"{opening.device}, recording number {opening.serial}"]),
         ("Officer", told.officers[:OFFICERS_MOST] or ["not named"]),
         ("First frame", [report.started_utc or "time unknown"]),
         ("Press", [press_text(opening.press)]),

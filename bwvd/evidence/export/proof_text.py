@@ -229,7 +229,7 @@ def _chain_lines(facts: Facts) -> Iterator[str]:
         if press.stamp.uncertainty_us is not None:
             clock += f", to {press.stamp.uncertainty_us / 1000:g} ms"
         short = f", less than asked because: {before.reason}" if before.reason else ""
-        yield printable(f"Device          {facts.open.device}, serial number {facts.open.serial}")
+        yield printable(f"Device          {facts.open.device}, recording number {facts.open.serial}")
         yield printable(f"Press           {press.stamp.utc} by {press.source} (clock: {clock})")
         yield printable(f"Before it       {before.got_s:.3f} s of {before.asked_s:g} s asked{short}")
         yield printable(f"First frame     {facts.open.origin_utc}")

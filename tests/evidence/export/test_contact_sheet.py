@@ -106,7 +106,7 @@ def test_a_sheet_says_what_it_shows(storage: Path, tmp_path: Path) -> None:
     for said in (
         folder.name,
         "authentic signed by the key SHA256:",
-        "BWV-0001, serial number 1",
+        "BWV-0001, recording number 1",
         "Officer 4711",
         "2026-11-22T07:15:05.000Z (gpio:record); the clock was synchronised",
         "1.984 s of the 2 s asked, without audio: the camera had just started",
