@@ -1,4 +1,4 @@
-"""Errors of libav in words for a person."""
+"""Errors of libav: which are asked for, and in words for a person."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from contextlib import contextmanager
 
 from bwvd.capture.source import SourceRefused
 from bwvd.media.init_segment import InitUnusable
+
+# Of every decoder that we open for a source. Without it libav makes up what it can't read, from an earlier frame that
+# happened to lie there, and calls it a frame.
+STRICT = {"err_detect": "explode"}
 
 
 def why(error: BaseException) -> str:

@@ -53,6 +53,7 @@ class CopiedAudio:
         self._cut_ns = 0  # left out since the last packet that was kept
         self._stretched = 0  # samples left open (+) or left out (-), as far as not told
         self._told = False
+        self._damaged = False  # packets came to no good since the last one that was kept
         self.gained = 0  # packets taken
         self.lacks = NOTHING_DECODES  # to gain one; what comes here is not decoded
         with refusing("audio.source"):
@@ -72,6 +73,9 @@ class CopiedAudio:
         """Take a packet; base: of its stamps, which `stamps` brings to CLOCK_MONOTONIC."""
         if not packet.size:
             return  # the end of the container
+        if packet.is_corrupt:
+            self._damaged = True
+            return
         self.gained += 1
         start_ns = stamps.monotonic(to_ns(packet.pts, base), *moment)
         if not self._told:
@@ -129,14 +133,15 @@ class CopiedAudio:
                 self._stretched -= samples
                 return None
             hole_ns = start_ns - expected_ns
-            if hole_ns > LOST_NS:
-                out(MediaGap("audio", expected_ns, start_ns, "dropped_by_device", 0))
+            if hole_ns > LOST_NS or self._damaged:
+                cause = "corrupt" if self._damaged else "dropped_by_device"
+                out(MediaGap("audio", expected_ns, start_ns, cause, 0))
             else:
                 self._stretched += hole_ns * self._rate // NS
             self._begin_ns, self._count, expected_ns = start_ns, 0, start_ns
         if self._cut_ns > CUT_NS:
             out(MediaGap("audio", expected_ns, expected_ns + self._cut_ns, "timestamps", 0))
-        self._cut_ns = 0
+        self._cut_ns, self._damaged = 0, False
         self._count += samples
         return expected_ns
 

@@ -124,6 +124,7 @@ class EncodedAudio:
         self._clock: SampleClock | None = None
         self._held: deque[_Held] = deque()
         self._batches = Assembler()
+        self._damaged = False  # samples came to no good, and the hole that they leave is not told yet
         self.gained = 0  # frames decoded
         self.lacks = NOTHING_DECODES  # to gain one
 
@@ -132,8 +133,13 @@ class EncodedAudio:
         try:
             frames = packet.decode()
         except av.FFmpegError:
-            return  # the samples that are missing are a hole in the count of those that follow
+            self._damaged = True  # what is missing is a hole in the count of the samples that follow
+            return
         for frame in frames:
+            if frame.is_corrupt:
+                self._damaged = True
+                wipe_frame(frame)
+                continue
             self.gained += 1
             ticks = frame.pts if frame.pts is not None else packet.pts
             self.take(frame, stamps.monotonic(to_ns(ticks, base), *moment), moment.mono_ns, out)
@@ -211,7 +217,8 @@ class EncodedAudio:
         before_ns = clock.next_ns
         step = clock.take(start_ns, frame.samples - skip)
         if step.lost_ns and before_ns is not None:
-            cause = "timestamps" if step.drop else "dropped_by_device"
+            cause = "timestamps" if step.drop else "corrupt" if self._damaged else "dropped_by_device"
+            self._damaged = False
             out(MediaGap("audio", before_ns, before_ns + step.lost_ns, cause, 0))
         if step.begin_ns is not None:
             if self._resampler is not None:

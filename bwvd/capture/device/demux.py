@@ -18,7 +18,7 @@ from bwvd.capture.audio.transcode import EncodedAudio
 from bwvd.capture.device.device_thread import Stopped, ThreadChannel
 from bwvd.capture.device.open_input import RTSP_READ_S, open_input
 from bwvd.capture.device.track_watch import NAMED_NS, TrackWatch
-from bwvd.capture.libav_errors import why
+from bwvd.capture.libav_errors import STRICT, why
 from bwvd.capture.source import AudioGate, DeviceLost, SourceRefused
 from bwvd.capture.timestamps import (
     FrameTimes,
@@ -170,6 +170,7 @@ class Reading:
                 key = "audio.source" if kind == "audio" else self._address.key
                 raise SourceRefused(f"{key}: {self._address.text} has no {kind}")
             found[0].codec_context.thread_count = 1  # what it decodes at once, it decodes at the least cost
+            found[0].codec_context.options = dict(STRICT)
             self._bases[found[0].index] = found[0].time_base or _NO_BASE
             streams.append(found[0])
         return streams

@@ -131,7 +131,9 @@ class Losses:
             self._add(from_ns, to_ns, cause, frames)
 
     def damaged(self, from_ns: int, to_ns: int, frames: int) -> None:
-        """Frames that were there, and no good."""
+        """Frames that were there, and no good. The next frame's distance says nothing of the beat."""
+        if self._cadence is not None:
+            self._cadence.interrupt()
         self._add(from_ns, to_ns, "corrupt", frames)
 
     def lost(self, from_ns: int, to_ns: int, cause: str, frames: int) -> None:

@@ -18,6 +18,7 @@ from bwvd.capture.video.pixel_format import PixelConverter
 from bwvd.capture.video.stamp import Stamp
 from bwvd.clock import NS, Clock
 from bwvd.config.schema import Config
+from bwvd.media.jpeg import has_end
 from bwvd.messages import FaultChanged
 
 QUIET_NS = 10 * NS  # no frame left out for so long: the encoder keeps up again
@@ -41,7 +42,10 @@ class EncodedVideo:
     _stamp: Stamp | None = None
     _last_ns: int | None = None  # when the last frame was taken
     _left_out_ns: int | None = None  # when a frame was left out last, while that is a fault
-    _bad: int = 0  # packets that could not be decoded since the last frame
+    _bad: int = 0  # frames that came to no good since the last one
+    _bad_step_ns: int = 0  # between two of them
+    _ends: bool = False  # the camera's JPEGs have their end
+    _beat: bool = False  # and how many they were is told by the time that they took
     _awaits_key: bool = False  # what the next frames refer to is missing
     gained: int = 0  # frames decoded
     lacks: str = NOTHING_DECODES  # to gain one
@@ -56,18 +60,24 @@ class EncodedVideo:
                 self._leave_out(placed.dts_ns, out)
             return
         if self._awaits_key:
-            if not packet.is_keyframe:
+            if not (packet.is_keyframe or packet.stream.codec_context.codec.intra_only):
                 self.lacks = NO_KEY_FRAME
+                self._bad += bool(packet.size)
                 return
             self._awaits_key = False
         self.lacks = NOTHING_DECODES
+        if not self._is_whole(packet):
+            self._damaged(packet)
+            return
         try:
             frames = self._decode(packet)
         except av.FFmpegError:
-            # Before the first frame a decoder may miss what came before; later it is told where the next frame lies.
-            self._bad += self._converter is not None
+            self._damaged(packet)
             return
         for frame in frames:
+            if frame.is_corrupt:
+                self._damaged(packet)
+                return  # what else came with it is shown after it
             placed = self._place(to_ns(frame.pts if frame.pts is not None else packet.pts, base), moment)
             if placed is None:
                 continue
@@ -94,13 +104,47 @@ class EncodedVideo:
         placed = self._times.place(stamp_ns, None, *moment)
         if placed.dts_ns < self._not_before_ns:
             return None
-        if self._bad:
-            self._losses.damaged(placed.dts_ns - self._bad * self._times.step_ns, placed.dts_ns, self._bad)
-            self._bad = 0
+        self._name_damaged(placed.dts_ns)
         self._losses.frame(placed, moment.mono_ns, slow=self._encoder.pace.slow)
         self._encoder.pace.taken(placed.dts_ns)
         self._last_ns = placed.dts_ns
         return placed
+
+    def _is_whole(self, packet: av.Packet[VideoStream]) -> bool:
+        """False for a packet that lost something on its way, as far as can be told without decoding it."""
+        if packet.is_corrupt:
+            return False
+        if not packet.size or packet.stream.codec_context.codec.canonical_name != "mjpeg":
+            return True
+        whole = has_end(memoryview(packet))
+        self._ends = self._ends or whole
+        return whole or not self._ends  # some cameras never send it
+
+    def _damaged(self, packet: av.Packet[VideoStream]) -> None:
+        """A frame can't be read whole, and none is put in its place. Nor do the frames count that refer to it: in what
+        the decoder makes of them nothing says so."""
+        if not self._bad:
+            self._bad_step_ns = self._times.step_ns  # what the next frame's distance would change
+        self._bad += 1
+        context = packet.stream.codec_context
+        self._beat = not context.codec.intra_only
+        if self._beat:
+            context.flush_buffers()  # it may still hold the frame, and give it out as a good one
+            self._awaits_key = True
+
+    def _name_damaged(self, next_ns: int | None) -> None:
+        """A good frame, or the end, has come: name what came to no good before it.
+
+        Before the first frame a decoder may miss what was sent before we asked.
+        """
+        bad, self._bad = self._bad, 0
+        if not bad or self._last_ns is None:
+            return
+        step_ns = self._bad_step_ns
+        from_ns = self._last_ns + step_ns
+        to_ns = from_ns + bad * step_ns if next_ns is None else max(next_ns, from_ns)
+        frames = max(bad, round((to_ns - from_ns) / step_ns)) if self._beat else bad
+        self._losses.damaged(from_ns, to_ns, frames)
 
     def _frame(self, frame: av.VideoFrame, at_ns: int, out: Out) -> None:
         if self._converter is None:
@@ -153,17 +197,20 @@ class EncodedVideo:
 
     def finish(self, out: Out, whole: bool) -> None:  # noqa: ARG002 - what was encoded has nothing still to come
         """Deliver the GOP in the making."""
+        self._name_damaged(None)
         self._encoder.finish(out)
         self._losses.tell(out)
 
     def interrupt(self, out: Out) -> None:
         """Deliver what there is: the video has stopped. With its next frame it is up again."""
+        self._name_damaged(None)
         self._encoder.interrupt(out)
         self._awaits_key = True
         self._losses.tell(out)
 
     def salvage(self, out: Out) -> None:
         """Deliver what has come out of the encoder, without asking it for more."""
+        self._name_damaged(None)
         self._encoder.salvage(out)
         self._losses.tell(out)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import av
 import pytest
@@ -10,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bwvd.capture.audio.transcode import EncodedAudio, silence_like, wipe_frame, without_first
+from bwvd.capture.libav_errors import STRICT
 from bwvd.capture.source import AudioGate, SourceRefused
+from bwvd.capture.timestamps import KernelStamps, Moment
 from bwvd.clock import NS
 from bwvd.config.schema import Audio
+from bwvd.testing.clip import numbered_clip
 from tests.support.capture_listen import Listener, decode_sound
 
 RATE = 48_000
@@ -228,3 +232,26 @@ def test_silence_is_silent() -> None:
         frame = silence_like(block(fmt=kind), 100)
         assert set(bytes(frame.planes[0])[:100]) == ({0x80} if kind == "u8" else {0})
         wipe_frame(frame)
+
+
+def test_sound_that_can_not_be_decoded_is_named_as_such(tmp_path: Path) -> None:
+    """Invariant 4: the hole has its cause, and nothing that the decoder made up fills it."""
+    clip = tmp_path / "clip.mp4"
+    numbered_clip(clip, 60, audio=True)
+    microphone = Microphone()
+    with av.open(str(clip)) as container:
+        stream = container.streams.audio[0]
+        stream.codec_context.options = dict(STRICT)
+        base = stream.time_base
+        assert base is not None
+        for index, packet in enumerate(packet for packet in container.demux(stream) if packet.size):
+            if index in (20, 21):
+                packet.update(b"\xff" * packet.size)
+            packet.pts = (packet.pts or 0) + round(START / NS / base)
+            at_ns = int((packet.pts or 0) * base * NS)
+            microphone.sound.feed(packet, base, KernelStamps(), Moment(at_ns, 0), microphone.listener.send)
+    listener = microphone.end()
+    (gap,) = listener.gaps()
+    assert (gap.kind, gap.cause) == ("audio", "corrupt")
+    assert gap.to_ns - gap.from_ns == pytest.approx(2 * 1024 * NS / RATE, abs=NS / RATE)
+    contiguous(listener)

@@ -175,10 +175,12 @@ class RawPacket:
     decoded: list[int]
     intra_only: bool = True
     size: int = 1
+    is_corrupt: bool = False
 
     @property
     def stream(self) -> object:
-        return SimpleNamespace(codec_context=SimpleNamespace(codec=SimpleNamespace(intra_only=self.intra_only)))
+        codec = SimpleNamespace(intra_only=self.intra_only, canonical_name="rawvideo")
+        return SimpleNamespace(codec_context=SimpleNamespace(codec=codec))
 
     def decode(self) -> list[av.VideoFrame]:
         self.decoded.append(self.number)
