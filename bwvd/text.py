@@ -15,6 +15,17 @@ MAX_ERROR_CHARACTERS = 300
 # No terminal obeys them, and without them Hindi, Persian, families and flags are others.
 _JOINER = re.compile("[\u200c\u200d\U000e0020-\U000e007f]")
 _CREDENTIALS = re.compile(r"(?<=://)\S*@")  # greedy: a password may hold an @ of its own
+# Many cameras take user and password, or a token, in the path or the query of their address.
+_STREAM = re.compile(
+    r"(?P<host>\brtsps?://[^\s/?#\"'<>]*)(?P<rest>[/?#][^\s\"'<>]*?)(?=[:,.;)\]]*(?:[\s\"'<>]|$))", re.IGNORECASE
+)
+_QUERY = re.compile(r"(?P<host>\bhttps?://[^\s?#\"'<>]*)(?P<rest>[?#][^\s\"'<>]*)", re.IGNORECASE)
+_PLAIN = re.compile(  # a path's part that tells one stream of a camera from another, and nothing else
+    r"(?:(?:live|streams?|streaming|ch|channels?|cam|camera|main|sub|media|video|h26[45]|onvif|profile|unicast|track)"
+    r"[_-]?[0-9]{0,3}(?:\.sdp)?)?",
+    re.IGNORECASE | re.ASCII,
+)
+BLOTTED = "***"
 _BYTES = re.compile(r"""\bb(['"])(?:\\.|(?!\1).)*\\x(?:\\.|(?!\1).)*(?:\1|$)""")  # b'..\x..', as errors quote it
 
 
@@ -44,8 +55,21 @@ def clean(text: str, limit: int = MAX_CHARACTERS) -> str:
 
 
 def without_credentials(text: str) -> str:
-    """`text` whose addresses have no user and password: what stands between `://` and a word's last `@` is left out."""
-    return _CREDENTIALS.sub("…@", text)
+    """`text` whose addresses have no user and password: what stands between `://` and a word's last `@` is left out,
+    and of a stream's path and a query what may be a secret is blotted out."""
+    text = _CREDENTIALS.sub("…@", text)
+    return _QUERY.sub(_blotted, _STREAM.sub(_blotted, text))
+
+
+def stream_address(text: str) -> str:
+    """What is shown and stored of a stream's address: its scheme, host and port, and a path that gives nothing away."""
+    return without_credentials(text).replace("…@", "", 1)
+
+
+def _blotted(match: re.Match[str]) -> str:
+    path, sign, _ = re.split(r"([?#]|$)", match["rest"], maxsplit=1)
+    parts = [part if _PLAIN.fullmatch(part) else BLOTTED for part in path.split("/")]
+    return match["host"] + "/".join(parts) + (f"{sign}{BLOTTED}" if sign else "")
 
 
 def counted(count: int, what: str) -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 from bwvd.capture.source import SourceRefused
-from bwvd.config.schema import Scheme
+from bwvd.config.schema import STREAM_SCHEMES, Scheme
+from bwvd.text import stream_address, without_credentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,12 @@ class Address:
     target: str  # a path, a URL with user and password, an ALSA device, a lavfi graph
     loop: bool  # a file that begins again at its end
     key: str  # the configuration key it came from, for messages
-    text: str  # fit to be shown and stored: as configured, without a password
+    text: str  # fit to be shown and stored: without a user, a password, or what may be one
+
+    @property
+    def streamed(self) -> bool:
+        """A camera of the network, with a clock of its own."""
+        return self.scheme in STREAM_SCHEMES
 
     @property
     def played(self) -> bool:
@@ -33,7 +39,7 @@ def parse_address(text: str, key: str, schemes: tuple[Scheme, ...]) -> Address:
     scheme, colon, target = text.partition(":")
     if not colon or scheme not in schemes:
         known = ", ".join(f"{name}:…" for name in schemes)
-        raise SourceRefused(f"{key}: {without_password(text)!r} is none of {known}")
+        raise SourceRefused(f"{key}: {without_credentials(text)!r} is none of {known}")
     loop = False
     if scheme == "file":
         target, _, query = target.partition("?")
@@ -45,21 +51,18 @@ def parse_address(text: str, key: str, schemes: tuple[Scheme, ...]) -> Address:
         if values[-1] not in ("0", "1"):
             raise SourceRefused(f"{key}: {text!r}: loop is 0 or 1")
         loop = values[-1] == "1"
-    elif scheme == "rtsp":
+    elif scheme in STREAM_SCHEMES:
         target = text
-        if not urlsplit(text).hostname:
-            raise SourceRefused(f"{key}: {without_password(text)!r} names no host")
+        if not _has_host(text):
+            raise SourceRefused(f"{key}: {without_credentials(text)!r} names no host")
     if not target:
         raise SourceRefused(f"{key}: {text!r} names nothing after {scheme}:")
-    return Address(scheme, target, loop, key, without_password(text))
+    shown = stream_address(text) if scheme in STREAM_SCHEMES else without_credentials(text)
+    return Address(scheme, target, loop, key, shown)
 
 
-def without_password(text: str) -> str:
-    """A URL with its password blotted out; any other text as it is."""
-    scheme, separator, rest = text.partition("://")
-    if not separator:
-        return text
-    authority, slash, path = rest.partition("/")
-    user, at, host = authority.rpartition("@")
-    name, colon, _ = user.partition(":")
-    return f"{scheme}://{name}:***@{host}{slash}{path}" if at and colon else text
+def _has_host(text: str) -> bool:
+    try:
+        return bool(urlsplit(text).hostname)
+    except ValueError:  # brackets that are no IPv6 address
+        return False

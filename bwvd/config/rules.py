@@ -68,6 +68,8 @@ def _encoder(config: Config, document: dict[str, Any]) -> Iterator[Problem]:
             yield Problem(f"video.preset = {shown(video.preset)}", wrong)
     if video.pixel_format and not video.source.startswith("v4l2:"):
         yield Problem("video.pixel_format", f"is asked of v4l2 cameras only; video.source is {shown(video.source)}")
+    if video.ca_file and not video.source.startswith("rtsps:"):
+        yield Problem("video.ca_file", f"is for cameras at rtsps://…; video.source is {shown(video.source)}")
     if video.encoder != "copy":
         return
     if video.source.startswith("lavfi:"):

@@ -9,8 +9,9 @@ from typing import Literal
 
 import msgspec
 
-Scheme = Literal["v4l2", "rtsp", "file", "lavfi", "alsa"]
-VIDEO_SCHEMES: tuple[Scheme, ...] = ("v4l2", "rtsp", "file", "lavfi")  # of `video.source`
+Scheme = Literal["v4l2", "rtsp", "rtsps", "file", "lavfi", "alsa"]
+STREAM_SCHEMES: tuple[Scheme, ...] = ("rtsp", "rtsps")  # of cameras in the network
+VIDEO_SCHEMES: tuple[Scheme, ...] = ("v4l2", *STREAM_SCHEMES, "file", "lavfi")  # of `video.source`
 AUDIO_SCHEMES: tuple[Scheme, ...] = ("alsa", "lavfi")  # of `audio.source`
 
 
@@ -34,6 +35,7 @@ class Video(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     bitrate: int = 4_000_000  # bits per second
     keyframe_s: float = 1.0
     preset: str = ""  # of libx264/libx265; "" = ours for a small processor
+    ca_file: str = ""  # PEM, of who vouches for an rtsps: camera's certificate; "" = the system's
     pixel_format: str = ""  # asked of a v4l2 camera: "" (the driver's choice), yuyv422, mjpeg, nv12, h264
     stamp: bool = True
 

@@ -20,7 +20,9 @@ PREFIX_CHARACTERS = 512  # of the 1024 bytes of an object's name; the rest is ou
 SOCKET_PATH_BYTES = 107  # sun_path holds 108 with its final NUL
 
 _RTSP = re.compile(
-    r"rtsp://(?:[^/@\s]*@)?(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?:/\S*)?", re.ASCII
+    r"rtsps?://(?:[^/?#@\s]*@)?(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
+    r"(?::(?P<port>[0-9]{1,5}))?(?:/[^\s#]*|\?[^\s#]*)?",
+    re.ASCII,
 )
 _ALSA = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_:,.=/-]*", re.ASCII)
 _CHIP = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.:,@+-]{0,63}", re.ASCII)
@@ -81,10 +83,13 @@ def video_source(text: str) -> str:
     match scheme if colon else "":
         case "v4l2":
             return _device_path("v4l2", rest)
-        case "rtsp":
+        case "rtsp" | "rtsps":
             match = _RTSP.fullmatch(text)
             if match is None or int(match["port"] or 554) not in range(1, 65536):
-                return "must be rtsp://HOST[:PORT][/PATH]"
+                return (
+                    f"must be {scheme}:// and HOST[:PORT][/PATH], with USER:PASSWORD@ before HOST where one is asked "
+                    "for it; what these have of / ? # @ : is written as %2F %3F %23 %40 %3A"
+                )
             return ""
         case "file":
             path, question, query = rest.partition("?")
@@ -95,7 +100,7 @@ def video_source(text: str) -> str:
             return ""
         case "lavfi":
             return "" if rest.strip() else "must be lavfi:GRAPH with a filter graph"
-    return _no_scheme(text, VIDEO_SCHEMES, "v4l2:PATH, rtsp://…, file:PATH or lavfi:GRAPH")
+    return _no_scheme(text, VIDEO_SCHEMES, "v4l2:PATH, rtsp://…, rtsps://…, file:PATH or lavfi:GRAPH")
 
 
 def audio_source(text: str) -> str:

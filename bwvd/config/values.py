@@ -90,6 +90,7 @@ _JUDGES: dict[type[c.Section], dict[str, Callable[[Any], str]]] = {
         "size": grammar.size,
         "encoder": grammar.codec_word,
         "preset": _or_empty(grammar.codec_word),
+        "ca_file": _or_empty(grammar.absolute),
         "pixel_format": _or_empty(grammar.codec_word),
     },
     c.Audio: {"source": grammar.audio_source, "rate": _aac_rate},

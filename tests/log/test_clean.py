@@ -93,7 +93,7 @@ def strings(value: object) -> list[str]:
         ("\x9b31m", "\\x9b31m"),
         ("\ud800", "\\ud800"),
         ("Grüße, 世界", "Grüße, 世界"),
-        ("rtsp://admin:hunter2@camera/x and http://k@h", "rtsp://…@camera/x and http://…@h"),
+        ("rtsp://admin:hunter2@camera/x and http://k@h", "rtsp://…@camera/*** and http://…@h"),
         ("x" * 501, "x" * 500 + "… <1 more>"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import ssl
 from dataclasses import dataclass, field
 
 import av
@@ -11,6 +12,8 @@ import trio
 
 from bwvd.media.nal import prefixed_units
 from bwvd.testing.clip import numbered_video
+
+Stream = trio.abc.Stream
 
 _CLOCK = 90_000
 _SOUND_RATE = 8_000
@@ -44,6 +47,7 @@ class RtspCamera:
     sound: bool = False  # a second track, of PCMU
     blind: bool = False  # no video is sent while this is so
     mute: bool = False  # the same of sound
+    tls: ssl.SSLContext | None = None  # it is an rtsps: camera
     keyless: bool = False  # no key frame is sent
     port: int = 0
     clients: int = 0
@@ -56,17 +60,21 @@ class RtspCamera:
     async def run(self, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         self.port = listener.socket.getsockname()[1]
-        task_status.started(f"rtsp://127.0.0.1:{self.port}/live")
+        task_status.started(f"rtsp{'s' if self.tls else ''}://127.0.0.1:{self.port}/live")
         await trio.serve_listeners(self._serve, [listener])
 
-    async def _serve(self, stream: trio.SocketStream) -> None:
+    async def _serve(self, plain: trio.SocketStream) -> None:
+        stream: Stream = trio.SSLStream(plain, self.tls, server_side=True) if self.tls else plain
         self._streaming = trio.CancelScope()
-        with self._streaming:
-            async with stream, trio.open_nursery() as nursery:
-                await self._answer(stream, nursery, trio.Lock())
-                nursery.cancel_scope.cancel()
+        try:
+            with self._streaming:
+                async with stream, trio.open_nursery() as nursery:
+                    await self._answer(stream, nursery, trio.Lock())
+                    nursery.cancel_scope.cancel()
+        except* trio.BrokenResourceError:
+            pass  # the client has gone, or does not trust us
 
-    async def _answer(self, stream: trio.SocketStream, nursery: trio.Nursery, sending: trio.Lock) -> None:
+    async def _answer(self, stream: Stream, nursery: trio.Nursery, sending: trio.Lock) -> None:
         buffer = b""
         while True:
             while b"\r\n\r\n" not in buffer:
@@ -112,7 +120,7 @@ class RtspCamera:
             f"a=fmtp:96 packetization-mode=1;sprop-parameter-sets={sets}\r\na=control:track1\r\n"
         ) + ("m=audio 0 RTP/AVP 0\r\na=control:track2\r\n" if self.sound else "")
 
-    async def _play(self, stream: trio.SocketStream, sending: trio.Lock) -> None:
+    async def _play(self, stream: Stream, sending: trio.Lock) -> None:
         self.clients += 1
         begin = trio.current_time()
         sequence = count = 0
@@ -144,7 +152,7 @@ class RtspCamera:
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return  # the client has gone
 
-    async def _play_sound(self, stream: trio.SocketStream, sending: trio.Lock) -> None:
+    async def _play_sound(self, stream: Stream, sending: trio.Lock) -> None:
         begin = trio.current_time()
         count = 0
         try:

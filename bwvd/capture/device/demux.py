@@ -224,7 +224,7 @@ class Reading:
         times = FrameTimes(self._of_track(stream), int(NS / rate), live)
         losses = Losses(int(NS / rate), live, queues=self._address.scheme == "v4l2")
         # What a server kept from before we asked may have been delivered before the connection was lost.
-        not_before_ns = self._asked_ns if self._address.scheme == "rtsp" else 0
+        not_before_ns = self._asked_ns if self._address.streamed else 0
         if config.video.encoder == "copy":
             return CopiedVideo(stream, config, self._address, rate, times, losses, not_before_ns)
         encoder = FailoverEncoder(config.video, self._address.text, rate, losses, self._job.choice, self._job.call)

@@ -20,6 +20,7 @@ av.logging.set_libav_level(av.logging.PANIC)  # errors reach us as exceptions; n
 RTSP_TIMEOUT_S = 10  # to connect
 RTSP_READ_S = 3  # without a packet: the read comes back, so that the device's thread is never given up
 PROBE_US = 2_000_000  # a live stream is looked at for so long at most before it starts
+SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"  # of Debian's ca-certificates
 # What an ALSA device is asked for, after what the configuration says: what sound cards have.
 _CAMERAS_NAMED = 3
 ALSA_FALLBACKS = ((48_000, 1), (48_000, 2), (44_100, 1), (44_100, 2), (16_000, 1))
@@ -35,8 +36,8 @@ def open_input(address: Address, config: Config) -> InputContainer:
             return _open_camera(address, config)
         case "alsa":
             return _open_sound_card(address, config)
-        case "rtsp":
-            return _open_stream(address)
+        case "rtsp" | "rtsps":
+            return _open_stream(address, config)
         case "file":
             return _open_file(address)
         case "lavfi":
@@ -106,12 +107,17 @@ def _cameras_there() -> str:
     return f"there is {', '.join(there[:_CAMERAS_NAMED])}" if there else "there is no camera"
 
 
-def _open_stream(address: Address) -> InputContainer:
+def _open_stream(address: Address, config: Config) -> InputContainer:
     options = {
         "rtsp_transport": "tcp",  # nothing is lost on the way, or the connection is
         "timeout": str(RTSP_TIMEOUT_S * 1_000_000),
         "analyzeduration": str(PROBE_US),
     }
+    if address.scheme == "rtsps":
+        authorities = config.video.ca_file or SYSTEM_AUTHORITIES
+        if not Path(authorities).exists():
+            raise SourceRefused(f"video.ca_file: {authorities}: no such file")
+        options |= {"tls_verify": "1", "ca_file": authorities}
     try:
         return av.open(address.target, "r", options=options, timeout=(RTSP_TIMEOUT_S, RTSP_READ_S))
     except (av.FFmpegError, ValueError) as error:

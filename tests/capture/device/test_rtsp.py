@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
+import subprocess
 import time
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import trio
@@ -12,18 +15,20 @@ import trio
 from bwvd.capture.address import parse_address
 from bwvd.capture.device.libav_source import LibavSource
 from bwvd.capture.device.supervisor import run_source
-from bwvd.capture.source import AudioGate, DeviceLost
+from bwvd.capture.source import AudioGate, DeviceLost, SourceRefused
 from bwvd.clock import NS, SystemClock
 from bwvd.config.schema import VIDEO_SCHEMES, Config, Loop, Video
 from bwvd.messages import SourceDown
 from tests.support.capture_listen import Listener, numbers
 from tests.support.rtsp_camera import RtspCamera
+from tests.support.stock import need
 
 RATE = 50
 
 
-def source(url: str, encoder: str = "copy", silence_s: float = 3) -> LibavSource:
-    config = Config(video=Video(source=url, encoder=encoder, keyframe_s=0.2, stamp=False), loop=Loop(seconds=5))
+def source(url: str, encoder: str = "copy", silence_s: float = 3, *, ca_file: str = "") -> LibavSource:
+    video = Video(source=url, encoder=encoder, keyframe_s=0.2, stamp=False, ca_file=ca_file)
+    config = Config(video=video, loop=Loop(seconds=5))
     address = parse_address(url, "video.source", VIDEO_SCHEMES)
     return LibavSource(address, config, SystemClock(), AudioGate(), kinds=("video",), silence_s=silence_s)
 
@@ -126,4 +131,34 @@ async def test_the_read_of_a_silent_camera_comes_back() -> None:
 async def test_an_absent_camera_is_lost_with_its_address_and_the_reason() -> None:
     with pytest.raises(DeviceLost) as lost:
         await source("rtsp://user:secret@127.0.0.1:1/live").run(lambda _: None)
-    assert str(lost.value) == "rtsp://user:***@127.0.0.1:1/live: Connection refused"
+    assert str(lost.value) == "rtsp://127.0.0.1:1/live: Connection refused"
+
+
+def certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, Path]:
+    """A camera's own certificate for 127.0.0.1, and the file that vouches for it."""
+    key, certified = folder / f"{name}.key", folder / f"{name}.pem"
+    subject = ["-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
+    made = ["-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", str(key), "-out", str(certified)]
+    subprocess.run([need("openssl"), "req", "-x509", *made, *subject], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certified, key)
+    return context, certified
+
+
+async def test_a_camera_that_speaks_tls(tmp_path: Path) -> None:
+    """Its certificate is asked for: by whom it has to be vouched for is configured."""
+    context, vouching = certificate(tmp_path, "camera")
+    _, other = certificate(tmp_path, "other")
+    camera, listener = RtspCamera(rate=RATE, gop_frames=10, tls=context), Listener()
+    async with trio.open_nursery() as nursery:
+        url = await nursery.start(camera.run)
+        assert url.startswith("rtsps://")
+        await listener.run(source(url, ca_file=str(vouching)), 3)
+        with pytest.raises(DeviceLost):
+            await source(url, ca_file=str(other)).run(lambda _: None)
+        with pytest.raises(SourceRefused, match=r"^video\.ca_file: .*/nobody\.pem: no such file$"):
+            await source(url, ca_file=str(tmp_path / "nobody.pem")).run(lambda _: None)
+        nursery.cancel_scope.cancel()
+    found = numbers(listener.batches())
+    assert found == list(range(found[0], found[0] + len(found)))
+    assert listener.batches()[0].track.source == url
