@@ -34,6 +34,7 @@ OLDEST_NS = 5 * NS  # no driver holds a frame for longer before it hands it over
 EARLY_NS = 50 * MS  # stamp and arrival are read by different clocks' users: a little early is no contradiction
 LEAST_STEP_NS = 100_000  # between two decode times: a few ticks of any track's time scale
 LONGEST_HOLE_NS = 10 * NS  # a jump forward by more than this is a fault of the stamps, not a pause
+LONG = 1.6  # times the usual interval: no jitter, but a hole or another beat
 LONGEST_BACK_NS = NS // 10  # a step back by more than this is a new beginning of the stamps
 LONGEST_REORDER_NS = 2 * NS  # presentation after decoding: 16 reordered frames at 8 frames/s
 
@@ -297,6 +298,7 @@ class FrameTimes:
         self._found_ns: int | None = None  # what the last stamp said
         self._shift_ns = 0  # what a new beginning of the stamps has been moved by
         self._late_ns = 0  # how long after it was taken a frame arrives, as far as its stamps say
+        self._interval_ns = 0  # between the last two frames
         self.step_ns = step_ns
 
     def place(
@@ -333,11 +335,18 @@ class FrameTimes:
             return last + self.step_ns, True
         if dts - last < LEAST_STEP_NS:
             return self._guess(last, arrival_ns) if self._live else last + LEAST_STEP_NS, True
-        if dts - last < NS:
-            self.step_ns += (dts - last - self.step_ns) // 8
+        self._learn(dts - last)
         if self._live:
             self._late_ns += (max(arrival_ns - dts, 0) - self._late_ns) // 8
         return dts, False
+
+    def _learn(self, interval_ns: int) -> None:
+        """Follow the beat slowly. A single hole says nothing of it; two long intervals that are alike are another."""
+        before_ns, self._interval_ns = self._interval_ns, interval_ns
+        if interval_ns <= LONG * self.step_ns:
+            self.step_ns += (interval_ns - self.step_ns) // 8
+        elif abs(interval_ns - before_ns) <= interval_ns // 4:
+            self.step_ns = interval_ns
 
     def _guess(self, last: int, arrival_ns: int) -> int:
         """A steady beat that follows the arrivals slowly, so that their jitter does not become the frames'."""

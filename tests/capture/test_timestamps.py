@@ -336,3 +336,15 @@ def test_stamps_that_stand_still_press_no_frames_together(delay: int) -> None:
         assert abs(placed.dts_ns - taken) <= delay + MS
         assert last is None or placed.dts_ns - last <= 3 * STEP
         last = placed.dts_ns
+
+
+def test_the_beat_is_learned_and_a_hole_is_none() -> None:
+    times, at = FrameTimes(KernelStamps(), STEP, live=True), START
+    for step in (*[STEP] * 30, 5 * STEP, *[STEP] * 2):
+        at += step
+        times.place(at, None, at, UNIX + at)
+    assert times.step_ns == pytest.approx(STEP, rel=0.01), "a hole has not changed it"
+    for _ in range(3):
+        at += NS
+        times.place(at, None, at, UNIX + at)
+    assert times.step_ns == pytest.approx(NS, rel=0.01), "one frame a second, from here on"

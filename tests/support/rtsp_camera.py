@@ -21,9 +21,9 @@ _SOUND_PIECE = 160  # samples in a packet
 _FRAGMENT = 1_200  # bytes of a NAL unit in one RTP packet
 
 
-def parameter_sets() -> tuple[bytes, bytes]:
+def parameter_sets(b_frames: int = 0) -> tuple[bytes, bytes]:
     """SPS and PPS of the numbered video, out of its avcC."""
-    with av.open(io.BytesIO(numbered_video().init)) as container:
+    with av.open(io.BytesIO(numbered_video(b_frames=b_frames).init)) as container:
         avcc = bytes(container.streams.video[0].codec_context.extradata or b"")
     size = int.from_bytes(avcc[6:8], "big")
     sps, rest = avcc[8 : 8 + size], avcc[8 + size :]
@@ -36,6 +36,7 @@ class RtspCamera:
 
     rate: int = 30
     gop_frames: int = 15
+    b_frames: int = 0
     burst: int = 0  # frames that a client gets at once at the beginning
     clock_ppm: int = 0  # its clock runs so much too fast
     jump_at: int = 0  # frame of a client at which that clock is set, by …
@@ -113,7 +114,7 @@ class RtspCamera:
                 return
 
     def _sdp(self) -> str:
-        sets = ",".join(base64.b64encode(unit).decode() for unit in parameter_sets())
+        sets = ",".join(base64.b64encode(unit).decode() for unit in parameter_sets(self.b_frames))
         return (
             "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=numbered\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\n"
             f"a=rtpmap:96 H264/{_CLOCK}\r\na=framerate:{self.rate}\r\n"
@@ -127,13 +128,17 @@ class RtspCamera:
         try:
             while True:
                 numbers = tuple(range(self.number, self.number + self.gop_frames))
-                coded = numbered_video().gop(numbers)
+                coded = numbered_video(b_frames=self.b_frames).gop(numbers)
+                begun = count
                 for place, (offset, size) in enumerate(coded.spans):
-                    await trio.sleep_until(begin + self._taken_s(max(count - self.burst, 0)))
+                    # A frame that others are predicted from is sent before them, and so are they as late.
+                    latest = begun + max(coded.shown[: place + 1])
+                    await trio.sleep_until(begin + self._taken_s(max(latest - self.burst, 0)))
                     if self.hang:
                         await trio.sleep_forever()
-                    own_s = self._taken_s(count) * (1 + self.clock_ppm / 1_000_000)
-                    own_s += self.jump_s if count >= self.jump_at else 0
+                    taken = begun + coded.shown[place]
+                    own_s = self._taken_s(taken) * (1 + self.clock_ppm / 1_000_000)
+                    own_s += self.jump_s if taken >= self.jump_at else 0
                     stamp = 123_456 + round(own_s * _CLOCK)
                     unit = coded.data[offset : offset + size]
                     packets = self._packets(unit)

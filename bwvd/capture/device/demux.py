@@ -17,6 +17,7 @@ from bwvd.capture.audio.passthrough import CopiedAudio, can_copy
 from bwvd.capture.audio.transcode import EncodedAudio
 from bwvd.capture.device.device_thread import Stopped, ThreadChannel
 from bwvd.capture.device.open_input import RTSP_READ_S, open_input
+from bwvd.capture.device.packet_stamps import NominalStamps, stamp_first, untold
 from bwvd.capture.device.track_watch import NAMED_NS, TrackWatch
 from bwvd.capture.libav_errors import STRICT, why
 from bwvd.capture.source import AudioGate, DeviceLost, SourceRefused
@@ -47,6 +48,7 @@ LATE_NS = 2 * NS  # a played source that is behind by more skips ahead, as a cam
 FASTEST = 480  # frames per second that a camera may claim
 LIVE_NS = 5_000_000  # a read that had to wait for so long: there was no backlog any more
 BACKLOG_PACKETS = 1_000  # at most
+SETTLED_NS = 2 * NS  # a stream whose first frames have no decode times is waited for, at most
 FIRST_PACKETS = 200  # read of a file, at most, until its first decode times are known
 
 _NO_BASE = Fraction(1)
@@ -87,6 +89,9 @@ class Reading:
         self._video: VideoPath | None = None
         self._audio: AudioPath | None = None
         self._bases: dict[int, Fraction] = {}  # time bases by wanted stream; libav's are dear to ask for
+        self._reordered: dict[int, bool] = {}  # the same
+        self._steps: dict[int, int] = {}  # the same: ticks from frame to frame, nominally
+        self._nominal: dict[int, NominalStamps] = {}  # the same, of what is played
         self._watches: list[tuple[TrackWatch, VideoPath | AudioPath, int]] = []  # with the stream's index
         self._asked_ns = job.clock.monotonic_ns()
 
@@ -171,9 +176,22 @@ class Reading:
                 raise SourceRefused(f"{key}: {self._address.text} has no {kind}")
             found[0].codec_context.thread_count = 1  # what it decodes at once, it decodes at the least cost
             found[0].codec_context.options = dict(STRICT)
-            self._bases[found[0].index] = found[0].time_base or _NO_BASE
+            self._describe(found[0])
             streams.append(found[0])
         return streams
+
+    def _describe(self, stream: VideoStream | AudioStream) -> None:
+        index, base = stream.index, stream.time_base or _NO_BASE
+        is_video = isinstance(stream, VideoStream)
+        rate = self._rate_of(stream) if isinstance(stream, VideoStream) else Fraction(1)
+        self._bases[index] = base
+        self._reordered[index] = isinstance(stream, VideoStream) and bool(stream.codec_context.has_b_frames)
+        self._steps[index] = round(1 / (rate * base)) if is_video else 0
+        if self._address.played and is_video:
+            self._nominal[index] = NominalStamps(self._reordered[index], base, rate)
+
+    def _rate_of(self, stream: VideoStream) -> Fraction:
+        return nominal_rate(stream.average_rate, stream.base_rate, self._job.config.video.rate)
 
     def _set_up(self, container: InputContainer) -> None:
         """Make the paths; when a file begins again, they go on."""
@@ -219,7 +237,7 @@ class Reading:
 
     def _video_path(self, stream: VideoStream) -> VideoPath:
         config = self._job.config
-        rate = nominal_rate(stream.average_rate, stream.base_rate, config.video.rate)
+        rate = self._rate_of(stream)
         live = not self._address.played
         times = FrameTimes(self._of_track(stream), int(NS / rate), live)
         losses = Losses(int(NS / rate), live, queues=self._address.scheme == "v4l2")
@@ -293,13 +311,23 @@ class Reading:
         if self._playback is not None:
             while len(first) < FIRST_PACKETS and (fresh := self._next(packets)) is not None:
                 first.append(fresh)
-                if not any(_without(self._of_stream(first, index)) for index in self._bases):
+                if not self._untold(first):
                     break
             for index in self._bases:
                 stamp_first(self._of_stream(first, index))
-        yield from first
-        while (fresh := self._next(packets)) is not None:
-            yield fresh
+        for fresh in first:
+            yield self._with_stamp(fresh)
+        while (later := self._next(packets)) is not None:
+            yield self._with_stamp(later)
+
+    def _with_stamp(self, packet: av.Packet[Any]) -> av.Packet[Any]:
+        nominal = self._nominal.get(packet.stream_index)
+        if nominal is not None and packet.size:
+            nominal.stamp(packet)
+        return packet
+
+    def _untold(self, packets: list[av.Packet[Any]]) -> bool:
+        return any(untold(self._of_stream(packets, index), self._reordered[index]) for index in self._bases)
 
     @staticmethod
     def _of_stream(packets: list[av.Packet[Any]], index: int) -> list[av.Packet[Any]]:
@@ -310,19 +338,23 @@ class Reading:
         hand out the last key frame and all that followed. Placed by its arrival it would lie in the future.
         """
         found: list[tuple[av.Packet[Any], int]] = []
+        is_live = False
         clock = self._job.clock
-        last_ns = clock.monotonic_ns()
+        began_ns = last_ns = clock.monotonic_ns()
         while len(found) < BACKLOG_PACKETS and (packet := self._next(packets)) is not None:
             now_ns = clock.monotonic_ns()
             found.append((packet, now_ns))
             stamp_ns = to_ns(packet.dts if packet.dts is not None else packet.pts, self._bases[packet.stream_index])
             if stamp_ns is not None:
                 own.calibrate(stamp_ns, now_ns)
-            if now_ns - last_ns > LIVE_NS:
+            is_live = is_live or now_ns - last_ns > LIVE_NS
+            if is_live and (now_ns - began_ns > SETTLED_NS or not self._untold([packet for packet, _ in found])):
                 break
             last_ns = now_ns
         for index in self._bases:
-            stamp_first(self._of_stream([packet for packet, _ in found], index))
+            stamp_first(
+                self._of_stream([packet for packet, _ in found], index), self._reordered[index], self._steps[index]
+            )
         return found
 
     def _packet(self, packet: av.Packet[Any], moment: Moment) -> None:
@@ -360,24 +392,6 @@ class Reading:
         elif due_ns > now_ns:
             # Where there is nothing to encode, waking up is what costs: a few packets are fetched at a time.
             self._channel.wait_until(due_ns if isinstance(self._video, EncodedVideo) else due_ns + FETCH_NS)
-
-
-def _without(packets: list[av.Packet[Any]]) -> bool:
-    """True if the first packets of a stream have no decode times, and not enough have followed to tell them."""
-    return bool(packets) and packets[0].dts is None and sum(packet.dts is not None for packet in packets) < 2
-
-
-def stamp_first(packets: list[av.Packet[Any]]) -> None:
-    """Stamp the first packets of a stream, which libav leaves without, at the pace of those that follow."""
-    stamped = [index for index, packet in enumerate(packets) if packet.dts is not None]
-    if len(stamped) < 2:
-        return
-    first, second = (packets[index].dts or 0 for index in stamped[:2])
-    for index in range(stamped[0]):
-        packet = packets[index]
-        packet.dts = first - (stamped[0] - index) * (second - first)
-        if packet.pts is None:
-            packet.pts = packet.dts
 
 
 def nominal_rate(average: Fraction | None, base: Fraction | None, configured: float) -> Fraction:

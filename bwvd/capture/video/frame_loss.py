@@ -12,7 +12,7 @@ from bwvd.messages import MediaEvent, MediaGap
 
 Out = Callable[[MediaEvent], None]
 
-STALL_NS = NS  # no frame for so long is a stall, whatever the rate was
+STALL_NS = NS  # a hole that is as long is a stall; a beat may be as long as it likes
 TOLD_SINGLY = 8  # holes in one GOP; a worse one is told as a whole
 
 
@@ -50,9 +50,12 @@ class Cadence:
                 steps += its_steps
         return max(length // steps, 1)
 
-    def interrupt(self) -> None:
-        """The next frame's distance from the last says nothing."""
-        self._last_ns = self._suspect = None
+    def interrupt(self) -> tuple[int, int, int] | None:
+        """The next frame's distance from the last says nothing. Returns a stall that nothing can confirm any more."""
+        suspect, self._last_ns, self._suspect = self._suspect, None, None
+        if suspect is None or suspect[1] - suspect[0] < STALL_NS:
+            return None
+        return self._confirm(suspect, self.step_ns)
 
     def note(self, at_ns: int, *, slow: bool = False) -> tuple[int, int, int] | None:
         """Take the next frame's time; returns a hole that lies behind: its ends, and how many frames are missing.
@@ -67,7 +70,7 @@ class Cadence:
         if slow:
             usual = min(usual, self._nominal_ns)
         suspect, self._suspect = self._suspect, None
-        if interval >= STALL_NS or (slow and interval > self.LONG * usual):
+        if slow and interval > self.LONG * usual:
             # Told at once; a suspicion before it can't be judged any more and lies within a step of it.
             since = last if suspect is None else suspect[0]
             return since + usual, at_ns, max(round((at_ns - since) / usual) - 1, 1)
@@ -75,10 +78,13 @@ class Cadence:
             hole = self._confirm(suspect, usual)
             self._usual.append((interval, 1))
             return hole
-        if suspect is not None and abs(interval - (suspect[1] - suspect[0])) <= interval // 4:
-            self._usual.clear()
-            self._usual.extend([(suspect[1] - suspect[0], 1), (interval, 1)])
-            return None
+        if suspect is not None:
+            before = suspect[1] - suspect[0]
+            # Frames of more than a second, one after the other, need not be alike: in the dark each has its own time.
+            if abs(interval - before) <= interval // 4 or min(interval, before) >= STALL_NS:
+                self._usual.clear()
+                self._usual.extend([(before, 1), (interval, 1)])
+                return None
         self._suspect = (last, at_ns, max(round(interval / usual) - 1, 1))
         return self._confirm(suspect, usual)
 
@@ -116,7 +122,7 @@ class Losses:
         if self._cadence is None:
             return
         if placed.doubt:
-            self._cadence.interrupt()
+            self._interrupt()
             return
         late = arrival_ns - placed.dts_ns > self.LATE_STEPS * self._cadence.step_ns
         hole = self._cadence.note(placed.dts_ns, slow=slow and late and self._queues)
@@ -132,13 +138,17 @@ class Losses:
 
     def damaged(self, from_ns: int, to_ns: int, frames: int) -> None:
         """Frames that were there, and no good. The next frame's distance says nothing of the beat."""
-        if self._cadence is not None:
-            self._cadence.interrupt()
+        self._interrupt()
         self._add(from_ns, to_ns, "corrupt", frames)
 
     def lost(self, from_ns: int, to_ns: int, cause: str, frames: int) -> None:
         """Frames that were there, and went no further than to us."""
         self._add(from_ns, to_ns, cause, frames)
+
+    def end(self, out: Out) -> None:
+        """Say what was found, and what nothing can confirm any more: no frame will come."""
+        self._interrupt()
+        self.tell(out)
 
     def tell(self, out: Out) -> None:
         """Say what was found since the last time."""
@@ -150,6 +160,11 @@ class Losses:
                 holes = [whole]
             for from_ns, to_ns, frames in holes:
                 out(MediaGap("video", from_ns, max(to_ns, from_ns), cause, frames))
+
+    def _interrupt(self) -> None:
+        hole = self._cadence.interrupt() if self._cadence is not None else None
+        if hole is not None:
+            self._add(hole[0], hole[1], "stalled", hole[2])
 
     def _add(self, from_ns: int, to_ns: int, cause: str, frames: int) -> None:
         if self._found:

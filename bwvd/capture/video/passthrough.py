@@ -98,6 +98,11 @@ class CopiedVideo:
             self._waiting = data if sets and len(data) <= WAITING_BYTES else bytearray()
             return
         self._waiting = bytearray()
+        if self._address.played and self._reordered and packet.pts is None:
+            raise SourceRefused(
+                f'video.encoder: "copy" needs times where frames are shown in another order than they come, and '
+                f'{self._address.text} has none: set it to "auto", or put the frames into a container'
+            )
         placed = self._times.place(to_ns(packet.pts, base), to_ns(packet.dts, base), *moment, reorder=True)
         if placed.dts_ns >= self._not_before_ns:
             self._losses.frame(placed, moment.mono_ns)
@@ -111,7 +116,7 @@ class CopiedVideo:
     def finish(self, out: Out, whole: bool) -> None:
         """Deliver the GOP in the making; whole: nothing of it is still to come."""
         self._tell_skipped()
-        self._losses.tell(out)
+        self._losses.end(out)
         if self._reordered and not whole:
             self._assembler.cut_incomplete()
         if not self._assembler.empty and self._track is not None:

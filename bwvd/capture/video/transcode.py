@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import av
@@ -45,6 +46,7 @@ class EncodedVideo:
     _bad: int = 0  # frames that came to no good since the last one
     _bad_step_ns: int = 0  # between two of them
     _ends: bool = False  # the camera's JPEGs have their end
+    _undated: deque[int] = field(default_factory=deque)  # decode times of packets that have no other
     _beat: bool = False  # and how many they were is told by the time that they took
     _awaits_key: bool = False  # what the next frames refer to is missing
     gained: int = 0  # frames decoded
@@ -69,6 +71,8 @@ class EncodedVideo:
         if not self._is_whole(packet):
             self._damaged(packet)
             return
+        if packet.pts is None and packet.dts is not None and packet.size:
+            self._undated.append(packet.dts)
         try:
             frames = self._decode(packet)
         except av.FFmpegError:
@@ -78,7 +82,7 @@ class EncodedVideo:
             if frame.is_corrupt:
                 self._damaged(packet)
                 return  # what else came with it is shown after it
-            placed = self._place(to_ns(frame.pts if frame.pts is not None else packet.pts, base), moment)
+            placed = self._place(to_ns(self._time_of(frame, packet), base), moment)
             if placed is None:
                 continue
             self.gained += 1
@@ -98,6 +102,12 @@ class EncodedVideo:
             return packet.decode()
         frame.pts = packet.pts
         return [frame]
+
+    def _time_of(self, frame: av.VideoFrame, packet: av.Packet[VideoStream]) -> int | None:
+        """When a frame was taken, in ticks. Frames that have no time come out in order, and so were their packets."""
+        if frame.pts is not None:
+            return frame.pts
+        return self._undated.popleft() if self._undated else packet.pts
 
     def _place(self, stamp_ns: int | None, moment: Moment) -> Placed | None:
         """The time at which a frame was taken; None where that is before we asked for any."""
@@ -129,6 +139,7 @@ class EncodedVideo:
         context = packet.stream.codec_context
         self._beat = not context.codec.intra_only
         if self._beat:
+            self._undated.clear()
             context.flush_buffers()  # it may still hold the frame, and give it out as a good one
             self._awaits_key = True
 
@@ -199,20 +210,20 @@ class EncodedVideo:
         """Deliver the GOP in the making."""
         self._name_damaged(None)
         self._encoder.finish(out)
-        self._losses.tell(out)
+        self._losses.end(out)
 
     def interrupt(self, out: Out) -> None:
         """Deliver what there is: the video has stopped. With its next frame it is up again."""
         self._name_damaged(None)
         self._encoder.interrupt(out)
         self._awaits_key = True
-        self._losses.tell(out)
+        self._losses.end(out)
 
     def salvage(self, out: Out) -> None:
         """Deliver what has come out of the encoder, without asking it for more."""
         self._name_damaged(None)
         self._encoder.salvage(out)
-        self._losses.tell(out)
+        self._losses.end(out)
 
     def close(self) -> None:
         """Wipe what was not delivered."""

@@ -100,6 +100,33 @@ async def test_an_encoded_file_runs_on_over_its_end_without_a_missing_frame(
     assert batches[0].track.encoder == "libx264"
 
 
+@pytest.mark.parametrize(
+    ("suffix", "codec", "b_frames", "encoder"),
+    [("h264", "libx264", 0, "copy"), ("h264", "libx264", 2, "libx264"), ("hevc", "libx265", 2, "libx264")],
+)
+async def test_a_file_without_times_is_played_at_its_nominal_rate(
+    tmp_path: Path, suffix: str, codec: str, b_frames: int, encoder: str
+) -> None:
+    """Invariant 4: a raw stream of a second and a half takes as long, and its frames lie as far apart as it says."""
+    clip = tmp_path / f"clip.{suffix}"
+    numbered_clip(clip, 45, rate=30, gop_s=0.5, codec=codec, b_frames=b_frames)
+    listener = Listener()
+    began_ns = time.monotonic_ns()
+    with pytest.raises(SourceEnded):
+        await camera(f"file:{clip}", encoder=encoder, keyframe_s=0.5).run(listener.send)
+    assert time.monotonic_ns() - began_ns > 1.2 * NS
+    assert numbers(listener.batches()) == list(range(45))
+    check_times(listener.batches(), NS // 30)
+    assert listener.gaps() == []
+
+
+async def test_reordered_frames_without_times_are_not_copied(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.h264"
+    numbered_clip(clip, 30, rate=30, b_frames=2)
+    with pytest.raises(SourceRefused, match=r'^video\.encoder: "copy" needs times where frames are shown in another'):
+        await camera(f"file:{clip}").run(lambda _: None)
+
+
 async def test_a_graph_is_encoded_with_key_frames_by_time() -> None:
     listener = Listener()
     await listener.run(camera("lavfi:testsrc2=size=64x48:rate=50", encoder="auto", keyframe_s=0.3), 3)

@@ -162,3 +162,36 @@ async def test_a_camera_that_speaks_tls(tmp_path: Path) -> None:
     found = numbers(listener.batches())
     assert found == list(range(found[0], found[0] + len(found)))
     assert listener.batches()[0].track.source == url
+
+
+async def test_a_camera_of_few_frames_a_second_keeps_its_beat() -> None:
+    """Invariant 4: no frame lies where it was not taken, none in the future, and none is called lost."""
+    camera, listener = RtspCamera(rate=3, gop_frames=2), Listener()
+    async with trio.open_nursery() as nursery:
+        url = await nursery.start(camera.run)
+        await listener.run(source(url), 6)
+        ended_ns = time.monotonic_ns()
+        nursery.cancel_scope.cancel()
+    samples = [sample for batch in listener.batches() for sample in batch.samples]
+    for before, after in pairwise(samples):
+        assert after.pts_ns - before.pts_ns == pytest.approx(NS / 3, rel=0.03)
+    assert samples[-1].pts_ns <= ended_ns
+    assert listener.gaps() == []
+
+
+async def test_frames_that_are_shown_in_another_order_lie_where_they_were_taken() -> None:
+    """Invariant 4, with B-frames: libav tells neither the first frame's time nor the first decode times."""
+    camera, listener = RtspCamera(rate=RATE, gop_frames=10, b_frames=2), Listener()
+    async with trio.open_nursery() as nursery:
+        url = await nursery.start(camera.run)
+        await listener.run(source(url), 6)
+        nursery.cancel_scope.cancel()
+    batches = listener.batches()
+    found = numbers(batches)
+    assert found == list(range(found[0], found[0] + len(found)))
+    times = sorted(sample.pts_ns for batch in batches for sample in batch.samples)
+    for before, after in pairwise(times):
+        assert after - before == pytest.approx(NS / RATE, rel=0.25)
+    assert listener.gaps() == []
+    for one, next_one in pairwise(batches):
+        assert min(sample.pts_ns for sample in next_one.samples) > max(sample.pts_ns for sample in one.samples)

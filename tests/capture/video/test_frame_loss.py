@@ -128,3 +128,44 @@ def test_doubtful_times_are_told_once_for_a_run_of_them() -> None:
         losses.frame(Placed(number * STEP, number * STEP, 10 <= number < 20), number * STEP)
     (gap,) = told(losses)
     assert (gap.cause, gap.frames, gap.from_ns, gap.to_ns) == ("timestamps", 0, 9 * STEP, 19 * STEP)
+
+
+@pytest.mark.parametrize("rate", [1, 1.5, 2, 3])
+def test_a_camera_of_few_frames_a_second_loses_none_by_it(rate: float) -> None:
+    """Invariant 4: a frame that is a second away from its neighbour is no loss where that is its beat."""
+    losses, step = Losses(round(NS / rate), live=True), round(NS / rate)
+    for number in range(60):
+        losses.frame(Placed(number * step, number * step, False), number * step)
+    losses.end(lambda event: pytest.fail(f"{event}"))
+
+
+@pytest.mark.parametrize("night", [[NS] * 60, [NS, NS + NS // 2, NS + NS // 4] * 20], ids=["even", "uneven"])
+def test_the_night_is_no_loss(night: list[int]) -> None:
+    """From 15 frames a second to one, as cameras do in the dark, and back."""
+    losses, at = Losses(NS // 15, live=True), 0
+    for step in [NS // 15] * 60 + night + [NS // 15] * 60:
+        at += step
+        losses.frame(Placed(at, at, False), at)
+    losses.end(lambda event: pytest.fail(f"{event}"))
+
+
+def test_a_frame_that_is_lost_of_a_slow_camera_is_found() -> None:
+    losses = Losses(NS, live=True)
+    for number in range(20):
+        if number != 9:
+            losses.frame(Placed(number * NS, number * NS, False), number * NS)
+    (gap,) = told(losses)
+    assert (gap.frames, gap.from_ns, gap.to_ns) == (1, 9 * NS, 10 * NS)
+
+
+def test_a_stall_that_is_the_end_is_told() -> None:
+    losses = Losses(STEP, live=True)
+    for number in range(21):
+        at = number * STEP + (2 * NS if number == 20 else 0)
+        losses.frame(Placed(at, at, False), at)
+    assert told(losses) == [], "the next frame may show that it is another beat"
+    events: list[MediaEvent] = []
+    losses.end(events.append)
+    (gap,) = events
+    assert isinstance(gap, MediaGap)
+    assert (gap.cause, gap.to_ns - gap.from_ns) == ("stalled", 2 * NS)
