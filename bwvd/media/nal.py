@@ -20,8 +20,10 @@ _H264_PARAMETERS = frozenset({7, 8})  # SPS, PPS
 _HEVC_CLOSED = frozenset({16, 17, 18, 19, 20})  # BLA and IDR: nothing after them refers to what was before
 _HEVC_CRA = 21  # leading pictures may refer back
 _H264_PICTURE = range(1, 6)
+_H264_DELIMITER = 9
 _HEVC_PARAMETERS = frozenset({32, 33, 34})  # VPS, SPS, PPS
 _HEVC_PICTURE = range(32)
+_HEVC_DELIMITER = 35
 
 Data = bytes | bytearray
 Span = tuple[int, int]  # a unit's first byte, and one past its last
@@ -124,6 +126,47 @@ class NalForm:
         if len(pictures) > 1 and (_H264_IDR in pictures if codec == "h264" else max(pictures) >= min(_HEVC_CLOSED)):
             return Content.BROKEN
         return Content.PICTURE
+
+    def begins_picture(self, data: Data) -> bool | None:
+        """Whether the first slice in Annex B data is the first of its picture; None where no slice is found.
+
+        first_mb_in_slice is 0 (a single set bit, as it is coded), or first_slice_segment_in_pic_flag is set.
+        """
+        codec, header = (self.codec, 1) if self.codec == "h264" else (self.codec, 2)
+        pictures = _H264_PICTURE if codec == "h264" else _HEVC_PICTURE
+        at = data.find(START_CODE)
+        while at >= 0:
+            start = at + len(START_CODE)
+            if start + header >= len(data):
+                return None
+            if unit_type(codec, data[start]) in pictures:
+                return bool(data[start + header] & 0x80)
+            at = data.find(START_CODE, start)
+        return None
+
+    def next_picture(self, data: Data) -> int | None:
+        """Where in Annex B data another picture begins behind the first slices: the place of a start code, or None.
+
+        data: begins with slices of one picture, with parameter sets, messages and a delimiter anywhere.
+        """
+        header = 1 if self.codec == "h264" else 2
+        pictures = _H264_PICTURE if self.codec == "h264" else _HEVC_PICTURE
+        seen, between = False, -1  # the first unit since the last slice
+        for start, end in annexb_units(data):
+            if unit_type(self.codec, data[start]) not in pictures:
+                between = start if between < 0 else between
+                continue
+            if seen and end - start > header and data[start + header] & 0x80:
+                begin = (between if between >= 0 else start) - len(START_CODE)
+                return begin - 1 if begin and not data[begin - 1] else begin
+            seen, between = True, -1
+        return None
+
+    def without_sets(self, data: Data) -> list[Span]:
+        """The units of Annex B data that are neither parameter sets nor a delimiter."""
+        codec = self.codec
+        left_out = _H264_PARAMETERS | {_H264_DELIMITER} if codec == "h264" else _HEVC_PARAMETERS | {_HEVC_DELIMITER}
+        return [(a, b) for a, b in annexb_units(data) if unit_type(codec, data[a]) not in left_out]
 
     def sets_in(self, extradata: bytes) -> tuple[bytes, ...]:
         """The distinct parameter sets in a codec's extradata, sorted; () where it is cut off."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from typing import Any
 
 import av
@@ -15,6 +16,7 @@ from av.video.stream import VideoStream
 from bwvd.capture.address import Address
 from bwvd.capture.audio.passthrough import CopiedAudio, can_copy
 from bwvd.capture.audio.transcode import EncodedAudio
+from bwvd.capture.device.access_units import AccessUnits, Unit, units_of
 from bwvd.capture.device.device_thread import Stopped, ThreadChannel
 from bwvd.capture.device.open_input import RTSP_READ_S, open_input
 from bwvd.capture.device.packet_stamps import NominalStamps, stamp_first, untold
@@ -89,6 +91,7 @@ class Reading:
         self._video: VideoPath | None = None
         self._audio: AudioPath | None = None
         self._bases: dict[int, Fraction] = {}  # time bases by wanted stream; libav's are dear to ask for
+        self._units: dict[int, AccessUnits] = {}  # the same, where packets may be parts of frames
         self._reordered: dict[int, bool] = {}  # the same
         self._steps: dict[int, int] = {}  # the same: ticks from frame to frame, nominally
         self._nominal: dict[int, NominalStamps] = {}  # the same, of what is played
@@ -143,6 +146,8 @@ class Reading:
                 path.close()
 
     def _finish(self, whole: bool) -> None:
+        for packet, moment in self._held():
+            self._packet(packet, moment)
         if self._video is not None:
             self._video.finish(self._channel.put, whole)
         if self._audio is not None:
@@ -187,6 +192,8 @@ class Reading:
         self._bases[index] = base
         self._reordered[index] = isinstance(stream, VideoStream) and bool(stream.codec_context.has_b_frames)
         self._steps[index] = round(1 / (rate * base)) if is_video else 0
+        if isinstance(stream, VideoStream) and (units := units_of(stream, self._address.played)) is not None:
+            self._units[index] = units
         if self._address.played and is_video:
             self._nominal[index] = NominalStamps(self._reordered[index], base, rate)
 
@@ -253,12 +260,14 @@ class Reading:
         self._streams(container)
         packets = container.demux()
         if self._playback is None and isinstance(self._stamps, OwnClock):
-            for packet, arrival_ns in self._backlog(packets, self._stamps):
-                self._packet(packet, Moment(arrival_ns, 0))
-        for fresh in self._stamped(packets):
-            if fresh.size and self._playback is not None:
-                self._pace(self._playback, fresh)
-            self._packet(fresh, self._moment())
+            for packet, moment in self._backlog(packets, self._stamps):
+                self._packet(packet, moment)
+        for packet, moment in self._stamped(self._whole(packets)):
+            if packet.size and self._playback is not None:
+                self._pace(self._playback, packet)
+                self._packet(packet, self._moment())
+            else:
+                self._packet(packet, moment)
             self._channel.hop()
         if not self._address.played:
             raise DeviceLost(f"{self._address.text}: the stream has ended")
@@ -303,58 +312,91 @@ class Reading:
         finally:
             self._channel.back()
 
-    def _stamped(self, packets: Iterator[av.Packet[Any]]) -> Iterator[av.Packet[Any]]:
+    def _whole(self, packets: Iterator[av.Packet[Any]]) -> Iterator[Unit]:
+        """The packets, each a whole frame, with the moments at which they came."""
+        while (packet := self._next(packets)) is not None:
+            moment = self._moment()
+            units = self._units.get(packet.stream_index)
+            if units is not None and packet.size:
+                yield from units.take(packet, moment)
+                continue
+            if units is not None and (held := units.flush()) is not None:
+                yield held
+            yield packet, moment
+        yield from self._held()
+
+    def _held(self) -> list[Unit]:
+        return [held for units in self._units.values() if (held := units.flush()) is not None]
+
+    def _stamped(self, packets: Iterator[Unit]) -> Iterator[Unit]:
         """The packets of one opening. A container of presentation times alone (Matroska) leaves the decode times of the
         first ones open where frames are reordered; of what is played, they are put in before any is handed on.
         """
-        first: list[av.Packet[Any]] = []
+        first: list[Unit] = []
         if self._playback is not None:
-            while len(first) < FIRST_PACKETS and (fresh := self._next(packets)) is not None:
-                first.append(fresh)
-                if not self._untold(first):
+            for unit in packets:
+                first.append(unit)
+                if len(first) >= FIRST_PACKETS or not self._untold(first):
                     break
             for index in self._bases:
                 stamp_first(self._of_stream(first, index))
-        for fresh in first:
-            yield self._with_stamp(fresh)
-        while (later := self._next(packets)) is not None:
-            yield self._with_stamp(later)
+        for packet, moment in chain(first, packets):
+            nominal = self._nominal.get(packet.stream_index)
+            if nominal is not None and packet.size:
+                nominal.stamp(packet)
+            yield packet, moment
 
-    def _with_stamp(self, packet: av.Packet[Any]) -> av.Packet[Any]:
-        nominal = self._nominal.get(packet.stream_index)
-        if nominal is not None and packet.size:
-            nominal.stamp(packet)
-        return packet
-
-    def _untold(self, packets: list[av.Packet[Any]]) -> bool:
+    def _untold(self, packets: list[Unit]) -> bool:
         return any(untold(self._of_stream(packets, index), self._reordered[index]) for index in self._bases)
 
     @staticmethod
-    def _of_stream(packets: list[av.Packet[Any]], index: int) -> list[av.Packet[Any]]:
-        return [packet for packet in packets if packet.stream_index == index and packet.size]
+    def _of_stream(packets: list[Unit], index: int) -> list[av.Packet[Any]]:
+        return [packet for packet, _ in packets if packet.stream_index == index and packet.size]
 
-    def _backlog(self, packets: Iterator[av.Packet[Any]], own: OwnClock) -> list[tuple[av.Packet[Any], int]]:
+    def _backlog(self, packets: Iterator[av.Packet[Any]], own: OwnClock) -> list[Unit]:
         """Read what is there at once when a stream opens: libav has looked at its first half second, and a server may
         hand out the last key frame and all that followed. Placed by its arrival it would lie in the future.
         """
-        found: list[tuple[av.Packet[Any], int]] = []
+        found: list[Unit] = []
         is_live = False
         clock = self._job.clock
         began_ns = last_ns = clock.monotonic_ns()
         while len(found) < BACKLOG_PACKETS and (packet := self._next(packets)) is not None:
             now_ns = clock.monotonic_ns()
-            found.append((packet, now_ns))
+            self._find(found, packet, Moment(now_ns, 0))
             stamp_ns = to_ns(packet.dts if packet.dts is not None else packet.pts, self._bases[packet.stream_index])
             if stamp_ns is not None:
                 own.calibrate(stamp_ns, now_ns)
             is_live = is_live or now_ns - last_ns > LIVE_NS
-            if is_live and (now_ns - began_ns > SETTLED_NS or not self._untold([packet for packet, _ in found])):
+            if is_live and (now_ns - began_ns > SETTLED_NS or not self._untold(found)):
                 break
             last_ns = now_ns
         for index in self._bases:
-            stamp_first(
-                self._of_stream([packet for packet, _ in found], index), self._reordered[index], self._steps[index]
-            )
+            stamp_first(self._of_stream(found, index), self._reordered[index], self._steps[index])
+        return self._hold_back(found)
+
+    def _find(self, found: list[Unit], packet: av.Packet[Any], moment: Moment) -> None:
+        """Keep a packet; one that is a part is put to the frame that it goes on with, if that has been found."""
+        rest: av.Packet[Any] | None = packet
+        units = self._units.get(packet.stream_index)
+        if units is not None and packet.size and units.continues(packet):
+            for place in reversed(range(len(found))):
+                before, came = found[place]
+                if before.stream_index == packet.stream_index:
+                    part, rest = units.split(packet)
+                    units.ahead = True
+                    found[place] = units.join(before, part), came
+                    break
+        if rest is not None:
+            found.append((rest, moment))
+
+    def _hold_back(self, found: list[Unit]) -> list[Unit]:
+        """Leave the last frame of a stream that sends frames in parts to what follows, which may go on with it."""
+        for index, units in self._units.items():
+            last = next((unit for unit in reversed(found) if unit[0].stream_index == index), None)
+            if units.ahead and last is not None:
+                units.take(*last)
+                found = [unit for unit in found if unit is not last]
         return found
 
     def _packet(self, packet: av.Packet[Any], moment: Moment) -> None:
