@@ -92,3 +92,4 @@ AUDIO_BATCH_NS = 250_000_000
 NO_KEY_FRAME = "no key frame"
 """What a path lacks to gain a sample of the packets that come."""
 NOTHING_DECODES = "nothing decodes"
+NO_CLOSED_GROUP = "no key frame but those of open groups of pictures"

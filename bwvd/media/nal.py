@@ -21,6 +21,8 @@ _HEVC_CLOSED = frozenset({16, 17, 18, 19, 20})  # BLA and IDR: nothing after the
 _HEVC_CRA = 21  # leading pictures may refer back
 _H264_PICTURE = range(1, 6)
 _H264_DELIMITER = 9
+_H264_MESSAGES = 6  # SEI
+_RECOVERY_POINT = 6  # of their types
 _HEVC_PARAMETERS = frozenset({32, 33, 34})  # VPS, SPS, PPS
 _HEVC_PICTURE = range(32)
 _HEVC_DELIMITER = 35
@@ -194,11 +196,42 @@ class NalForm:
                 return True
         return False
 
+    def begins_open_gop(self, data: Data, spans: list[Span]) -> bool:
+        """Whether a decoder can begin here, but what follows may refer back beyond it, or the frame is only the
+        beginning of a gradual refresh: a CRA picture, or one of H.264 with a recovery point (SEI message 6)."""
+        for start, end in spans:
+            kind = unit_type(self.codec, data[start])
+            if self.codec == "hevc":
+                if kind == _HEVC_CRA:
+                    return True
+            elif kind == _H264_IDR:
+                return False
+            elif kind == _H264_MESSAGES and _RECOVERY_POINT in _messages(data[start + 1 : end]):
+                return True
+        return False
+
     def parameter_sets(self, data: Data, spans: list[Span]) -> tuple[bytes, ...]:
         """The distinct parameter sets of an access unit, sorted: equal for equal parameters."""
         codec, kinds = self.codec, _H264_PARAMETERS if self.codec == "h264" else _HEVC_PARAMETERS
         found = [bytes(data[a:b]) for a, b in spans if unit_type(codec, data[a]) in kinds]
         return tuple(sorted(set(found))) if found else ()
+
+
+def _messages(data: Data) -> list[int]:
+    """The types of the messages in an SEI unit, behind its header."""
+    found = []
+    at = 0
+    while at + 1 < len(data):  # the last byte is what fills up
+        number = size = 0
+        while at < len(data) and data[at] == 0xFF:
+            number, at = number + 255, at + 1
+        number, at = number + (data[at] if at < len(data) else 0), at + 1
+        while at < len(data) and data[at] == 0xFF:
+            size, at = size + 255, at + 1
+        size, at = size + (data[at] if at < len(data) else 0), at + 1
+        found.append(number)
+        at += size
+    return found
 
 
 def _avcc_units(data: bytes) -> list[Span]:

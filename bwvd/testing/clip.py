@@ -148,7 +148,7 @@ def numbered_clip(
     path: Path,
     frames: int,
     *,
-    rate: int = 30,
+    rate: int | Fraction = 30,
     gop_s: float = 1.0,
     b_frames: int = 0,
     audio: bool = False,
@@ -183,7 +183,7 @@ def numbered_clip(
         for index in range(frames):
             frame = av.VideoFrame(width, height, video.pix_fmt)
             draw_number(frame, first + index)
-            frame.pts, frame.time_base = index, Fraction(1, rate)
+            frame.pts, frame.time_base = index, 1 / Fraction(rate)
             container.mux(video.encode(frame))
             while sound is not None and heard * rate < (index + 1) * CLIP_SOUND_RATE:
                 samples = next(noise)

@@ -11,7 +11,7 @@ from av.video.stream import VideoStream
 from bwvd.capture.address import Address
 from bwvd.capture.batch_builder import Assembler
 from bwvd.capture.libav_errors import refusing
-from bwvd.capture.source import NO_KEY_FRAME, NOTHING_DECODES, DeviceLost, Out, SourceRefused
+from bwvd.capture.source import NO_CLOSED_GROUP, NO_KEY_FRAME, NOTHING_DECODES, DeviceLost, Out, SourceRefused
 from bwvd.capture.timestamps import FrameTimes, Moment, Placed, to_ns
 from bwvd.capture.video.frame_loss import Losses
 from bwvd.clock import NS
@@ -74,6 +74,7 @@ class CopiedVideo:
         self._proven = False  # the camera has shown that its GOPs are short enough
         self._waiting = bytearray()  # parameter sets that came ahead of their frame, in the stream's form
         self._doubted = 0  # key frames in a row
+        self._open = 0  # frames of the group at which an open one begins
         self.gained = 0  # frames kept
         self.lacks = NO_KEY_FRAME  # to gain one
         if context.extradata:
@@ -154,6 +155,7 @@ class CopiedVideo:
 
     def _keep(self, data: bytearray, spans: list[Span], placed: Placed, out: Out) -> None:
         key = self._form.begins_gop(data, spans, self._reordered)
+        self._open += not key and self._form.begins_open_gop(data, spans)
         last_ns, self._last_ns = self._last_ns, placed.dts_ns
         if placed.dts_ns - last_ns > max(HOLE_NS, 4 * self._times.step_ns):
             self._hole = True
@@ -167,11 +169,11 @@ class CopiedVideo:
             self._tell_skipped(placed.dts_ns)
             self._hole = False
         elif self._skipping is not None:
-            self.lacks = NO_KEY_FRAME
+            self.lacks = NO_CLOSED_GROUP if self._open else NO_KEY_FRAME
             self._damaged(placed)
             return
         elif self._assembler.empty:
-            self.lacks = NO_KEY_FRAME
+            self.lacks = NO_CLOSED_GROUP if self._open else NO_KEY_FRAME
             return  # before the first key frame
         if self._track is None:
             self.lacks = "no parameter sets"
@@ -184,6 +186,7 @@ class CopiedVideo:
             self._damaged(placed, "no_key_frame")
             return
         self.gained += 1
+        self._open = 0 if key else self._open
         step_ns = self._times.step_ns
         if self._form.length_bytes:
             self._assembler.add(data, placed.pts_ns, placed.dts_ns, step_ns, key)
@@ -213,9 +216,16 @@ class CopiedVideo:
         length_ns = now_ns - self._assembler.start_ns
         if self._proven:
             return length_ns > GOPS_PER_LOOP * self._limit_ns or self._assembler.size > self._most_bytes
-        if length_ns > self._limit_ns and not self._hole:
+        # As many frames as fit into the limit are one too many by the width of a frame: 60 at 59.94 a second.
+        if length_ns > self._limit_ns + self._times.step_ns and not self._hole:
             found = f"lie {length_ns / NS:.1f} s apart" if key else f"lie more than {length_ns / NS:.1f} s apart"
             self._assembler.wipe()  # delivered, it would make the mistake look like a camera that has changed
+            if self._open:
+                raise SourceRefused(
+                    f"video.source: {self._address.text}: its groups of pictures are open, frames of each refer to the "
+                    f"one before: those at which a recording could begin {found}. Set the camera to closed groups (IDR "
+                    "frames), or video.encoder to encode anew"
+                )
             raise SourceRefused(
                 f"video.source: {self._address.text}: its key frames {found}, and with loop.seconds = "
                 f"{self._loop_s:g} the limit is {self._limit_ns / NS:g} s: set the camera to a shorter GOP, or "

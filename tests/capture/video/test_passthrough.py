@@ -10,6 +10,7 @@ from typing import Any
 
 import av
 import pytest
+from av.video.stream import VideoStream
 
 from bwvd.capture.address import parse_address
 from bwvd.capture.source import DeviceLost, SourceRefused
@@ -20,6 +21,7 @@ from bwvd.clock import NS
 from bwvd.config.schema import VIDEO_SCHEMES, Config, Loop, Video
 from bwvd.media.nal import annexb_units, prefixed_units
 from bwvd.testing.clip import numbered_clip
+from bwvd.testing.picture import draw_number
 from tests.support.capture_listen import Listener, numbers
 
 RATE = 30
@@ -117,7 +119,7 @@ def test_the_refusal_does_not_wait_for_a_second_key_frame(tmp_path: Path) -> Non
     numbered_clip(clip, 300, rate=RATE, gop_s=100)
     camera = Camera(clip, loop_s=10)
     packets = camera.packets()
-    for _ in range(61):
+    for _ in range(62):
         camera.feed(next(packets))
     with pytest.raises(SourceRefused, match="more than 2"):
         camera.feed(next(packets))
@@ -129,6 +131,43 @@ def test_key_frames_at_the_limit_are_taken(tmp_path: Path) -> None:
     camera = Camera(clip, loop_s=10)
     camera.feed_all()
     assert numbers(camera.finish().batches()) == list(range(120))
+
+
+def test_as_many_frames_as_the_limit_has_are_not_too_many_by_the_width_of_one(tmp_path: Path) -> None:
+    """60 frames at 59.94 a second last for 1.001 s."""
+    clip = tmp_path / "clip.mp4"
+    numbered_clip(clip, 180, rate=Fraction(60_000, 1_001), gop_s=1.001)
+    camera = Camera(clip, loop_s=5)
+    camera.feed_all()
+    assert [len(batch.samples) for batch in camera.finish().batches()] == [60] * 3
+
+
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [
+        ("libx264", {"x264-params": "open-gop=1:bframes=2:keyint=15:min-keyint=15:scenecut=0:b-adapt=0"}),
+        ("libx264", {"x264-params": "intra-refresh=1:bframes=0:keyint=15:scenecut=0"}),
+        ("libx265", {"x265-params": "open-gop=1:bframes=2:keyint=15:min-keyint=15:scenecut=0:log-level=none"}),
+    ],
+    ids=["h264", "h264 refreshed", "hevc"],
+)
+def test_open_groups_are_refused_as_what_they_are(tmp_path: Path, codec: str, options: dict[str, str]) -> None:
+    """Their key frames lie half a second apart, and it is not that which is wrong with them."""
+    clip = tmp_path / "clip.mp4"
+    with av.open(str(clip), "w") as container:
+        stream = container.add_stream(codec, rate=RATE, options={"preset": "ultrafast", **options})
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.thread_count = 1
+        for number in range(120):
+            frame = av.VideoFrame(64, 48, "yuv420p")
+            draw_number(frame, number)
+            frame.pts, frame.time_base = number, Fraction(1, RATE)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    camera = Camera(clip, loop_s=10)
+    with pytest.raises(SourceRefused, match=r"its groups of pictures are open, .* \(IDR frames\)"):
+        camera.feed_all()
 
 
 def test_a_stall_does_not_make_a_long_group(tmp_path: Path) -> None:
