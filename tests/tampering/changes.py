@@ -166,7 +166,8 @@ def cut_in_a_line(card: Card) -> bool:
         return False
     signed = card.manifest(name)
     path = f"recordings/{name}/{MANIFEST}"
-    card.cut(path, signed[-1].offset + card.chosen.randrange(1, signed[-1].end - signed[-1].offset))
+    # More than its newline: that says nothing, and the device puts the very same byte back.
+    card.cut(path, signed[-1].offset + card.chosen.randrange(1, signed[-1].end - signed[-1].offset - 1))
     for file in card.files(name):
         if is_convenience(file):
             card.remove(f"recordings/{name}/{file}")
