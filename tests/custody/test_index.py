@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from bwvd.custody.schema import IndexUnusable
 from bwvd.store import names
 from bwvd.testing.store import Held, VirtualStore
 from tests.support.custody_store import Camera, carry, custody, draft, recording_id
+from tests.support.postgresql import a_database
 
 
 def contents(index: Index) -> dict[str, list[tuple[Any, ...]]]:
@@ -31,12 +34,12 @@ def contents(index: Index) -> dict[str, list[tuple[Any, ...]]]:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.engines)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
-        return str(tmp_path / "index.sqlite")
-    from tests.support.postgresql import a_database
-
-    return a_database(request)
+        yield str(tmp_path / "index.sqlite")
+        return
+    with a_database() as database:
+        yield database
 
 
 async def test_an_index_is_made_anew_with_the_same_contents(tmp_path: Path, url: str) -> None:
@@ -107,8 +110,6 @@ async def test_a_file_that_is_no_database(tmp_path: Path) -> None:
 
 
 async def test_tables_of_something_else_are_left_alone(tmp_path: Path) -> None:
-    import sqlite3
-
     path = tmp_path / "index"
     with sqlite3.connect(path) as connection:
         connection.execute("create table recordings (x)")

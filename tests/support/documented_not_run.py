@@ -213,6 +213,7 @@ NOT_RUN = {
         "python -m tests.fuzz": LONG,
         "python -m tests.mutants": LONG,
         "python -m tests.mutants signature": NotRun("takes minutes", names_mutants),
+        "python -m tests.fleet --devices 200 --recordings 20": LONG,
         "python -m tests.soak --hours 1": LONG,
         "python -m tests.soak --hours N": LONG,
         "python -m tests.tampering": LONG,

@@ -7,29 +7,34 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-
-import pytest
 
 from tests.support.stock import need
 
 _USER = "postgres"  # PostgreSQL refuses root; Debian's package makes this user
 
 
-def a_database(request: pytest.FixtureRequest) -> str:
-    """The URL of an empty database, gone with the test."""
+@contextmanager
+def a_database() -> Iterator[str]:
+    """The URL of an empty database; it is gone at the end."""
     tools = _tools()
     folder = Path(tempfile.mkdtemp(prefix="bwvd-pg-"))  # a socket's path has 107 bytes at most
-    request.addfinalizer(lambda: shutil.rmtree(folder, ignore_errors=True))
-    if os.geteuid() == 0:
-        user = pwd.getpwnam(_USER)
-        os.chown(folder, user.pw_uid, user.pw_gid)
     data = folder / "data"
-    _run(tools / "initdb", "-D", data, "-U", "bwvd", "-A", "trust", "-N")
-    options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off"
-    _run(tools / "pg_ctl", "-D", data, "-l", folder / "log", "-w", "-o", options, "start")
-    request.addfinalizer(lambda: _run(tools / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"))
-    return f"postgresql://bwvd@/postgres?host={folder}"
+    try:
+        if os.geteuid() == 0:
+            user = pwd.getpwnam(_USER)
+            os.chown(folder, user.pw_uid, user.pw_gid)
+        _run(tools / "initdb", "-D", data, "-U", "bwvd", "-A", "trust", "-N")
+        options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off"
+        _run(tools / "pg_ctl", "-D", data, "-l", folder / "log", "-w", "-o", options, "start")
+        try:
+            yield f"postgresql://bwvd@/postgres?host={folder}"
+        finally:
+            _run(tools / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _tools() -> Path:

@@ -1,0 +1,75 @@
+"""A store that somebody has filled with a million names: bounded memory, and a custodian that comes to an end."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+
+import pytest
+import trio
+
+from bwvd.custody import shelf
+from bwvd.store.names import DEVICES
+from bwvd.store.ports import PAGE_OBJECTS, HostileName, Page, StoredObject
+from bwvd.testing.store import VirtualStore
+from tests.support.custody_store import custody
+
+
+class Endless(VirtualStore):
+    """A million entries, told page by page as a store tells them; none is held."""
+
+    def __init__(self, entries: int, *, hostile: bool = False) -> None:
+        super().__init__()
+        self.entries = entries
+        self.hostile = hostile
+
+    async def page(self, prefix: str, *, after: str = "", cursor: str = "", folders: bool = False) -> Page:  # noqa: ARG002  the contract has it
+        await trio.lowlevel.checkpoint()
+        begin = int(cursor or 0)
+        numbers = range(begin, min(begin + PAGE_OBJECTS, self.entries))
+        more = str(begin + PAGE_OBJECTS) if begin + PAGE_OBJECTS < self.entries else ""
+        if self.hostile:
+            return Page(hostile=tuple(HostileName(f"{prefix}\\x1b{number}") for number in numbers), cursor=more)
+        if prefix == DEVICES and folders:
+            return Page(folders=tuple(f"{DEVICES}BWV-{number:07d}/" for number in numbers), cursor=more)
+        return Page(tuple(StoredObject(f"{prefix}{number:07d}", 1) for number in numbers), cursor=more)
+
+
+@pytest.mark.parametrize("hostile", [True, False])
+async def test_a_million_names_in_a_recording_take_bounded_memory(hostile: bool) -> None:
+    store = Endless(1_000_000, hostile=hostile)
+    tracemalloc.start()
+    try:
+        files = await shelf.recording(store, "BWV-0001", "20261122T071505Z-BWV-0001-000001")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(files.files) <= shelf.MOST_FILES
+    assert len(files.strange) <= shelf.MOST_STRANGE
+    assert files.more is not hostile
+    assert peak < 120_000_000
+
+
+async def test_a_million_recordings_of_a_device_are_not_all_held() -> None:
+    class Filled(Endless):
+        async def page(self, prefix: str, *, after: str = "", cursor: str = "", folders: bool = False) -> Page:  # noqa: ARG002  the contract has it
+            page = await super().page(prefix, cursor=cursor)
+            numbers = [one.name[-7:] for one in page.objects]
+            return Page(folders=tuple(f"{prefix}20261122T071505Z-BWV-0001-{n}/" for n in numbers), cursor=page.cursor)
+
+    found, rest = await shelf.recordings(Filled(1_000_000), "BWV-0001")
+    assert (len(found), rest.more) == (shelf.MOST_RECORDINGS, True)
+
+
+async def test_many_devices_are_worked_on_as_they_are_listed(tmp_path: Path) -> None:
+    class Devices(Endless):
+        async def page(self, prefix: str, *, after: str = "", cursor: str = "", folders: bool = False) -> Page:  # noqa: ARG002  the contract has it
+            if prefix != DEVICES:
+                return Page()
+            return await super().page(prefix, cursor=cursor, folders=folders)
+
+    store = Devices(1_000)
+    async with custody(store, tmp_path / "index") as working:
+        done = await working.once()
+        assert done.devices == 1_000
+        assert done.failed == {}

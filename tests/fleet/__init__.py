@@ -1,0 +1,1 @@
+"""A fleet at shift change: how fast custodians take over what many cameras bring at once."""
