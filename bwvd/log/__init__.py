@@ -125,6 +125,11 @@ def unconfigured() -> None:
 unconfigured()
 
 
+def quiet() -> None:
+    """Errors alone, for a command that prints what came of its work; `unconfigured` takes it back."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+
+
 class _Named:
     """What structlog calls a logger: takes finished lines. It has a name."""
 

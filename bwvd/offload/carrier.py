@@ -189,6 +189,8 @@ class Carrier:
         # The first file goes alone: where it is missing, nothing was begun. Where it is there, another process has
         # begun, or this one before a cut: each is asked for before it is sent.
         begun = await self._looks_taken(parts[0])
+        if begun is None:  # these credentials are not told: the put of the first one shows it
+            begun = await self._put(parts[0]) is not Put.NEW
         row.sent_files = row.sent_bytes = 0
         failures: list[Exception] = []
         together = iter(parts[:-ONE_AFTER_THE_OTHER])
@@ -230,8 +232,14 @@ class Carrier:
             await self._put(part)
         return True
 
-    async def _looks_taken(self, part: Part) -> bool:
-        return await self._head_of(part) is not None
+    async def _looks_taken(self, part: Part) -> bool | None:
+        """Whether an object has that name; None where these credentials are not told."""
+        try:
+            return await self._store.head(part.name) is not None
+        except ClockSkewed:
+            raise
+        except StoreRefused:
+            return None
 
     async def _ensure(self, part: Part) -> None:
         if not await self._is_there(part):
@@ -246,7 +254,7 @@ class Carrier:
         except StoreRefused:
             return None
 
-    async def _put(self, part: Part) -> None:
+    async def _put(self, part: Part) -> Put:
         piece_bytes = min(PIECE_BYTES, self.pacer.piece_bytes)
         body = flash_body(self.reader, part.path, part.size, self.pacer.before, piece_bytes)
         for again in (True, False):
@@ -268,6 +276,7 @@ class Carrier:
         if put is Put.NEW:
             self.sent.objects += 1
             self.sent.bytes += part.size
+        return put
 
     def _retain_until(self) -> datetime.datetime | None:
         if not self.terms.retain_days:
@@ -285,10 +294,11 @@ class Carrier:
             ("offload:differs", book.details(Standing.DIFFERS)),
             ("offload:unfit", book.details(Standing.UNFIT)),
             ("offload:receipt", book.refused() + archives),
-            ("offload:lock", [self._unlocked] if self._unlocked else []),
         ):
             more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
             self.faults.report(name, bool(details), f"{details[0]}{more}" if details else "")
+        if self._unlocked:
+            self.faults.report("offload:lock", True, self._unlocked)
         self.changed()
 
 

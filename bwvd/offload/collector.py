@@ -76,8 +76,10 @@ class Collector:
             return None
         except ClockSkewed:
             raise
-        except StoreRefused as error:  # credentials that may put, and not get
-            turn.later(now_ns, TRY_AGAIN, str(error), refused=True)
+        except StoreRefused as error:
+            # Whether credentials may not list or not read, AWS says the same of an object that is not there: no fault,
+            # as it is the custodian who may not have put it yet. What may not be put either, a put tells.
+            turn.later(now_ns, ASK_AGAIN, str(error))
             return None
         if text is None:
             turn.later(now_ns, ASK_AGAIN)

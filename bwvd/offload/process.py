@@ -14,7 +14,7 @@ import trio
 
 from bwvd.clock import Clock, SystemClock
 from bwvd.config.schema import Config
-from bwvd.log import configure, get_logger
+from bwvd.log import configure, get_logger, quiet, unconfigured
 from bwvd.offload.book import Book, Row
 from bwvd.offload.carrier import Carrier, Terms
 from bwvd.offload.collector import Collector
@@ -157,7 +157,11 @@ def run_once(config: Config) -> Outcome:
 
     Raises: AddressWrong, for what is wrong in the configuration.
     """
-    return trio.run(_once, config, SystemClock(), connector(config))
+    quiet()
+    try:
+        return trio.run(_once, config, SystemClock(), connector(config))
+    finally:
+        unconfigured()
 
 
 async def _once(config: Config, clock: Clock, connect: Callable[[], Awaitable[Store]]) -> Outcome:

@@ -210,8 +210,9 @@ class News:
 
 
 def lock_trouble(facts: StoreFacts, faults: Faults) -> None:
-    """Say of a bucket that it locks nothing; of a folder everybody knows."""
+    """Say of a bucket that it locks nothing, or not for all; of a folder everybody knows."""
     bucket = facts.address.startswith("s3:")
-    missing = bucket and facts.lock is Lock.NONE
+    # A bucket whose lock somebody may go round says so in its detail; credentials that may not ask are not told.
+    missing = bucket and (facts.lock is Lock.NONE or (facts.lock is Lock.OFFERED and bool(facts.detail)))
     detail = facts.detail or f"{facts.address} locks nothing: who may write to it may overwrite and delete"
     faults.report("offload:lock", missing, detail if missing else "")

@@ -54,6 +54,7 @@ def test_a_row_for_each_recording_and_all_of_it_in_the_folder(tmp_path: Path) ->
         assert {one.name: one.read_bytes() for one in copy.iterdir()} == {
             one.name: one.read_bytes() for one in path.iterdir()
         }
+    assert done.stderr == ""
     again = desk.once("--json")
     assert again.exit_code == 0
     told = json.loads(again.stdout)

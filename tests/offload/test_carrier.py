@@ -304,12 +304,43 @@ async def test_credentials_that_may_only_put_are_enough_to_send(autojump_clock: 
     assert in_folder(store, recording) == camera.files(recording)
 
 
+async def test_credentials_that_may_list_nothing_are_told_no_where_nothing_is(autojump_clock: MockClock) -> None:
+    """As AWS does: 403, and not 404, for an object that is not there. That is no fault, and nothing is sent twice."""
+    camera, store = Camera(), WatchedStore()
+    recording = camera.record(1, segments=8)
+    for kind in ("head", "get"):
+        store.every(Fault.REFUSED, kind, lambda name: name not in store.objects)
+    store.latency_s = 1
+    with trio.move_on_after(7.5):
+        await carrier_of(camera).round(store)
+    begun = len(in_folder(store, recording))
+    assert 2 < begun < 10
+    carrier = carrier_of(camera)
+    await carrier.round(store)
+    assert in_folder(store, recording) == camera.files(recording)
+    assert [name.rpartition("/")[2] for name in store.again] == ["000001.m4s"]
+    assert carrier.faults.active == {}
+    give_receipts(store)
+    await trio.sleep(11)
+    await carrier.round(store)
+    assert camera.released == [recording]
+
+
 async def test_a_bucket_that_locks_nothing_refuses_a_retention(autojump_clock: MockClock) -> None:
     camera, store = Camera(), VirtualStore(lock=Lock.NONE)
     camera.record(1)
     with pytest.raises(StoreError, match="locks nothing"):
         await carrier_of(camera, retain_days=30).round(store)
     assert store.objects == {}
+
+
+async def test_a_round_does_not_take_back_what_is_told_of_the_bucket(autojump_clock: MockClock) -> None:
+    camera, store = Camera(), VirtualStore()
+    camera.record(1)
+    carrier = carrier_of(camera)
+    carrier.faults.report("offload:lock", True, "s3://evidence locks nothing")
+    await carrier.round(store)
+    assert "offload:lock" in carrier.faults.active
 
 
 async def test_a_retention_is_asked_for_each_object(autojump_clock: MockClock) -> None:

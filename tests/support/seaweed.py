@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ class Engine:
     endpoint: str
     folder: Path
     pid: int
+    master: str = ""  # for `weed shell`
 
     def credentials(self, key: str) -> Path:
         """A file in AWS' shared format with the access key."""
@@ -50,13 +51,13 @@ def why_not() -> str:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[Engine]:
-    """Start it in `folder`, wait until it serves S3, and stop it at the end."""
+def running(folder: Path, identities: Sequence[Mapping[str, object]] = ()) -> Iterator[Engine]:
+    """Start it in `folder`, wait until it serves S3, and stop it at the end. identities: those of SECRETS if none."""
     program = command()
     assert program is not None
     (folder / "data").mkdir(parents=True)
     config = folder / "s3.json"
-    config.write_text(json.dumps({"identities": [_identity(key) for key in SECRETS]}))
+    config.write_text(json.dumps({"identities": list(identities) or [_identity(key) for key in SECRETS]}))
     ports = _free_ports(8)
     names = ("master.port", "volume.port", "filer.port", "s3.port")
     arguments = [f"-{name}={port}" for name, port in zip(names, ports[:4], strict=True)]
@@ -72,7 +73,7 @@ def running(folder: Path) -> Iterator[Engine]:
         )  # fmt: skip
     try:
         _wait(ports[3], process)
-        yield Engine(f"http://127.0.0.1:{ports[3]}", folder, process.pid)
+        yield Engine(f"http://127.0.0.1:{ports[3]}", folder, process.pid, f"127.0.0.1:{ports[0]}.{ports[4]}")
     finally:
         process.terminate()
         try:
