@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.tampering.changes import KINDS, Card, Kind
-from tests.tampering.desk import Verdict, new_entries, verify
+from tests.tampering.desk import Verdict, laundered, new_entries, verify
 from tests.tampering.life import Kept, Life, Started, live, start
 
 # The faults that say that somebody has been at the card, each with the journal's words for it.
@@ -139,10 +139,11 @@ def insider(trial: Trial, folder: Path, row: Row) -> None:
         return
     life, card, kinds = found
     came = _outcome(card, life, -1, folder)
+    alone = list(laundered(life.kept[-1].tree, came.started.kept.tree, folder))
     row.trials += 1
     row.by_device += came.by_device
     row.after += came.after.told
-    wrong = list(_missed(came, kinds))
+    wrong = [*_missed(came, kinds), *alone]
     if any(kind.shows for kind in kinds):
         row.shown += 1
         row.before += came.before.told

@@ -128,9 +128,9 @@ class Kind:
 # --- ends and lines --------------------------------------------------------------------------------------------------
 
 
-def _cut_end(card: Card, *, keep_files: bool) -> bool:
+def _cut_end(card: Card, name: str | None, *, keep_files: bool) -> bool:
     """The end, and some of the records before it."""
-    if (name := card.one()) is None:
+    if name is None:
         return False
     signed = card.manifest(name)
     last = card.chosen.randrange(1, len(signed))  # the first record that goes
@@ -144,11 +144,11 @@ def _cut_end(card: Card, *, keep_files: bool) -> bool:
 
 
 def cut_end(card: Card) -> bool:
-    return _cut_end(card, keep_files=False)
+    return _cut_end(card, card.one(), keep_files=False)
 
 
 def cut_end_only(card: Card) -> bool:
-    return _cut_end(card, keep_files=True)
+    return _cut_end(card, card.one(), keep_files=True)
 
 
 def cut_to_nothing(card: Card) -> bool:
@@ -197,6 +197,22 @@ def acknowledged_cut(card: Card) -> bool:
                     card.remove(f"recordings/{name}/{file}")
             return True
     return False
+
+
+def end_and_its_entry(card: Card) -> bool:
+    """The end, and the file of the journal that says how it ended: nothing on the card tells any more that it did."""
+    archives = {
+        str(one.record.detail.get("recording")): path
+        for path in card.archives
+        for one in card.signed(path)
+        if isinstance(one.record, records.Entry) and one.record.event in ("closed", "recovered")
+    }
+    names = [name for name in card.ended() if name in archives]
+    if not names:
+        return False
+    name = card.chosen.choice(names)
+    card.remove(archives[name])
+    return _cut_end(card, name, keep_files=False)
 
 
 def _known_segments(card: Card, recording: str) -> int:
@@ -536,6 +552,7 @@ def recording_of_another_device(card: Card) -> bool:
 
 KINDS: Final = (
     Kind("a closed recording's end and last segments removed, with its sums", cut_end),
+    Kind("a closed recording's end removed, with the archive that tells of it", end_and_its_entry, causes=2),
     Kind("a closed recording's last records removed, its files and sums kept", cut_end_only),
     Kind("a closed recording torn in its last line, without its sums", cut_in_a_line),
     Kind("everything in a closed recording's folder removed", cut_to_nothing),

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from bwvd.evidence.format import records
+from bwvd.evidence.format.layout import MANIFEST
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.verify.recording import verify_recording
 from bwvd.evidence.verify.report import Report
 from bwvd.evidence.verify.storage import verify_storage
 from bwvd.testing.flash.medium import Tree
@@ -19,6 +23,8 @@ from tests.tampering.life import CONFIG, SECOND_KEY
 
 KEYS: Final = "".join(fixed_signer(seed).allowed_signers(CONFIG.device.id) for seed in (1, SECOND_KEY))
 SIGNERS: Final = AllowedSigners.parse(KEYS.encode(), "the device's keys, before and after a change")
+
+_END: Final = re.compile(rb'^\{"type":"(close|recovered)"', re.MULTILINE)
 
 BAD: Final = frozenset({"altered", "unreadable", "unvouched"})  # verdicts that no power cut is the cause of
 
@@ -67,6 +73,22 @@ def verify(tree: Tree, folder: Path) -> Verdict:
         else:
             (folder / path).write_bytes(content)
     return Verdict(verify_storage(folder, SIGNERS))
+
+
+def laundered(before: Tree, after: Tree, folder: Path) -> Iterator[str]:
+    """The recordings that have lost their end and are good by themselves, as whoever gets one alone finds them.
+
+    folder: where `after` lies.
+    """
+    for path, whole in before.items():
+        now = after.get(path)
+        if not path.endswith(f"/{MANIFEST}") or not whole or not now or now.startswith(whole):
+            continue
+        if now.partition(b"\n")[0] != whole.partition(b"\n")[0] or not _END.search(whole):
+            continue  # another one lies there; or it had no end
+        report = verify_recording((folder / path).parent, SIGNERS)
+        if report.good:
+            yield f"{report.id} has lost its end, and is {report.verdict} by itself"
 
 
 def new_entries(before: Tree, after: Tree) -> list[records.Entry]:
