@@ -126,7 +126,7 @@ class FolderStore:
 
     async def page(self, prefix: str, *, after: str = "", cursor: str = "", folders: bool = False) -> Page:
         check_folder(prefix)
-        return await self._run(prefix, lambda: self._tree.page(prefix, max(after, cursor), folders))
+        return await self._run(prefix, lambda: self._tree.page(prefix, after, cursor, folders))
 
     async def facts(self) -> StoreFacts:
         await self._run("", lambda: os.scandir(self._tree.root).close())

@@ -6,6 +6,7 @@ in the folder leads nowhere, and nothing but a regular file is read.
 
 from __future__ import annotations
 
+import bisect
 import ctypes
 import errno
 import hashlib
@@ -16,6 +17,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from io import FileIO
 
 from bwvd.evidence.flash.regular_file import open_regular
@@ -26,6 +28,7 @@ from bwvd.store.ports import PAGE_OBJECTS, HostileName, Page, Put, StoredObject
 INCOMING = ".incoming"  # no object's name begins with a dot
 LEFT_S = 86_400.0  # what is older there is of no put that is still going on
 PIECE_BYTES = 1_048_576
+WINDOW = 20_000  # names of one folder that a listing holds: a few megabytes
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -68,6 +71,7 @@ class FolderTree:
         self.shown = f"file:{path}"
         self.root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._tidied = False
+        self._window: _Window | None = None
 
     def close(self) -> None:
         """Let go of the root; no more calls after it."""
@@ -179,14 +183,15 @@ class FolderTree:
         finally:
             os.close(fd)
 
-    def page(self, prefix: str, after: str, folders: bool) -> Page:
+    def page(self, prefix: str, after: str, cursor: str, folders: bool) -> Page:
         """A page of what is behind `after`; its cursor is the last name."""
         objects: list[StoredObject] = []
         found: list[str] = []
         hostile: list[HostileName] = []
-        last = cursor = ""
+        last, goes_on, after = "", bool(cursor), max(after, cursor)
+        cursor = ""
         with suppress(FileNotFoundError), self._folder_of(prefix + "_") as (top, _):  # "_": the folder itself is meant
-            for name, size in _walk(top, prefix, after, deep=not folders):
+            for name, size in self._walk(top, prefix, after, deep=not folders, goes_on=goes_on):
                 if len(objects) + len(found) + len(hostile) == PAGE_OBJECTS:
                     cursor = last
                     break
@@ -213,50 +218,83 @@ class FolderTree:
         finally:
             os.close(fd)
 
+    def _walk(
+        self, folder: int, prefix: str, after: str, *, deep: bool, goes_on: bool
+    ) -> Iterator[tuple[str, int | None]]:
+        """What is in a folder and behind `after`, in order: (name, bytes), (folder/, None), (what is no object, -1).
 
-def _walk(folder: int, prefix: str, after: str, *, deep: bool) -> Iterator[tuple[str, int | None]]:
-    """What is in a folder and behind `after`, in order: (name, bytes), (folder/, None), (what is no object, -1).
-
-    Folders are told only where it is not to go into them. Holds the names of one page for each folder on the way.
-    """
-    for entry, status in _entries(folder, prefix, after, deep=deep):
-        name = prefix + entry
-        if not stat.S_ISDIR(status.st_mode):
-            yield name, status.st_size if stat.S_ISREG(status.st_mode) else -1
-        elif not is_name(name[:-1]):
-            yield name, -1
-        elif not deep:
-            yield name, None
-        else:
+        Folders are told only where it is not to go into them.
+        """
+        for entry in self._entries(folder, prefix, after, deep=deep, goes_on=goes_on):
+            name = prefix + entry
             try:
-                inside = _open_folder(entry[:-1], folder)
+                status = os.stat(entry.removesuffix("/"), dir_fd=folder, follow_symlinks=False)
             except FileNotFoundError:  # removed meanwhile
                 continue
-            try:
-                yield from _walk(inside, name, after, deep=True)
-            finally:
-                os.close(inside)
+            if not stat.S_ISDIR(status.st_mode):
+                yield name, status.st_size if stat.S_ISREG(status.st_mode) else -1
+            elif not is_name(name[:-1]):
+                yield name, -1
+            elif not deep:
+                yield name, None
+            else:
+                try:
+                    inside = _open_folder(entry[:-1], folder)
+                except FileNotFoundError:
+                    continue
+                try:
+                    yield from self._walk(inside, name, after, deep=True, goes_on=goes_on)
+                finally:
+                    os.close(inside)
+
+    def _entries(self, folder: int, prefix: str, after: str, *, deep: bool, goes_on: bool) -> list[str]:
+        """The first entries of a folder behind `after`, folders with a "/", in the order of whole names.
+
+        Holds WINDOW names and no more, whatever the folder holds; a listing that goes on begins with those that the
+        page before has found, so that a folder of a million files is not read a thousand times.
+        """
+        known = self._window
+        if goes_on and known is not None and (known.prefix, known.deep) == (prefix, deep) and known.holds(after):
+            return known.behind(after)
+
+        def wanted() -> Iterator[str]:
+            for entry in entries:
+                if not prefix and entry.name in _NOT_OURS:
+                    continue
+                is_folder = entry.is_dir(follow_symlinks=False)
+                name = f"{entry.name}/" if is_folder else entry.name
+                if prefix + name > after or (is_folder and deep and after.startswith(prefix + name)):
+                    yield name
+
+        with os.scandir(folder) as entries:
+            first = heapq.nsmallest(WINDOW, wanted())
+        if len(first) > PAGE_OBJECTS:
+            self._window = _Window(prefix, deep, first)
+        return first
 
 
-def _entries(folder: int, prefix: str, after: str, *, deep: bool) -> list[tuple[str, os.stat_result]]:
-    """The first entries of a folder behind `after`, folders with a "/", in the order of whole names."""
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """Part of a large folder's entries, in order, as a listing has found them."""
 
-    def behind() -> Iterator[tuple[str, os.DirEntry[str]]]:
-        for entry in entries:
-            if not prefix and entry.name in _NOT_OURS:
-                continue
-            is_folder = entry.is_dir(follow_symlinks=False)
-            name = f"{entry.name}/" if is_folder else entry.name
-            if prefix + name > after or (is_folder and deep and after.startswith(prefix + name)):
-                yield name, entry
+    prefix: str
+    deep: bool
+    entries: list[str]
 
-    with os.scandir(folder) as entries:
-        first = heapq.nsmallest(PAGE_OBJECTS + 1, behind(), key=lambda found: found[0])
-        found = []
-        for name, entry in first:
-            with suppress(FileNotFoundError):
-                found.append((name, entry.stat(follow_symlinks=False)))
-        return found
+    def holds(self, after: str) -> bool:
+        """True if a page's worth of what is behind `after` is here, and nothing is left out before it."""
+        inside = after.removeprefix(self.prefix)
+        at_hand = len(self.entries) - bisect.bisect_right(self.entries, inside)
+        whole = len(self.entries) < WINDOW or at_hand > PAGE_OBJECTS
+        return after.startswith(self.prefix) and self.entries[0] <= inside and whole
+
+    def behind(self, after: str) -> list[str]:
+        inside = after.removeprefix(self.prefix)
+        at = bisect.bisect_right(self.entries, inside)
+        # The folder that the page before ended in, if it is to be gone into.
+        if self.deep and at and self.entries[at - 1][-1] == "/" and inside.startswith(self.entries[at - 1]):
+            at -= 1
+        return self.entries[at:]
 
 
 def _tidy(incoming: int) -> None:

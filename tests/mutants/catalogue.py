@@ -6,6 +6,7 @@ from tests.mutants.audio import AUDIO
 from tests.mutants.carrying import CARRYING
 from tests.mutants.daemon import DAEMON
 from tests.mutants.mutant import Mutant
+from tests.mutants.store import STORE
 from tests.mutants.trust import TRUST
 
 MUTANTS = (
@@ -876,5 +877,6 @@ MUTANTS = (
     *AUDIO,
     *DAEMON,
     *CARRYING,
+    *STORE,
     *TRUST,
 )

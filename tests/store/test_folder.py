@@ -136,6 +136,41 @@ async def test_a_medium_that_fails_leaves_nothing(
     assert await put(store, NAME, b"content") is Put.NEW
 
 
+async def test_a_large_folder_is_read_now_and_then_and_not_for_each_page(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A hostile hand may leave a million files: each page would read all of their names again."""
+    monkeypatch.setattr("bwvd.store.folder_tree.PAGE_OBJECTS", 10)
+    monkeypatch.setattr("bwvd.store.folder_tree.WINDOW", 50)
+    names = [f"many/{number:03d}" for number in range(200)]
+    names += [f"many/{number:03d}-d/{part}" for number in range(3, 40) for part in "abc"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    folders = 0
+    real = os.scandir
+
+    def counted(fd: int) -> object:
+        nonlocal folders
+        folders += 1
+        return real(fd)
+
+    monkeypatch.setattr("bwvd.store.folder_tree.os.scandir", counted)
+    pages = [page async for page in EveryPage(store, "many/")]
+    assert [one.name for page in pages for one in page.objects] == sorted(names)
+    assert len(pages) == 32
+    pages = [page async for page in EveryPage(store, "many/", folders=True)]
+    assert sorted(one.name for page in pages for one in page.objects) == [n for n in sorted(names) if "-d/" not in n]
+    assert sum(len(page.folders) for page in pages) == 37
+    folders = 0
+    monkeypatch.setattr("bwvd.store.folder_tree.WINDOW", 20_000)
+    assert len([page async for page in EveryPage(store, "many/", folders=True)]) == 24
+    assert folders == 1
+    (tmp_path / "many" / "0005").touch()  # a listing that begins sees what is new
+    page = await store.page("many/", after="many/0004")
+    assert page.objects[0].name == "many/0005"
+
+
 async def test_a_folder_locks_nothing_and_says_so(store: FolderStore) -> None:
     facts = await store.facts()
     assert facts.lock is Lock.NONE
