@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.players.players import Running
+from tests.players.players import Running, seconds_said
 from tests.support.stock import need
 
 _PAGE = """<!doctype html><style>*{margin:0;background:#777;overflow:hidden}
@@ -19,7 +19,8 @@ const film = document.querySelector("video"), at = new URLSearchParams(location.
 const said = (what) => fetch("/said", {method: "POST", body: what})
 film.onended = () => said("ended")
 film.onerror = () => said("error " + film.error.message)
-film.onloadedmetadata = () => { if (at > 0) film.currentTime = at }
+film.onloadedmetadata = () => { said("length " + film.duration); if (at > 0) film.currentTime = at }
+if (at > 0) { film.style.visibility = "hidden"; film.onseeked = () => film.style.visibility = "" }
 film.src = new URLSearchParams(location.search).get("film")
 </script>"""
 
@@ -52,9 +53,11 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         self._answer(206, data[start : end + 1], kind, f"bytes {start}-{end}/{len(data)}")
 
     def do_POST(self) -> None:
-        self.server.words = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        words = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.server.words += words + "\n"
         self._answer(200, b"", "text/plain")
-        self.server.ended.set()
+        if not words.startswith("length"):
+            self.server.ended.set()
 
     def _answer(self, status: int, data: bytes, kind: str, part: str = "") -> None:
         self.send_response(status)
@@ -103,7 +106,13 @@ def chromium(film: Path, at_s: float) -> Iterator[Running]:
             command += ["--autoplay-policy=no-user-gesture-required", "--no-first-run", "--disable-gpu"]
             command += ["--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update"]
             command += ["--disable-breakpad"]
-            yield Running([*command, address], server.ended.is_set, lambda: server.words)
+            yield Running(
+                [*command, address],
+                server.ended.is_set,
+                lambda: server.words,
+                reported=seconds_said(r"length ([\d.]+)"),
+                sought_s=4.0,
+            )
         finally:
             server.shutdown()
             thread.join()

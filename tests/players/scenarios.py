@@ -5,6 +5,7 @@ Each beep has a pitch of its own, so that a late one is told from an early one.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import subprocess
 from array import array
@@ -12,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 import av
 import trio
@@ -20,6 +22,7 @@ from av.audio.stream import AudioStream
 
 from bwvd.capture.source import AudioGate
 from bwvd.evidence.format import records
+from bwvd.media.audio_line import AudioLine
 from bwvd.media.init_segment import HEVC_TAG, InitSegment
 from bwvd.media.samples import Track
 from bwvd.messages import Order
@@ -39,7 +42,7 @@ WIDTH, HEIGHT = 320, 240
 HALF = (160, 120)  # of the camera that comes back with another size
 SOUND_RATE = 48_000
 HEARD_RATE = 8000  # at which beeps are told apart
-PRE_EVENT_S = 3
+PRE_EVENT_S = 2
 
 
 class BeepingSound:
@@ -99,16 +102,16 @@ class _Camera(Rig):
 
 
 async def _plain(rig: _Camera) -> None:
-    await trio.sleep(5)
+    await trio.sleep(3)
 
 
 async def _two_mutes(rig: _Camera) -> None:
-    await trio.sleep(1)
+    await trio.sleep(0.6)
     for _ in range(2):
         await rig.order(Order.MUTE)
         await trio.sleep(1.3)
         await rig.order(Order.UNMUTE)
-        await trio.sleep(1.2)
+        await trio.sleep(1.1)
 
 
 async def _camera_gap(rig: _Camera) -> None:
@@ -123,7 +126,7 @@ async def _camera_gap(rig: _Camera) -> None:
 async def _microphone_late(rig: _Camera) -> None:
     assert rig.microphone is not None
     rig.microphone.plug()  # it is looked for less and less often
-    await trio.sleep(9)
+    await trio.sleep(7)
 
 
 async def _change_of_size(rig: _Camera) -> None:
@@ -142,28 +145,40 @@ async def _an_hour(rig: _Camera) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """What happens in a recording."""
+    """What happens in a recording.
+
+    away: the microphone, until it is plugged in. announced: the configuration says what its audio will be, as it does
+    but for copied audio. old: by a device that left holes where it had no audio. size_after: of the camera's frames
+    from the middle on. deaf_s: the folder has no audio track up to there.
+    """
 
     act: Callable[[_Camera], Awaitable[None]]
     pre_event_audio: bool = True
-    away: bool = False  # the microphone, until it is plugged in
-    announced: bool = (
-        True  # the configuration says what the microphone's audio will be, as it does but for copied audio
-    )
+    away: bool = False
+    announced: bool = True
     rate: int = RATE
+    old: bool = False
+    size_after: tuple[int, int] | None = None
+    deaf_s: float = 0.0
+    shape: str = "plain"  # the case whose control stands for this one's
 
 
+PLAIN = "plain"
 HEVC = "HEVC, without audio"
-HOUR = "1 h, from the press and its last 8 s"
+HOUR = "1 h"
+OLD = "of an earlier version: no audio before the press, and two mutes"
 CASES = {
-    "plain": Case(_plain),
+    PLAIN: Case(_plain),
     "pre-event without audio": Case(_plain, pre_event_audio=False),
     "two mutes": Case(_two_mutes),
-    "camera gap": Case(_camera_gap),
+    "camera gap": Case(_camera_gap, shape="camera gap"),
     "late microphone": Case(_microphone_late, away=True),
-    "late microphone, copied": Case(_microphone_late, away=True, announced=False),
-    "change of size": Case(_change_of_size),
-    HOUR: Case(_an_hour, rate=10),  # the numbers of frames do not go round
+    "late microphone, copied": Case(
+        _microphone_late, away=True, announced=False, deaf_s=4.0, shape="late microphone, copied"
+    ),
+    "change of size": Case(_change_of_size, size_after=HALF, shape="change of size"),
+    OLD: Case(_two_mutes, pre_event_audio=False, old=True),
+    HOUR: Case(_an_hour, rate=10, shape=HOUR),  # the numbers of frames do not go round
 }
 
 
@@ -218,7 +233,8 @@ def recorded(name: str, root: Path) -> Recording:
     if name == HEVC:
         return _hevc(root)
     case = CASES[name]
-    rig, recording = trio.run(_record, case, clock=trio.testing.MockClock(autojump_threshold=0))
+    with patch.object(AudioLine, "silent", lambda *_: ()) if case.old else contextlib.nullcontext():
+        rig, recording = trio.run(_record, case, clock=trio.testing.MockClock(autojump_threshold=0))
     folder = root / recording
     folder.mkdir(parents=True)
     for file in rig.volume.names(f"recordings/{recording}"):
@@ -230,7 +246,7 @@ def recorded(name: str, root: Path) -> Recording:
     assert isinstance(opened, records.Open)
     press_s = opened.pre_event.got_s
     parts = [root / "film.mp4", *sorted(root.glob("film-*.mp4"))]
-    mp4s = [Film(path, _truth(path, case.rate), None if n else press_s) for n, path in enumerate(parts)]
+    mp4s = [Film(path, truth_of(path, case.rate), None if n else press_s) for n, path in enumerate(parts)]
     whole = mp4s[0].truth
     for part in mp4s[1:]:
         behind = part.truth.later(whole.length_s)
@@ -245,7 +261,7 @@ def _hevc(root: Path) -> Recording:
     numbered_clip(made, 4 * RATE, rate=RATE, width=WIDTH, height=HEIGHT, codec="libx265")
     command = [need("ffmpeg"), "-v", "error", "-i", str(made), "-c", "copy", "-tag:v", HEVC_TAG, str(tagged)]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
-    film = Film(tagged, _truth(tagged, RATE), None)
+    film = Film(tagged, truth_of(tagged, RATE), None)
     return Recording(HEVC, film, [film])
 
 
@@ -271,7 +287,7 @@ async def _record(case: Case) -> tuple[_Camera, str]:
     return rig, recording
 
 
-def _truth(mp4: Path, rate: int) -> Truth:
+def truth_of(mp4: Path, rate: int) -> Truth:
     """Read an MP4 with libav alone."""
     frames: dict[int, float] = {}
     heard = array("h")

@@ -1,16 +1,19 @@
 """A screen and a loudspeaker of its own for a player: Xvfb and a null sink, and what a person would see and hear there.
 
 One ffmpeg takes both at once, with the machine's clock; from that the numbers of the frames and the beeps are read.
-The same for each player, so that nothing depends on what a player says of itself.
+The same for each player, so that nothing depends on what a player says of itself. Whoever is root runs all of it before
+everything else on the machine, and there is one stage at a time.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import selectors
 import signal
 import subprocess
+import tempfile
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -25,8 +28,9 @@ from tests.players.players import Running
 from tests.players.scenarios import HALF, HEARD_RATE, HEIGHT, WIDTH
 from tests.support.stock import need
 
-GRABS = 50  # pictures a second that are taken of the screen
+GRABS = 97  # frames a second that are taken of the screen: no multiple of a film's, to fall anywhere in its frames
 NOBODY = 65534  # VLC refuses to run as root
+NICE = -15  # of the stage and the player: what else the machine does makes no player late
 
 
 @dataclass(frozen=True)
@@ -34,11 +38,13 @@ class Seen:
     """What came out of a player. Seconds, of one clock.
 
     frames: number and when it was first and last seen, in the order in which they came. beeps: when heard.
+    reported_s: how long the film is, as the player itself says; None where it has said nothing.
     """
 
     frames: list[tuple[int, float, float]]
     beeps: list[Beep]
     said: str
+    reported_s: float | None = None
 
 
 class Stage:
@@ -64,17 +70,21 @@ class Stage:
             with (self.folder / "said").open("w+b") as said:
                 running = _running(player.command, self.environment, user=NOBODY, said=said)
                 with running as playing, contextlib.suppress(TimeoutError):
-                    _until(lambda: playing.poll() is not None or player.ended(), seconds)
+                    try:
+                        _until(lambda: playing.poll() is not None or player.ended(), seconds)
+                    finally:
+                        answer = player.ask(Path(self.environment["HOME"])) if playing.poll() is None else ""
                 said.seek(0)
-                words = said.read().decode("utf-8", "replace")
+                words = said.read().decode("utf-8", "replace") + answer
             grabbing.send_signal(signal.SIGINT)
             grabbing.wait(10)
-        return Seen(_frames(taken), _sound(taken), player.said() or words)
+        words = player.said() or words
+        return Seen(_frames(taken), _sound(taken), words, player.reported(words))
 
 
 @contextlib.contextmanager
 def stage(folder: Path) -> Iterator[Stage]:
-    """Put one up: a screen as large as the film, so that a player that fills it scales nothing."""
+    """Put one up: a screen as large as the film, so that a player that fills it scales nothing. Waits for any other."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o777)
     reading, writing = os.pipe()
@@ -89,11 +99,11 @@ def stage(folder: Path) -> Iterator[Stage]:
     screen = [need("Xvfb"), "-displayfd", str(writing), "-screen", "0", f"{WIDTH}x{HEIGHT}x24", "-nolisten", "tcp"]
     screen += ["-ac", "-noreset"]
     speaker = [need("pulseaudio"), "-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1", "--realtime=no"]
-    speaker += ["--high-priority=no", "--disable-shm=yes"]
+    speaker += ["--high-priority=yes", "--disable-shm=yes"]
     speaker += ["-L", f"module-native-protocol-unix auth-anonymous=1 socket={socket}"]
     speaker += ["-L", "module-null-sink sink_name=null rate=48000 channels=2 norewinds=1"]
     log = (folder / "servers").open("wb")
-    with log, _running(screen, environment, pass_fds=[writing], said=log):
+    with log, _alone(), _running(screen, environment, pass_fds=[writing], said=log):
         os.close(writing)
         environment["DISPLAY"] = f":{_line(reading, 10.0)}"
         os.close(reading)
@@ -116,10 +126,11 @@ def _running(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process, ended with all that it has started."""
     user = user if os.geteuid() == 0 else None
-    process = subprocess.Popen(
-        command, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said,  # type: ignore[call-overload]  # a file or a constant
-        start_new_session=True, user=user, group=user, extra_groups=None if user is None else [], pass_fds=pass_fds,
-    )  # fmt: skip
+    with _first():
+        process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said,  # type: ignore[call-overload]  # a file or a constant
+            start_new_session=True, user=user, group=user, extra_groups=None if user is None else [], pass_fds=pass_fds,
+        )  # fmt: skip
     try:
         yield process
     finally:
@@ -128,6 +139,26 @@ def _running(
                 os.killpg(process.pid, word)
                 process.wait(3)
         process.wait()
+
+
+@contextlib.contextmanager
+def _first() -> Iterator[None]:
+    """What this thread starts meanwhile comes before others; only root may ask for that."""
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, NICE)
+    try:
+        yield
+    finally:
+        os.setpriority(os.PRIO_PROCESS, 0, before)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Wait until no other process has a stage."""
+    with (Path(tempfile.gettempdir()) / f"bwvd-stage-{os.geteuid()}").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _until(true: Callable[[], bool], seconds: float) -> None:

@@ -1,88 +1,163 @@
-"""The table of bwvd/docs/players.md: `python -m tests.players.table --write` plays everything for half an hour."""
+"""The table of bwvd/docs/players.md and the README: `python -m tests.players.table --write` plays for an hour."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from tests.players.judge import PLAYERS, judged
-from tests.players.scenarios import CASES, FORMS, HEVC, MP4, Recording, recorded
-from tests.support.documents import DOCS
+from tests.players.control import control
+from tests.players.judge import MEASURES, PLAYERS, judged, offset
+from tests.players.scenarios import CASES, FOLDER, FORMS, HEVC, MP4, OLD, PLAIN, Recording, recorded
+from tests.support.documents import DOCS, README
 
 PAGE = DOCS / "players.md"
 BEGIN, END = "<!-- players -->\n", "<!-- /players -->\n"
+YES, NO, LIMIT = "yes", "no: ", "limit: "
+LEAD = "A/V of the control, ms"
 
-TRIES = 3
-
-Cells = dict[tuple[str, str, str], str]  # case, form, player
+Key = tuple[str, str, str]  # case, form, player
+Cells = dict[Key, str]
 
 
 def rows() -> Iterator[tuple[str, str]]:
     """Case and form."""
-    for case in CASES:
-        yield from ((case, form) for form in FORMS)
-    yield HEVC, MP4
+    for case in [*CASES, HEVC]:
+        yield from ((case, form) for form in FORMS if not (case in (OLD, HEVC) and form == FOLDER))
 
 
 def expected() -> Cells:
-    """What the page says. Raises: LookupError where it has no table."""
-    _, begin, rest = PAGE.read_text("utf-8").partition(BEGIN)
-    table, end, _ = rest.partition(END)
-    if not (begin and end):
-        raise LookupError(f"{PAGE.name} has no {BEGIN.strip()} … {END.strip()}")
-    head, _, *lines = [[cell.strip() for cell in line.strip("| ").split("|")] for line in table.split("\n") if line]
+    """What the page says, the offsets of the controls among it. Raises: LookupError where it has no table."""
+    head, _, *lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in _between(PAGE)]
     return {
-        (case, form, player): cell for case, form, *cells in lines for player, cell in zip(head[2:], cells, strict=True)
+        (case, form, player): cell
+        for _, case, form, *cells in lines
+        for player, cell in zip(head[3:], cells, strict=True)
     }
 
 
 def rendered(cells: Cells) -> str:
-    """The table in Markdown."""
-    lines = [f"| recording | form | {' | '.join(PLAYERS)} |", f"| --- | --- |{' --- |' * len(PLAYERS)}"]
-    lines += [f"| {case} | {form} | {' | '.join(cells[case, form, one] for one in PLAYERS)} |" for case, form in rows()]
-    return "\n".join(lines) + "\n"
+    """The table in Markdown, the cases numbered."""
+    lines = [f"| no. | recording | form | {' | '.join(PLAYERS)} |", f"| --- | --- | --- |{' --- |' * len(PLAYERS)}"]
+    lines += [
+        f"| {_number(case)} | {case} | {form} | {' | '.join(cells[case, form, one] for one in PLAYERS)} |"
+        for case, form in [*rows(), *((LEAD, form) for form in FORMS)]
+    ]
+    return "".join(f"{line}\n" for line in lines)
 
 
-def agreed(judge: Callable[[], str], said: str) -> str:
-    """What is observed; again where that isn't what is said: on a busy machine a player is late now and then."""
-    for _ in range(TRIES - 1):
-        if judge() == said:
-            return said
-    return judge()
+def compact(cells: Cells) -> str:
+    """What the README says: each player and form, and the exceptions by the numbers of their cases."""
+    lines = ["| player | the folder | an exported MP4 |", "| --- | --- | --- |"]
+    lines += [
+        f"| {player} | {_exceptions(cells, player, FOLDER)} | {_exceptions(cells, player, MP4)} |" for player in PLAYERS
+    ]
+    return "".join(f"{line}\n" for line in lines)
 
 
-def _observed(recording: Recording, form: str, player: str, root: Path) -> str:
-    def once() -> str:
-        return judged(player, recording, form, Path(tempfile.mkdtemp(dir=root)))
+def cell(missed: frozenset[str], of_control: frozenset[str]) -> str:
+    """yes, or what is missed: of the recording alone, and of its control as well."""
+    own = [one for one in MEASURES if one in missed - of_control]
+    shared = [one for one in MEASURES if one in missed & of_control]
+    said = [NO + ", ".join(own)] * bool(own) + [LIMIT + ", ".join(shared)] * bool(shared)
+    return "; ".join(said) or YES
 
-    cell = agreed(once, "yes")
-    click.echo(f"{player}: {recording.case}: {form}: {cell}", err=True)
-    return cell
+
+class Show:
+    """Recordings, their controls, and what players miss of them; each is made and asked for once.
+
+    root: a folder that everybody may read, and nobody else writes to: VLC does not run as root.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._recordings: dict[str, Recording] = {}
+        self._controls: dict[tuple[str, str], Recording] = {}
+        self._leads: dict[tuple[str, str], float] = {}
+        self._limits: dict[Key, frozenset[str]] = {}
+
+    def observed(self, case: str, form: str, player: str) -> str:
+        """A cell of the table."""
+        missed = judged(player, self.recording(case), form, self.root, self.lead_s(form, player))
+        if not missed:
+            return YES
+        # Stock ffmpeg has made the HEVC file itself.
+        return cell(missed, missed if case == HEVC else self.limits(CASES[case].shape, form, player))
+
+    def limits(self, case: str, form: str, player: str) -> frozenset[str]:
+        """What the player misses of the case's control."""
+        if (case, form, player) not in self._limits:
+            made = self.control(case, form)
+            self._limits[case, form, player] = judged(player, made, form, self.root, self.lead_s(form, player))
+        return self._limits[case, form, player]
+
+    def lead_s(self, form: str, player: str) -> float:
+        """The A/V offset of a plain control in the player."""
+        if (form, player) not in self._leads:
+            film = self.control(PLAIN, form).films(form)[0]
+            self._leads[form, player] = offset(player, film, self.root)
+        return self._leads[form, player]
+
+    def recording(self, case: str) -> Recording:
+        if case not in self._recordings:
+            self._recordings[case] = recorded(case, self.root / f"recording-{len(self._recordings)}")
+        return self._recordings[case]
+
+    def control(self, case: str, form: str) -> Recording:
+        if (case, form) not in self._controls:
+            root = self.root / f"control-{len(self._controls)}"
+            self._controls[case, form] = control(self.recording(case), form, root)
+        return self._controls[case, form]
 
 
-@click.command(help="Print the table of players, or write it into bwvd/docs/players.md.")
+def _number(case: str) -> str:
+    return "" if case == LEAD else str([*CASES, HEVC].index(case) + 1)
+
+
+def _exceptions(cells: Cells, player: str, form: str) -> str:
+    by_cell: dict[str, list[str]] = {}
+    for case, of in rows():
+        if of == form and (said := cells[case, form, player]) != YES:
+            by_cell.setdefault(said, []).append(_number(case))
+    said = "; ".join(f"{', '.join(numbers)} ({what})" for what, numbers in by_cell.items())
+    return f"all but {said}" if said else "all"
+
+
+def _between(page: Path) -> list[str]:
+    _, begin, rest = page.read_text("utf-8").partition(BEGIN)
+    table, end, _ = rest.partition(END)
+    if not (begin and end):
+        raise LookupError(f"{page.name} has no {BEGIN.strip()} … {END.strip()}")
+    return table.splitlines()
+
+
+def _put(page: Path, table: str) -> None:
+    before, _, rest = page.read_text("utf-8").partition(BEGIN)
+    page.write_text(before + BEGIN + table + END + rest.partition(END)[2], "utf-8")
+
+
+@click.command(help="Print the table of players, or write it into bwvd/docs/players.md and the README.")
 @click.option("--write", is_flag=True)
-@click.option("--jobs", default=1, show_default=True, help="Players at a time.")
 @click.option("--case", "only", multiple=True, help="Play these alone; the rest stays as it is.")
 @click.option("--player", "by", multiple=True, type=click.Choice(list(PLAYERS)), help="In these alone.")
-def main(write: bool, jobs: int, only: tuple[str, ...], by: tuple[str, ...]) -> None:
-    keys = [(case, form, player) for case, form in rows() for player in by or PLAYERS if not only or case in only]
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as pool:
-        root = Path(folder)
-        root.chmod(0o755)
-        recordings = {case: recorded(case, root / case) for case in dict.fromkeys(case for case, _, _ in keys)}
-        cells = pool.map(lambda key: _observed(recordings[key[0]], key[1], key[2], root), keys)
-        found = dict(zip(keys, cells, strict=True))
-    table = rendered((expected() if only or by else {}) | found)
+def main(write: bool, only: tuple[str, ...], by: tuple[str, ...]) -> None:
+    cells = expected() if only or by else {}
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        show = Show(Path(folder))
+        for case, form in rows():
+            for player in by or PLAYERS:
+                if not only or case in only:
+                    said = cells[case, form, player] = show.observed(case, form, player)
+                    cells[LEAD, form, player] = f"{1000 * show.lead_s(form, player):.0f}"
+                    click.echo(f"{player}: {case}: {form}: {said}", err=True)
     if write:
-        before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
-        PAGE.write_text(before + BEGIN + table + END + rest.partition(END)[2], "utf-8")
+        _put(PAGE, rendered(cells))
+        _put(README, compact(cells))
     else:
-        click.echo(table, nl=False)
+        click.echo(rendered(cells) + compact(cells), nl=False)
 
 
 if __name__ == "__main__":

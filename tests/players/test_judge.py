@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.players.beeps import BEEP_S, PITCHES, Beep, beeps, pitch
-from tests.players.judge import playing, seeking
-from tests.players.scenarios import Film, Truth
+from tests.players.judge import offsets, playing, seeking
+from tests.players.scenarios import Truth
 from tests.players.stage import Seen
 from tests.players.tones import tone
 
@@ -31,9 +29,9 @@ def _seen(slower: float = 1.0, audio_s: float = 0.0, without: range = range(0), 
         (_seen(without=range(140, 160)), ["length", "frames"]),
         (_seen(without=range(75, 85)), ["frames"]),
         (_seen(slower=0.7), ["length", "frames"]),
-        (_seen(audio_s=0.06), ["A/V"]),
-        (_seen(audio_s=-0.09), ["A/V"]),
-        (_seen(audio_s=0.015), []),
+        (_seen(audio_s=0.05), ["A/V"]),
+        (_seen(audio_s=-0.05), ["A/V"]),
+        (_seen(audio_s=0.03), []),
         (_seen(deaf_from=5), ["A/V"]),
     ],
 )
@@ -41,10 +39,17 @@ def test_what_is_missed_is_said(seen: Seen, missed: list[str]) -> None:
     assert playing(seen, TRUTH) == missed
 
 
-@pytest.mark.parametrize(("number", "missed"), [(66, []), (64, []), (58, ["seek"]), (0, ["seek"]), (80, ["seek"])])
-def test_the_press_is_found_or_not(number: int, missed: list[str]) -> None:
+def test_what_the_control_is_off_by_is_taken_off() -> None:
+    assert playing(_seen(audio_s=0.06), TRUTH, lead_s=0.03) == []
+    assert playing(_seen(audio_s=0.015), TRUTH, lead_s=-0.03) == ["A/V"]
+    assert offsets(_seen(audio_s=0.06), TRUTH) == pytest.approx([0.06] * 7)
+    assert offsets(_seen(audio_s=0.06, deaf_from=5), TRUTH) == []
+
+
+@pytest.mark.parametrize(("number", "missed"), [(66, False), (64, False), (58, True), (0, True), (80, True)])
+def test_the_press_is_found_or_not(number: int, missed: bool) -> None:
     frames = [(n, 100 + n / RATE, 100 + (n + 0.8) / RATE) for n in range(number, number + 20)]
-    assert seeking(Seen(frames, [], ""), Film(Path(), TRUTH, 3.3)) == missed
+    assert seeking(Seen(frames, [], ""), TRUTH, 3.3) is missed
 
 
 def test_each_beep_is_told_from_the_others() -> None:

@@ -222,7 +222,8 @@ NOT_RUN = {
         "age -d": STOCK,
     },
     "players": {
-        "python -m tests.players.table --write": NotRun("plays for half an hour", options_are_known),
+        "python -m tests.players.table --write": NotRun("plays for an hour", options_are_known),
+        "pytest -m players": MINUTES,
     },
     "costs": {
         "pytest -s": NotRun("shows the figures of tests that are named beside it", nothing),
