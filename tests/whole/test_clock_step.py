@@ -138,7 +138,8 @@ class Device:
             self.streams = container.streams
             yield self
 
-    def demux(self, stream: Any) -> Iterator[av.Packet[Any]]:
+    def demux(self) -> Iterator[av.Packet[Any]]:
+        stream: Any = self._container.streams[0]
         smoothing: Smoothing | None = None
         base: Fraction = stream.time_base
         begin_ns = self._clock.mono_ns
