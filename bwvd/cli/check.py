@@ -16,6 +16,7 @@ import click
 
 from bwvd.capture.address import parse_address
 from bwvd.capture.source import SourceRefused
+from bwvd.cli.check_offload import offload_findings
 from bwvd.cli.finding import Finding
 from bwvd.clock import SystemClock
 from bwvd.config.advice import advice
@@ -71,6 +72,7 @@ def check_all(config: Config, *, probe: bool = True) -> Iterator[Finding]:
     yield socket
     yield from _around(config)
     yield from _devices(config, probe=probe and not (held or answered))
+    yield from offload_findings(config, probe=probe)
     yield from _profile(config)
 
 

@@ -15,7 +15,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from bwvd.cli.check_offload import offload_findings
 from bwvd.cli.main import main
+from bwvd.config.load import load
+from bwvd.config.schema import Config
 from bwvd.evidence.format.layout import RECORDINGS
 from bwvd.offload.state import State, Waiting, write_state
 from tests.support.carried import CUSTODIAN, receipt_text
@@ -123,6 +126,28 @@ def test_a_mistake_is_one_line_and_exit_2(tmp_path: Path, arguments: list[str], 
     assert done.exit_code == 2
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+# --- what `bwvd check` says ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("store", "more", "ok", "said"),
+    [
+        ("file:{root}/dock", "", True, "a folder locks nothing"),
+        ("file:{root}/nowhere", "", True, "not now: {root}/nowhere: No such file or directory"),
+        ("s3://evidence", 'endpoint = "http://127.0.0.1:1"\n', False, "{root}/credentials: No such file or directory"),
+    ],
+)
+def test_check_says_whether_the_store_can_be_used(tmp_path: Path, store: str, more: str, ok: bool, said: str) -> None:
+    """A store that is away now is advice: a camera records without it. Credentials that can't be used are a mistake."""
+    config = load(Desk(tmp_path, store.format(root=tmp_path), more).config)
+    advice, found = offload_findings(config, probe=True)
+    assert (advice.ok, advice.advice) == (True, True)
+    assert "no key may sign receipts" in advice.text
+    assert found.ok is ok
+    assert said.format(root=tmp_path) in found.text
+    assert list(offload_findings(Config(), probe=True)) == []
 
 
 # --- what `bwvd status` shows ----------------------------------------------------------------------------------------

@@ -16,7 +16,16 @@ from bwvd.store.errors import StoreError
 from bwvd.store.ports import Lock
 from bwvd.testing.flash.crash import crash_states
 from bwvd.testing.store import FAULTS, Fault, Held, VirtualStore
-from tests.support.carried import DEVICE, Camera, WatchedStore, carrier_of, give_receipts, receipt_text, wrong_with
+from tests.support.carried import (
+    DEVICE,
+    Camera,
+    WatchedStore,
+    archive_receipt_text,
+    carrier_of,
+    give_receipts,
+    receipt_text,
+    wrong_with,
+)
 from tests.support.evidence_keys import fixed_signer
 from tests.support.storage_recording import new_volume
 
@@ -61,6 +70,23 @@ async def test_a_recording_in_progress_is_not_sent(autojump_clock: MockClock) ->
     await carrier.round(store)
     assert not any(isinstance(names.parsed(name), names.RecordingFile) for name in store.objects)
     assert carrier.book.rows == {}
+
+
+async def test_a_signature_that_is_not_whole_yet_is_none(autojump_clock: MockClock) -> None:
+    camera, store = Camera(), VirtualStore()
+    recording = camera.record(1)
+    path = f"recordings/{recording}/SHA256SUMS.sig"
+    whole = camera.volume.read(path)
+    camera.volume.remove(path)
+    file = camera.volume.create(path)
+    file.write(whole[:100])
+    carrier = carrier_of(camera)
+    await carrier.round(store)
+    assert in_folder(store, recording) == {}
+    file.write(whole[100:])
+    file.close()
+    await carrier.round(store)
+    assert in_folder(store, recording) == camera.files(recording)
 
 
 async def test_another_device_s_recordings_are_left_alone(autojump_clock: MockClock) -> None:
@@ -419,6 +445,31 @@ async def test_a_refused_receipt_is_not_handed_in_again_and_again(autojump_clock
         await carrier.round(store)
         await trio.sleep(10)
     assert len(camera.answers) <= 4
+
+
+async def test_archives_of_the_journal_are_let_go_of_as_well_the_oldest_first(autojump_clock: MockClock) -> None:
+    """Invariant 8: by receipts of their own, and never while a recording is here that they tell of."""
+    camera, store = Camera(), VirtualStore()
+    recording = camera.record(1)
+    while len([name for name in camera.volume.names("") if name.startswith("journal-")]) < 2:
+        camera.enter("fault", what="x" * 2000)
+    carrier = carrier_of(camera)
+    await carrier.round(store)
+    for name in list(store.objects):
+        if isinstance(found := names.parsed(name), names.JournalArchive):
+            receipt = names.archive_receipt(DEVICE, found.storage, found.archive)
+            store.objects[receipt] = Held(archive_receipt_text(found.archive, store.objects[name].content))
+    await trio.sleep(30)
+    await carrier.round(store)
+    assert camera.released == []
+    assert "is still here" in carrier.faults.active["offload:receipt"][0]
+    give_receipts(store)
+    for _ in range(20):
+        await trio.sleep(600)
+        await carrier.round(store)
+    assert camera.released == [recording, "journal-000001.jsonl", "journal-000002.jsonl"]
+    assert not any(name.startswith("journal-") for name in camera.volume.names(""))
+    assert carrier.faults.active == {}
 
 
 async def test_without_release_receipts_are_only_told(autojump_clock: MockClock) -> None:

@@ -18,8 +18,15 @@ from bwvd.evidence.format.layout import RECORDINGS
 from bwvd.evidence.journal.journal import Draft, Journal
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.keys.sshsig import KeySigner, armour
+from bwvd.evidence.release.archive import ArchiveRelease
 from bwvd.evidence.release.handing_in import AlreadyReleased
-from bwvd.evidence.release.receipt import RECEIPT_NAMESPACE, Receipt, accept_receipt
+from bwvd.evidence.release.receipt import (
+    RECEIPT_NAMESPACE,
+    ArchiveReceipt,
+    Receipt,
+    accept_archive_receipt,
+    accept_receipt,
+)
 from bwvd.evidence.release.release import Release
 from bwvd.offload.book import Book
 from bwvd.offload.carrier import Carrier, Terms
@@ -128,15 +135,22 @@ class Camera:
     async def hand_in(self, kind: str, name: str, text: str) -> dict[str, Any]:
         """What the daemon's socket does with `release`, by the same code."""
         await trio.lowlevel.checkpoint()
-        assert kind == "recording"
         if self.down:
             raise Unreachable("s.sock: nobody answers; is the daemon running?")
+        now_s = self.clock.read().utc_ns / 1e9
+        release: Release | ArchiveRelease
         try:
-            accepted = accept_receipt(text.encode(), None, self.signers, self.clock.read().utc_ns / 1e9)
-            if accepted.receipt.recording != name:
-                answer: dict[str, Any] = {"ok": False, "error": f"the receipt is for {accepted.receipt.recording}"}
+            if kind == "journal":
+                archive = accept_archive_receipt(text.encode(), None, self.signers, now_s)
+                received = archive.receipt.journal
+                release = ArchiveRelease(self.volume, self.journal, archive, device=DEVICE, clock=self.clock)
             else:
+                accepted = accept_receipt(text.encode(), None, self.signers, now_s)
+                received = accepted.receipt.recording
                 release = Release(self.volume, self.journal, accepted, device=DEVICE, clock=self.clock)
+            if received != name:
+                answer: dict[str, Any] = {"ok": False, "error": f"the receipt is for {received}"}
+            else:
                 while release.step():
                     pass
                 self.released.append(name)
@@ -178,6 +192,20 @@ def receipt_text(recording: str, manifest: bytes, signer: KeySigner = CUSTODIAN,
     }
     text = msgspec.json.encode(Receipt(format=1, **fields)) + b"\n"
     return text + armour(signer.sign(hashlib.sha512(text).digest(), RECEIPT_NAMESPACE)).encode()
+
+
+def archive_receipt_text(archive: str, content: bytes) -> bytes:
+    """The same for an archive of the journal."""
+    receipt = ArchiveReceipt(
+        format=1,
+        journal=archive,
+        device=DEVICE,
+        sha512=hashlib.sha512(content).hexdigest(),
+        received_utc="2026-11-22T19:02:11Z",
+        by="desk",
+    )
+    text = msgspec.json.encode(receipt) + b"\n"
+    return text + armour(CUSTODIAN.sign(hashlib.sha512(text).digest(), RECEIPT_NAMESPACE)).encode()
 
 
 def give_receipts(store: VirtualStore) -> list[str]:
