@@ -52,7 +52,7 @@ MEANING: Final[Mapping[Outcome, str]] = {
 }
 
 TABLE: Final = """
-storage-eio          | whole told no-start | whole | told continued | whole told continued | whole told mended continued | whole told continued | whole told mended continued
+storage-eio          | whole told no-start | whole told | told continued | whole told continued | whole told mended continued | whole told continued | whole told mended continued
 storage-eio-20s      | gap no-start | gap | gap continued | continued | gap continued lost recovered | lost recovered | whole told recovered
 storage-eio-lasting  | lost no-start | lost | lost | lost | lost | lost recovered | whole told recovered
 storage-enospc       | whole told no-start | - | told full | told full | whole told full | told full | whole told full
