@@ -160,6 +160,7 @@ STOCK = NotRun("names a stock tool's command", proven_elsewhere)
 SYSTEMD = NotRun("asks the running systemd", unit_is_named)
 
 NOT_RUN = {
+    "custody": {"python -m tests.fleet": LONG},
     "README": {
         "python3 -m venv .venv": CLONE,
         ".venv/bin/pip install -q -e '.[test]'": NEEDS_NETWORK,
