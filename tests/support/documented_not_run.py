@@ -51,7 +51,12 @@ def options_are_known(command: str) -> None:
             assert re.search(rf"(?<![\w-]){re.escape(word)}\b", known), f"{command}: {word}"
 
 
-_ROOMS = (("machine", "machine"), ("players", "players"), ("engines", "store"))  # a marker, and where it is used
+_ROOMS = (
+    ("machine", "machine"),
+    ("players", "players"),
+    ("engines", "store"),
+    ("streams", "streams"),
+)  # a marker, and where it is used
 
 
 def finds_tests(command: str) -> None:
@@ -246,6 +251,8 @@ NOT_RUN = {
         "pytest tests/faults -m complete": MINUTES,
         "pytest -m machine": MACHINE,
         "pytest -m engines": MINUTES,
+        "pytest -m streams": MINUTES,
+        "pytest -m 'streams and short'": MINUTES,
         "pytest -m 'engines and short'": MINUTES,
         "pytest -m players": MINUTES,
         "pytest -n 2 -m 'players and short'": MINUTES,
