@@ -14,15 +14,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bwvd import __version__
 from bwvd.cli.offload_state import with_offload
 from bwvd.cli.options import NAME, Failure, ask, config_option, json_option, load_config, print_json, request
-from bwvd.config.schema import Config
 from bwvd.text import clean
+
+if TYPE_CHECKING:
+    from bwvd.config.schema import Config
 
 # Commands in modules of their own, each imported when it is asked for.
 ELSEWHERE = {

@@ -38,7 +38,7 @@ HEAVY = {"trio", "av", "structlog", "asyncio", "rich", "cryptography", "pyrage",
 
 # What a plain recording's verification or export has no use for either, where there is no configuration.
 NOT_FOR_THIS = {
-    *("av", "trio", "rich", "pyrage", "zipfile", "socket"),
+    *("av", "trio", "rich", "pyrage", "zipfile", "socket", "bwvd.config.schema"),
     "cryptography.hazmat.primitives.serialization",
 }
 
