@@ -173,6 +173,9 @@ def _all(config_path: str, places: Sequence[str], order: Order) -> int:
     for proof in proofs:
         warn(f"{proof}: left out: a proof, which is an export already (unpacked, its recording can be exported)")
     for place in found:
+        if place.why:
+            warn(f"{place}: {place.why.removeprefix(f'{place}: ')}")
+            continue
         name = harmless(place.path.resolve().name)
         endings = zip(order.outputs, ENDINGS, strict=True)
         outputs = Outputs(*(folder / f"{name}.{ending}" if folder is not None else None for folder, ending in endings))

@@ -76,6 +76,9 @@ def list_(
     several = len({entry.device for entry in entries}) > 1
     # A device counts its recordings; between devices there is the time alone.
     entries.sort(key=lambda entry: (entry.started if several else "", entry.serial or 0, entry.id))
+    for place in places:
+        if place.why:
+            warn(f"{place}: {place.why.removeprefix(f'{place}: ')}")
     _warn(unsure, identities)
     if as_json:
         print_json([asdict(entry) for entry in entries])

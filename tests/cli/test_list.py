@@ -61,7 +61,7 @@ def test_everywhere_below_a_path(storage: Path, tmp_path: Path) -> None:
     archive.mkdir(parents=True)
     shutil.copytree(folders[1], archive / folders[1].name)
     export_proof(folders[2], archive / "proof.zip")
-    (archive / "other.zip").write_bytes(b"PK no archive")
+    (archive / "other.zip").write_bytes(b"PK\x05\x06" + bytes(18))  # an archive of something else
     (archive / "loop").symlink_to(tmp_path)
     assert serials(storage) == [1, 2, 3]
     assert serials(storage / "recordings") == [1, 2, 3]

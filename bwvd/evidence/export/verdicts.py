@@ -11,7 +11,7 @@ from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.gather import Place, is_storage
 from bwvd.evidence.verify.proof import verify_proof
 from bwvd.evidence.verify.recording import verify_recording
-from bwvd.evidence.verify.report import Report
+from bwvd.evidence.verify.report import Report, unreadable
 from bwvd.evidence.verify.storage import verify_storage
 
 
@@ -22,6 +22,9 @@ def verdicts(
     found: dict[Place, Report] = {}
     whole: dict[Path, dict[str, Report]] = {}  # of storages and proofs, by the recording's folder
     for place in places:
+        if place.why:
+            found[place] = unreadable(place.path, place.why)
+            continue
         storage = place.path.parent.parent
         if place.inside:
             if place.path not in whole:

@@ -43,10 +43,11 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one recording lies."""
+    """Where one recording lies, or what nobody can look into for one."""
 
     path: Path  # its folder; or the proof's file
     inside: str = ""  # the folder inside the proof, with its `/`
+    why: str = ""  # it can't be looked into: a folder that may not be read, a proof that was cut
 
     @property
     def name(self) -> str:
@@ -78,7 +79,7 @@ def walk(path: Path) -> Iterator[Found]:
 
 
 def gather(path: Path) -> list[Place]:
-    """All recordings at and below `path`, in the order of `walk`; what can't be read below it is passed over.
+    """All recordings at and below `path`, in the order of `walk`, and with `why` what there may hold some, unreadable.
 
     Raises: NothingThere.
     """
@@ -103,8 +104,8 @@ def _places(found: Iterable[Found]) -> Iterator[Place]:
             yield from _places(_below(recordings, sorted(os.scandir(recordings), key=_name), True, DEEPEST))
         elif one.kind == "proof":
             yield from (Place(one.path, inside) for inside in _inside(one.path))
-        elif one.kind == "recording":
-            yield Place(one.path)
+        else:
+            yield Place(one.path, why=one.why)
 
 
 def _folder(folder: Path, name: str, of_storage: bool, deeper: int) -> Iterator[Found]:

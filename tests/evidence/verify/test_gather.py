@@ -102,7 +102,28 @@ def test_what_can_not_be_read_is_told(archive: Path, monkeypatch: pytest.MonkeyP
     assert found["cut.zip"].kind == "unreadable"
     assert "not a readable ZIP" in found["cut.zip"].why
     assert [report.verdict for report in verify_paths([archive])].count("unreadable") == 1
-    assert len(gather(archive)) == 3
+    places = gather(archive)
+    assert [place.path.name for place in places if place.why] == ["cut.zip"]
+    assert len(places) == 4
+
+
+def test_every_command_names_what_can_not_be_read(archive: Path, tmp_path: Path) -> None:
+    """Invariant 7: a proof that was cut, or lies here empty, is no folder without a proof."""
+    (archive / "cut.zip").write_bytes((archive / "recordings/2026/proofs/p.zip").read_bytes()[:1000])
+    (tmp_path / "signers").write_text(fixed_signer().allowed_signers("*"))
+    signers = ("--signers", tmp_path / "signers")
+    done = bwvd("list", archive)
+    assert done.exit_code == 0
+    assert [line.split()[0] for line in done.stdout.splitlines() if "unreadable" in line] == ["cut.zip"]
+    assert done.stderr == f"bwvd: {archive}/cut.zip: not a readable ZIP: File is not a zip file\n"
+    assert [one["end"] for one in json.loads(bwvd("list", "--json", archive).stdout)].count("unreadable") == 1
+    done = bwvd("list", "--json", "--verdict", "unreadable", *signers, archive)
+    assert [one["id"] for one in json.loads(done.stdout)] == ["cut.zip"]
+    assert "1 recording left out: not readable" in bwvd("list", "--marker", "", archive).stderr
+    done = bwvd("export", "--all", *signers, archive, "--proof", tmp_path / "out")
+    assert done.exit_code == 1
+    assert f"{archive}/cut.zip: not a readable ZIP" in done.stderr
+    assert done.stdout.endswith("2 of 3 recordings exported\n")
 
 
 def test_what_is_no_place_for_recordings(tmp_path: Path) -> None:
