@@ -92,5 +92,16 @@ def missing_text(one: Missing) -> str:
 def print_journal(lines: Iterable[Mapping[str, Any]]) -> None:
     """`bwvd journal`: one line an entry."""
     for entry in lines:
-        detail = " ".join(f"{name}={value}" for name, value in entry["detail"].items())
-        click.echo(f"{clean(entry['utc'])} {clean(entry['event']):12} {clean(detail)}")
+        told = entry["detail"]
+        said = _progress_text(told) if entry["event"] == "progress" else ""
+        said = said or " ".join(f"{name}={value}" for name, value in told.items())
+        click.echo(f"{clean(entry['utc'])} {clean(entry['event']):12} {clean(said)}")
+
+
+def _progress_text(told: Mapping[str, Any]) -> str:
+    """How far a recording has come, of which a long one has an entry each 30 s; "" where the entry is not made so."""
+    segments, length_ns, size = (told.get(name) for name in ("segments", "duration_ns", "manifest_bytes"))
+    if not (isinstance(segments, int) and isinstance(length_ns, int) and isinstance(size, int)):
+        return ""
+    on_flash = f"{told.get('recording')} has {counted(segments, 'segment')} on flash, {clock_text(length_ns)} long"
+    return f"{on_flash}; the first {size:,} bytes of its manifest have the SHA-512 {told.get('manifest_sha512')}"

@@ -191,8 +191,9 @@ def _one(config_path: str, folder: Path, order: Order) -> bool:
     """One recording; whether everything that was asked for was made. The device's journal is told."""
     for left in [left for path in order.outputs if path is not None for left in left_beside(path)]:
         warn(f"{left}: no export: one that was broken off has left it, or is writing it")
+    made: list[str] = []  # printed at the end: an output that takes nothing is no fault of the export
     try:
-        _export(folder, order)
+        _export(folder, order, made)
         good = True
     except EvidenceError as error:
         warn(str(error))
@@ -201,11 +202,13 @@ def _one(config_path: str, folder: Path, order: Order) -> bool:
         warn(f"{error.filename or folder}: {error.strerror or error}")
         good = False
     log_access(config_path, "exported", folder, "done" if good else "refused")
+    for line in made:
+        click.echo(line)
     return good
 
 
-def _export(folder: Path, order: Order) -> None:
-    """Raises: EvidenceError, OSError."""
+def _export(folder: Path, order: Order, made: list[str]) -> None:
+    """`made` gets a line for each file that is there. Raises: EvidenceError, OSError."""
     part = stretch(folder, order.begin, order.end)
     for note in part.notes:
         warn(note)
@@ -230,13 +233,13 @@ def _export(folder: Path, order: Order) -> None:
         for file in done.files:
             added = f", {counted(file.added_frames, 'frame')} of silence put in" if file.added_frames else ""
             span = f"{file.from_s:.3f} s to {file.to_s:.3f} s"
-            click.echo(f"{file.path}: {counted(file.frames, 'frame')}, {span}{added}")
+            made.append(f"{file.path}: {counted(file.frames, 'frame')}, {span}{added}")
     if order.outputs.sheet:
         # Here: it loads libav, which is most of what a short export would wait for.
         from bwvd.evidence.export.contact_sheet import export_sheet
 
         with progress_bar(size_of([str(folder)]), "sheet", quiet=report is not None) as progress:
-            made = export_sheet(
+            sheet = export_sheet(
                 folder,
                 order.outputs.sheet,
                 order.keys,
@@ -247,9 +250,9 @@ def _export(folder: Path, order: Order) -> None:
                 report=report,
                 progress=progress,
             )
-        for note in made.notes:
+        for note in sheet.notes:
             warn(note)
-        click.echo(f"{made.path}: {made.pictures} pictures")
+        made.append(f"{sheet.path}: {counted(sheet.pictures, 'picture')}")
     if order.outputs.proof:
         from bwvd.evidence.export.proof import export_proof
 
@@ -264,4 +267,4 @@ def _export(folder: Path, order: Order) -> None:
         if report is None and packed.report.verdict not in ("authentic", "excerpt"):
             warn(f"the recording is {packed.report.standing}")
         kept = f": an excerpt, {packed.report.excerpt}" if packed.report.excerpt else ""
-        click.echo(f"{packed.path}{kept}")
+        made.append(f"{packed.path}{kept}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -42,6 +44,24 @@ def test_a_name_that_is_nothing(storage: Path, monkeypatch: pytest.MonkeyPatch, 
     assert done.exit_code == 1
     assert done.stderr.startswith("bwvd: nothing: no such folder, and no such recording in ")
     assert done.stderr.count("\n") == 1
+
+
+def test_what_can_not_be_printed_is_no_fault_of_the_export(
+    storage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is there, the camera's journal says so, and no recording is called full."""
+    told: list[str] = []
+    monkeypatch.setattr("bwvd.cli.export.log_access", lambda *words: told.append(words[-1]))
+
+    def full(*_: object, err: bool = False) -> None:
+        if not err:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    recording = make_recording(storage)
+    with monkeypatch.context() as patched:
+        patched.setattr("bwvd.cli.export.click.echo", full)
+        done = export(storage, recording, "-o", tmp_path / "out.mp4")
+    assert (done.exit_code, told, (tmp_path / "out.mp4").exists()) == (1, ["done"], True)
 
 
 @pytest.mark.parametrize("name", ["x" * 5000, "9" * 5000, "x" * 5000 + ".zip", "\x1b[2J", "²"])

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bwvd.cli.evidence_printing import print_journal
 from bwvd.cli.printing import print_status
 from bwvd.text import counted
 
@@ -84,3 +85,14 @@ def test_nobody_and_a_full_flash(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_one_is_one() -> None:
     assert [counted(n, "segment") for n in (0, 1, 2)] == ["0 segments", "1 segment", "2 segments"]
+
+
+def test_how_far_a_recording_has_come_is_a_sentence_in_the_journal(capsys: pytest.CaptureFixture[str]) -> None:
+    """An hour has 120 such entries. One that is made in another way is shown as it is."""
+    detail = {"recording": "R", "serial": 1, "segments": 1, "duration_ns": 61_500_000_000, "manifest_bytes": 16_441}
+    entry = {"utc": "2026-11-22T07:15:03.000Z", "event": "progress"}
+    print_journal([entry | {"detail": detail | {"manifest_sha512": "ab"}}, entry | {"detail": {"segments": "\x1b1"}}])
+    assert [line.split(maxsplit=2)[2] for line in capsys.readouterr().out.splitlines()] == [
+        "R has 1 segment on flash, 01:01.500 long; the first 16,441 bytes of its manifest have the SHA-512 ab",
+        r"segments=\x1b1",
+    ]

@@ -130,7 +130,7 @@ def export_mp4(
         paths = _names(Path(out), len(parts))
         texts = _names(Path(vtt), len(parts)) if vtt is not None else []
         temporary = opened.enter_context(new_files([*paths, *texts]))
-        copy = opened.enter_context(_Copy(outline, parts, identities, temporary[: len(paths)], from_s, to_s))
+        copy = opened.enter_context(_Copy(outline, parts, identities, temporary[: len(paths)], paths, from_s, to_s))
         try:
             if report is None:
                 report = verify_recording(folder, signers, progress=progress, taker=copy)
@@ -219,7 +219,10 @@ class _Copy:
     """The MP4 files of an export, written as the segments come: from the verification, or read here.
 
     Args:
-        paths: temporary names, one a part. Use as a context manager, which closes the files.
+        paths: temporary names, one a part.
+        names: those that the files will have, to speak of them by.
+
+    Use as a context manager, which closes the files.
     """
 
     def __init__(
@@ -228,6 +231,7 @@ class _Copy:
         parts: Sequence[_Part],
         identities: Sequence[Any],
         paths: Sequence[Path],
+        names: Sequence[Path],
         from_s: float | None,
         to_s: float | None,
     ) -> None:
@@ -235,6 +239,7 @@ class _Copy:
         self._outline = outline
         self._parts = parts
         self._identities = identities
+        self._names = names
         self._heads: dict[int, list[TrackHead]] = {}
         self._chapters = chapters(outline)
         self._waiting = {span.record.segment: (part, span) for part, one in enumerate(parts) for span in one.spans}
@@ -316,7 +321,7 @@ class _Copy:
             raise SegmentUnusable(f"{printable(segment_label(span.record))} can't be read: {one_line(error)}") from None
         except OSError as error:
             # The verification would take it for an error of what it reads.
-            raise ExportRefused(f"{assembly.path}: {error.strerror}") from None
+            raise ExportRefused(f"{self._names[number]}: {error.strerror}") from None
         self._taken[number].append(span)
 
     def finish(self, report: Report, exported: Exported, paths: Sequence[Path]) -> None:

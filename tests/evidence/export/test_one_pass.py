@@ -115,7 +115,7 @@ def test_a_full_disk_is_named_by_the_file_that_had_no_room(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "writev", full)
-    with pytest.raises(ExportRefused, match=r"out\.mp4.*: No space left"):
+    with pytest.raises(ExportRefused, match=r"/out\.mp4: No space left"):
         export_mp4(make_recording(storage), tmp_path / "out.mp4")
     assert list(tmp_path.iterdir()) == [storage]
 
