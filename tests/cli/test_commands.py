@@ -72,6 +72,8 @@ COMMANDS = (
     "journal",
     "keygen",
     "devices",
+    "custody",
+    "offload",
     "receipt",
     "statement",
     "release",

@@ -200,7 +200,7 @@ def test_force_reads_past_a_broken_manifest(storage: Path, tmp_path: Path) -> No
 def test_an_unfinished_recording_is_exported_with_a_note(storage: Path, tmp_path: Path) -> None:
     exported = export_mp4(make_recording(storage, close=""), tmp_path / "out.mp4")
     assert exported.files[0].frames == 40
-    assert exported.notes == ["the recording is not closed"]
+    assert exported.notes == ["the recording is not closed: it is in progress, or was cut off"]
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out-2.mp4"])
