@@ -8,8 +8,10 @@ import math
 import pytest
 import trio
 import trio.testing
+from structlog.testing import CapturingLogger
 
 from bwvd.evidence.format import records
+from bwvd.evidence.write import repair
 from bwvd.messages import FaultChanged
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
@@ -18,9 +20,11 @@ from tests.support.rig import Rig, configuration
 
 
 async def test_one_that_can_not_be_mended_does_not_hide_the_next(
-    autojump_clock: trio.testing.MockClock, capsys: pytest.CaptureFixture[str]
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Invariants 6 and 12: a bad sector under one manifest; the other recording gets its end, and the fault is told."""
+    log = CapturingLogger()
+    monkeypatch.setattr(repair, "_log", log)
     volume = VirtualVolume()
     clock = VirtualClock()
     config = configuration(loop={"seconds": 3}, recording={"post_roll_s": 0})
@@ -55,7 +59,7 @@ async def test_one_that_can_not_be_mended_does_not_hide_the_next(
         assert volume.read("journal.jsonl").count(first.encode()) <= entries + 2
     told = [event for event in rig.events if isinstance(event, FaultChanged) and event.name == "recovery"]
     assert [event.active for event in told] == [True, False]
-    assert capsys.readouterr().err.count("not_mended") == 1
+    assert [call.args for call in log.calls].count(("not_mended",)) == 1
 
 
 async def test_an_end_that_the_storage_can_not_take_for_a_while(autojump_clock: trio.testing.MockClock) -> None:
