@@ -52,8 +52,9 @@ class Media:
     gops: tuple[tuple[tuple[Sample, ...], bytes], ...]  # times relative to the first frame
     sound: tuple[tuple[tuple[Sample, ...], bytes], ...]
 
-    def gop(self, index: int, *, sound: bool, start_ns: int = START_NS) -> Gop:
-        video = _batch(self.video, *self.gops[index], start_ns)
+    def gop(self, index: int, *, sound: bool, start_ns: int = START_NS, late_ns: int = 0) -> Gop:
+        """late_ns: its frames come so much behind the audio."""
+        video = _batch(self.video, *self.gops[index], start_ns + late_ns)
         return Gop(video, _batch(self.audio, *self.sound[index], start_ns) if sound else None)
 
 
@@ -156,6 +157,7 @@ def make_recording(
     bframes: int = 0,
     gap_after: int | None = None,  # one second is missing behind this GOP
     other_camera_from: int | None = None,  # this GOP and the later ones have other parameters
+    other_camera_late_ns: int = 0,  # and their frames come so much behind the audio
     grouped: int = 1,  # GOPs to the first segment
     label: str = "a door",
     labels: Sequence[str] = (),  # of more markers, a millisecond apart, behind it
@@ -197,7 +199,8 @@ def make_recording(
         for index in range(seconds):
             other = other_camera_from is not None and index >= other_camera_from
             source = media(seconds, (128, 96)) if other else clip
-            gop = source.gop(index, sound=index >= sound_from, start_ns=START_NS + shift_ns)
+            late_ns = other_camera_late_ns if other else 0
+            gop = source.gop(index, sound=index >= sound_from, start_ns=START_NS + shift_ns, late_ns=late_ns)
             pending.append(gop)
             if index == 0:
                 folder.create(gop, journal)

@@ -376,6 +376,28 @@ def _zero_of(runs: Sequence[Run]) -> tuple[int, int] | None:
     return first.dts + (first.shifts[0] if first.shifts is not None else 0), first.head.timescale
 
 
+def without_frames(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+    """The audio that begins before the first frame that is shown, and all else."""
+    shown = [
+        Fraction(dts + (run.shifts[index] if run.shifts is not None else 0), run.head.timescale)
+        for run in runs
+        if run.head.kind == "video"
+        for index, dts in enumerate(_times(run))
+    ]
+    first = min(shown, default=None)
+    early: list[Run] = []
+    rest: list[Run] = []
+    for run in runs:
+        if run.head.kind != "audio":
+            rest.append(run)
+            continue
+        times = _times(run)
+        count = sum(first is None or time < first * run.head.timescale for time in times)
+        early += [run.part(0, count)] if count else []
+        rest += [run.part(count, len(run))] if count < len(run) else []
+    return early, rest
+
+
 def _times(run: Run) -> list[int]:
     """Decode times of a run's samples."""
     return list(accumulate(run.durations, initial=run.dts))[: len(run)]

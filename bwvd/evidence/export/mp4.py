@@ -19,7 +19,7 @@ from typing import Any
 
 from bwvd.clock import NS
 from bwvd.evidence.errors import ExportRefused
-from bwvd.evidence.export.assembly import Assembly, Expected
+from bwvd.evidence.export.assembly import Assembly, Expected, without_frames
 from bwvd.evidence.export.captions import CaptionWriter, web_vtt
 from bwvd.evidence.export.chapters import chapters, silences
 from bwvd.evidence.export.media_index import Outline, SegmentUnusable, Span, read_outline
@@ -30,7 +30,7 @@ from bwvd.evidence.verify.files import Named, Progress, segment_label
 from bwvd.evidence.verify.recording import verify_recording
 from bwvd.evidence.verify.report import Report
 from bwvd.media.boxes import BoxUnusable
-from bwvd.media.fragment_reader import TrackHead, read_fragments, read_init
+from bwvd.media.fragment_reader import Run, TrackHead, read_fragments, read_init
 from bwvd.text import one_line, printable
 
 _AUDIO_FRAME = 1024  # ticks of its track
@@ -312,6 +312,8 @@ class _Copy:
         assembly = self._assemblies[number]
         try:
             runs = list(read_fragments(plain, self._heads[epoch]))
+            if number and assembly.begin_ns is None:
+                runs = self._with_the_file_before(number - 1, plain, runs)
             assembly.take(plain, runs)
             captions = self._parts[number].captions
             if captions is not None and not self._outline.stamped(span):
@@ -323,6 +325,20 @@ class _Copy:
             # The verification would take it for an error of what it reads.
             raise ExportRefused(f"{self._names[number]}: {error.strerror}") from None
         self._taken[number].append(span)
+
+    def _with_the_file_before(self, before: int, plain: memoryview, runs: Sequence[Run]) -> list[Run]:
+        """Put the audio from before a file's first frame behind the last frame of the file before it.
+
+        It is from the time between two cameras. A file that began with it would begin without a frame, and VLC plays
+        the audio of such a file late. Returns what is left; all of it where the file before has no audio of this form.
+        """
+        audio = next((run.head for run in runs if run.head.kind == "audio"), None)
+        if audio is None or self._parts[before].parameters.get("audio") != audio.parameters:
+            return list(runs)
+        early, rest = without_frames(runs)
+        if early:
+            self._assemblies[before].take(plain, early)
+        return rest
 
     def finish(self, report: Report, exported: Exported, paths: Sequence[Path]) -> None:
         """Write each file's index, with the verdict."""

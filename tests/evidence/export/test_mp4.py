@@ -164,6 +164,25 @@ def test_other_parameters_go_to_a_file_of_their_own(storage: Path, tmp_path: Pat
     assert (second.from_s, second.frames) == (2.0, 20)
 
 
+def test_audio_from_between_two_cameras_is_in_the_file_of_the_first(storage: Path, tmp_path: Path) -> None:
+    """Each file begins with a frame, at 0, and no audio is left out: VLC plays late what comes before a first frame."""
+    late_ns = 140_000_000
+    folder = make_recording(storage, other_camera_from=2, other_camera_late_ns=late_ns, sound_from=0)
+    files = export_mp4(folder, tmp_path / "out.mp4").files
+    assert [(file.from_s, file.frames) for file in files] == [(0.0, 20), (2.14, 20)]
+    heard = []
+    for file in files:
+        assert complaints(file.path) == ""
+        streams = {one["codec_type"]: one for one in probe(file.path)["streams"]}
+        assert float(streams["video"]["start_time"]) == 0.0
+        assert 0 <= float(streams["audio"]["start_time"]) <= 0.0214, "an AAC frame at the most"
+        heard.append(file.audio_frames)
+    assert sum(heard) == pytest.approx(4 * 48_000 / 1024 + late_ns * 48_000 / 1024 / 1e9, abs=2), (
+        "silence fills the end"
+    )
+    assert float(probe(files[0].path)["format"]["duration"]) == pytest.approx(2.14, abs=0.03)
+
+
 def test_a_sealed_recording_needs_its_identity(storage: Path, tmp_path: Path) -> None:
     identity = pyrage.x25519.Identity.generate()
     folder = make_recording(storage, sealer=AgeSealer([str(identity.to_public())]))
