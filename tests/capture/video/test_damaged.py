@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from av.video.stream import VideoStream
 
 from bwvd.capture.device.libav_source import open_camera
 from bwvd.capture.source import AudioGate, SourceEnded
+from bwvd.capture.video.transcode import EncodedVideo
 from bwvd.clock import NS, SystemClock
 from bwvd.config.schema import Config, Video
 from bwvd.testing.clip import numbered_clip
@@ -105,3 +107,23 @@ async def test_a_film_that_ends_damaged(tmp_path: Path) -> None:
     listener = await encoded(path)
     assert numbers(listener.batches()) == list(range(17))
     assert [(gap.cause, gap.frames) for gap in listener.gaps()] == [("corrupt", 3)]
+
+
+async def test_a_frame_that_its_decoder_calls_corrupt_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Invariant 4: also where the decoder gives it without an error."""
+    path, decode, given = tmp_path / "whole.avi", EncodedVideo._decode, itertools.count()
+    numbered_clip(path, 60, rate=RATE, codec="mjpeg")
+
+    def doubted(self: EncodedVideo, packet: av.Packet[VideoStream]) -> list[av.VideoFrame]:
+        frames = decode(self, packet)
+        return [Doubtful()] if next(given) in DAMAGED else frames  # type: ignore[list-item]  # all that is asked of it
+
+    monkeypatch.setattr(EncodedVideo, "_decode", doubted)
+    listener = await encoded(path)
+    assert numbers(listener.batches()) == [number for number in range(60) if number not in DAMAGED]
+    assert [gap.frames for gap in listener.gaps() if gap.cause == "corrupt"] == [2, 1]
+
+
+class Doubtful:
+    is_corrupt = True
+    pts = None
