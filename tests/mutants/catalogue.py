@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.audio import AUDIO
 from tests.mutants.carrying import CARRYING
 from tests.mutants.daemon import DAEMON
+from tests.mutants.decoding import DECODING
 from tests.mutants.mutant import Mutant
 from tests.mutants.store import STORE
 from tests.mutants.trust import TRUST
@@ -876,6 +877,7 @@ MUTANTS = (
     ),
     *AUDIO,
     *DAEMON,
+    *DECODING,
     *CARRYING,
     *STORE,
     *TRUST,

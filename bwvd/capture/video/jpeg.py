@@ -105,6 +105,7 @@ class JpegDecoder:
         data, size = packet.buffer_ptr, packet.buffer_size
         width, height, sampling, space = self._numbers
         if self._library.tjDecompressHeader3(self._handle, data, size, width, height, sampling, space):
+            self._begin_again()
             return None
         smaller = _SMALLER.get(sampling.value)
         if smaller is None or space.value != _YCBCR or (width.value, height.value) != self._size:
@@ -122,6 +123,7 @@ class JpegDecoder:
         if self._library.tjDecompressToYUVPlanes(
             self._handle, data, size, _THREE_POINTERS(*pointers), width.value, _THREE_INTS(*lines), height.value, 0
         ):
+            self._begin_again()
             return None
         if mean is not None:
             mean.store(frame)
@@ -132,6 +134,11 @@ class JpegDecoder:
         handle, self._handle = self._handle, None
         if handle is not None:
             self._library.tjDestroy(handle)
+
+    def _begin_again(self) -> None:
+        """Behind an error: the library's decoder may stand in the middle of it, and refuse what follows."""
+        self.close()
+        self._handle = self._library.tjInitDecompress() or None
 
     def _writable(self) -> av.VideoFrame:
         frame = self._frame

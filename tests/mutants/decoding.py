@@ -1,0 +1,72 @@
+"""Mutants of what is made of a camera's frames before they are encoded (invariant 4)."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+DECODING = (
+    Mutant(
+        "take what libjpeg-turbo complains of",
+        4,
+        "capture/video/jpeg.py",
+        "_THREE_INTS(*lines), height.value, 0\n        ):\n            self._begin_again()\n            return None",
+        "_THREE_INTS(*lines), height.value, 0\n        ):\n            self._begin_again()",
+        ("capture/video/test_jpeg.py",),
+    ),
+    Mutant(
+        "go on with a JPEG decoder that stands in what was damaged",
+        4,
+        "capture/video/jpeg.py",
+        "        self.close()\n        self._handle = self._library.tjInitDecompress() or None",
+        "        pass",
+        ("capture/video/test_jpeg.py",),
+    ),
+    Mutant(
+        "decode a JPEG of whatever size it says",
+        4,
+        "capture/video/jpeg.py",
+        " or (width.value, height.value) != self._size",
+        "",
+        ("capture/video/test_jpeg.py",),
+    ),
+    Mutant(
+        "write the next JPEG over a frame that an encoder holds",
+        4,
+        "capture/video/jpeg.py",
+        "        frame.make_writable()\n",
+        "",
+        ("capture/video/test_jpeg.py",),
+    ),
+    Mutant(
+        "take every second line of chroma",
+        4,
+        "capture/video/pixel_format.py",
+        "interpolation=Interpolation.AREA",
+        "interpolation=Interpolation.POINT",
+        ("capture/video/test_pixel_format.py",),
+    ),
+    Mutant(
+        "say limited range of full",
+        4,
+        "capture/video/libav_encoder.py",
+        "ColorRange.JPEG if colours.full_range else ColorRange.MPEG",
+        "ColorRange.MPEG",
+        ("capture/video/test_colours.py",),
+    ),
+    Mutant(
+        "give full range to an encoder that may not say so",
+        4,
+        "capture/video/encoder_failover.py",
+        "full_range=colours.full_range and name in FULL_RANGE",
+        "full_range=colours.full_range",
+        ("capture/video/test_colours.py",),
+    ),
+    Mutant(
+        "begin an export's second file with audio alone",
+        15,
+        "evidence/export/assembly.py",
+        "time < first * run.head.timescale",
+        "False",
+        ("evidence/export/test_mp4.py",),
+    ),
+)
