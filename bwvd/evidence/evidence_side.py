@@ -136,11 +136,10 @@ class EvidenceSide:
             unread=bool(found.witness_lost),
             late=self._witnessed_late,
         )
-        self._actor = JournalActor(storage, found.journal, clock, partial(bus.report, "journal"), self._remember)
+        fault = partial(bus.report, "journal")
+        self._actor = JournalActor(storage, found.journal, clock, fault, self._remember, found.drafts)
         self._ended = trio.Event()
         self._officer_changed = trio.Event()
-        for draft in found.drafts:
-            self._actor.put(draft)
         bus.sink(self._journalled)
         if found.officer.refused:
             bus.fault("wearer", found.officer.refused)
@@ -416,13 +415,14 @@ def _put_in_order(
         folders=folders,
         rolled_back=bool(gone),
     )
-    drafts += drafts_of(recovered, reading)
-    ends = ends_not_entered(volume, settings.device, found.newer, recovered, journal.said)
-    drafts += [Draft(event, detail, reading) for event, detail in ends]
+    # In order of their numbers, and first: a start after a power cut goes on from the last one that is entered.
     drafts += [
         Draft("opened", {"recording": harmless(recording), "serial": serial, "found": "at_start"}, reading)
         for serial, recording in unrecorded(found.newer, journal.last_serial)
     ]
+    drafts += drafts_of(recovered, reading)
+    ends = ends_not_entered(volume, settings.device, found.newer, recovered, journal.said)
+    drafts += [Draft(event, detail, reading) for event, detail in ends]
     officer = load_officer(volume, signer, journal, rolled_back=gone is not None)
     drafts += officer.drafts(reading)
     if (remember := settling(before, found.newer, recovered)) is not None:

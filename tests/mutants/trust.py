@@ -277,4 +277,20 @@ TRUST = (
         "            if not storages:\n",
         ("evidence/startup/test_late_witness.py",),
     ),
+    Mutant(
+        "enter no more recordings at a start than the journal's queue holds",
+        7,
+        "evidence/evidence_side.py",
+        "fault, self._remember, found.drafts)",
+        "fault, self._remember, found.drafts[:768])",
+        ("evidence/startup/test_look.py",),
+    ),
+    Mutant(
+        "enter the largest number before the ones below it",
+        7,
+        "evidence/evidence_side.py",
+        "    # In order of their numbers, and first:",
+        "    drafts += drafts_of(recovered, reading)\n    #",
+        ("evidence/startup/test_look.py",),
+    ),
 )

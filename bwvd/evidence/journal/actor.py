@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 
 import trio
@@ -32,6 +33,8 @@ class JournalActor:
 
     Args:
         durable: run after each append that was made durable, with what a witness is to remember of it.
+        first: entries that are written before any that is put, however many these are: a start has one for each
+            recording that the journal does not know, and none may be lost for want of room in the queue.
         fault: told that the flash does not take the journal (True and why), and that it does again (False, "").
 
     **Synchronization:** trio's thread.
@@ -44,6 +47,7 @@ class JournalActor:
         clock: Clock,
         fault: Callable[[bool, str], None],
         durable: Callable[[Remembered | None], Awaitable[None]] | None = None,
+        first: Iterable[Draft] = (),
     ) -> None:
         self._durable = durable
         self._storage = storage
@@ -52,7 +56,8 @@ class JournalActor:
         self._fault = fault
         self._send, self._receive = trio.open_memory_channel[Draft](QUEUE_BOUND)
         self._group: list[Draft] = []  # taken from the queue, not yet durable
-        self._accepted = 0
+        self._ahead = deque(first)
+        self._accepted = len(self._ahead)
         self._settled = 0  # of the accepted ones: durable, or given up at the end
         self._progress = trio.Event()
         self._failing = False
@@ -107,23 +112,23 @@ class JournalActor:
                 while await self._take():
                     await self._write()
             finally:
-                if self._group or self._receive.statistics().current_buffer_used:
-                    with trio.CancelScope(shield=True):
-                        await self._write_at_the_end()
+                with trio.CancelScope(shield=True):
+                    await self._write_at_the_end()
 
     async def _take(self) -> bool:
         """Wait for an entry, and take what else is there; False when the queue has ended."""
-        try:
-            self._group.append(await self._receive.receive())
-        except trio.EndOfChannel:
-            return False
+        if not self._ahead:
+            try:
+                self._group.append(await self._receive.receive())
+            except trio.EndOfChannel:
+                return False
         self._top_up()
         return True
 
-    def _top_up(self, bound: int = GROUP_BOUND) -> None:
+    def _top_up(self) -> None:
         with suppress(trio.WouldBlock, trio.EndOfChannel):
-            while len(self._group) < bound:
-                self._group.append(self._receive.receive_nowait())
+            while len(self._group) < GROUP_BOUND:
+                self._group.append(self._ahead.popleft() if self._ahead else self._receive.receive_nowait())
 
     async def _write(self) -> None:
         """Make the group durable, however many attempts that takes; at the end only a few."""
@@ -137,9 +142,12 @@ class JournalActor:
             self._top_up()
 
     async def _write_at_the_end(self) -> None:
-        self._top_up(QUEUE_BOUND + GROUP_BOUND)
-        if not await self._attempt():
-            self._give_up()
+        self._top_up()
+        while self._group:
+            if not await self._attempt():
+                self._give_up()
+                return
+            self._top_up()
 
     @property
     def _ending(self) -> bool:
@@ -173,6 +181,10 @@ class JournalActor:
         return self._journal.remembered()
 
     def _give_up(self) -> None:
+        """Of all that waits: where the flash takes none of these, it is not asked for each group."""
+        with suppress(trio.WouldBlock, trio.EndOfChannel):
+            while True:
+                self._group.append(self._ahead.popleft() if self._ahead else self._receive.receive_nowait())
         _log.error("journal_entries_given_up", entries=len(self._group))
         self.lost += len(self._group)
         self._settle()

@@ -30,11 +30,16 @@ READING = Reading(5_000_000_000, 1_795_331_703_250_000_000, "synchronised", 500)
 class Setting:
     volume: VirtualVolume = field(default_factory=VirtualVolume)
     faults: list[tuple[bool, str]] = field(default_factory=list)
+    first: int = 0  # so many entries that a start has made, named by their number
 
     def __post_init__(self) -> None:
         journal = Journal.open(self.volume, fixed_signer(), device="BWV-0001", limit_bytes=1 << 22)
         self.actor = JournalActor(
-            VirtualStorage(self.volume), journal, VirtualClock(), lambda *fault: self.faults.append(fault)
+            VirtualStorage(self.volume),
+            journal,
+            VirtualClock(),
+            lambda *fault: self.faults.append(fault),
+            first=[Draft("state", {"name": str(i)}, READING) for i in range(self.first)],
         )
 
     def put(self, *names: object) -> None:
@@ -186,3 +191,40 @@ def test_no_flood_takes_the_room_of_a_press() -> None:
     for _ in range(PRESS_ROOM):
         actor.put(Draft("press", {}, READING), press=True)
     assert actor.lost == PRESS_ROOM + 10
+
+
+async def test_what_a_start_has_to_say_finds_room_however_much_it_is(autojump_clock: trio.testing.MockClock) -> None:
+    """Invariant 7: an entry for each of so many recordings; none is lost, and none takes the room of what comes."""
+    count = 3 * QUEUE_BOUND
+    setting = Setting(first=count)
+    before = setting.syncs()
+    async with running(setting):
+        setting.put(*range(count, count + QUEUE_BOUND - PRESS_ROOM))
+        assert setting.actor.waiting == count + QUEUE_BOUND - PRESS_ROOM
+        await setting.actor.flush()
+    assert setting.entries() == [str(i) for i in range(count + QUEUE_BOUND - PRESS_ROOM)]
+    assert setting.actor.lost == 0
+    assert setting.syncs() - before == (count + QUEUE_BOUND - PRESS_ROOM) / GROUP_BOUND, (
+        "in groups: a commit comes between"
+    )
+
+
+async def test_a_cancelled_start_says_all_of_it(autojump_clock: trio.testing.MockClock) -> None:
+    setting = Setting(first=3 * QUEUE_BOUND)
+    setting.volume.stall(3, kind="sync")
+    async with trio.open_nursery() as nursery:
+        await nursery.start(setting.actor.run)
+        await trio.sleep(1)  # in the middle of the first group's stall
+        setting.put(*range(3 * QUEUE_BOUND, 3 * QUEUE_BOUND + 5))
+        nursery.cancel_scope.cancel()
+    assert setting.entries() == [str(i) for i in range(3 * QUEUE_BOUND + 5)]
+
+
+async def test_a_dead_flash_is_not_asked_for_each_group(autojump_clock: trio.testing.MockClock) -> None:
+    setting = Setting(first=3 * QUEUE_BOUND)
+    setting.volume.fail(errno.EIO, kind="write", times=math.inf)
+    with trio.fail_after(60):
+        async with running(setting):
+            setting.put("a")
+    assert setting.actor.lost == 3 * QUEUE_BOUND + 1
+    assert setting.actor.waiting == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
 from typing import TypeVar
@@ -12,7 +13,10 @@ import trio.testing
 
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format import records
+from bwvd.evidence.format.chain import JOURNAL_NAMESPACE
+from bwvd.evidence.format.chain_reader import ChainReader
 from bwvd.evidence.format.recording_id import _ID as ID
+from bwvd.evidence.journal.actor import QUEUE_BOUND
 from bwvd.evidence.journal.totals import SETTLED
 from bwvd.evidence.journal.witness import Remembered
 from bwvd.evidence.startup.look import AT_START, LOOK_AFTER_S
@@ -337,3 +341,55 @@ async def test_one_that_was_released_meanwhile_is_no_error(autojump_clock: trio.
         await daemon.evidence.wait_looked()
     assert b'"event":"recovery"' not in volume.read("journal.jsonl")
     assert told(rig) == []
+
+
+def numbers_in(journal: bytes) -> list[int]:
+    """The numbers that entries name as used, in the journal's order; and none is lost."""
+    reader = ChainReader(io.BytesIO(journal), "journal.jsonl", JOURNAL_NAMESPACE)
+    found = [line.record for line in reader if isinstance(line.record, records.Entry)]
+    assert not [entry for entry in found if entry.event == "lost"]
+    return [
+        entry.detail["serial"] for entry in found if entry.event == "opened" and isinstance(entry.detail["serial"], int)
+    ]
+
+
+def begun_folders(volume: VirtualVolume, count: int) -> None:
+    for serial in range(1, count + 1):
+        volume.make_dir(f"recordings/{recording_id(serial)}")
+    volume.sync_dir("recordings")
+
+
+async def test_a_journal_that_is_lost_counts_every_recording_again(autojump_clock: trio.testing.MockClock) -> None:
+    """Invariant 7: with more recordings than the journal's queue holds; one without an entry could go unnoticed."""
+    volume, count = new_volume(), 2 * QUEUE_BOUND
+    begun_folders(volume, count)
+    rig = rig_of(volume)
+    async with rig.running() as daemon:
+        await rig.press()
+        await trio.sleep(1)
+        assert daemon.evidence.storage_status()["journal_lost"] == 0
+        await rig.stop()
+        await rig.closed()
+    assert numbers_in(volume.read("journal.jsonl")) == list(range(1, count + 2))
+
+
+async def test_a_power_cut_between_the_entries_leaves_the_rest_to_the_next_start(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Invariant 7: whatever the cut has kept of what the start had to enter, the next one enters what lacks."""
+    volume, count = new_volume(), 2 * QUEUE_BOUND
+    begun_folders(volume, count - 1)
+    write_recording(volume, count, close=False)  # its end is entered too, with the largest number
+    rig, kept = rig_of(volume), VirtualVolume()
+    async with rig.running():
+        appended = [one for one in volume.gate.log if (one.kind, one.path) == ("sync", "journal.jsonl")]
+        while len(appended) < 3:
+            await trio.lowlevel.checkpoint()
+            appended = [one for one in volume.gate.log if (one.kind, one.path) == ("sync", "journal.jsonl")]
+        # As the flash is when the power goes now.
+        kept = VirtualVolume.from_state({p: c and bytes(c) for p, c in volume.tree().items()})
+    before = numbers_in(kept.read("journal.jsonl"))
+    assert 0 < len(before) < count
+    async with rig_of(kept, "boot-3").running():
+        pass
+    assert numbers_in(kept.read("journal.jsonl")) == list(range(1, count + 1))
