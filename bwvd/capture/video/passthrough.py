@@ -68,7 +68,7 @@ class CopiedVideo:
         self._told = False
         self._sets: tuple[bytes, ...] = ()
         self._last_ns = 0  # of the last packet
-        self._hole = False  # something is missing in the group: its length says nothing about the camera
+        self._whole_ns = 0  # since then nothing is missing and no key frame has come
         self._skipping: list[int] | None = None  # from, to, frames: waiting for a key frame
         self._cause = "corrupt"  # of skipping
         self._proven = False  # the camera has shown that its GOPs are short enough
@@ -127,7 +127,6 @@ class CopiedVideo:
         """Deliver what there is: the video has stopped. With its next key frame it is up again."""
         self.finish(out, whole=False)
         self._told = False
-        self._hole = True
 
     def salvage(self, out: Out) -> None:
         """As `finish`, in the place of a thread that never came back from a read."""
@@ -137,14 +136,18 @@ class CopiedVideo:
         """Wipe what was not delivered."""
         self._assembler.wipe()
 
-    def _damaged(self, placed: Placed, cause: str = "corrupt") -> None:
+    def _damaged(self, placed: Placed) -> None:
+        """A frame is no good, and may have been a key frame."""
+        self._whole_ns = placed.dts_ns + self._times.step_ns
+        self._skip(placed)
+
+    def _skip(self, placed: Placed, cause: str = "corrupt") -> None:
         """Keep nothing until the next key frame: what follows refers to what is missing."""
         if self._skipping is None:
             self._skipping = [placed.dts_ns, placed.dts_ns, 0]
             self._cause = cause
         self._skipping[1] = placed.dts_ns + self._times.step_ns
         self._skipping[2] += 1
-        self._hole = True
 
     def _tell_skipped(self, next_ns: int = 0) -> None:
         """A key frame, or the end, has come: so much was left out before it."""
@@ -158,7 +161,7 @@ class CopiedVideo:
         self._open += not key and self._form.begins_open_gop(data, spans)
         last_ns, self._last_ns = self._last_ns, placed.dts_ns
         if placed.dts_ns - last_ns > max(HOLE_NS, 4 * self._times.step_ns):
-            self._hole = True
+            self._whole_ns = placed.dts_ns
         if key:
             self._end_group(placed.dts_ns, out)
         if not self._parameters_fit(data, spans, key):
@@ -167,14 +170,14 @@ class CopiedVideo:
             return
         if key:
             self._tell_skipped(placed.dts_ns)
-            self._hole = False
-        elif self._skipping is not None:
+            self._whole_ns = placed.dts_ns
+        elif self._skipping is not None or self._assembler.empty:
             self.lacks = NO_CLOSED_GROUP if self._open else NO_KEY_FRAME
-            self._damaged(placed)
-            return
-        elif self._assembler.empty:
-            self.lacks = NO_CLOSED_GROUP if self._open else NO_KEY_FRAME
-            return  # before the first key frame
+            if self._open:
+                self._refuse_long(placed.dts_ns, False)
+            if self._skipping is not None:
+                self._skip(placed)
+            return  # nothing can begin here
         if self._track is None:
             self.lacks = "no parameter sets"
             return  # a key frame without parameter sets, and none before: nobody could decode it
@@ -183,7 +186,7 @@ class CopiedVideo:
             out(SourceUp("camera", self._track))
         if not key and self._too_long(placed.dts_ns, False):
             self._end_group(placed.dts_ns, out)
-            self._damaged(placed, "no_key_frame")
+            self._skip(placed, "no_key_frame")
             return
         self.gained += 1
         self._open = 0 if key else self._open
@@ -199,7 +202,7 @@ class CopiedVideo:
     def _end_group(self, next_ns: int, out: Out) -> None:
         if self._assembler.empty or self._track is None:
             return
-        if not self._too_long(next_ns, True) and not self._hole:
+        if not self._too_long(next_ns, True) and self._whole_ns == self._assembler.start_ns:
             self._proven = True
         self._losses.tell(out)
         out(self._assembler.take(self._track, next_ns))
@@ -213,30 +216,38 @@ class CopiedVideo:
         """
         if self._assembler.empty:
             return False
+        self._refuse_long(now_ns, key)
         length_ns = now_ns - self._assembler.start_ns
-        if self._proven:
-            return length_ns > GOPS_PER_LOOP * self._limit_ns or self._assembler.size > self._most_bytes
-        # As many frames as fit into the limit are one too many by the width of a frame: 60 at 59.94 a second.
-        if length_ns > self._limit_ns + self._times.step_ns and not self._hole:
-            found = f"lie {length_ns / NS:.1f} s apart" if key else f"lie more than {length_ns / NS:.1f} s apart"
-            self._assembler.wipe()  # delivered, it would make the mistake look like a camera that has changed
-            if self._open:
-                raise SourceRefused(
-                    f"video.source: {self._address.text}: its groups of pictures are open, frames of each refer to the "
-                    f"one before: those at which a recording could begin {found}. Set the camera to closed groups (IDR "
-                    "frames), or video.encoder to encode anew"
-                )
-            raise SourceRefused(
-                f"video.source: {self._address.text}: its key frames {found}, and with loop.seconds = "
-                f"{self._loop_s:g} the limit is {self._limit_ns / NS:g} s: set the camera to a shorter GOP, or "
-                "video.encoder to encode anew"
-            )
-        if self._assembler.size > self._most_bytes:
+        if self._assembler.size > self._most_bytes and not self._proven:
             raise SourceRefused(
                 f"video.source: {self._address.text}: one group of pictures of {length_ns / NS:.1f} s is larger than "
                 f"loop.max_bytes = {self._most_bytes}"
             )
-        return False
+        return length_ns > GOPS_PER_LOOP * self._limit_ns or self._assembler.size > self._most_bytes
+
+    def _refuse_long(self, now_ns: int, key: bool) -> None:
+        """Raise SourceRefused where the camera has gone on for too long without a key frame, and none was lost.
+
+        What came before a hole does not count: the group is long because of that, and a key frame may be missing.
+        """
+        length_ns = now_ns - self._whole_ns
+        # As many frames as fit into the limit are one too many by the width of a frame: 60 at 59.94 a second.
+        if self._proven or length_ns <= self._limit_ns + self._times.step_ns:
+            return
+        whole = key and self._whole_ns == self._assembler.start_ns
+        found = f"lie {length_ns / NS:.1f} s apart" if whole else f"lie more than {length_ns / NS:.1f} s apart"
+        self._assembler.wipe()  # delivered, it would make the mistake look like a camera that has changed
+        if self._open:
+            raise SourceRefused(
+                f"video.source: {self._address.text}: its groups of pictures are open, frames of each refer to the "
+                f"one before: those at which a recording could begin {found}. Set the camera to closed groups (IDR "
+                "frames), or video.encoder to encode anew"
+            )
+        raise SourceRefused(
+            f"video.source: {self._address.text}: its key frames {found}, and with loop.seconds = "
+            f"{self._loop_s:g} the limit is {self._limit_ns / NS:g} s: set the camera to a shorter GOP, or "
+            "video.encoder to encode anew"
+        )
 
     def _parameters_fit(self, data: bytearray, spans: list[Span], key: bool) -> bool:
         """True if the parameter sets in an access unit are those that we know, or good new ones at a key frame.

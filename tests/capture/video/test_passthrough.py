@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -60,8 +60,8 @@ class Camera:
             self.playback.due(int(stamp * base * NS))
         self.path.feed(packet, base, Moment(START, 0), self.listener.send)
 
-    def feed_all(self) -> None:
-        for packet in self.packets():
+    def feed_all(self, packets: Iterable[av.Packet[Any]] | None = None) -> None:
+        for packet in self.packets() if packets is None else packets:
             self.feed(packet)
 
     def finish(self) -> Listener:
@@ -142,7 +142,7 @@ def test_as_many_frames_as_the_limit_has_are_not_too_many_by_the_width_of_one(tm
     assert [len(batch.samples) for batch in camera.finish().batches()] == [60] * 3
 
 
-@pytest.mark.parametrize(
+OPEN_GROUPS = pytest.mark.parametrize(
     ("codec", "options"),
     [
         ("libx264", {"x264-params": "open-gop=1:bframes=2:keyint=15:min-keyint=15:scenecut=0:b-adapt=0"}),
@@ -151,9 +151,12 @@ def test_as_many_frames_as_the_limit_has_are_not_too_many_by_the_width_of_one(tm
     ],
     ids=["h264", "h264 refreshed", "hevc"],
 )
-def test_open_groups_are_refused_as_what_they_are(tmp_path: Path, codec: str, options: dict[str, str]) -> None:
-    """Their key frames lie half a second apart, and it is not that which is wrong with them."""
-    clip = tmp_path / "clip.mp4"
+OPEN_REFUSED = r"its groups of pictures are open, .* lie more than 2\.\d s apart.* \(IDR frames\)"
+
+
+def open_clip(folder: Path, codec: str, options: dict[str, str]) -> Path:
+    """Four seconds in which only the first frame is one at which a recording could begin."""
+    clip = folder / "clip.mp4"
     with av.open(str(clip), "w") as container:
         stream = container.add_stream(codec, rate=RATE, options={"preset": "ultrafast", **options})
         assert isinstance(stream, VideoStream)
@@ -165,9 +168,57 @@ def test_open_groups_are_refused_as_what_they_are(tmp_path: Path, codec: str, op
             frame.pts, frame.time_base = number, Fraction(1, RATE)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    camera = Camera(clip, loop_s=10)
-    with pytest.raises(SourceRefused, match=r"its groups of pictures are open, .* \(IDR frames\)"):
+    return clip
+
+
+@OPEN_GROUPS
+def test_open_groups_are_refused_as_what_they_are(tmp_path: Path, codec: str, options: dict[str, str]) -> None:
+    """Their key frames lie half a second apart, and it is not that which is wrong with them."""
+    camera = Camera(open_clip(tmp_path, codec, options), loop_s=10)
+    with pytest.raises(SourceRefused, match=OPEN_REFUSED):
         camera.feed_all()
+
+
+@OPEN_GROUPS
+def test_open_groups_are_refused_where_we_come_to_a_stream_behind_its_beginning(
+    tmp_path: Path, codec: str, options: dict[str, str]
+) -> None:
+    """Nothing can ever begin, so no group's length could tell: it is the stream that goes on for so long."""
+    camera = Camera(open_clip(tmp_path, codec, options), loop_s=10)
+    packets = camera.packets()
+    for _ in range(5):
+        next(packets)
+    with pytest.raises(SourceRefused, match=OPEN_REFUSED):
+        camera.feed_all(packets)
+    assert camera.finish().batches() == []
+
+
+@OPEN_GROUPS
+def test_a_hole_hides_no_open_groups(tmp_path: Path, codec: str, options: dict[str, str]) -> None:
+    """What came before it counts no more, because a key frame may have been lost in it; what follows it does."""
+    camera = Camera(open_clip(tmp_path, codec, options), loop_s=10)
+    packets = list(camera.packets())
+    second = round(1 / (camera.stream.time_base or 1))
+    for packet in packets[40:]:
+        packet.pts, packet.dts = (packet.pts or 0) + second, (packet.dts or 0) + second
+    camera.feed_all(packets[: 40 + 2 * RATE])
+    with pytest.raises(SourceRefused, match=OPEN_REFUSED):
+        camera.feed_all(packets[40 + 2 * RATE :])
+
+
+def test_holes_that_hide_the_key_frames_do_not_let_a_group_outgrow_the_loop(tmp_path: Path) -> None:
+    """Invariant 2: where no stretch is long enough to refuse the camera, a group ends as long as the loop."""
+    clip = tmp_path / "clip.mp4"
+    numbered_clip(clip, 300, rate=RATE, gop_s=100)
+    camera = Camera(clip, loop_s=10)
+    hole = round(1 / (camera.stream.time_base or 1))
+    for index, packet in enumerate(camera.packets()):
+        packet.pts = packet.dts = (packet.dts or 0) + index // 30 * hole
+        camera.feed(packet)
+    listener = camera.finish()
+    (batch,) = listener.batches()
+    assert 9 * NS < batch.end_ns - batch.start_ns <= 10 * NS + 2 * NS // RATE
+    assert [(gap.cause, gap.frames) for gap in listener.gaps()] == [("no_key_frame", 300 - len(batch.samples))]
 
 
 def test_a_stall_does_not_make_a_long_group(tmp_path: Path) -> None:
