@@ -13,7 +13,7 @@ import datetime
 import errno
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from io import FileIO
 from typing import TypeVar
 
@@ -91,13 +91,10 @@ class FolderStore:
 
         return await self._run(name, look)
 
-    def get(
-        self, name: str, start: int = 0, end: int | None = None, *, version: str = ""
-    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        return self._got(name, start, end, version)
-
     @asynccontextmanager
-    async def _got(self, name: str, start: int, end: int | None, version: str) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def get(
+        self, name: str, start: int = 0, end: int | None = None, *, version: str = ""
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         check_name(name)
         if version:
             raise ObjectMissing(name, f"{name}: a folder keeps no versions")

@@ -6,7 +6,7 @@ import datetime
 import enum
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -161,13 +161,10 @@ class VirtualStore:
             return None
         return StoredObject(name, len(held.content), hashlib.sha256(held.content).digest(), held.retain_until)
 
-    def get(
-        self, name: str, start: int = 0, end: int | None = None, *, version: str = ""
-    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        return self._got(name, start, end, version)
-
     @asynccontextmanager
-    async def _got(self, name: str, start: int, end: int | None, version: str) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def get(
+        self, name: str, start: int = 0, end: int | None = None, *, version: str = ""
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         check_name(name)
         fault = await self._begin("get", name)
         self._end(fault)

@@ -15,7 +15,7 @@ import random
 import re
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 import trio
 
@@ -120,13 +120,10 @@ class S3Store:
                 raise error_of(said, self._where, self._now())
         raise StoreMisbehaved(f"{self._where}: gives {shown(name)}, and says nothing of it")
 
-    def get(
-        self, name: str, start: int = 0, end: int | None = None, *, version: str = ""
-    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        return self._got(name, start, end, version)
-
     @asynccontextmanager
-    async def _got(self, name: str, start: int, end: int | None, version: str) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def get(
+        self, name: str, start: int = 0, end: int | None = None, *, version: str = ""
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         check_name(name)
         query: Query = (("versionId", version),) if version else ()
         nothing = end is not None and end <= start
