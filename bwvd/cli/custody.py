@@ -6,6 +6,7 @@ import hashlib
 import os
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from bwvd.text import clean, counted
 
 if TYPE_CHECKING:
     from bwvd.custody.custodian import Custodian, Pass
-    from bwvd.custody.device import Post, Round
+    from bwvd.custody.device import Outcome, Post, Round
     from bwvd.custody.index import Index
     from bwvd.store.ports import Store
 
@@ -85,33 +86,26 @@ def _take_over(store: str, access: dict[str, str], given: dict[str, Any], *, onc
 
     configure("warning" if once else "info")
 
-    async def work(opened: Store) -> int:
-        post = await _post(opened, given)
-        try:
-            rounds: list[Round] = []
-            told = rounds.append if once and as_json else _printer(as_json=as_json)
-            custodian = Custodian(post, jobs=given["jobs"] or os.cpu_count() or 1, told=told)
-            problems = await replay(post) if given["reindex"] else []
-            for problem in problems:
-                warn(problem)
-            await post.log.find(int(post.index.do(lambda db: at.fact(db, f"log {post.desk.name}")) or 0))
-            if not once:
-                await _until_told(custodian)
-                return 0
-            done = await custodian.once()
-            open_ = post.index.do(at.all_findings)
-            if as_json:
-                print_json(_document(done, rounds, open_, problems))
-            else:
-                _print_pass(done, open_)
-            return 1 if open_ or done.failed or problems else 0
-        finally:
-            post.index.close()
+    async def work(post: Post) -> int:
+        rounds: list[Round] = []
+        told = rounds.append if once and as_json else _printer(as_json=as_json)
+        custodian = Custodian(post, jobs=given["jobs"] or os.cpu_count() or 1, told=told)
+        problems = await replay(post) if given["reindex"] else []
+        for problem in problems:
+            warn(problem)
+        await post.log.find(int(post.index.do(lambda db: at.fact(db, f"log {post.desk.name}")) or 0))
+        if not once:
+            await _until_told(custodian)
+            return 0
+        done = await custodian.once()
+        open_ = post.index.do(at.all_findings)
+        if as_json:
+            print_json(_document(done, rounds, open_, problems))
+        else:
+            _print_pass(done, open_)
+        return 1 if open_ or done.failed or problems else 0
 
-    try:
-        return run_with_store(store, access, work)
-    except EvidenceError as error:
-        raise Failure(str(error), 2) from None
+    return _run_with_post(store, access, given, work)
 
 
 async def _until_told(custodian: Custodian) -> None:
@@ -137,6 +131,24 @@ async def _until_told(custodian: Custodian) -> None:
                 break
     if broken:
         raise broken[0]
+
+
+def _run_with_post(
+    store: str, access: dict[str, str], given: dict[str, Any], work: Callable[[Post], Awaitable[int]]
+) -> int:
+    """Run `work` with the store and the index open, which it leaves open. Raises: Failure."""
+
+    async def with_post(opened: Store) -> int:
+        post = await _post(opened, given)
+        try:
+            return await work(post)
+        finally:
+            post.index.close()
+
+    try:
+        return run_with_store(store, access, with_post)
+    except EvidenceError as error:
+        raise Failure(str(error), 2) from None
 
 
 async def _post(store: Store, given: dict[str, Any]) -> Post:
@@ -192,9 +204,8 @@ def _index(url: str, store: str) -> Index:
 def _printer(*, as_json: bool) -> Any:
     def told(done: Round) -> None:
         for one in done.outcomes:
-            row = {"device": one.device, "id": one.recording, "state": one.state.value, "verdict": one.verdict}
             if as_json:
-                print_json({**row, "detail": one.detail}, indent=None)
+                print_json(_row_of(one), indent=None)
             elif one.state != "waits":
                 detail = f": {one.detail}" if one.detail else ""
                 click.echo(clean(f"{one.state.value:9} {one.recording} {one.verdict}{detail}", 600))
@@ -208,6 +219,16 @@ def _printer(*, as_json: bool) -> Any:
     return told
 
 
+def _row_of(one: Outcome) -> dict[str, str]:
+    return {
+        "id": one.recording,
+        "device": one.device,
+        "state": one.state.value,
+        "verdict": one.verdict,
+        "detail": one.detail,
+    }
+
+
 def _finding_of(one: Any) -> dict[str, str]:
     return {
         "finding": one.id,
@@ -219,23 +240,13 @@ def _finding_of(one: Any) -> dict[str, str]:
 
 
 def _document(done: Pass, rounds: list[Round], open_: list[Any], problems: list[str]) -> dict[str, Any]:
-    outcomes = [one for each in rounds for one in each.outcomes]
     return {
         "devices": done.devices,
         "received": done.received,
         "waiting": done.waiting,
         "held": done.held,
         "bytes": done.bytes,
-        "recordings": [
-            {
-                "id": one.recording,
-                "device": one.device,
-                "state": one.state.value,
-                "verdict": one.verdict,
-                "detail": one.detail,
-            }
-            for one in outcomes
-        ],
+        "recordings": [_row_of(one) for each in rounds for one in each.outcomes],
         "findings": [dict(row) for row in open_],
         "failed": done.failed,
         "log": problems,
@@ -307,21 +318,14 @@ def _resolve(store: str, access: dict[str, str], given: dict[str, Any], finding:
         raise click.UsageError("which finding, and why is it none any more? resolve FINDING --note TEXT")
     note = clean(given["note"].strip(), 300)
 
-    async def work(opened: Store) -> int:
-        post = await _post(opened, given)
-        try:
-            row = post.index.do(lambda db: at.find_finding(db, finding))
-            if row is None or row["resolved_utc"]:
-                raise Failure(f"{finding} is {'resolved already' if row else 'no finding in this index'}", 1)
-            why = f"{post.desk.name}: {note}"
-            utc = await post.log.enter(Act("resolved", {"finding": finding, "why": why, "device": row["device"]}))
-            post.index.do(lambda db: at.resolve(db, [finding], utc, why))
-            click.echo(f"{finding} is resolved")
-            return 0
-        finally:
-            post.index.close()
+    async def work(post: Post) -> int:
+        row = post.index.do(lambda db: at.find_finding(db, finding))
+        if row is None or row["resolved_utc"]:
+            raise Failure(f"{finding} is {'resolved already' if row else 'no finding in this index'}", 1)
+        why = f"{post.desk.name}: {note}"
+        utc = await post.log.enter(Act("resolved", {"finding": finding, "why": why, "device": row["device"]}))
+        post.index.do(lambda db: at.resolve(db, [finding], utc, why))
+        click.echo(f"{finding} is resolved")
+        return 0
 
-    try:
-        return run_with_store(store, access, work)
-    except EvidenceError as error:
-        raise Failure(str(error), 2) from None
+    return _run_with_post(store, access, given, work)
