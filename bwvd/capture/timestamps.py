@@ -202,12 +202,12 @@ class OwnClock:
 
     FAR_NS = 5 * NS  # further off than any delay: the stamps have begun anew
     WINDOW_NS = 10 * NS  # over which the least delay is taken
-    AHEAD_SHARE = 10  # stamps from the future: corrected by up to a tenth of the time that passes
-    BEHIND_SHARE = 200  # a drift: corrected by up to half a per cent
+    AHEAD_SHARE = 10  # stamps from the future: corrected by up to a tenth of each step from stamp to stamp
+    BEHIND_SHARE = 200  # a drift: by up to half a per cent. Not of what passes from packet to packet: they come in bursts
 
     def __init__(self) -> None:
         self._offset_ns: int | None = None
-        self._last_ns = 0
+        self._newest_ns: int | None = None  # the latest stamp of those that were placed
         self._window_ns = 0
         self._least_ns: int | None = None
         self._behind_ns = 0
@@ -218,7 +218,7 @@ class OwnClock:
         if self._offset_ns is None or abs(offset_ns - self._offset_ns) > self.FAR_NS:
             self._offset_ns = offset_ns
         self._offset_ns = min(self._offset_ns, offset_ns)
-        self._last_ns = self._window_ns = arrival_ns
+        self._window_ns = arrival_ns
 
     def delay_ns(self, stamp_ns: int, arrival_ns: int) -> int:
         """The lateness of a packet in ns; below 0, it claims to be from the future. 0 while nothing is known."""
@@ -229,11 +229,12 @@ class OwnClock:
             return None
         if self._offset_ns is None or abs(arrival_ns - stamp_ns - self._offset_ns) > self.FAR_NS:
             self._offset_ns = arrival_ns - stamp_ns
-            self._last_ns = self._window_ns = arrival_ns
+            self._newest_ns, self._window_ns = stamp_ns, arrival_ns
             self._least_ns, self._behind_ns = None, 0
             return arrival_ns
-        passed_ns = max(arrival_ns - self._last_ns, 0)
-        self._last_ns = arrival_ns
+        newest_ns = stamp_ns if self._newest_ns is None else max(self._newest_ns, stamp_ns)
+        passed_ns = 0 if self._newest_ns is None else newest_ns - self._newest_ns
+        self._newest_ns = newest_ns
         delay_ns = arrival_ns - stamp_ns - self._offset_ns
         if delay_ns < 0:
             self._offset_ns -= min(-delay_ns, passed_ns // self.AHEAD_SHARE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
@@ -157,6 +158,21 @@ def test_a_burst_at_the_opening_of_a_stream_is_spread_out_and_not_from_the_futur
         assert found is not None
         if number > 330 + 30:
             assert found - arrival < 10 * MS
+
+
+def test_a_late_first_packet_is_corrected_by_a_tenth_of_each_step_however_the_packets_come() -> None:
+    """The first one came half a second late, the others come four at once, and sound of the same clock between them."""
+    clock = OwnClock()
+    video, sound = FrameTimes(WithoutJumps(clock), STEP, live=True), WithoutJumps(clock)
+    found = []
+    for number in range(300):
+        taken = START + number * STEP
+        arrival = START + NS // 2 if number == 0 else max(START + (number // 4 + 1) * 4 * STEP, START + NS // 2)
+        found.append(video.place(7 * NS + number * STEP, None, arrival, 0).dts_ns - taken)
+        sound.monotonic(7 * NS + number * STEP + STEP // 2, arrival, 0)
+    assert found[0] == NS // 2
+    assert found[-1] < 5 * STEP, "they come up to four steps late"
+    assert all(abs(after - before) <= STEP // 10 + 1 for before, after in pairwise(found))
 
 
 def test_a_camera_that_restarts_its_stamps_goes_on_in_time() -> None:
