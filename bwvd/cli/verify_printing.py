@@ -45,6 +45,7 @@ def print_reports(reports: Sequence[Report], *, verbose: bool = False) -> None:
             _print_row(report)
             if anywhere:
                 _line("", f"in {clean(str(Path(report.path).parent))}")
+            _print_excerpt(report)
         _print_findings(report, verbose=verbose, said=said)
 
 
@@ -97,14 +98,18 @@ def _print_block(report: Report, *, verbose: bool) -> None:
             f"{clean(report.started_utc)}, {report.pre_event_s:.3f} s of it before the press",
         )
         _line("", f"missing by its own records: {missing_text(report) or 'nothing'}")
-    if report.excerpt is not None:
-        unchanged = "unchanged" if report.verdict == "excerpt" else "see below"
-        _line("", f"an excerpt: {report.excerpt}, {unchanged}; the others are withheld, not missing")
+    _print_excerpt(report)
     if report.signer is not None:
         _line("", _signed_by(report))
     if report.before is not None:
         _line("", _neighbours(report.before, report.after))
     _print_findings(report, verbose=verbose, said=set())
+
+
+def _print_excerpt(report: Report) -> None:
+    if report.excerpt is not None:
+        unchanged = "unchanged" if report.verdict == "excerpt" else "see below"
+        _line("", f"an excerpt: {report.excerpt}, {unchanged}; the others are withheld, not missing")
 
 
 def _neighbours(before: Neighbour, after: Neighbour | None) -> str:

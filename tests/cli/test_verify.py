@@ -16,6 +16,7 @@ from bwvd.evidence.format import records
 from bwvd.evidence.format.missing import MissingMedia
 from bwvd.evidence.verify.report import Report
 from tests.evidence.verify.test_storage import a_storage, rec
+from tests.support.desk import export_proof
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.evidence_keys import fixed_signer
 
@@ -94,6 +95,17 @@ def test_the_same_recording_in_two_places_says_where(storage: Path, tmp_path: Pa
     [row] = [number for number, line in enumerate(lines) if line.startswith(f"altered      {first.name}")]
     assert lines[row + 1].strip() == f"in {copy}"
     assert not [line for line in _verify(storage) if line.strip().startswith("in ")]
+
+
+def test_an_excerpt_beside_others_says_what_it_is(storage: Path, tmp_path: Path) -> None:
+    """The numbers in its row are the whole recording's, as its manifest has them: what of it is here stands below."""
+    export_proof(storage / "recordings" / rec(1), tmp_path / "excerpt.zip", from_s=1.0, to_s=2.0)
+    lines = _verify(storage, tmp_path / "excerpt.zip")
+    [row] = [number for number, line in enumerate(lines) if line.startswith(f"excerpt      {rec(1)}")]
+    assert any(
+        line.strip() == "an excerpt: segment 2 of 2, unchanged; the others are withheld, not missing"
+        for line in lines[row + 1 : row + 4]
+    ), lines
 
 
 def test_all_is_authentic(storage: Path) -> None:

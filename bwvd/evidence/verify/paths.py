@@ -19,6 +19,14 @@ from bwvd.evidence.verify.report import Report, unreadable
 from bwvd.evidence.verify.statement import has_statement, is_statement, statement_beside, verify_statement
 from bwvd.evidence.verify.storage import verify_storage
 
+_NO_EVIDENCE = (  # what a file is called that proves nothing of a recording, by how its name ends
+    (".html", "a page, as a contact sheet is: a copy for viewing, in which nothing is signed"),
+    (".vtt", "captions of an export: nothing in them is signed"),
+    (".receipt.json", "a receipt: it lets a camera delete what was taken over (bwvd release); name the recording"),
+    (".sig", "a signature, which says nothing by itself: name the recording, the proof or the file that it signs"),
+    ("", f"no recording, which is a folder with a {MANIFEST}, and no proof, which is a .zip"),
+)
+
 
 def verify_paths(
     paths: Iterable[str | Path],
@@ -75,7 +83,7 @@ def _verify_path(
             return [verify_statement(statement_beside(path), signers, derived=path)]
         if path.suffix.lower() in COPY_ENDINGS:
             return [verify_copy(path)]
-        return [unreadable(path, "no recording: there is no manifest.jsonl beside it")]
+        return [unreadable(path, next(what for ending, what in _NO_EVIDENCE if path.name.lower().endswith(ending)))]
     only = path.name if path.name.endswith((".m4s", ".m4s.age")) else None
     return [verify_recording(path.parent, signers, identities, decode=decode, only=only, progress=progress)]
 

@@ -19,6 +19,7 @@ from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.file_names import original
 from bwvd.evidence.format.layout import MANIFEST, MANIFEST_BYTES, sealed_name
 from bwvd.evidence.format.missing import MissingMedia
+from bwvd.evidence.format.moment import clock_text
 from bwvd.evidence.format.recording_id import device_of, serial_of
 from bwvd.evidence.format.totals import Totals
 from bwvd.evidence.format.utc import unix_s
@@ -91,6 +92,7 @@ class Verification:
         self._told = told
         self._files = files
         self._totals = Totals()
+        self._alone: records.Segment | None = None  # the record of the segment that is checked by itself
         self._inits: list[bytes] = []
         self._names: dict[str, str] = {}  # in the folder, as listed before the manifest was read
         self._missing = MissingMedia()
@@ -147,6 +149,21 @@ class Verification:
         report.frames, report.audio_frames = totals.frames, totals.audio_frames
         report.silent_frames = totals.silent_frames
         report.duration_s = totals.duration_ns / NS
+        if report.kind == "segment":
+            self._count_alone(self._alone)
+
+    def _count_alone(self, one: records.Segment | None) -> None:
+        """Of a segment by itself what its own record says: the rest of the recording was not looked at."""
+        report = self.report
+        report.gaps, report.pre_event_s = 0, 0.0
+        report.missing_video_s = report.missing_audio_s = report.missing_pre_event_s = 0.0
+        report.segments, report.started_utc = int(one is not None), one.stamp.utc if one is not None else ""
+        report.frames, report.bytes = (one.frames, one.bytes) if one is not None else (0, 0)
+        report.audio_frames, report.silent_frames = (one.audio_frames, one.silent_frames) if one is not None else (0, 0)
+        report.duration_s = one.duration_ns / NS if one is not None else 0.0
+        if one is not None:
+            span = f"from {clock_text(one.pts_ns)} of the recording to {clock_text(one.pts_ns + one.duration_ns)}"
+            report.sentences.append(f"segment {one.segment} of {self._totals.segments}, {span}")
 
     # --- the manifest ------------------------------------------------------------------------------------------------
 
@@ -267,6 +284,8 @@ class Verification:
         if record.segment != self._segment + 1:
             report.altered(where, f"segment {record.segment} where {self._segment + 1} is expected")
         self._segment = record.segment
+        if record.file == self._only:
+            self._alone = record
         if not 1 <= record.epoch <= len(self._inits):
             report.altered(where, f"epoch {record.epoch} has no init segment")
             return

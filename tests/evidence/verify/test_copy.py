@@ -106,6 +106,23 @@ def test_a_film_of_somebody_elses(tmp_path: Path) -> None:
     assert "names none that it is a copy of" in report.findings[0].what
 
 
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("1.html", "a page, as a contact sheet is: a copy for viewing, in which nothing is signed"),
+        ("x.receipt.json", "a receipt: it lets a camera delete what was taken over (bwvd release)"),
+        ("x.receipt.json.sig", "a signature"),
+        ("x.vtt", "captions of an export: nothing in them is signed"),
+        ("notes.txt", "no recording, which is a folder with a manifest.jsonl, and no proof, which is a .zip"),
+    ],
+)
+def test_a_file_that_is_not_evidence_is_called_what_it_is(name: str, what: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("x")
+    (report,) = verify_paths([tmp_path / name])
+    assert (report.verdict, report.good) == ("unreadable", False)
+    assert report.findings[0].what.startswith(what)
+
+
 def test_the_film_in_a_recordings_folder_is_the_recordings(recording: Path) -> None:
     (report,) = verify_paths([recording / "init.mp4"])
     assert (report.kind, report.verdict) == ("recording", "authentic")

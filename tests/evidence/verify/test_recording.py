@@ -433,6 +433,18 @@ def test_one_segment_is_verified_by_itself(storage: Path) -> None:
     assert verify_recording(folder, only="other.m4s").verdict == "altered"
 
 
+def test_a_segment_is_counted_alone(storage: Path) -> None:
+    """What stands beside `(segment)` is of the segment, not of the recording whose manifest vouches for it."""
+    folder = make_recording(storage)
+    whole, one = verify_recording(folder), verify_recording(folder, only="000002.m4s")
+    assert (one.segments, one.frames, one.duration_s) == (1, whole.frames // whole.segments, 1.0)
+    assert one.bytes == (folder / "000002.m4s").stat().st_size
+    assert one.started_utc > whole.started_utc
+    assert (one.pre_event_s, one.missing_video_s, one.missing_pre_event_s) == (0.0, 0.0, 0.0)
+    assert one.sentences == [f"segment 2 of {whole.segments}, from 00:01.000 of the recording to 00:02.000"]
+    assert (nothing := verify_recording(folder, only="other.m4s")).segments == nothing.frames == 0
+
+
 def test_no_folder_is_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "empty").mkdir()
