@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from bwvd.cli import vouching
 from bwvd.cli.main import main
-from tests.support.desk import export_mp4
+from tests.support.desk import export_mp4, export_proof
 from tests.support.documents import section
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.evidence_keys import fixed_signer, write_key
@@ -100,6 +100,19 @@ def test_beside_recordings(desk: Path) -> None:
     assert done.exit_code == 0
     first = " ".join(done.stdout.splitlines()[0].split())
     assert first == "stated 1 recording, 1 statement: 1 authentic, 1 stated"
+
+
+@pytest.mark.parametrize("original", ["original.mp4", "recording", "proof.zip"])
+def test_the_cameras_own_key_makes_no_statement(original: str, desk: Path) -> None:
+    """Also where no list names it: whoever makes something of a recording is not the camera that made it."""
+    [kept] = (desk.parent / "card" / "recordings").iterdir()
+    shutil.copytree(kept, desk / "recording" / kept.name)
+    export_proof(kept, desk / "proof.zip")
+    write_key(desk / "camera", 1)
+    named = next((desk / original).iterdir()) if (desk / original).is_dir() else original
+    done = bwvd("statement", named, "redacted.mp4", "--key", "camera", "--note", "x", "--by", "clerk")
+    assert "signed by this very key" in one_line(done, 1)
+    assert not list(desk.glob("*.statement.json*"))
 
 
 def test_what_is_refused(desk: Path) -> None:

@@ -62,7 +62,7 @@ def state(
         raise ExportRefused(f"the note says what was done in 1 to {NOTE_CHARACTERS} printable characters")
     try:
         made = _derived(derived)
-        source = _original(original, signers, progress)
+        source = _original(original, signer, signers, progress)
     except OSError as error:
         raise ExportRefused(f"{error.filename or original}: {error.strerror or error}") from None
     if (made.bytes, made.sha256) == (source.bytes, source.sha256):
@@ -81,9 +81,9 @@ def _derived(path: Path) -> Derived:
     return Derived(name=_named(path), bytes=size, sha256=sha256)
 
 
-def _original(path: Path, signers: AllowedSigners | None, progress: Progress | None) -> Original:
+def _original(path: Path, signer: KeySigner, signers: AllowedSigners | None, progress: Progress | None) -> Original:
     if stat.S_ISDIR(path.stat().st_mode):
-        report = _admitted(verify_recording(path, signers, progress=progress))
+        report = _admitted(verify_recording(path, signers, progress=progress), signer)
         with DirectoryFolder(path) as folder:
             size, sha256 = digest(folder, MANIFEST)
         return _of("recording", path.resolve(), size, sha256, report)
@@ -92,7 +92,7 @@ def _original(path: Path, signers: AllowedSigners | None, progress: Progress | N
         reports = verify_proof(path, signers, progress=progress)
         if len(reports) != 1:
             raise ExportRefused(f"{path} holds {len(reports)} recordings; name a proof of one")
-        return _of("proof", path, size, sha256, _admitted(reports[0]))
+        return _of("proof", path, size, sha256, _admitted(reports[0], signer))
     try:
         tags = tags_of(path)
     except NoMp4 as error:
@@ -100,6 +100,8 @@ def _original(path: Path, signers: AllowedSigners | None, progress: Progress | N
     recording, manifest = tags.get("bwvd_recording", ""), tags.get("bwvd_manifest_sha512", "")
     if not recording or not manifest:
         raise ExportRefused(f"{path} is no export: its metadata names no recording (another tool may have dropped it)")
+    if tags.get("bwvd_signer", "").startswith(signer.key.fingerprint):  # by its own word alone, as all of it
+        raise _own_key(path)
     return Original(
         kind="export",
         name=_named(path),
@@ -130,12 +132,18 @@ def _of(kind: str, path: Path, size: int, sha256: str, report: Report) -> Origin
     )
 
 
-def _admitted(report: Report) -> Report:
+def _own_key(what: Path | str) -> ExportRefused:
+    return ExportRefused(f"{what} is signed by this very key: a statement is a person's, and no camera's")
+
+
+def _admitted(report: Report, signer: KeySigner) -> Report:
     if not report.good and report.verdict != "unvouched":
         first = report.findings[0]
         raise ExportRefused(f"{report.id} is {report.verdict}: {first.where}: {first.what}")
     if not report.manifest_sha512:
         raise ExportRefused(f"{report.id} has no end yet")
+    if report.signer is not None and report.signer.signed_by.startswith(signer.key.fingerprint):
+        raise _own_key(report.id)
     return report
 
 
