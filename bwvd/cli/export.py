@@ -28,9 +28,11 @@ from bwvd.evidence.export.mp4 import export_mp4
 from bwvd.evidence.export.stretch import stretch
 from bwvd.evidence.flash.whole_file import left_beside
 from bwvd.evidence.format.file_names import harmless
+from bwvd.evidence.format.layout import MANIFEST
 from bwvd.evidence.format.moment import Given
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.copy import COPY_ENDINGS
+from bwvd.evidence.verify.folder import DirectoryFolder, digest
 from bwvd.evidence.verify.gather import gather
 from bwvd.text import counted
 
@@ -169,7 +171,8 @@ def _all(config_path: str, places: Sequence[str], order: Order) -> int:
                 raise Failure(f"{error.filename or folder}: {error.strerror}", 2) from None
     proofs = sorted({place.path for place in found if place.inside})
     found = [place for place in found if not place.inside]
-    done = 0
+    exported: dict[str, tuple[Path, str]] = {}  # by the name of what was made: of which folder, with which manifest
+    left_out = 0
     for proof in proofs:
         warn(f"{proof}: left out: a proof, which is an export already (unpacked, its recording can be exported)")
     for place in found:
@@ -177,14 +180,30 @@ def _all(config_path: str, places: Sequence[str], order: Order) -> int:
             warn(f"{place}: {place.why.removeprefix(f'{place}: ')}")
             continue
         name = harmless(place.path.resolve().name)
+        manifest = _manifest_of(place.path)
+        if name in exported and exported[name][1] == manifest:
+            warn(f"{place}: left out: a copy of {exported[name][0]}, which is exported")
+            left_out += 1
+            continue
         endings = zip(order.outputs, ENDINGS, strict=True)
         outputs = Outputs(*(folder / f"{name}.{ending}" if folder is not None else None for folder, ending in endings))
-        done += _one(config_path, place.path, replace(order, outputs=outputs))
+        if _one(config_path, place.path, replace(order, outputs=outputs)):
+            exported[name] = place.path, manifest
     if not found:
         warn(f"there is no recording {'but those in proofs' if proofs else 'to export'}")
         return 1
-    click.echo(f"{done} of {counted(len(found), 'recording')} exported")
-    return 0 if done == len(found) else 1
+    asked = len(found) - left_out
+    click.echo(f"{len(exported)} of {counted(asked, 'recording')} exported")
+    return 0 if len(exported) == asked else 1
+
+
+def _manifest_of(folder: Path) -> str:
+    """The SHA-256 of a recording's manifest, which names all of it by its digests; "" for what can't be read."""
+    try:
+        with DirectoryFolder(folder) as opened:
+            return digest(opened, MANIFEST)[1]
+    except OSError:
+        return ""
 
 
 def _one(config_path: str, folder: Path, order: Order) -> bool:

@@ -213,6 +213,33 @@ def test_all_overwrites_nothing(storage: Path, tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == "1 of 2 recordings exported"
 
 
+@pytest.mark.parametrize("option", ["-o", "--proof"])
+def test_all_of_two_copies_is_one_export(option: str, storage: Path, tmp_path: Path) -> None:
+    """A card and its copy hold the same evidence, which is exported once; what only looks the same is no copy."""
+    folder = make_recording(storage, seconds=1)
+    shutil.copytree(storage, tmp_path / "copy")
+    done = export(storage, "--all", storage, tmp_path / "copy", option, tmp_path / "out")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "1 of 1 recording exported"
+    copy = tmp_path / "copy" / "recordings" / folder.name
+    assert f"{copy}: left out: a copy of {folder}, which is exported" in done.stderr
+    with (copy / "manifest.jsonl").open("ab") as manifest:
+        manifest.write(b"x")
+    done = export(storage, "--all", storage, tmp_path / "copy", option, tmp_path / "again")
+    assert done.exit_code == 1
+    assert done.stdout.splitlines()[-1] == "1 of 2 recordings exported"
+
+
+def test_all_exports_the_good_one_of_two_copies(storage: Path, tmp_path: Path) -> None:
+    folder = make_recording(storage, seconds=1)
+    shutil.copytree(storage, tmp_path / "copy")
+    (folder / "000001.m4s").write_bytes(b"")
+    done = export(storage, "--all", storage, tmp_path / "copy", "--proof", tmp_path / "out")
+    assert done.exit_code == 1, "one of them is altered, and that is said"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [f"{folder.name}.zip"]
+    assert f"{folder.name} is altered" in done.stderr
+
+
 def test_all_of_this_device(storage: Path, tmp_path: Path) -> None:
     make_recording(storage)
     (tmp_path / "bwvd.toml").write_text(f'[storage]\npath = "{storage}"\n')
