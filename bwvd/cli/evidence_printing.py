@@ -14,6 +14,7 @@ from bwvd.cli.columns import Column, lines_of
 from bwvd.clock import NS
 from bwvd.evidence.export.catalogue import Entry
 from bwvd.evidence.export.private_text import PrivateText
+from bwvd.evidence.export.search import found_at
 from bwvd.evidence.format.moment import clock_text
 from bwvd.text import clean, counted, readable
 
@@ -21,10 +22,11 @@ TEXTS_CHARACTERS = 60  # of all officers or markers of a line
 SAME_S = 0.05  # what is shown to a tenth of a second, and differs by less, is the same
 
 
-def print_list(entries: Sequence[Entry], *, anywhere: bool = False) -> None:
+def print_list(entries: Sequence[Entry], *, anywhere: bool = False, marker: str = "") -> None:
     """`bwvd list`: one line a recording. Columns that all recordings leave empty are left out.
 
     anywhere: they lie where somebody said, so that each line says where.
+    marker: what their markers were searched for, which is shown whatever else they say.
     """
     if not entries:
         click.echo("no recordings")
@@ -42,7 +44,7 @@ def print_list(entries: Sequence[Entry], *, anywhere: bool = False) -> None:
     if any(entry.officers for entry in entries):
         columns.append(Column("OFFICER", [_texts(entry.officers) for entry in entries]))
     if any(entry.markers for entry in entries):
-        columns.append(Column("MARKERS", [_texts(entry.markers or []) for entry in entries]))
+        columns.append(Column("MARKERS", [_texts(entry.markers or [], marker) for entry in entries]))
     columns.append(Column("MISSING", [missing_text(entry) or "-" for entry in entries]))
     if anywhere:
         columns.append(Column("WHERE", [clean(entry.path) for entry in entries]))
@@ -50,10 +52,17 @@ def print_list(entries: Sequence[Entry], *, anywhere: bool = False) -> None:
         click.echo(line)
 
 
-def _texts(texts: Sequence[PrivateText]) -> str:
+def _texts(texts: Sequence[PrivateText], sought: str = "") -> str:
     shown = [readable(text.text) or f"({clean(text.unknown)})" * bool(text.unknown) or '""' for text in texts]
     if len(shown) > 1 and len(set(shown)) == 1:
         shown = [f"{len(shown)} x {shown[0]}"]
+    if sought:
+        at = [(found_at(text, sought), text) for text in shown]
+        # Only so much of a line is shown: what was looked for begins it, with a little of what stands before that.
+        before = TEXTS_CHARACTERS // 4
+        most = TEXTS_CHARACTERS - len(sought)
+        shown = [text if n <= most else f"…{text[n - before :]}" for n, text in at if n >= 0]
+        shown += [text for n, text in at if n < 0]
     line = ", ".join(shown) or "-"
     return line if len(line) <= TEXTS_CHARACTERS else f"{line[:TEXTS_CHARACTERS]}…"
 

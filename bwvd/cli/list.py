@@ -85,7 +85,7 @@ def list_(
         return
     from bwvd.cli.evidence_printing import print_list
 
-    print_list(entries, anywhere=bool(paths))
+    print_list(entries, anywhere=bool(paths), marker=marker or "")
 
 
 def _places(config_path: str, paths: Sequence[str]) -> list[Place]:

@@ -126,6 +126,24 @@ def test_by_device_officer_and_marker(storage: Path, tmp_path: Path) -> None:
     assert serials(tmp_path, "--marker", "", "--officer", "4711", "--device", "BWV-0001") == [1]
 
 
+@pytest.mark.parametrize(
+    ("label", "sought", "shown"),
+    [
+        ("A Door", "door", "A Door"),
+        ("a red car, " * 9 + "the Door at the end", "door", "the Door at"),
+        ("ﬁ" * 80 + "STRASSE", "straße", "STRASSE"),  # looked for as it is folded, shown as it is written
+    ],
+)
+def test_the_marker_that_was_looked_for_is_shown(label: str, sought: str, shown: str, storage: Path) -> None:
+    """However many others come before it, and however long it is: somebody wants to see why this one was found."""
+    labels = [f"marker number {n} of many" for n in range(8)]
+    make_recording(storage, label=labels[0], labels=[*labels[1:], label])
+    [row] = [line for line in run(storage, "--marker", sought).stdout.splitlines() if "BWV-0001" in line]
+    assert shown in row
+    assert "…" in row, "the others are not said to be none"
+    assert shown not in run(storage, "--marker", "").stdout
+
+
 def test_by_time(storage: Path) -> None:
     """A recording is found where any part of it lies in the time: it runs from 07:15:03.016 to 07:15:07.016."""
     make_recording(storage)

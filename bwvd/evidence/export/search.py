@@ -94,6 +94,15 @@ def _has(texts: Iterable[PrivateText], wanted: str | None, *, whole: bool) -> bo
     return None if maybe else False
 
 
+def found_at(text: str, sought: str) -> int:
+    """Where in `text` the last of what is looked for begins, as a search for a marker finds it; -1 = nowhere. Pure."""
+    import bisect  # here: few lists are searched
+
+    sought = _folded(sought)
+    # From that place on it is found, and from no later one: folding a letter may change how many there are.
+    return bisect.bisect_left(range(len(text)), True, key=lambda at: sought not in _folded(text[at:])) - 1
+
+
 def _folded(text: str) -> str:
     if text.isascii():
         return text.lower()
