@@ -203,7 +203,7 @@ class OwnClock:
     FAR_NS = 5 * NS  # further off than any delay: the stamps have begun anew
     WINDOW_NS = 10 * NS  # over which the least delay is taken
     AHEAD_SHARE = 10  # stamps from the future: corrected by up to a tenth of each step from stamp to stamp
-    BEHIND_SHARE = 200  # a drift: by up to half a per cent. Not of what passes from packet to packet: they come in bursts
+    BEHIND_SHARE = 200  # a drift: by up to half a per cent. Not of what passes between packets: they come in bursts
 
     def __init__(self) -> None:
         self._offset_ns: int | None = None
