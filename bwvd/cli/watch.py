@@ -43,7 +43,7 @@ def show(documents: Iterable[Mapping[str, Any]], console: Console | None = None)
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """The panel, flatter on a terminal that is too short for it.
+    """The panel, flatter on a terminal that is too short for it, and then without what makes faults long.
 
     What is still too much is cut off at its end: the state and the faults come first.
     """
@@ -53,8 +53,9 @@ class _View:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         rows = options.height or console.size.height
         lines: list[list[Segment]] = []
-        for margin in (2, 1, 0):
-            lines = console.render_lines(_panel(self.status, margin), options.update(height=None), new_lines=False)
+        for margin, short in ((2, False), (1, False), (0, False), (0, True)):
+            panel = _panel(self.status, margin, rows if short else None)
+            lines = console.render_lines(panel, options.update(height=None), new_lines=False)
             if len(lines) <= rows:
                 break
         for line in lines:
@@ -67,12 +68,15 @@ def view(status: Status) -> RenderableType:
     return _View(status)
 
 
-def _panel(status: Status, margin: int) -> Panel:
-    title = Text(f"{clean(status.device, 40)}  bwvd {clean(status.version, 20)}  up {_span(status.uptime_s)}")
-    if status.faults:
-        title.append(f"  {counted(len(status.faults), 'fault')}", style="bold red")
+def _panel(status: Status, margin: int, rows: int | None) -> Panel:
+    """rows: of a terminal on which the faults are to take as few as they can; None = they may take what they need."""
+    title = Text()
+    if status.faults:  # first: a narrow terminal cuts off the end
+        title.append(f"{counted(len(status.faults), 'fault')}  ", style="bold red")
+    title.append(f"{clean(status.device, 40)}  bwvd {clean(status.version, 20)}  up {_span(status.uptime_s)}")
     gap = [Text()] if margin else []
-    return Panel(Group(_state(status, margin), *_faults(status), *gap, _parts(status)), title=title, border_style="dim")
+    faults = _faults(status) if rows is None else _short_faults(status, rows)
+    return Panel(Group(_state(status, margin), *faults, *gap, _parts(status)), title=title, border_style="dim")
 
 
 def _state(status: Status, margin: int) -> RenderableType:
@@ -136,8 +140,8 @@ def _storage(status: Status) -> Text:
     return text
 
 
-def _faults(status: Status) -> list[RenderableType]:
-    lines: list[RenderableType] = []
+def _faults(status: Status) -> list[Text]:
+    lines: list[Text] = []
     for name in status.faults:
         detail = status.fault_details.get(name)
         line = Text(f" ! {clean(name, 80)}", style="bold red")
@@ -145,6 +149,17 @@ def _faults(status: Status) -> list[RenderableType]:
             line.append(f"  {clean(detail.detail, 200)}", style="red")
         lines.append(line)
     return lines
+
+
+def _short_faults(status: Status, rows: int) -> list[RenderableType]:
+    """A row for each fault, its detail cut off; where there are not so many rows, their names in a row."""
+    lines = _faults(status)
+    taken = 3 + status.stop_asked  # the frame, the state, and the last row, in which it is said that more was cut off
+    if len(lines) > rows - taken:
+        return [Text("".join(f" ! {clean(name, 80)} " for name in status.faults), style="bold red")]
+    for line in lines:
+        line.no_wrap, line.overflow = True, "ellipsis"
+    return list(lines)
 
 
 def _span(seconds: float) -> str:

@@ -113,9 +113,9 @@ def test_a_person_sees_what_matters() -> None:
         assert part in text, part
 
 
-def rows_of(status: Status, height: int) -> list[str]:
+def rows_of(status: Status, height: int, width: int = 80) -> list[str]:
     """The view as a terminal of so many rows shows it: Live cuts off what is below."""
-    console = Console(width=80, height=height, record=True, file=io.StringIO(), force_terminal=True)
+    console = Console(width=width, height=height, record=True, file=io.StringIO(), force_terminal=True)
     console.print(view(status))
     return console.export_text().splitlines()
 
@@ -125,6 +125,18 @@ def test_the_state_and_the_faults_stay_in_sight_on_a_short_terminal(height: int)
     rows = rows_of(read_status(FULL), height)
     inside = "\n".join(rows[: height - 1])  # the last row may be the mark that more was cut off
     for part in ("2 faults", "R E C O R D I N G", "! audio  unplugged", "! power"):
+        assert part in inside, part
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(8, 60), (6, 60), (9, 40), (24, 30)])
+def test_the_detail_of_one_fault_hides_no_other(rows: int, columns: int) -> None:
+    """A long detail is worth less than that there is another fault, or how many there are."""
+    names = ["camera", "storage:stalled", "privacy:swap", "clock"]
+    details = {name: {"detail": "as a driver says it, " * 9, "since_s": 3.0} for name in names}
+    status = read_status({**FULL, "stop_asked": False, "faults": names, "fault_details": details})
+    lines = rows_of(status, rows, columns)
+    inside = "\n".join(lines[: rows - 1])
+    for part in ("4 faults", *names):
         assert part in inside, part
 
 
