@@ -83,8 +83,7 @@ def _receipts(report: Report, desk: Desk, before: Look) -> Iterator[dict[str, An
         )
         return
     if not report.good:
-        first = report.findings[0]
-        reason = f"storage {report.path} is {report.verdict}: {first.where}: {first.what}"
+        reason = f"storage {report.path} is {report.verdict}: {report.why}"
         none = {"receipt": None, "new": False, "reason": reason}
         yield {"id": report.id, "kind": report.kind, "verdict": report.verdict, **none}
     for archive in report.archives:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from bwvd.evidence.verify.report import WORST_FIRST, Finding, Neighbour, Report,
 from bwvd.text import clean, counted
 
 INDENT = 12  # as wide as the verdicts
+_LENGTHS = re.compile(r"has \d+ bytes, not \d+")
 SENTENCE = 3000  # characters: a note of somebody's, with what is said about it
 
 
@@ -147,14 +149,15 @@ def _print_findings(report: Report, *, verbose: bool, said: set[str]) -> None:
 
 
 def _causes(findings: Sequence[Finding]) -> Iterator[tuple[Finding, int]]:
-    """The findings that follow from no other; of those that say the same of several places the first, and how many
-    more there are."""
+    """The findings that follow from no other; of those that say the same of several places, but for how long these are,
+    the first, and how many more there are."""
     first: dict[str, Finding] = {}
     count: Counter[str] = Counter()
     for finding in findings:
         if not finding.follows:
-            first.setdefault(finding.what, finding)
-            count[finding.what] += 1
+            said = _LENGTHS.sub("has another length", finding.what)
+            first.setdefault(said, finding)
+            count[said] += 1
     for what, finding in first.items():
         yield finding, count[what] - 1
 

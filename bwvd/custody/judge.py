@@ -143,10 +143,8 @@ def judge(
 
 
 def _said(report: Report) -> str:
-    causes = [one for one in report.findings if not one.follows] or report.findings
-    worst = max(causes, key=lambda one: one.severity)
     more = f" (and {counted(len(report.findings) - 1, 'more finding')})" if len(report.findings) > 1 else ""
-    return f"{worst.where}: {worst.what}{more}"
+    return f"{report.why}{more}"
 
 
 def row_of(judged: Judged, device: str, recording: str, state: State, since_utc: str, signers: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,15 @@ def test_a_changed_byte_of_the_manifest_is_one_line(storage: Path, line: int) ->
     assert all({"where", "what"} == problem.keys() for problem in report["problems"])
     everything = _places(_verify(storage, "--verbose"))
     assert len(everything) == len(report["problems"]) + len(report["notes"])
+
+
+def test_files_that_are_cut_short_are_one_line(storage: Path) -> None:
+    """However long the recording is: each has another length, and all were cut."""
+    for number, segment in enumerate(sorted((storage / "recordings" / rec(2)).glob("*.m4s"))):
+        segment.write_bytes(bytes(number))
+    (said,) = _places(_verify(storage))
+    assert re.fullmatch(r"000001\.m4s \(segment 1, .*\) and 1 more: has 0 bytes, not \d+", said)
+    assert len(_places(_verify(storage, "--verbose"))) == 2
 
 
 def test_a_key_that_nobody_vouches_for_is_one_line(storage: Path, desks_list: Path) -> None:

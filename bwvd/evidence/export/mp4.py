@@ -150,9 +150,8 @@ def export_mp4(
 def admit(report: Report, *, force: bool) -> None:
     """Raises: ExportRefused for what does not verify, unless `force`; what nobody vouches for goes, under that name."""
     if report.verdict in ("altered", "unreadable") and not force:
-        first = report.findings[0]
         more = f" (and {len(report.findings) - 1} more)" if len(report.findings) > 1 else ""
-        raise ExportRefused(f"{report.id} is {report.verdict}: {first.where}: {first.what}{more}; --force exports it")
+        raise ExportRefused(f"{report.id} is {report.verdict}: {report.why}{more}; --force exports it")
 
 
 def standing(report: Report) -> list[str]:

@@ -138,8 +138,7 @@ def _own_key(what: Path | str) -> ExportRefused:
 
 def _admitted(report: Report, signer: KeySigner) -> Report:
     if not report.good and report.verdict != "unvouched":
-        first = report.findings[0]
-        raise ExportRefused(f"{report.id} is {report.verdict}: {first.where}: {first.what}")
+        raise ExportRefused(f"{report.id} is {report.verdict}: {report.why}")
     if not report.manifest_sha512:
         raise ExportRefused(f"{report.id} has no end yet")
     if report.signer is not None and report.signer.signed_by.startswith(signer.key.fingerprint):

@@ -146,8 +146,8 @@ def require_receivable(report: Report, signer: KeySigner) -> None:
     if report.verdict == "excerpt":
         raise NoReceipt(f"{report.id} is an excerpt: the rest of it is only on the camera")
     if report.verdict not in RECEIVABLE:
-        first = f": {report.findings[0].where}: {report.findings[0].what}" if report.findings else ""
-        raise NoReceipt(f"{report.id} is {report.verdict.replace('_', ' ')}{first}")
+        why = f": {report.why}" if report.why else ""
+        raise NoReceipt(f"{report.id} is {report.verdict.replace('_', ' ')}{why}")
     if not _PLAIN.fullmatch(report.id) or not report.manifest_sha512:
         raise NoReceipt(f"{report.id!r} is no recording's id")
     _require_anothers(report, report.id, signer)

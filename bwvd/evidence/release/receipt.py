@@ -145,8 +145,13 @@ def read_receipt(data: bytes, signature: bytes | None) -> Receipt | ArchiveRecei
 
 
 def unfit(signers: Sequence[AllowedSigners], device: AllowedSigners | None) -> list[str]:
-    """Of the lists in `keys.release`: the lines that seem to allow receipts and do not, each with the reason."""
-    said = []
+    """Of the lists in `keys.release`: those that let nobody sign receipts, and the lines that seem to allow it and do
+    not, each with the reason."""
+    said = [
+        f'{allowed.name}: nobody in it signs receipts: namespaces="{RECEIPT_NAMESPACE}" must name them'
+        for allowed in signers
+        if not any(line.allows(RECEIPT_NAMESPACE) for line in allowed.lines())
+    ]
     devices = device_lines(signers, device)
     for line in (line for allowed in signers for line in allowed.lines() if line.allows(RECEIPT_NAMESPACE)):
         where = f"{line.file} line {line.line}"

@@ -175,6 +175,16 @@ class Report:
                 return "recovered" if self.recovered else "authentic"
 
     @property
+    def gravest(self) -> Finding | None:
+        """The finding that the verdict is because of: if one can be had, one that follows from no other."""
+        return max(self.findings, key=lambda one: (one.severity, not one.follows), default=None)
+
+    @property
+    def why(self) -> str:
+        """What the verdict is because of, in one line; "" where nothing was found."""
+        return f"{gravest.where}: {gravest.what}" if (gravest := self.gravest) is not None else ""
+
+    @property
     def good(self) -> bool:
         """What exit code 0 stands for."""
         return self.verdict in ("authentic", "recovered", "excerpt", "stated")

@@ -201,6 +201,8 @@ def test_an_altered_recording_is_refused_unless_forced(storage: Path, tmp_path: 
     (folder / "000002.m4s").unlink()
     with pytest.raises(ExportRefused, match=r"is altered: 000002\.m4s \(segment 2, 1\.0 s to 2\.0 s\): is missing"):
         export_mp4(folder, tmp_path / "out.mp4")
+    with pytest.raises(ExportRefused, match=r"is altered: 000002\.m4s .*: is missing \(and 1 more\)"):
+        export_mp4(folder, tmp_path / "out.mp4", signers=None)
     assert list(tmp_path.iterdir()) == [storage]
     exported = export_mp4(folder, tmp_path / "out.mp4", force=True)
     assert exported.files[0].frames == 30

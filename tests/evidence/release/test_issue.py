@@ -24,7 +24,7 @@ from bwvd.evidence.release import issue as module
 from bwvd.evidence.release.issue import Desk, Issued, NoReceipt, issue, issue_archive, look
 from bwvd.evidence.release.receipt import accept_archive_receipt, accept_receipt
 from bwvd.evidence.startup.recovery import recover
-from bwvd.evidence.verify.report import Report
+from bwvd.evidence.verify.report import Report, Severity
 from tests.support.desk import export_proof, verify_paths, verify_recording, verify_storage
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.evidence_keys import fixed_signer, stock_verify
@@ -135,6 +135,16 @@ def test_a_copy_that_is_not_whole(spoil: Callable[[Path], None], copy: Path, tmp
 def test_what_nobody_vouches_for(copy: Path, tmp_path: Path) -> None:
     """Invariant 14: whoever can exchange a recording can sign it with a key of his own."""
     assert "unvouched" in refusal(verify_recording(copy, signers=None), tmp_path / "receipts")
+
+
+def test_the_gravest_of_several_reasons_is_given(copy: Path, tmp_path: Path) -> None:
+    """Invariant 7: what is found first need not be what is wrong."""
+    removed(copy)
+    report = verify_recording(copy, signers=None)
+    assert report.findings[0].severity is Severity.UNVOUCHED
+    said = refusal(report, tmp_path / "receipts")
+    assert "is altered: 00000" in said
+    assert "vouches" not in said
 
 
 def test_an_excerpt(copy: Path, tmp_path: Path) -> None:

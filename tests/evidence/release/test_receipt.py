@@ -153,6 +153,16 @@ def test_a_list_of_devices_lets_none_of_them_acknowledge(signer: KeySigner, line
     assert unfit([LIST], own) == []
 
 
+def test_a_list_that_lets_nobody_acknowledge_is_named() -> None:
+    """Invariant 8: with a list of cameras alone nothing would ever be released, and nobody would know why."""
+    cameras = AllowedSigners.parse(fixed_signer(9).allowed_signers("*").encode(), "cameras")
+    (said,) = unfit([cameras, LIST], None)
+    assert said == 'cameras: nobody in it signs receipts: namespaces="bwvd-receipt" must name them'
+    assert unfit([AllowedSigners.parse(b"# nobody yet\n", "empty")], None) == [
+        'empty: nobody in it signs receipts: namespaces="bwvd-receipt" must name them'
+    ]
+
+
 def test_a_fleets_authority_certifies_no_receivers(tmp_path: Path) -> None:
     """Invariant 8: nor does its authority, whose certificates the cameras have."""
     authority, key = stock_key(tmp_path / "ca"), stock_key(tmp_path / "key")
