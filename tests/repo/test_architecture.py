@@ -82,6 +82,13 @@ ALLOWED: dict[str, set[str]] = {
         *GROUND, *FORMAT, "log", "service.backoff", "store", "evidence.verify", "evidence.release.receipt",
         "evidence.release.issue", "evidence.export.sealed_text",
     },
+    # Shows, verifies and hands out on a machine of its own. Of the custodian's it reads the index and the store's
+    # folders, and writes a log of the same make.
+    "desk": {
+        *GROUND, *FORMAT, "media", "store", "store.open", "evidence.verify", "evidence.export",
+        "evidence.release.receipt", "evidence.release.issue", "custody.bridge", "custody.shelf", "custody.index",
+        "custody.schema", "custody.log", "custody.verify_store", "custody.journals", "custody.judge",
+    },
     "daemon": {
         *ON_THE_CAMERA, "config", "service", "recorder", "capture", "capture.device", "capture.video.encoder_choice",
         "capture.audio.drift_statistics", "controls", "feedback", "evidence.evidence_side", "evidence.errors",
@@ -94,7 +101,7 @@ ALLOWED: dict[str, set[str]] = {
         "capture.video.encoder_choice", "capture.video.jpeg", "feedback",
         "evidence.errors", "evidence.flash", "evidence.format",
         "evidence.keys", "evidence.verify", "evidence.export", "evidence.release.receipt", "evidence.release.issue",
-        "offload", "custody", "store", "store.open",
+        "offload", "custody", "desk", "store", "store.open",
         "evidence.startup.admission",
     },
     "testing": {

@@ -1,0 +1,49 @@
+"""Pages: a template with what stands in it, as an answer. All that is put in is text, whatever it holds."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from bwvd.desk.texts import language_of, texts
+
+LANGUAGE_COOKIE = "bwvd-language"
+
+
+@functools.cache
+def environment() -> Environment:
+    """Escapes everywhere, also in a template of any name; what a template names and nobody gives is an error."""
+    return Environment(
+        loader=PackageLoader("bwvd.desk", "pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """The page of a template. It has `t("section.name", key=…)`, `language`, `session`, `desk` beside `values`."""
+    language = language_of(request.headers.get("accept-language", ""), request.cookies.get(LANGUAGE_COOKIE, ""))
+    known = texts(language)
+
+    def t(name: str, **parts: object) -> str:
+        return known[name].format_map({key: str(part) for key, part in parts.items()}) if parts else known[name]
+
+    content = (
+        environment()
+        .get_template(template)
+        .render(
+            t=t,
+            language=language,
+            session=getattr(request.state, "session", None),
+            desk=request.app.state.desk,
+            path=request.url.path,
+            **values,
+        )
+    )
+    return HTMLResponse(content, status)
