@@ -172,11 +172,10 @@ def _bits(text: str) -> list[int]:
 
 def _names(kind: Literal["KEY", "SW"], codes: list[int]) -> list[str]:
     """The kernel's names; one of them where there are several, none where there is no name."""
-    from evdev import ecodes
+    from bwvd.service.input_codes import KEYS, SWITCHES, names
 
-    known = ecodes.keys if kind == "KEY" else ecodes.SW
-    names = [known.get(code) for code in codes]
-    return [name if isinstance(name, str) else min(name, key=len) for name in names if name]
+    known = names(KEYS if kind == "KEY" else SWITCHES)
+    return [known[code] for code in codes if code in known]
 
 
 # --- serial ports -----------------------------------------------------------------------------------------------------

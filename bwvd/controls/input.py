@@ -20,6 +20,7 @@ from bwvd.clock import NS
 from bwvd.config.schema import Input
 from bwvd.controls.device_errors import device_errors
 from bwvd.controls.ports import ControlLost, ControlRefused, Edge
+from bwvd.service.input_device import InputDevice
 
 EV_SYN, EV_KEY, EV_SW = 0, 1, 5
 SYN_REPORT, SYN_DROPPED = 0, 3
@@ -30,17 +31,22 @@ _EVIOCGSW_8 = 0x8008451B  # _IOC(_IOC_READ, 'E', 0x1b, 8)
 
 
 class Event(Protocol):
-    """The part of `evdev.InputEvent` that this adapter uses."""
+    """The part of an input event that this adapter uses."""
 
-    sec: int
-    usec: int
-    type: int
-    code: int
-    value: int
+    @property
+    def sec(self) -> int: ...
+    @property
+    def usec(self) -> int: ...
+    @property
+    def type(self) -> int: ...
+    @property
+    def code(self) -> int: ...
+    @property
+    def value(self) -> int: ...
 
 
 class Device(Protocol):
-    """The part of `evdev.InputDevice` that this adapter uses."""
+    """The part of an input device that this adapter uses."""
 
     fd: int
 
@@ -57,23 +63,17 @@ class Device(Protocol):
 
 def open_device(path: str) -> Device:
     """Open an input device. Raises OSError."""
-    import evdev
-
-    device: Device = evdev.InputDevice(path)
-    return device
+    return InputDevice(path)
 
 
 def key_code(key: str) -> tuple[int, int] | None:
     """(event type, code) of a name like KEY_RECORD, BTN_0 or SW_MUTE_DEVICE; None if the kernel has no such name."""
-    from evdev import ecodes
+    from bwvd.service.input_codes import KEYS, SWITCHES  # here: few cameras have such a button
 
-    code = ecodes.ecodes.get(key)
-    if not isinstance(code, int):
-        return None
-    if key.startswith(("KEY_", "BTN_")):
-        return EV_KEY, code
-    if key.startswith("SW_"):
-        return EV_SW, code
+    if key in KEYS:
+        return EV_KEY, KEYS[key]
+    if key in SWITCHES:
+        return EV_SW, SWITCHES[key]
     return None
 
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from bwvd.feedback.ports import IndicatorLost
+from bwvd.service.input_device import EV_FF, FF_RUMBLE, InputDevice
 
 # The longest pattern step is far shorter. If this process dies the kernel stops the effect; if it hangs, this does.
 RUMBLE_MS = 5000
@@ -32,28 +33,21 @@ class KernelDevice:
     """The kernel's input device."""
 
     def __init__(self, path: str) -> None:
-        import evdev  # here, because it reads a thousand key names at import, and few lamps are input devices
-
-        self._device = evdev.InputDevice(path)
-        self._capabilities: dict[int, list[int]] = self._device.capabilities(absinfo=False)
+        self._device = InputDevice(path)
+        try:
+            self._capabilities = self._device.capabilities()
+        except BaseException:
+            self._device.close()
+            raise
 
     def can(self, event_type: int, code: int) -> bool:
         return code in self._capabilities.get(event_type, [])
 
     def write(self, event_type: int, code: int, value: int) -> None:
-        import evdev
-
-        try:
-            self._device.write(event_type, code, value)
-        except evdev.EvdevError as error:  # it could only be opened for reading
-            raise PermissionError(13, "may not be written to") from error
+        self._device.write(event_type, code, value)
 
     def upload_rumble(self, length_ms: int) -> int:
-        from evdev import ecodes, ff
-
-        rumble = ff.EffectType(ff_rumble_effect=ff.Rumble(strong_magnitude=0xFFFF, weak_magnitude=0xFFFF))
-        effect = ff.Effect(ecodes.FF_RUMBLE, -1, 0, ff.Trigger(0, 0), ff.Replay(length_ms, 0), rumble)
-        return int(self._device.upload_effect(effect))
+        return self._device.upload_rumble(length_ms)
 
     def close(self) -> None:
         self._device.close()
@@ -62,10 +56,10 @@ class KernelDevice:
 class InputLamp:
     """A lamp on an input device: `set(level)` writes one event."""
 
-    # Kept as numbers of <linux/input-event-codes.h>, so that evdev is only imported where a device is opened.
-    EV_LED, EV_SND, EV_FF = 0x11, 0x12, 0x15
+    # Numbers of <linux/input-event-codes.h>.
+    EV_LED, EV_SND, EV_FF = 0x11, 0x12, EV_FF
     SND_TONE = 0x02
-    FF_RUMBLE = 0x50
+    FF_RUMBLE = FF_RUMBLE
 
     def __init__(
         self,

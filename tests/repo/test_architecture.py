@@ -50,8 +50,8 @@ ALLOWED: dict[str, set[str]] = {
     "capture.audio": {*ON_THE_CAMERA, "capture"},
     "capture.video": {*ON_THE_CAMERA, "capture"},
     "capture.device": {*ON_THE_CAMERA, "capture", "capture.audio", "capture.video"},
-    "controls": {*ON_THE_CAMERA, "service.gpio_chip"},
-    "feedback": {*ON_THE_CAMERA, "service.gpio_chip"},
+    "controls": {*ON_THE_CAMERA, "service.gpio_chip", "service.input_codes", "service.input_device"},
+    "feedback": {*ON_THE_CAMERA, "service.gpio_chip", "service.input_device"},
     "evidence.errors": set(),
     "evidence.flash": {*GROUND, "evidence.errors", "evidence.format.layout"},  # layout: names alone, imports nothing
     "evidence.keys": {*GROUND, "evidence.errors", "evidence.flash"},

@@ -8,12 +8,11 @@ import struct
 import time
 from collections.abc import Callable
 
-from evdev.eventio import EventIO
-
 from bwvd.config.schema import Gpio, Serial
 from bwvd.controls.gpio import InputLine
 from bwvd.controls.input import EV_KEY, EV_SW, EV_SYN, SYN_DROPPED, SYN_REPORT, Device
 from bwvd.controls.modem_line import ModemPort
+from bwvd.service.input_device import InputEvent, read_events
 
 KEY_RECORD = 167
 SW_MUTE_DEVICE = 14
@@ -87,7 +86,7 @@ class _KernelLine:
 
 
 class InputKernel:
-    """An input device: `struct input_event`s through a pipe, read by python-evdev itself."""
+    """An input device: `struct input_event`s through a pipe."""
 
     def __init__(
         self, kind: int = EV_KEY, code: int = KEY_RECORD, now_ns: Callable[[], int] = time.monotonic_ns
@@ -138,16 +137,16 @@ class InputKernel:
         self.present, self.down = True, False
 
 
-class _KernelDevice(EventIO):
+class _KernelDevice:
     def __init__(self, kernel: InputKernel) -> None:
         self._kernel = kernel
         self.fd, self.write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.grabbed = False
 
-    def read(self):  # type: ignore[no-untyped-def]  # as in python-evdev
+    def read(self) -> list[InputEvent]:
         if not self._kernel.present:
             raise _error(errno.ENODEV)
-        return super().read()
+        return read_events(self.fd)
 
     def active_keys(self) -> list[int]:
         return [self._kernel.code] if self._kernel.down and self._kernel.kind == EV_KEY else []
