@@ -33,7 +33,7 @@ def contents(index: Index) -> dict[str, list[tuple[Any, ...]]]:
     )
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.engines)])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=[pytest.mark.engines, pytest.mark.short])])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield str(tmp_path / "index.sqlite")

@@ -112,13 +112,8 @@ def test_the_rights_of_the_page_are_enough(tmp_path: Path) -> None:
     if reason := seaweed.why_not():
         pytest.fail(reason)
     text = page("offload")
-    (identities,) = re.findall(r"```json\n(\{\n  \"identities\".*?)```", text, re.DOTALL)
     (create,) = re.findall(r"^echo '(s3\.bucket\.create [^']*)'", text, re.MULTILINE)
-    camera = next(one for one in json.loads(identities)["identities"] if one["name"] == "BWV-0001")
-    ours = {"name": "camera", "credentials": [{"accessKey": CAMERA, "secretKey": SECRETS[CAMERA]}]}
-    admin = {"name": "admin", "credentials": [{"accessKey": ADMIN, "secretKey": SECRETS[ADMIN]}], "actions": ["Admin"]}
-    rights = [{**ours, "actions": camera["actions"]}, admin]
-    with seaweed.running(tmp_path / "weed", rights) as engine:
+    with seaweed.running(tmp_path / "weed", seaweed.rights_of(text)) as engine:
         program = seaweed.command()
         assert program is not None
         done = subprocess.run(

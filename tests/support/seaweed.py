@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -18,8 +19,9 @@ ADMIN, CAMERA, CUSTODIAN = "ADMINKEY000000000001", "CAMERAKEY00000000001", "CUST
 SECRETS = {ADMIN: "admin/secret+of=the/tests", CAMERA: "camera/secret+of=the/tests", CUSTODIAN: "custodian/secret"}
 BUCKET = "evidence"
 # What the camera and the custodian may: more than they need. Write holds deleting, so that it is the lock that holds.
-MAY = ("Read", "Write", "List", "GetObjectRetention", "PutObjectRetention")
-UP_S, DOWN_S = 60.0, 40.0  # it takes up to 30 s to stop
+_MORE = [f"{what}:{BUCKET}*" for what in ("Read", "Write", "List", "GetObjectRetention", "PutObjectRetention")]
+_MAY = {ADMIN: ["Admin"], CAMERA: _MORE, CUSTODIAN: _MORE}
+UP_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,14 @@ def command() -> str | None:
     return str(beside) if beside.exists() else shutil.which("weed")
 
 
+def rights_of(text: str) -> list[dict[str, object]]:
+    """An ADMIN, and a CAMERA and a CUSTODIAN with the rights that the page gives them."""
+    (found,) = re.findall(r"```json\n(\{\n  \"identities\".*?)```", text, re.DOTALL)
+    named = {one["name"]: one["actions"] for one in json.loads(found)["identities"]}
+    actions = {ADMIN: ["Admin"], CAMERA: named["BWV-0001"], CUSTODIAN: named["custodian"]}
+    return [_identity(key, actions[key]) for key in SECRETS]
+
+
 def why_not() -> str:
     """Why it can't be run here; "" if it can."""
     return "" if command() else "weed is not installed (the extra `engines`)"
@@ -52,12 +62,12 @@ def why_not() -> str:
 
 @contextlib.contextmanager
 def running(folder: Path, identities: Sequence[Mapping[str, object]] = ()) -> Iterator[Engine]:
-    """Start it in `folder`, wait until it serves S3, and stop it at the end. identities: those of SECRETS if none."""
+    """Start it in `folder`, wait until it serves S3, and kill it at the end. identities: those of SECRETS if none."""
     program = command()
     assert program is not None
     (folder / "data").mkdir(parents=True)
     config = folder / "s3.json"
-    config.write_text(json.dumps({"identities": list(identities) or [_identity(key) for key in SECRETS]}))
+    config.write_text(json.dumps({"identities": list(identities) or [_identity(key, _MAY[key]) for key in SECRETS]}))
     ports = _free_ports(8)
     names = ("master.port", "volume.port", "filer.port", "s3.port")
     arguments = [f"-{name}={port}" for name, port in zip(names, ports[:4], strict=True)]
@@ -75,17 +85,13 @@ def running(folder: Path, identities: Sequence[Mapping[str, object]] = ()) -> It
         _wait(ports[3], process)
         yield Engine(f"http://127.0.0.1:{ports[3]}", folder, process.pid, f"127.0.0.1:{ports[0]}.{ports[4]}")
     finally:
-        process.terminate()
-        try:
-            process.wait(DOWN_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.kill()  # in order it takes up to 30 s, for data that nobody wants any more
+        process.wait()
 
 
-def _identity(key: str) -> dict[str, object]:
-    actions = ["Admin"] if key == ADMIN else [f"{what}:{BUCKET}*" for what in MAY]
-    return {"name": key.lower(), "credentials": [{"accessKey": key, "secretKey": SECRETS[key]}], "actions": actions}
+def _identity(key: str, actions: Sequence[str]) -> dict[str, object]:
+    credentials = [{"accessKey": key, "secretKey": SECRETS[key]}]
+    return {"name": key.lower(), "credentials": credentials, "actions": list(actions)}
 
 
 def _free_ports(count: int) -> list[int]:
