@@ -24,6 +24,7 @@ from bwvd.cli.printing import warn
 from bwvd.cli.progress import progress_bar, size_of
 from bwvd.cli.vouching import vouching
 from bwvd.evidence.errors import EvidenceError
+from bwvd.evidence.export.credentials import Credentials
 from bwvd.evidence.export.mp4 import export_mp4
 from bwvd.evidence.export.stretch import stretch
 from bwvd.evidence.flash.whole_file import left_beside
@@ -58,6 +59,7 @@ class Order:
     begin: Given | None
     end: Given | None
     captions: bool
+    credentials: Credentials | None
     force: bool
 
 
@@ -85,6 +87,10 @@ class Order:
 @click.option("--to", "end", type=MOMENT, metavar="T", help="End at T: seconds, mm:ss, hh:mm:ss or UTC.")
 @click.option("--captions", type=NAME, metavar="FILE.vtt", help="UTC and device as subtitles, beside the MP4.")
 @click.option("--no-captions", is_flag=True, help="No timed text where the frames carry no stamp.")
+@click.option(
+    "--c2pa", "certs", type=NAME, metavar="CERTS.pem", help="Sign the MP4 for readers of C2PA with this chain."
+)
+@click.option("--c2pa-key", "certs_key", type=NAME, metavar="KEY.pem", help="The key of its first certificate.")
 @click.option("--force", is_flag=True, help="Export also what does not verify.")
 def export(
     config_path: str,
@@ -99,6 +105,8 @@ def export(
     end: Given | None,
     captions: str | None,
     no_captions: bool,
+    certs: str | None,
+    certs_key: str | None,
     force: bool,
 ) -> None:
     """Write one recording as one MP4 without re-encoding, as a contact sheet, as a proof; or each of many."""
@@ -106,6 +114,10 @@ def export(
         raise click.UsageError("give -o FILE.mp4, --sheet FILE.html or --proof FILE.zip")
     if captions and not output:
         raise click.UsageError("--captions FILE.vtt goes with -o FILE.mp4")
+    if bool(certs) != bool(certs_key):
+        raise click.UsageError("--c2pa CERTS.pem and --c2pa-key KEY.pem go together")
+    if certs and not output:
+        raise click.UsageError("--c2pa goes with -o FILE.mp4: no other file is signed so")
     if not everything:
         _endings(output, proof, captions)
     if everything and (begin or end):
@@ -117,13 +129,18 @@ def export(
             _require_page(Path(sheet))  # before an MP4 is written
         allowed = vouching(config_path, signers)
         keys = _identities(identities)
+        credentials = Credentials(Path(certs), Path(certs_key)) if certs and certs_key else None
     except EvidenceError as error:
         raise Failure(str(error), 2) from None
+    except OSError as error:
+        raise Failure(f"{error.filename}: {error.strerror}", 2) from None
     outputs = Outputs(*(Path(path) if path else None for path in (output, sheet, proof, captions)))
-    order = Order(outputs, keys, allowed, begin, end, not no_captions, force)
+    order = Order(outputs, keys, allowed, begin, end, not no_captions, credentials, force)
     with ended_in_order():
         if everything:
             sys.exit(_all(config_path, recs, order))
+        if _is_copy(recs[0]):
+            sys.exit(0 if _clip(Path(recs[0]), order) else 1)
         folder = find_recording(config_path, recs[0])
         sys.exit(0 if _one(config_path, folder, order) else 1)
 
@@ -151,6 +168,30 @@ def _endings(output: str | None, proof: str | None, captions: str | None) -> Non
         raise click.UsageError(f"--proof {proof}: a proof is a ZIP, so its name ends in .zip")
     if captions and Path(captions).suffix.lower() != ".vtt":
         raise click.UsageError(f"--captions {captions}: they are WebVTT, so the name ends in .vtt")
+
+
+def _is_copy(name: str) -> bool:
+    return Path(name).suffix.lower() in COPY_ENDINGS and Path(name).is_file()
+
+
+def _clip(source: Path, order: Order) -> bool:
+    """A part of an MP4 that was exported before. Raises: click.UsageError."""
+    if order.credentials is None or order.outputs.film is None or order.outputs.sheet or order.outputs.proof:
+        raise click.UsageError(
+            f"{source} is a copy: only a clip of it can be made, with credentials: -o CLIP.mp4 --c2pa --c2pa-key "
+            "(all else is made of the recording)"
+        )
+    from bwvd.evidence.export.clip import export_clip
+
+    try:
+        click.echo(str(export_clip(source, order.outputs.film, order.credentials, order.begin, order.end)))
+    except EvidenceError as error:
+        warn(str(error))
+        return False
+    except OSError as error:
+        warn(f"{error.filename or source}: {error.strerror or error}")
+        return False
+    return True
 
 
 def _all(config_path: str, places: Sequence[str], order: Order) -> int:
@@ -243,6 +284,7 @@ def _export(folder: Path, order: Order, made: list[str]) -> None:
                 signers=order.signers,
                 captions=order.captions,
                 vtt=order.outputs.text,
+                credentials=order.credentials,
                 force=order.force,
                 progress=progress,
             )

@@ -31,6 +31,7 @@ from bwvd.evidence.journal.journal import Draft, Journal
 from bwvd.evidence.keys.age import AgeSealer
 from bwvd.evidence.keys.sshsig import KeySigner, keygen
 from bwvd.store.folder import FolderStore
+from tests.support.certificates import make_chain
 from tests.support.custody_store import Camera, carry
 from tests.support.documented import Sandbox, Typed, blocks, documents, name_of, typed
 from tests.support.documented_not_run import DEMO, NOT_RUN
@@ -60,6 +61,7 @@ CLERK_VERIFY = (
     "ssh-keygen -Y verify -n bwvd-statement -f allowed_signers -I clerk"
     " -s redacted.mp4.statement.json.sig < redacted.mp4.statement.json"
 )
+CREDENTIALS = "bwvd export REC -o film.mp4 --identity agency.key --c2pa certs.pem --c2pa-key desk.key"
 FLEET = "bwvd verify --signers fleet_signers recordings/"
 
 SMALL = '[device]\nid = "BWV-0001"\n[video]\nsource = "lavfi:testsrc2=size=160x120:rate=10"\n[loop]\nseconds = 5\n'
@@ -98,6 +100,8 @@ RUN = {
         STATEMENT: r"redacted\.mp4",
         "bwvd verify --signers allowed_signers redacted.mp4": r"stated",
         CLERK_VERIFY: r'Good "bwvd-statement" signature for clerk',
+        CREDENTIALS: r"film\.mp4",
+        "bwvd export film.mp4 -o clip.mp4 --from 1 --to 2 --c2pa certs.pem --c2pa-key desk.key": r"clip\.mp4",
         "ssh-keygen -t ed25519 -f fleet_ca -C fleet": r"saved in fleet_ca",
         "ssh-keygen -s fleet_ca -I BWV-0001 -n BWV-0001 /etc/bwvd/device_key.pub": r"device_key-cert\.pub",
         CA_LIST: "",
@@ -200,6 +204,12 @@ def plain(_: Sandbox) -> Iterator[None]:
     yield
 
 
+def certified(sandbox: Sandbox) -> None:
+    """The desk's certificate and its key."""
+    chain = make_chain(sandbox.work)
+    chain.key.chmod(0o600)
+
+
 def certified_recordings(sandbox: Sandbox) -> None:
     """What the device records once it has its certificate."""
     storage = make_storage(sandbox.work / "storage")
@@ -214,7 +224,12 @@ def redacted(sandbox: Sandbox) -> None:
 
 
 AROUND = {"install": worn, "wearing": worn, "offload": docked, "desk": on_the_desk, "custody": at_the_store}
-BEFORE: dict[str, Callable[[Sandbox], None]] = {RELEASE: camera_again, STATEMENT: redacted, FLEET: certified_recordings}
+BEFORE: dict[str, Callable[[Sandbox], None]] = {
+    RELEASE: camera_again,
+    STATEMENT: redacted,
+    CREDENTIALS: certified,
+    FLEET: certified_recordings,
+}
 
 
 @pytest.mark.slow

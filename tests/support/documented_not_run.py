@@ -117,9 +117,16 @@ def in_the_engines_extra(command: str) -> None:
     assert command.split()[-1] in {re.split(r"[^\w-]", one)[0] for one in extra("engines")}
 
 
-def in_the_s3_extra(command: str) -> None:
+def in_an_extra(command: str) -> None:
     """There is such an extra, and it brings something."""
-    assert extra("s3")
+    [name] = re.findall(r"bwvd\[(\w+)\]", command)
+    assert extra(name)
+
+
+def read_by_c2pa(command: str) -> None:
+    """Their library, which that tool is made of, judges such exports."""
+    assert "trust_anchors" in (ROOT / "tests/evidence/export/test_credentials.py").read_text()
+    assert command.startswith("c2patool ")
 
 
 def extra(name: str) -> list[str]:
@@ -213,7 +220,7 @@ NOT_RUN = {
         "echo 's3.bucket.create -name evidence -withLock' | /srv/seaweed/bin/weed shell": NotRun(
             "asks a running server; tests/offload/test_engine.py types it", run_by_the_engine_tests
         ),
-        "sudo /opt/bwvd/venv/bin/pip install 'bwvd[s3]'": NotRun("fetches packages", in_the_s3_extra),
+        "sudo /opt/bwvd/venv/bin/pip install 'bwvd[s3]'": NotRun("fetches packages", in_an_extra),
         "sudo nano /etc/bwvd/offload_credentials": NotRun("an editor", nothing),
         "sudo chown bwvd-offload: /etc/bwvd/offload_credentials": NotRun("needs the user", is_the_default),
         "sudo chmod 400 /etc/bwvd/offload_credentials": NotRun("needs the file", is_the_default),
@@ -226,6 +233,8 @@ NOT_RUN = {
         "ssh-keygen -Y sign -n bwvd-receipt": STOCK,
         "ssh-keygen -Y verify -f fleet_signers": STOCK,
         "age -d": STOCK,
+        'pip install "bwvd[c2pa]"': NotRun("fetches packages", in_an_extra),
+        "c2patool film.mp4 trust --trust_anchors anchors.pem": NotRun("a tool of others", read_by_c2pa),
     },
     "players": {
         "python -m tests.players.table --write": NotRun("plays for an hour", options_are_known),

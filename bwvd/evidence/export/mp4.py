@@ -22,6 +22,8 @@ from bwvd.evidence.errors import ExportRefused
 from bwvd.evidence.export.assembly import Assembly, Expected, without_frames
 from bwvd.evidence.export.captions import CaptionWriter, web_vtt
 from bwvd.evidence.export.chapters import chapters, silences
+from bwvd.evidence.export.claims import customary, metadata, told
+from bwvd.evidence.export.credentials import Credentials
 from bwvd.evidence.export.media_index import Outline, SegmentUnusable, Span, read_outline
 from bwvd.evidence.flash.whole_file import new_files
 from bwvd.evidence.format.utc import parse_utc
@@ -47,7 +49,12 @@ class ExportedFile:
     audio_frames: int
     silent_frames: int  # of `audio_frames`: silence where there was no audio, the recording's own and what was added
     added_frames: int  # of `silent_frames`: put in by the export, in no segment of the recording
-    started_utc: str  # of its first frame
+    tags: dict[str, str]  # its metadata
+
+    @property
+    def started_utc(self) -> str:
+        """UTC of the first frame."""
+        return self.tags["creation_time"]
 
 
 @dataclass(slots=True)
@@ -97,6 +104,7 @@ def export_mp4(
     force: bool = False,
     captions: bool = True,
     vtt: str | Path | None = None,
+    credentials: Credentials | None = None,
     progress: Progress | None = None,
 ) -> Exported:
     """Verify the recording in `folder`, and write it to `out` as MP4 on the way. Blocking.
@@ -109,6 +117,7 @@ def export_mp4(
         force: export also what does not verify, as far as it can be read; the metadata says so.
         captions: where the frames carry no stamp, add what it would say as a timed-text track.
         vtt: write that text to a WebVTT file of this name as well, whether the frames carry a stamp or not.
+        credentials: sign each MP4 with them, for readers of C2PA.
         progress: counts the recording's bytes once; with `force` twice, because it is verified before it is read.
 
     Raises: ExportRefused, naming why; then no file is left behind and none has been changed.
@@ -144,6 +153,10 @@ def export_mp4(
         copy.finish(report, exported, paths)
         for number, made in enumerate(temporary[len(paths) :]):
             made.write_text(copy.web_vtt(number), encoding="utf-8")
+        if credentials is not None:
+            whole = from_s is None and to_s is None and len(paths) == 1
+            for made, path, file in zip(temporary, paths, exported.files, strict=False):  # the captions are not signed
+                credentials.sign(made, told(outline, file.tags, path, (file.from_s, file.to_s), whole=whole))
     return exported
 
 
@@ -346,11 +359,11 @@ class _Copy:
             begin_ns = assembly.begin_ns
             filled = assembly.fill_up()
             silent, added = (filled.silent_frames, filled.added_frames) if filled is not None else (0, 0)
-            tags = _metadata(report, outline, part, begin_ns, (number + 1, len(paths)))
+            tags = metadata(report, outline, part.spans, begin_ns, (number + 1, len(paths)))
             tags |= {"bwvd_silent_frames": str(silent), "bwvd_added_frames": str(added)}
             titles = [*self._chapters, *silences(outline, filled.lacking_ns if filled is not None else ())]
             done = assembly.finish(
-                parse_utc(tags["creation_time"]), tags, _customary(tags, outline.open.software), titles
+                parse_utc(tags["creation_time"]), tags, customary(tags, outline.open.software), titles
             )
             if filled is not None and filled.silence is None and filled.lacking_ns:
                 lacks_ns = sum(end_ns - from_ns for from_ns, end_ns in filled.lacking_ns)
@@ -370,7 +383,7 @@ class _Copy:
                     done.audio_frames,
                     silent,
                     added,
-                    tags["creation_time"],
+                    tags,
                 )
             )
 
@@ -382,40 +395,3 @@ class _Copy:
 
 def _changed(outline: Outline) -> SegmentUnusable:
     return SegmentUnusable(f"{outline.open.recording} was changed while it was exported")
-
-
-def _metadata(
-    report: Report, outline: Outline, part: _Part, begin_ns: int | None, number: tuple[int, int]
-) -> dict[str, str]:
-    """Tags that say what the file was made from."""
-    first = part.spans[0]
-    begin_ns = first.begin_ns if begin_ns is None else begin_ns
-    signer = report.signer.fingerprint if report.signer else ""
-    which = f"{first.record.segment}-{part.spans[-1].record.segment}"
-    created = first.utc_at(begin_ns)
-    return {
-        "creation_time": created,
-        "com.apple.quicktime.creationdate": created,
-        "title": outline.open.recording,
-        "comment": f"Copy of bwvd recording {outline.open.recording}, segments {which}, "
-        f"verified as {report.standing}; SHA-512 of its manifest: {outline.manifest_sha512}",
-        "bwvd_recording": outline.open.recording,
-        "bwvd_device": outline.open.device,
-        "bwvd_serial": str(outline.open.serial),
-        "bwvd_verdict": report.verdict,
-        "bwvd_manifest_sha512": outline.manifest_sha512,
-        "bwvd_segments": which,
-        "bwvd_signer": signer,
-        "bwvd_from_s": f"{(begin_ns - outline.first_ns) / NS:.6f}",
-        "bwvd_part": f"{number[0]}/{number[1]}",
-    }
-
-
-def _customary(tags: dict[str, str], software: str) -> dict[bytes, str]:
-    """The same under iTunes' names."""
-    return {
-        b"\xa9nam": tags["title"],
-        b"\xa9day": tags["creation_time"],
-        b"\xa9cmt": tags["comment"],
-        b"\xa9too": software,
-    }

@@ -1,4 +1,4 @@
-"""A copy for players: what an exported MP4 says of itself in its metadata. Nothing in such a file is signed."""
+"""A copy for players: what an exported MP4 says of itself in its metadata. None of it is signed by the camera."""
 
 from __future__ import annotations
 
@@ -26,6 +26,10 @@ CLAIMS = (
     "silent_frames",
     "added_frames",
 )
+
+_C2PA = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")  # C2PA 2.2, A.5.1: the `uuid` box of the credentials
+_TOP_BOXES = 64  # looked at: ours has five
+_LEAST_BOX, _BOX_HEADER = 8, 24  # bytes: length and kind, and those of a box with a UUID
 
 _CHARACTERS = 200  # of one claim: a longer one is none of ours
 
@@ -58,6 +62,25 @@ def tags_of(path: Path) -> dict[str, str]:
             raise NoMp4("empty, or cut off") from None  # it was asked for a position that it does not have
 
 
+def has_credentials(path: Path) -> bool:
+    """Whether an MP4 has Content Credentials (C2PA), true or not. Raises: OSError."""
+    with path.open("rb") as file:
+        for _ in range(_TOP_BOXES):
+            head = file.read(_BOX_HEADER)
+            if len(head) < _BOX_HEADER:
+                return False
+            size, kind = int.from_bytes(head[:4], "big"), head[4:8]
+            rest = head[8:]
+            if kind == b"uuid" and rest == _C2PA:
+                return True
+            if size == 1:  # the length follows
+                size = int.from_bytes(rest[:8], "big")
+            if size < _LEAST_BOX:
+                return False  # to the end, or none
+            file.seek(size - _BOX_HEADER, io.SEEK_CUR)
+    return False
+
+
 def verify_copy(path: Path) -> Report:
     """Whose copy an MP4 claims to be; the best that can be said of it is `copy`. Blocking."""
     try:
@@ -75,10 +98,19 @@ def verify_copy(path: Path) -> Report:
     whose = f"{claims['recording']} of {claims['device'] or '?'}{segments}{part}"
     found = f" It was made when that was {claims['verdict'].replace('_', ' ')}." if claims["verdict"] else ""
     report.sentences.append(f"It says that it is a copy of the recording {whose}.{found}")
+    credentials = has_credentials(path)
+    signed = (
+        "this command asks for what the camera has signed alone" if credentials else "nothing in the file is signed"
+    )
     report.sentences.append(
-        "Anybody can write that: nothing in the file is signed. What the camera recorded is shown by the recording "
+        f"Anybody can write that: {signed}. What the camera recorded is shown by the recording "
         "itself, or by its proof (bwvd export --proof), and by nothing else."
     )
+    if credentials:
+        report.sentences.append(
+            "It has Content Credentials (C2PA): a reader of those, as c2patool, says who signed the file and whether "
+            "it was changed since."
+        )
     if claims["manifest_sha512"]:
         report.sentences.append(f"The SHA-512 of the manifest that it names is {claims['manifest_sha512']}.")
     return report

@@ -1,0 +1,218 @@
+"""Content Credentials (C2PA) of an exported MP4: who exported it, and of which recording, in a form that others read.
+
+What is signed is what the desk says: the file's own bytes, and the recording that they were taken from by its id and
+its manifest's digest. The camera's signatures stay in the recording; no C2PA reader asks for them. Specification: C2PA
+2.2, sections 9 (actions), 10 (ingredients) and 14 (certificates). c2pa-python does the work.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bwvd import __version__
+from bwvd.evidence.errors import EvidenceError, ExportRefused, KeyUnusable
+from bwvd.evidence.flash.whole_file import LEFT
+from bwvd.text import one_line
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+MIME = "video/mp4"
+RECORDING = "bwvd.recording"  # the assertion of our own
+_PEM_BYTES = 1024 * 1024  # of a file of certificates or a key: no such file is longer
+
+
+class CredentialsUnusable(EvidenceError):
+    """A certificate or a key that nothing can be signed with as C2PA wants it, or the extra is not installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the credentials of one MP4 say of it."""
+
+    title: str  # the file's name
+    recording: str  # id
+    claims: dict[str, Any]  # of the assertion RECORDING
+    from_s: float  # of the recording: where the file begins and ends
+    to_s: float
+    whole: bool  # nothing was cut off at either end
+
+
+class Credentials:
+    """A certificate chain and its key.
+
+    Args:
+        certs: PEM; the signer's certificate first, then those that vouch for it.
+        key: PEM, without a passphrase: Ed25519, P-256, P-384, P-521, or RSA of 2048 bits at least.
+
+    Raises: CredentialsUnusable, KeyUnusable; OSError.
+    """
+
+    def __init__(self, certs: Path, key: Path) -> None:
+        try:
+            import c2pa  # here: most exports sign nothing, and it brings a library of 40 MB
+        except ImportError:
+            raise CredentialsUnusable("c2pa is not installed: pip install 'bwvd[c2pa]'") from None
+        self._c2pa = c2pa
+        self._certs = certs
+        pem = _read(certs)
+        chain = _chain(certs, pem)
+        private = _private(key)
+        if _public(private) != _public_of(chain[0]):
+            raise CredentialsUnusable(f"{key}: is not the key of the first certificate in {certs}")
+        now = datetime.datetime.now(datetime.UTC)
+        if not chain[0].not_valid_before_utc <= now <= chain[0].not_valid_after_utc:
+            valid = f"{chain[0].not_valid_before_utc:%Y-%m-%d} to {chain[0].not_valid_after_utc:%Y-%m-%d}"
+            raise CredentialsUnusable(f"{certs}: the first certificate is valid from {valid}, which is not today")
+        algorithm, sign = _signing(key, private)
+        self._sign_bytes = sign
+        self._algorithm = getattr(c2pa.C2paSigningAlg, algorithm)
+        self._pem = pem.decode("ascii", "replace")
+        self._context = c2pa.Context.from_dict({"builder": {"thumbnail": {"enabled": False}}})
+
+    def sign(self, path: Path, told: Told, parent: Path | None = None) -> None:
+        """Put credentials into the MP4 at `path`, in place.
+
+        Args:
+            parent: an MP4 that `path` is a clip of; its own credentials, where it has any, go along as the history.
+
+        Blocking. Raises: ExportRefused; OSError. Then the file is as it was.
+        """
+        signed = path.with_name(f"{path.name}{LEFT}")
+        try:
+            signer = self._c2pa.Signer.from_callback(self._sign_bytes, self._algorithm, self._pem)
+            builder = self._c2pa.Builder(_manifest(told, parent), self._context)
+            if parent is not None:
+                with parent.open("rb") as file:
+                    builder.add_ingredient(
+                        {"title": parent.name, "relationship": "parentOf", "label": "original"}, MIME, file
+                    )
+            with path.open("rb") as source, signed.open("x+b") as target:
+                os.fchmod(target.fileno(), 0o640)
+                builder.sign(signer, MIME, source, target)
+            signed.replace(path)
+        except self._c2pa.C2paError as error:
+            raise ExportRefused(f"{told.title}: {self._why(error)}") from None
+        finally:
+            with suppress(OSError):
+                signed.unlink()
+
+    def _why(self, error: Exception) -> str:
+        text = one_line(error).removeprefix("Signature: ")
+        if "certificate" in text:
+            return (
+                f"{self._certs}: {text} (C2PA wants one for digitalSignature, with an extended key usage such as "
+                "emailProtection, that has not signed itself)"
+            )
+        return f"it can't be given credentials: {text}"
+
+
+def _manifest(told: Told, parent: Path | None) -> dict[str, Any]:
+    actions: list[dict[str, Any]] = [
+        {"action": "c2pa.opened", "parameters": {"ingredientIds": ["original"]}},
+    ]
+    if not told.whole:
+        cut = f"from {told.from_s:.3f} s to {told.to_s:.3f} s of {told.recording}"
+        actions.append({"action": "c2pa.trimmed", "description": cut})
+    actions.append({"action": "c2pa.repackaged", "description": "the coded frames and audio as they were recorded"})
+    manifest: dict[str, Any] = {
+        "claim_generator_info": [{"name": "bwvd", "version": __version__}],
+        "title": told.title,
+        "format": MIME,
+        "assertions": [
+            {"label": "c2pa.actions.v2", "data": {"actions": actions}},
+            {"label": RECORDING, "data": told.claims},
+        ],
+    }
+    if parent is None:
+        # The recording has no credentials of C2PA's; its manifest's digest is what ties the file to it.
+        digest = told.claims.get("manifest_sha512", "")
+        manifest["ingredients"] = [
+            {
+                "title": told.recording,
+                "format": "application/vnd.bwvd.recording",
+                "instance_id": f"bwvd:{told.recording}",
+                "relationship": "parentOf",
+                "label": "original",
+                "description": f"bwvd recording; SHA-512 of its manifest: {digest}",
+                "metadata": {"dateTime": told.claims.get("press_utc", "")},
+            }
+        ]
+    return manifest
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_PEM_BYTES)
+
+
+def _chain(path: Path, pem: bytes) -> Sequence[x509.Certificate]:
+    from cryptography import x509
+
+    try:
+        return x509.load_pem_x509_certificates(pem)
+    except ValueError:
+        raise CredentialsUnusable(f"{path}: holds no certificate in PEM") from None
+
+
+def _private(path: Path) -> Any:
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    pem = _read(path)
+    try:
+        return load_pem_private_key(pem, None)
+    except TypeError:
+        what = "has a passphrase, and bwvd asks nobody for it; take it off a copy: openssl pkey -in KEY -out COPY"
+    except Exception as error:  # noqa: BLE001 - cryptography raises several kinds for what is no key
+        what = f"is no private key in PEM ({one_line(error)[:80]})" if str(error) else "is no private key in PEM"
+    raise KeyUnusable(f"{path}: {what}")
+
+
+def _public(private: Any) -> bytes:
+    return _spki(private.public_key())
+
+
+def _public_of(certificate: x509.Certificate) -> bytes:
+    return _spki(certificate.public_key())
+
+
+def _spki(public: Any) -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    coded: bytes = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return coded
+
+
+def _signing(path: Path, key: Any) -> tuple[str, Callable[[bytes], bytes]]:
+    """C2PA's name of the algorithm, and what signs by it. COSE wants an EC signature's two numbers side by side."""
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return "ED25519", key.sign
+    if isinstance(key, rsa.RSAPrivateKey) and key.key_size >= 2048:
+        return "PS256", lambda data: key.sign(
+            data, padding.PSS(padding.MGF1(hashes.SHA256()), hashes.SHA256.digest_size), hashes.SHA256()
+        )
+    by_curve: dict[str, tuple[str, hashes.HashAlgorithm]] = {
+        "secp256r1": ("ES256", hashes.SHA256()),
+        "secp384r1": ("ES384", hashes.SHA384()),
+        "secp521r1": ("ES512", hashes.SHA512()),
+    }
+    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name in by_curve:
+        name, digest = by_curve[key.curve.name]
+        size = (key.curve.key_size + 7) // 8
+
+        def sign(data: bytes) -> bytes:
+            r, s = decode_dss_signature(key.sign(data, ec.ECDSA(digest)))
+            return r.to_bytes(size, "big") + s.to_bytes(size, "big")
+
+        return name, sign
+    raise CredentialsUnusable(f"{path}: C2PA takes Ed25519, P-256, P-384, P-521, and RSA of 2048 bits or more")
