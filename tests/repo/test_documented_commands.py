@@ -118,6 +118,9 @@ RUN = {
         "bwvd custody file:/mnt/card log --signers cameras --key custody_key": r"evidence-server receipt",
         "bwvd verify --signers cameras file:/mnt/card": r"2 authentic",
     },
+    "media-signing": {
+        "python -m tests.spikes.media_signing": r"whole MP4: Judged\(signed=19, wrong=0",
+    },
     "inside": {
         "pydoc bwvd.testing": r"(?s)bwvd\.testing.*conformance",
     },
