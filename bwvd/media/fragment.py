@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 import av
 import av.container
 
-from bwvd.media.init_segment import MUXER_OPTIONS, Written
+from bwvd.media.init_segment import MUXER_OPTIONS, Written, add_like
 from bwvd.media.samples import Batch, Gop, Track, ticks
 from bwvd.media.silence import silence_of
 
@@ -141,7 +141,7 @@ def _open_init(init: bytes) -> av.container.InputContainer:
 
 def _add_like(container: av.container.OutputContainer, template: Any) -> Any:
     """A stream of the same parameters; also the name of its sample entry, which libav would choose anew."""
-    stream = container.add_stream_from_template(template)
+    stream: Any = add_like(container, template)
     stream.time_base = template.time_base
     stream.codec_context.codec_tag = template.codec_context.codec_tag
     return stream

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from fractions import Fraction
 from typing import TypeVar
 
 import av
 from av.container import OutputContainer
 from av.stream import Stream
+from av.video.stream import VideoStream
 
 # Nothing is printed by libav itself: errors reach us as exceptions, and standby must not write.
 av.logging.set_libav_level(av.logging.PANIC)
@@ -28,6 +30,9 @@ MUXER_OPTIONS = {
 _BITEXACT = {"fflags": "bitexact"}  # no version of libav in it: equal parameters give equal bytes
 
 AnyStream = TypeVar("AnyStream", bound=Stream)
+
+Say = Callable[[av.VideoCodecContext], None]
+"""Says of a track how its frames are to be shown, where its parameter sets may not."""
 
 
 class Written:
@@ -65,17 +70,27 @@ class InitSegment:
         self.container.close()
 
 
-def init_of_stream(stream: AnyStream, timescale: int) -> bytes:
-    """The init segment for copied packets of an input stream.
+def add_like(container: OutputContainer, stream: AnyStream) -> AnyStream:
+    """A stream of the same parameters. A sample's shape that only the container has said is one of them."""
+    out = container.add_stream_from_template(stream)
+    if isinstance(stream, VideoStream) and isinstance(out, VideoStream) and stream.sample_aspect_ratio:
+        out.codec_context.sample_aspect_ratio = stream.sample_aspect_ratio
+    return out
+
+
+def init_of_stream(stream: AnyStream, timescale: int, say: Say | None = None) -> bytes:
+    """The init segment for copied packets of an input stream. say: more than the stream itself does.
 
     Raises: InitUnusable when MP4 can't hold the codec.
     """
     segment = InitSegment()
     try:
-        out = segment.container.add_stream_from_template(stream)
+        out = add_like(segment.container, stream)
         if stream.codec_context.codec.canonical_name == "hevc":
             out.codec_context.codec_tag = HEVC_TAG
         out.time_base = Fraction(1, timescale)
+        if say is not None and isinstance(out, VideoStream):
+            say(out.codec_context)
         return segment.finish()
     except (av.FFmpegError, ValueError) as error:
         raise InitUnusable(f"MP4 can't hold {stream.codec_context.name} as it is: {error}") from error
@@ -83,15 +98,15 @@ def init_of_stream(stream: AnyStream, timescale: int) -> bytes:
         segment.close()
 
 
-def init_of_annexb(codec: str, access_unit: bytes) -> tuple[bytes, int, int]:
+def init_of_annexb(codec: str, access_unit: bytes, say: Say | None = None) -> tuple[bytes, int, int]:
     """The init segment, width and height of a stream of which only an access unit with its parameter sets is known.
 
-    codec: "h264" or "hevc". Raises: InitUnusable when the parameter sets are not in it.
+    codec: "h264" or "hevc". say: as for `init_of_stream`. Raises: InitUnusable when the parameter sets are not in it.
     """
     try:
         with av.open(io.BytesIO(access_unit), "r", format=codec) as container:
             stream = container.streams.video[0]
-            return init_of_stream(stream, VIDEO_TIMESCALE), stream.width, stream.height
+            return init_of_stream(stream, VIDEO_TIMESCALE, say), stream.width, stream.height
     except (av.FFmpegError, IndexError) as error:
         raise InitUnusable(f"no parameter sets in the first {codec} key frame: {error}") from error
 

@@ -11,9 +11,9 @@ import av
 import msgspec
 
 from bwvd.capture.source import SourceRefused
-from bwvd.capture.video.colours import LIMITED, Colours
 from bwvd.capture.video.encoder import Encoder, EncoderFailed, MakeEncoder
 from bwvd.capture.video.libav_encoder import SOFTWARE, VideoEncoder
+from bwvd.capture.video.presentation import PLAIN, Presentation
 from bwvd.config.schema import Video
 from bwvd.media.samples import Batch, Track
 
@@ -49,7 +49,7 @@ class FaultyEncoder:
         rate: Fraction,
         source: str,
         begin_ns: int,
-        colours: Colours = LIMITED,
+        shown: Presentation = PLAIN,
         *,
         preset: str = "",
     ) -> None:
@@ -60,7 +60,7 @@ class FaultyEncoder:
         self._name = name
         self._preset = preset
         settings = msgspec.structs.replace(config, preset=preset or PRESET)
-        self._real = VideoEncoder(SOFTWARE, settings, width, height, rate, source, begin_ns, colours)
+        self._real = VideoEncoder(SOFTWARE, settings, width, height, rate, source, begin_ns, shown)
         self._track: Track | None = None
         self._inside: deque[tuple[av.VideoFrame, int, bool]] = deque()  # with the time, and whether it is to be dropped
         self._number = 0
@@ -131,11 +131,11 @@ def faulty(faults: dict[str, EncoderFaults]) -> MakeEncoder:
         rate: Fraction,
         source: str,
         begin_ns: int,
-        colours: Colours,
+        shown: Presentation,
     ) -> Encoder:
         if name in faults:
-            return FaultyEncoder(faults[name], name, config, width, height, rate, source, begin_ns, colours)
-        return VideoEncoder(name, config, width, height, rate, source, begin_ns, colours)
+            return FaultyEncoder(faults[name], name, config, width, height, rate, source, begin_ns, shown)
+        return VideoEncoder(name, config, width, height, rate, source, begin_ns, shown)
 
     return make
 

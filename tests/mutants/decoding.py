@@ -57,8 +57,8 @@ DECODING = (
         "give full range to an encoder that may not say so",
         4,
         "capture/video/encoder_failover.py",
-        "full_range=colours.full_range and name in FULL_RANGE",
-        "full_range=colours.full_range",
+        "shown.colours.full_range and name in FULL_RANGE",
+        "shown.colours.full_range",
         ("capture/video/test_colours.py",),
     ),
     Mutant(

@@ -105,7 +105,7 @@ ALLOWED: dict[str, set[str]] = {
         "evidence.startup.admission",
     },
     "testing": {
-        *VOCABULARY, "config.schema", "capture", "capture.video.colours",
+        *VOCABULARY, "config.schema", "capture", "capture.video.presentation",
         "capture.video.encoder", "capture.video.pixel_format", "controls",
         "feedback.ports", "service", "evidence.flash.volume", "evidence.errors", "evidence.journal.witness",
         "capture.video.libav_encoder", "store",

@@ -39,6 +39,7 @@ from bwvd.capture.video.encoder_failover import FailoverEncoder
 from bwvd.capture.video.frame_loss import Losses
 from bwvd.capture.video.jpeg import decoder_of
 from bwvd.capture.video.passthrough import CopiedVideo
+from bwvd.capture.video.presentation import FormReader
 from bwvd.capture.video.transcode import EncodedVideo
 from bwvd.clock import NS, Clock
 from bwvd.config.schema import Config
@@ -253,7 +254,10 @@ class Reading:
         if config.video.encoder == "copy":
             return CopiedVideo(stream, config, self._address, rate, times, losses, not_before_ns)
         encoder = FailoverEncoder(config.video, self._address.text, rate, losses, self._job.choice, self._job.call)
-        return EncodedVideo(config, self._job.clock, times, losses, encoder, not_before_ns, decoder_of(stream))
+        forms = FormReader(of_camera=self._address.scheme == "v4l2")
+        return EncodedVideo(
+            config, self._job.clock, times, losses, encoder, not_before_ns, decoder_of(stream), _forms=forms
+        )
 
     def _read_container(self, container: InputContainer) -> None:
         # All of them: the read would not come back while only packets arrive that nobody wants.

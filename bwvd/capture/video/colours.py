@@ -9,6 +9,8 @@ from av.video.reformatter import ColorRange
 
 # Of ISO/IEC 23091-2, which libav's numbers are.
 UNSPECIFIED = 2
+BT709 = 1
+SRGB = 13  # of transfers
 BT470BG = 5  # ITU-R BT.601, as JFIF has it
 SMPTE170M = 6  # the same matrix, by the other standard's number: what libswscale makes of RGB
 
@@ -25,18 +27,36 @@ class Colours:
     transfer: int = UNSPECIFIED
 
     @classmethod
-    def of(cls, frame: av.VideoFrame) -> Colours:
-        """Those of a decoded frame when it has become 4:2:0 in its own range."""
+    def of(cls, frame: av.VideoFrame, *, of_camera: bool = False) -> Colours:
+        """Those of a decoded frame when it has become 4:2:0 in its own range, completed.
+
+        of_camera: where nothing is said of the frame, it is a camera's.
+        """
+        is_rgb = frame.format.is_rgb
+        matrix = SMPTE170M if is_rgb else int(frame.colorspace)
+        primaries, transfer = int(frame.color_primaries), int(frame.color_trc)
+        full_range = is_full_range(frame)
+        if matrix == UNSPECIFIED and of_camera:
+            # What USB cameras mean by saying nothing (USB Video Class 1.5, 3.9.2.6), and V4L2 with them.
+            matrix = SMPTE170M
+        # Chromium believes no matrix of which the rest isn't said too, and goes by the size of the frame. JPEG has no
+        # word for the rest, but means sRGB, as RGB without a word does, and cameras; else the matrix's own standard.
+        is_srgb = is_rgb or of_camera or (full_range and matrix == BT470BG)
+        of_standard = _SRGB if is_srgb else _STANDARDS.get(matrix, (UNSPECIFIED, UNSPECIFIED))
         return cls(
-            full_range=is_full_range(frame),
-            matrix=SMPTE170M if frame.format.is_rgb else int(frame.colorspace),
-            primaries=int(frame.color_primaries),
-            transfer=int(frame.color_trc),
+            full_range,
+            matrix,
+            of_standard[0] if primaries == UNSPECIFIED else primaries,
+            of_standard[1] if transfer == UNSPECIFIED else transfer,
         )
 
 
+# Primaries and transfer.
+_SRGB = (BT709, SRGB)
+_STANDARDS = {BT709: (BT709, BT709), BT470BG: (BT470BG, SMPTE170M), SMPTE170M: (SMPTE170M, SMPTE170M), 9: (9, 14)}
+
 LIMITED = Colours()
-JFIF = Colours(full_range=True, matrix=BT470BG)
+JFIF = Colours(full_range=True, matrix=BT470BG, primaries=BT709, transfer=SRGB)
 
 
 def is_full_range(frame: av.VideoFrame) -> bool:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import av
 
-from bwvd.capture.video.colours import Colours
+from bwvd.capture.video.presentation import Presentation
 from bwvd.config.schema import Video
 from bwvd.media.samples import Batch, Track
 
@@ -66,9 +66,9 @@ class Encoder(Protocol):
         ...
 
 
-MakeEncoder = Callable[[str, Video, int, int, Fraction, str, int, Colours], Encoder]
-"""(name, settings, width, height, nominal frames per second, source, CLOCK_MONOTONIC of its first frame, colours of its
-frames, of full range only for one of `FULL_RANGE`).
+MakeEncoder = Callable[[str, Video, int, int, Fraction, str, int, Presentation], Encoder]
+"""(name, settings, width, height, nominal frames per second, source, CLOCK_MONOTONIC of its first frame, presentation
+of its frames, of full range only for one of `FULL_RANGE`).
 
 Raises: SourceRefused, naming `video.encoder`, when there is no such encoder or it takes none of this.
 """

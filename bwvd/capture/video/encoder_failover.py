@@ -14,12 +14,12 @@ import av
 import msgspec
 
 from bwvd.capture.source import DeviceLost, Out, SourceRefused
-from bwvd.capture.video.colours import LIMITED, Colours
 from bwvd.capture.video.encoder import Encoder, EncoderFailed, EncoderUnfit
 from bwvd.capture.video.encoder_choice import EncoderCall, EncoderChoice
 from bwvd.capture.video.encoder_load import HURRY_NS, Pace
 from bwvd.capture.video.frame_loss import Losses
 from bwvd.capture.video.libav_encoder import FULL_RANGE, SOFTWARE, preset_of
+from bwvd.capture.video.presentation import PLAIN, Presentation
 from bwvd.clock import NS
 from bwvd.config.schema import Video
 from bwvd.media.presets import PRESET_ENCODERS
@@ -58,26 +58,34 @@ class FailoverEncoder:
         self._faster: str | None = None  # the preset that the next group begins with
         self._hurry = False  # and that it begins at once
         self._fault: FaultChanged | None = None  # to be told
-        self._colours: Colours | None = None  # of the frames that are given: they don't change with the encoder
+        self._shown: Presentation | None = None  # of the frames that are given: it doesn't change with the encoder
         self.pace = Pace(None)
 
     @property
     def full_range(self) -> bool:
         """True if frames are to be given in full range; known from `begin` on."""
-        return self._colours is not None and self._colours.full_range
+        return self._shown is not None and self._shown.colours.full_range
 
-    def leave_unstamped(self) -> None:
-        """The frames are too small for a stamp: their track must not say that they carry one."""
-        self._config = msgspec.structs.replace(self._config, stamp=False)
+    def stamps(self, fits: bool) -> None:
+        """Say whether the next encoder's frames are large enough for a stamp: else their track must not say that they
+        carry one."""
+        self._config = msgspec.structs.replace(self._config, stamp=fits)
 
-    def begin(self, width: int, height: int, at_ns: int, colours: Colours = LIMITED) -> bool:
-        """Choose an encoder if there is none yet. colours: of the frames; the first encoder decides about their range.
+    def change(self, at_ns: int, out: Out) -> None:
+        """End the encoder: the frames from `at_ns` on have another form, and make another track."""
+        if self._encoder is not None:
+            self._drain(self._encoder, at_ns, out)
+            self.close()
+        self._encoder = self._shown = None
+
+    def begin(self, width: int, height: int, at_ns: int, shown: Presentation = PLAIN) -> bool:
+        """Choose an encoder if there is none yet. shown: of the frames; the first encoder decides about their range.
 
         Returns: True if `encode` copies the frame, so that the caller may reuse its buffer.
         Raises: SourceRefused, DeviceLost.
         """
         if self._encoder is None:
-            self._start(width, height, at_ns, colours)
+            self._start(width, height, at_ns, shown)
         return self._encoder is not None and self._encoder.copies
 
     def encode(self, frame: av.VideoFrame, at_ns: int, out: Out) -> None:
@@ -134,10 +142,11 @@ class FailoverEncoder:
 
     # --- one encoder -------------------------------------------------------------------------------------------------
 
-    def _start(self, width: int, height: int, at_ns: int, colours: Colours) -> None:
+    def _start(self, width: int, height: int, at_ns: int, shown: Presentation) -> None:
         name = self._choice.choose(self._config, width, height, self._call)
-        if self._colours is None:
-            self._colours = replace(colours, full_range=colours.full_range and name in FULL_RANGE)
+        if self._shown is None:
+            full_range = shown.colours.full_range and name in FULL_RANGE
+            self._shown = replace(shown, colours=replace(shown.colours, full_range=full_range))
         try:
             self._make(name, width, height, at_ns)
         except SourceRefused as refused:
@@ -156,9 +165,9 @@ class FailoverEncoder:
             raise DeviceLost(f"{self._source}: {refused}") from refused
 
     def _make(self, name: str, width: int, height: int, at_ns: int) -> None:
-        config, colours = self._config, self._colours or LIMITED
+        config, shown = self._config, self._shown or PLAIN
         with self._call.of(name):
-            self._encoder = self._choice.make(name, config, width, height, self._rate, self._source, at_ns, colours)
+            self._encoder = self._choice.make(name, config, width, height, self._rate, self._source, at_ns, shown)
         self._name, self._gave = name, False
         self.pace.anew(preset_of(name, config) if name in PRESET_ENCODERS else None)
 

@@ -17,9 +17,9 @@ from av.video.stream import VideoStream
 from bwvd.capture.batch_builder import Assembler
 from bwvd.capture.libav_errors import refusing, why
 from bwvd.capture.source import SourceRefused
-from bwvd.capture.video.colours import LIMITED, Colours
 from bwvd.capture.video.encoder import EncoderFailed, EncoderUnfit
 from bwvd.capture.video.pixel_format import ENCODED_FORMAT
+from bwvd.capture.video.presentation import PLAIN, Fields, Presentation
 from bwvd.clock import NS
 from bwvd.config.schema import Video
 from bwvd.media.init_segment import HEVC_TAG, VIDEO_TIMESCALE, InitSegment, init_of_annexb
@@ -60,6 +60,9 @@ _OPTIONS: dict[str, dict[str, str]] = {
     HARDWARE: {"num_output_buffers": "8", "num_capture_buffers": "8"},
 }
 
+# Of libx264: each field is coded for itself where it moves. Others take a frame of two fields as one of one moment.
+_FIELDS: dict[Fields, str] = {"progressive": "", "top": ":tff=1", "bottom": ":bff=1"}
+
 
 class VideoEncoder:
     """An `Encoder` of libav's, of one size, and the GOP that it is making.
@@ -78,10 +81,10 @@ class VideoEncoder:
         rate: Fraction,
         source: str,
         begin_ns: int,
-        colours: Colours = LIMITED,
+        shown: Presentation = PLAIN,
     ) -> None:
         """rate: nominal frames per second. source: for the track. begin_ns: CLOCK_MONOTONIC of the first frame.
-        colours: of the frames, as the parameter sets are to say them.
+        shown: of the frames, as the parameter sets are to say it.
 
         Raises: SourceRefused, naming `video.encoder`, when there is no such encoder or it takes none of this.
         """
@@ -90,6 +93,7 @@ class VideoEncoder:
         self._source = source
         self._rate = rate
         self._stamped = config.stamp
+        self._shown = shown
         self._preset = preset_of(name, config)
         self._begin_ns = begin_ns
         self._keyframe_ns = int(config.keyframe_s * NS)
@@ -103,7 +107,7 @@ class VideoEncoder:
         self._out: list[int] = []  # the times of what came out, until they are asked for
         self._segment = InitSegment()
         try:
-            self._stream = self._open(config, width, height, colours)
+            self._stream = self._open(config, width, height)
         except (av.FFmpegError, ValueError, TypeError) as error:
             self._segment.close()
             raise SourceRefused(f"video.encoder: {name} at {width}x{height}: {why(error)}") from error
@@ -111,8 +115,10 @@ class VideoEncoder:
             self._segment.close()
             raise SourceRefused(f"video.preset: {name} has no preset")
 
-    def _open(self, config: Video, width: int, height: int, colours: Colours) -> VideoStream:
+    def _open(self, config: Video, width: int, height: int) -> VideoStream:
         options = dict(_OPTIONS.get(self._name, {}))
+        if self._name == SOFTWARE and (fields := _FIELDS[self._shown.fields]):
+            options["x264-params"] = options.get("x264-params", "") + fields
         if self._preset:
             options["preset"] = self._preset
         options["maxrate"] = str(config.bitrate)
@@ -125,12 +131,7 @@ class VideoEncoder:
         stream.time_base = context.time_base = Fraction(1, VIDEO_TIMESCALE)
         context.framerate = self._rate
         context.bit_rate = config.bitrate
-        context.color_range = ColorRange.JPEG if colours.full_range else ColorRange.MPEG
-        context.colorspace, context.color_primaries, context.color_trc = (
-            colours.matrix,
-            colours.primaries,
-            colours.transfer,
-        )
+        self._say(context)
         # Key frames are forced by time, because cameras drop their rate in the dark; this is only the far end.
         context.gop_size = max(int(self._rate * int(config.keyframe_s + 1) * 4), 1)
         context.max_b_frames = 0
@@ -149,6 +150,14 @@ class VideoEncoder:
         if self._form is None or extradata:
             self._found(codec, init, width, height)
         return stream
+
+    def _say(self, context: av.VideoCodecContext) -> None:
+        """Put into an encoder's settings, or those of a track, how its frames are to be shown."""
+        colours = self._shown.colours
+        context.color_range = ColorRange.JPEG if colours.full_range else ColorRange.MPEG
+        context.colorspace, context.color_primaries = colours.matrix, colours.primaries
+        context.color_trc = colours.transfer
+        context.sample_aspect_ratio = self._shown.aspect
 
     def _found(self, codec: str, init: bytes, width: int, height: int) -> None:
         self.track = Track(
@@ -259,7 +268,7 @@ class VideoEncoder:
         spans = self._form.units(data)
         if self.track is None:
             with refusing("video.encoder"):
-                init, width, height = init_of_annexb(self._form.codec, bytes(data))
+                init, width, height = init_of_annexb(self._form.codec, bytes(data), self._say)
             self._found(self._form.codec, init, width, height)
         self._assembler.write(
             lambda room: write_prefixed(data, spans, room),

@@ -11,11 +11,12 @@ from av.video.stream import VideoStream
 
 from bwvd.capture.source import NO_KEY_FRAME, NOTHING_DECODES, Out
 from bwvd.capture.timestamps import FrameTimes, Moment, Placed, to_ns
-from bwvd.capture.video.colours import Colours
+from bwvd.capture.video.arranging import Arranger
 from bwvd.capture.video.encoder_failover import FailoverEncoder
 from bwvd.capture.video.frame_loss import Losses
 from bwvd.capture.video.jpeg import JpegDecoder
 from bwvd.capture.video.pixel_format import PixelConverter
+from bwvd.capture.video.presentation import Form, FormReader
 from bwvd.capture.video.stamp import Stamp
 from bwvd.clock import NS, Clock
 from bwvd.config.schema import Config
@@ -23,6 +24,28 @@ from bwvd.media.jpeg import has_end
 from bwvd.messages import FaultChanged
 
 QUIET_NS = 10 * NS  # no frame left out for so long: the encoder keeps up again
+
+
+class _Fitting:
+    """What makes frames of one form fit for the encoder."""
+
+    def __init__(self, form: Form) -> None:
+        self.form = form
+        self._converter = PixelConverter(form.width, form.height)
+        self._arranger = Arranger(form) if Arranger.is_needed(form) else None
+        size = self._converter.width, self._converter.height
+        self.width, self.height = reversed(size) if form.is_turned_aside else size
+
+    def fit(self, frame: av.VideoFrame, *, full_range: bool) -> av.VideoFrame:
+        """The frame as the encoder wants it; the same object where nothing had to be done."""
+        if self._arranger is None:
+            return self._converter.fit(frame, full_range=full_range)
+        reduced = self._arranger.reduce(frame)
+        return self._arranger.arrange(self._converter.fit(reduced, full_range=full_range))
+
+    def own(self, fitted: av.VideoFrame, original: av.VideoFrame) -> av.VideoFrame:
+        """Return what `fit` made of `original`, on a frame that may be written on until the next call."""
+        return self._converter.own(fitted, original)
 
 
 @dataclass(slots=True, eq=False)
@@ -39,7 +62,8 @@ class EncodedVideo:
     _encoder: FailoverEncoder
     _not_before_ns: int = 0  # what was taken earlier is left out
     _jpeg: JpegDecoder | None = None  # for MJPEG, where the library is there
-    _converter: PixelConverter | None = None
+    _forms: FormReader = field(default_factory=FormReader)
+    _fitting: _Fitting | None = None  # of the frames' form
     _stamp: Stamp | None = None
     _last_ns: int | None = None  # when the last frame was taken
     _left_out_ns: int | None = None  # when a frame was left out last, while that is a fault
@@ -90,7 +114,7 @@ class EncodedVideo:
             if self._encoder.pace.leaves_out(late_ns):
                 self._leave_out(placed.dts_ns, out)
                 continue
-            self._frame(frame, placed.pts_ns, out)
+            self._frame(frame, packet.stream, placed.pts_ns, out)
             ended_ns = self._clock.monotonic_ns()
             self._encoder.spent(ended_ns - began_ns, late_ns)
             began_ns = ended_ns
@@ -157,14 +181,14 @@ class EncodedVideo:
         frames = max(bad, round((to_ns - from_ns) / step_ns)) if self._beat else bad
         self._losses.damaged(from_ns, to_ns, frames)
 
-    def _frame(self, frame: av.VideoFrame, at_ns: int, out: Out) -> None:
-        if self._converter is None:
-            self._converter = PixelConverter(frame.width, frame.height)
-            if self._config.video.stamp:
-                self._stamp = Stamp(self._clock, self._config.device.id, self._converter.width, self._converter.height)
-                if not self._stamp.fits:
-                    self._encoder.leave_unstamped()
-        self._encode(self._converter, frame, at_ns, out)
+    def _frame(self, frame: av.VideoFrame, stream: VideoStream, at_ns: int, out: Out) -> None:
+        form = self._forms.read(frame, stream)
+        if self._fitting is None or self._fitting.form is not form:
+            if self._fitting is not None:  # another size, aspect or colours: what follows is another track
+                self._encoder.change(at_ns, out)
+            self._fitting = _Fitting(form)
+            self._stamp = self._new_stamp(self._fitting)
+        self._encode(self._fitting, frame, at_ns, out)
         if self._left_out_ns is not None and at_ns - self._left_out_ns > QUIET_NS:
             self._left_out_ns = None
             out(FaultChanged("encoder_slow", False, at_ns, ""))
@@ -186,11 +210,18 @@ class EncodedVideo:
 
     # --- what is encoded ---------------------------------------------------------------------------------------------
 
-    def _encode(self, converter: PixelConverter, frame: av.VideoFrame, at_ns: int, out: Out) -> None:
+    def _new_stamp(self, fitting: _Fitting) -> Stamp | None:
+        if not self._config.video.stamp:
+            return None
+        stamp = Stamp(self._clock, self._config.device.id, fitting.width, fitting.height)
+        self._encoder.stamps(stamp.fits)
+        return stamp
+
+    def _encode(self, fitting: _Fitting, frame: av.VideoFrame, at_ns: int, out: Out) -> None:
         """Encode a decoded frame, with the stamp where one is wanted. The frame is as it was afterwards."""
         stamp = self._stamp
-        copies = self._encoder.begin(converter.width, converter.height, at_ns, Colours.of(frame))
-        fitted = converter.fit(frame, full_range=self._encoder.full_range)
+        copies = self._encoder.begin(fitting.width, fitting.height, at_ns, fitting.form.upright)
+        fitted = fitting.fit(frame, full_range=self._encoder.full_range)
         if stamp is None:
             self._encoder.encode(fitted, at_ns, out)
             return
@@ -198,7 +229,7 @@ class EncodedVideo:
         # stamp: it is drawn on and put right before anybody else can look, where the encoder does not look later.
         lent = fitted is frame and copies
         if not lent:
-            fitted = converter.own(fitted, frame)
+            fitted = fitting.own(fitted, frame)
         stamp.draw(fitted, at_ns, lent=lent)
         try:
             self._encoder.encode(fitted, at_ns, out)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 
 from bwvd.capture.device.libav_source import open_camera
 from bwvd.capture.source import AudioGate, SourceEnded
 from bwvd.capture.video import jpeg
-from bwvd.capture.video.colours import JFIF, SMPTE170M, Colours
+from bwvd.capture.video.colours import BT709, JFIF, SMPTE170M, SRGB, Colours
 from bwvd.capture.video.encoder_choice import EncoderCall, EncoderChoice
 from bwvd.capture.video.encoder_failover import FailoverEncoder
 from bwvd.capture.video.frame_loss import Losses
+from bwvd.capture.video.presentation import Presentation
 from bwvd.clock import NS, SystemClock
 from bwvd.config.schema import Config, Video
 from bwvd.testing.encoder import EncoderFaults, faulty
@@ -50,8 +52,25 @@ async def test_patches_of_a_jpeg_camera(
         assert found == pytest.approx(expected, abs=6)
 
 
-def test_a_frame_of_rgb_becomes_bt601() -> None:
-    assert Colours.of(patches()).matrix == SMPTE170M
+def test_a_frame_of_rgb_becomes_bt601_of_srgb() -> None:
+    assert Colours.of(patches()) == Colours(False, SMPTE170M, BT709, SRGB)
+
+
+def test_what_a_camera_says_nothing_of_is_what_the_standard_of_cameras_says() -> None:
+    """Raw frames of a webcam: BT.601's matrix. Of a file that says nothing nobody knows, and nothing is said."""
+    frame = av.VideoFrame(64, 48, "yuyv422")
+    assert Colours.of(frame, of_camera=True) == Colours(False, SMPTE170M, BT709, SRGB)
+    assert Colours.of(frame) == Colours()
+
+
+@pytest.mark.parametrize(("matrix", "rest"), [(1, (1, 1)), (5, (5, 6)), (6, (6, 6)), (9, (9, 14)), (2, (2, 2))])
+def test_a_matrix_is_completed_by_its_standard(matrix: int, rest: tuple[int, int]) -> None:
+    """Chromium goes by the size of the frames where primaries or transfer are not said."""
+    frame = av.VideoFrame(64, 48, "yuv420p")
+    frame.colorspace = matrix
+    assert Colours.of(frame) == Colours(False, matrix, *rest)
+    frame.color_primaries, frame.color_trc = 9, 16
+    assert Colours.of(frame) == Colours(False, matrix, 9, 16), "what is said stays"
 
 
 @pytest.mark.parametrize(("name", "full"), [("libx264", True), ("h264_v4l2m2m", False)])
@@ -60,6 +79,6 @@ def test_an_encoder_that_may_not_say_so_gets_limited_range(name: str, full: bool
     choice = EncoderChoice(faulty({"h264_v4l2m2m": EncoderFaults()}), lambda *_: name != "libx264")
     losses = Losses(NS // 30, live=True)
     encoder = FailoverEncoder(Video(), "camera", Fraction(30), losses, choice, EncoderCall())
-    encoder.begin(64, 48, 0, JFIF)
+    encoder.begin(64, 48, 0, Presentation(JFIF))
     assert encoder.full_range is full
     encoder.close()

@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bwvd.capture.timestamps import FrameTimes, KernelStamps, Moment
-from bwvd.capture.video.colours import Colours
 from bwvd.capture.video.encoder import Encoder
 from bwvd.capture.video.encoder_choice import EncoderCall, EncoderChoice
 from bwvd.capture.video.encoder_failover import FailoverEncoder
@@ -32,6 +31,7 @@ from bwvd.capture.video.encoder_load import (
 )
 from bwvd.capture.video.frame_loss import Losses
 from bwvd.capture.video.libav_encoder import preset_of
+from bwvd.capture.video.presentation import Presentation
 from bwvd.capture.video.transcode import QUIET_NS, EncodedVideo
 from bwvd.clock import NS, Reading
 from bwvd.config.schema import Config, Device, Video
@@ -180,7 +180,8 @@ class RawPacket:
     @property
     def stream(self) -> object:
         codec = SimpleNamespace(intra_only=self.intra_only, canonical_name="rawvideo")
-        return SimpleNamespace(codec_context=SimpleNamespace(codec=codec))
+        context = SimpleNamespace(codec=codec, sample_aspect_ratio=None, field_order=0)
+        return SimpleNamespace(codec_context=context, sample_aspect_ratio=None)
 
     def decode(self) -> list[av.VideoFrame]:
         self.decoded.append(self.number)
@@ -240,7 +241,7 @@ class Board:
         rate: Fraction,
         source: str,
         begin_ns: int,
-        colours: Colours,
+        shown: Presentation,
     ) -> Encoder:
         preset = preset_of(name, config)
 
@@ -248,7 +249,7 @@ class Board:
             self.clock.now_ns += self.cost_ns(preset, len(self.decoded))
 
         return FaultyEncoder(
-            EncoderFaults(on_picture=work), name, config, width, height, rate, source, begin_ns, colours, preset=preset
+            EncoderFaults(on_picture=work), name, config, width, height, rate, source, begin_ns, shown, preset=preset
         )
 
     @property

@@ -240,7 +240,7 @@ def test_what_a_decoder_predicts_from_never_sees_the_stamp(tmp_path: Path, encod
     with av.open(str(clip)) as container:
         container.streams.video[0].codec_context.thread_count = 1
         for frame in container.decode(video=0):
-            path._frame(frame, len(found) * NS // 30, events.append)
+            path._frame(frame, container.streams.video[0], len(found) * NS // 30, events.append)
             found.append(pixels(frame))
     path.close()
     assert found == expected

@@ -1,0 +1,120 @@
+"""Presentation of frames: what their samples mean to whoever shows them, as their source says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+import av
+from av.sidedata.sidedata import SideData, Type
+from av.video.stream import VideoStream
+
+from bwvd.capture.video.colours import LIMITED, Colours
+
+Fields = Literal["progressive", "top", "bottom"]
+"""Of interlaced frames: which field was taken first."""
+
+SQUARE = Fraction(1)
+MOST_ASPECT = 10  # a sample that is wider or higher than that is a camera's mistake: many JPEGs have nonsense there
+
+# AVFieldOrder, of frames whose bottom field is shown first.
+_BOTTOM_FIRST = frozenset({3, 4})
+
+
+@dataclass(frozen=True, slots=True)
+class Presentation:
+    """What an encoder says of its frames."""
+
+    colours: Colours = LIMITED
+    aspect: Fraction = SQUARE  # width of a sample to its height
+    fields: Fields = "progressive"
+
+
+PLAIN = Presentation()
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What the frames of a track have in common: where any of it changes, another track begins."""
+
+    width: int  # as decoded
+    height: int
+    presentation: Presentation
+    turn: str = ""  # libav's filters that show them upright
+
+    @property
+    def upright(self) -> Presentation:
+        """Of the frames behind `turn`."""
+        shown = self.presentation
+        if not self.is_turned_aside or shown.aspect == SQUARE:
+            return shown
+        return Presentation(shown.colours, 1 / shown.aspect, shown.fields)
+
+    @property
+    def is_turned_aside(self) -> bool:
+        """True if `turn` makes the width the height."""
+        return "transpose" in self.turn
+
+
+class FormReader:
+    """Reads the form of each frame; the same object as long as it is the same.
+
+    **Synchronization:** one thread.
+    """
+
+    def __init__(self, *, of_camera: bool = False) -> None:
+        """of_camera: raw frames without a word about their colours are a camera's."""
+        self._of_camera = of_camera
+        self._form: Form | None = None
+        self._container_says: Fraction | None = None  # a sample's aspect, against what the frames say
+
+    def read(self, frame: av.VideoFrame, stream: VideoStream) -> Form:
+        """The form of a frame that the stream's decoder has just given out."""
+        before = self._form
+        context = stream.codec_context
+        told = context.sample_aspect_ratio
+        if before is None:
+            guessed = stream.sample_aspect_ratio
+            self._container_says = guessed if guessed and guessed != told else None
+        fields: Fields = "progressive"
+        size = frame.width, frame.height
+        if frame.interlaced_frame:
+            fields = "bottom" if int(context.field_order) in _BOTTOM_FIRST else "top"
+        elif before is not None and size == (before.width, before.height):
+            fields = before.presentation.fields  # a stream of fields may have whole frames among them
+        aspect = _sensible(self._container_says or told)
+        form = Form(*size, Presentation(Colours.of(frame, of_camera=self._of_camera), aspect, fields), turn_of(frame))
+        if form != before:
+            self._form = form
+        return self._form or form
+
+
+def turn_of(frame: av.VideoFrame) -> str:
+    """The filters that turn a frame as its display matrix says; "" for none, or for another angle than a quarter's."""
+    data = frame.side_data.get(Type.DISPLAYMATRIX.name)
+    if not isinstance(data, SideData):
+        return ""
+    matrix = memoryview(bytes(data)).cast("i")  # ISO/IEC 14496-12, 6.2.2: x' = a x + c y, y' = b x + d y
+    return _TURNS.get((_sign(matrix[0]), _sign(matrix[1]), _sign(matrix[3]), _sign(matrix[4])), "")
+
+
+def _sign(value: int) -> int:
+    return (value > 0) - (value < 0)
+
+
+# By the signs of a, b, c, d. A flip alone would leave the lines in memory as they are, and read them from the last on.
+_TURNS = {
+    (-1, 0, 0, -1): "vflip,hflip",
+    (-1, 0, 0, 1): "hflip",
+    (1, 0, 0, -1): "vflip,copy",
+    (0, 1, -1, 0): "transpose=clock",
+    (0, -1, 1, 0): "transpose=cclock",
+    (0, 1, 1, 0): "transpose=cclock_flip",
+    (0, -1, -1, 0): "transpose=clock_flip",
+}
+
+
+def _sensible(aspect: Fraction | None) -> Fraction:
+    """Nothing, or nonsense, is square."""
+    return aspect if aspect and Fraction(1, MOST_ASPECT) <= aspect <= MOST_ASPECT else SQUARE
