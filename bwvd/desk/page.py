@@ -27,18 +27,26 @@ def environment() -> Environment:
 
 
 def page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-    """The page of a template. It has `t("section.name", key=…)`, `language`, `session`, `desk` beside `values`."""
+    """The page of a template.
+
+    It has `t("section.name", key=…)`, `words("section")`, `language`, `session`, `desk` beside `values`.
+    """
     language = language_of(request.headers.get("accept-language", ""), request.cookies.get(LANGUAGE_COOKIE, ""))
     known = texts(language)
 
     def t(name: str, **parts: object) -> str:
         return known[name].format_map({key: str(part) for key, part in parts.items()}) if parts else known[name]
 
+    def words(*sections: str) -> dict[str, str]:
+        """The texts of these sections, for the page's modules."""
+        return {name: text for name, text in known.items() if name.partition(".")[0] in sections}
+
     content = (
         environment()
         .get_template(template)
         .render(
             t=t,
+            words=words,
             language=language,
             session=getattr(request.state, "session", None),
             desk=request.app.state.desk,

@@ -1,21 +1,193 @@
-"""Page of one recording."""
+"""Page of one recording, and what its player and its timeline ask for."""
 
 from __future__ import annotations
 
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from bwvd.desk.desk import Desk
+from bwvd.desk.document import document, verdict
+from bwvd.desk.hls import Media, Served
 from bwvd.desk.page import page
+from bwvd.desk.source import Found, Key, NotThere
+from bwvd.desk.timeline import signed_lines, timeline, without_files
+from bwvd.evidence.export.sealed_text import reader
+from bwvd.evidence.format.layout import MANIFEST
+from bwvd.evidence.verify.folder import Folder
+from bwvd.evidence.verify.report import Report
+
+T = TypeVar("T")
+
+KEPT = 8  # recordings whose timelines are kept in memory: four at once, and those that were looked at before
+
+_HOLD = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
+MOST = 4  # recordings beside each other
+
+
+@dataclass(slots=True)
+class Opened:
+    """The recordings that were looked at last.
+
+    **Synchronization:** trio's thread.
+    """
+
+    media: OrderedDict[Key, Media] = field(default_factory=OrderedDict)
+
+    async def of(self, desk: Desk, found: Found, *, anew: bool = False) -> Media:
+        """A recording as it was read last; `anew` reads it again: it may be growing.
+
+        Raises: NotThere where its manifest can't be read; what `Found.read` raises.
+        """
+        if not anew and found.key in self.media:
+            self.media.move_to_end(found.key)
+            return self.media[found.key]
+
+        def read(folder: Folder) -> Media:
+            try:
+                names = folder.names()
+                with folder.open(MANIFEST) as file:
+                    line = timeline(signed_lines(file), reader(folder, desk.identities))
+            except OSError as error:
+                raise NotThere(f"its manifest can't be read: {error.strerror}") from None
+            return Media(line.lacking(without_files(names, lambda _: False)), desk.identities)
+
+        media = await found.read(read)
+        self.media[found.key] = media
+        self.media.move_to_end(found.key)
+        while len(self.media) > KEPT:
+            self.media.popitem(last=False)
+        return media
+
+
+def opened(request: Request) -> Opened:
+    """What the application keeps in memory of recordings."""
+    state = request.app.state
+    if not hasattr(state, "opened"):
+        state.opened = Opened()
+    kept: Opened = state.opened
+    return kept
+
+
+async def find(request: Request) -> Found:
+    """The recording of an address. Raises: NotThere."""
+    desk: Desk = request.app.state.desk
+    return await desk.find(request.path_params["device"], request.path_params["recording"])
+
+
+def known_report(request: Request, found: Found) -> Report | None:
+    """What its verification has found, if that is over."""
+    verdicts = getattr(request.app.state.desk, "verdicts", None)
+    report: Report | None = verdicts.known(found) if verdicts is not None else None
+    return report
 
 
 async def recording(request: Request) -> Response:
-    desk: Desk = request.app.state.desk
-    found = await desk.find(request.path_params["device"], request.path_params["recording"])
+    """The page."""
+    found = await find(request)
     return page(request, "recording.html", found=found)
 
 
+async def timeline_json(request: Request) -> Response:
+    """The timeline, read anew: where a recording grows, so does its page."""
+    found = await find(request)
+    media = await opened(request).of(request.app.state.desk, found, anew=True)
+    if media.line.open is None:
+        raise NotThere("its manifest opens no recording")
+    return JSONResponse(document(media.line, media))
+
+
+async def verdict_json(request: Request) -> Response:
+    """What is known of its verification; asked for again until it is known."""
+    found = await find(request)
+    media = await opened(request).of(request.app.state.desk, found)
+    return JSONResponse(verdict(media.line, known_report(request, found)))
+
+
+async def playlist(request: Request) -> Response:
+    found = await find(request)
+    media = await opened(request).of(request.app.state.desk, found)
+    altered = request.query_params.get("altered") == "1"
+    return Response(media.playlist(altered=altered), media_type="application/vnd.apple.mpegurl")
+
+
+async def init(request: Request) -> Response:
+    found = await find(request)
+    media = await opened(request).of(request.app.state.desk, found)
+    data = media.init(request.path_params["epoch"])
+    return Response(data, media_type="video/mp4") if data is not None else Response(status_code=404)
+
+
+async def segment(request: Request) -> Response:
+    """A media segment, decrypted; or what is played in its place, and why."""
+    altered = request.query_params.get("altered") == "1"
+    number = request.path_params["number"]
+    served = await _media(request, lambda media, folder: media.segment(folder, number, altered=altered))
+    return _served(served)
+
+
+async def hold(request: Request) -> Response:
+    """What is played where there is no segment."""
+    match = _HOLD.fullmatch(request.path_params["span"])
+    if match is None:
+        return Response(status_code=404)
+    begin, end = int(match[1]), int(match[2])
+    return _served(await _media(request, lambda media, folder: media.hold(folder, begin, end)))
+
+
+async def frames(request: Request) -> Response:
+    """When each frame of a segment is shown, on the timeline's axis."""
+    number = request.path_params["number"]
+
+    def read(media: Media, folder: Folder) -> list[int]:
+        first_ns = media.line.first_ns
+        return [-(-(at_ns - first_ns) // 1000) for at_ns in media.frames(folder, number) or []]
+
+    return JSONResponse({"frames": await _media(request, read)})
+
+
+async def _media(request: Request, job: Callable[[Media, Folder], T]) -> T:
+    found = await find(request)
+    media = await opened(request).of(request.app.state.desk, found)
+    return await found.read(lambda folder: job(media, folder))
+
+
+def _served(served: Served | None) -> Response:
+    if served is None:
+        return Response(status_code=404)
+    return Response(served.data, media_type="video/mp4", headers={"bwvd-why": served.why} if served.why else {})
+
+
+async def several(request: Request) -> Response:
+    """Up to four recordings beside each other, on one clock."""
+    desk: Desk = request.app.state.desk
+    asked = request.query_params.getlist("r")[:MOST]
+    chosen: list[Found] = []
+    for one in dict.fromkeys(asked):
+        device, _, name = one.partition("/")
+        chosen.append(await desk.find(device, name))
+    if not chosen:
+        raise NotThere("name recordings: ?r=DEVICE/RECORDING&r=…")
+    return page(request, "several.html", chosen=chosen)
+
+
 def routes() -> list[BaseRoute]:
-    """All below `/r/`."""
-    return [Route("/r/{device}/{recording}", recording, name="recording")]
+    """All below `/r/`, and several beside each other."""
+    below = "/r/{device}/{recording}"
+    return [
+        Route(below, recording, name="recording"),
+        Route(f"{below}/timeline.json", timeline_json),
+        Route(f"{below}/verdict.json", verdict_json),
+        Route(f"{below}/playlist.m3u8", playlist),
+        Route(f"{below}/init-{{epoch:int}}.mp4", init),
+        Route(f"{below}/seg/{{number:int}}.m4s", segment),
+        Route(f"{below}/hold/{{span}}.m4s", hold),
+        Route(f"{below}/frames/{{number:int}}.json", frames),
+        Route("/several", several, name="several"),
+    ]

@@ -24,8 +24,8 @@ AUDIO = (
     Mutant(
         "announce no audio before it comes",
         15,
-        "evidence/write/playlist.py",
-        "maps[index] = maps[index + 1]",
+        "media/init_maps.py",
+        "found[index] = found[index + 1]",
         "pass",
         ("evidence/write/test_playlist.py",),
     ),

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from bwvd.clock import NS
 from bwvd.evidence.format import records
 from bwvd.evidence.format.layout import init_name
-from bwvd.media.boxes import BoxUnusable
-from bwvd.media.fragment_reader import TrackHead, read_init
+from bwvd.media.init_maps import maps
 
 
 def playlist(
@@ -25,7 +24,7 @@ def playlist(
     """
     segments = [entry for entry in entries if isinstance(entry, records.Segment)]
     lengths = _lengths(segments)
-    maps = _maps(inits)
+    standing = maps(inits)
     lines = [
         "#EXTM3U",
         "#EXT-X-VERSION:7",
@@ -51,7 +50,7 @@ def playlist(
         elif isinstance(entry, records.Gap):
             gap = gap or entry.track != "audio"
         else:
-            needed = maps[entry.epoch - 1]
+            needed = standing[entry.epoch - 1]
             if used and (gap or needed != used):
                 yield "#EXT-X-DISCONTINUITY\n"
             if needed != used:
@@ -70,26 +69,3 @@ def _lengths(segments: Sequence[records.Segment]) -> list[int]:
         lasts = following.pts_ns - segments[index].pts_ns
         lengths[index] = max(lengths[index], lasts)
     return lengths
-
-
-def _maps(inits: Sequence[bytes]) -> list[int]:
-    """The epoch whose init segment is named for the segments of each epoch.
-
-    That of the next one where that has the same tracks and more: an audio track whose form nobody knew before it came.
-    Players set up what they play by the first init segment, and most take no track that begins later.
-    """
-    heads = [_heads(init) for init in inits]
-    maps = list(range(1, len(inits) + 1))
-    for index in reversed(range(len(inits) - 1)):
-        before, behind = heads[index], heads[index + 1]
-        if before and len(before) < len(behind) and all(head in behind for head in before):
-            maps[index] = maps[index + 1]
-    return maps
-
-
-def _heads(init: bytes) -> list[TrackHead]:
-    """Its tracks; none where it can't be read."""
-    try:
-        return read_init(init)
-    except BoxUnusable:
-        return []
