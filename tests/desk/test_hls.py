@@ -58,13 +58,13 @@ def played(folder: Path, media: Media) -> tuple[bytes, list[str]]:
 
 def shown(data: bytes) -> list[float]:
     """When each frame is shown, in seconds."""
-    with av.open(io.BytesIO(data), format="mp4") as container:
+    with av.open(io.BytesIO(data), "r", format="mp4") as container:
         return [float(frame.time or 0) for frame in container.decode(video=0)]
 
 
 def heard(data: bytes) -> list[tuple[float, float]]:
     """Begin and end of each audio frame, in seconds."""
-    with av.open(io.BytesIO(data), format="mp4") as container:
+    with av.open(io.BytesIO(data), "r", format="mp4") as container:
         return [
             (float(packet.pts * packet.time_base), float((packet.pts + 1024) * packet.time_base))
             for packet in container.demux(audio=0)
@@ -227,7 +227,7 @@ def test_nothing_is_written(make: Make, monkeypatch: pytest.MonkeyPatch) -> None
 
     def open_(path: object, flags: int, *rest: object, **options: object) -> int:
         opened.append(flags)
-        return whole(path, flags, *rest, **options)  # type: ignore[arg-type, call-overload]  # passed through
+        return whole(path, flags, *rest, **options)  # type: ignore[arg-type]  # passed through
 
     monkeypatch.setattr(os, "open", open_)
     _, why = played(folder, media)
