@@ -1,4 +1,4 @@
-"""`bwvd install`: units, rules, users and a commented configuration, put in place.
+"""`bwvd install`: units, rules, users and a commented configuration, put in place: a camera's, or a custodian's.
 
 Idempotent: what is there already as it should be is left alone and said to be. An existing configuration is never
 overwritten: the new one lies beside it as `.new`, if it differs.
@@ -21,6 +21,7 @@ DROP_INS = ("hardware-encoder", "network-camera")
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - names of folders, nothing is written there
 
 _CONFIGURATION = "etc/bwvd/bwvd.toml"
+_CUSTODY = "etc/bwvd-custody"
 
 
 class InstallError(Exception):
@@ -44,8 +45,17 @@ _FILES = (
     _File("systemd/bwvd.toml", _CONFIGURATION, ours=False),
 )
 
+_CUSTODY_FILES = (
+    _File("systemd/bwvd-custody.service", "etc/systemd/system/bwvd-custody.service"),
+    _File("systemd/sysusers.d/bwvd-custody.conf", "etc/sysusers.d/bwvd-custody.conf"),
+    _File("systemd/tmpfiles.d/bwvd-custody.conf", "etc/tmpfiles.d/bwvd-custody.conf"),
+    _File("systemd/custody.conf", f"{_CUSTODY}/custody.conf", ours=False),
+)
 
-def install(root: Path = Path("/"), *, command: str | None = None, drop_ins: Sequence[str] = ()) -> list[str]:
+
+def install(
+    root: Path = Path("/"), *, command: str | None = None, drop_ins: Sequence[str] = (), custody: bool = False
+) -> list[str]:
     """Install below `root`; blocking.
 
     Args:
@@ -53,6 +63,7 @@ def install(root: Path = Path("/"), *, command: str | None = None, drop_ins: Seq
         command: what ExecStart runs, as the installed machine will see it; None = this very `bwvd`, if `root` is this
             machine, else DEFAULT_COMMAND.
         drop_ins: of DROP_INS, those that this board needs.
+        custody: what the machine needs where recordings arrive, and nothing of a camera's.
 
     Returns: what was done, line by line, and the commands that come next.
 
@@ -61,6 +72,8 @@ def install(root: Path = Path("/"), *, command: str | None = None, drop_ins: Seq
     unknown = sorted(set(drop_ins) - set(DROP_INS))
     if unknown:
         raise InstallError(f"no such drop-in: {unknown[0]}; there are {', '.join(DROP_INS)}")
+    if custody and drop_ins:
+        raise InstallError(f"{drop_ins[0]} is a camera's drop-in, and a custodian has none")
     here = root.resolve() == Path("/")
     if command is None:
         command = _own_command() if here else DEFAULT_COMMAND
@@ -68,7 +81,7 @@ def install(root: Path = Path("/"), *, command: str | None = None, drop_ins: Seq
     if not command.startswith("/") or any(not letter.isprintable() or letter in " \"'\\%$;" for letter in command):
         raise InstallError(f"{command!r}: ExecStart needs a plain absolute path")
     shipped = shipped_files()
-    wanted = list(_FILES)
+    wanted = list(_CUSTODY_FILES if custody else _FILES)
     wanted += [
         _File(f"systemd/bwvd.service.d/{one}.conf", f"etc/systemd/system/bwvd.service.d/{one}.conf") for one in drop_ins
     ]
@@ -78,7 +91,8 @@ def install(root: Path = Path("/"), *, command: str | None = None, drop_ins: Seq
         told.append(f"beware: {command} lies in {hidden}, which the service can't see: install bwvd below /opt")
     elif here and not Path(command).exists():
         told.append(f"beware: {command} is not there yet")
-    return [*told, "", "next:", *(f"    {line}" for line in _next(root if not here else None))]
+    steps = _next_of_custody if custody else _next
+    return [*told, "", "next:", *(f"    {line}" for line in steps(root if not here else None))]
 
 
 def shipped_files() -> Path:
@@ -170,3 +184,19 @@ def _next(root: Path | None) -> Iterator[str]:
     yield f"nano {configuration}"
     yield f"systemctl {option} enable bwvd"
     yield "bwvd check                # on the machine itself, once it runs"
+
+
+def _next_of_custody(root: Path | None) -> Iterator[str]:
+    """The same for a custodian's machine: its key is made where it is used."""
+    option = f"--root={shlex.quote(str(root))} " if root is not None else ""
+    configuration = shlex.quote(str((root or Path("/")) / _CUSTODY / "custody.conf"))
+    yield f"systemd-sysusers {option}bwvd-custody.conf"
+    yield f"systemd-tmpfiles {option}--create bwvd-custody.conf"
+    yield f"nano {configuration}"
+    if root is not None:
+        yield f"systemctl {option}enable bwvd-custody"
+        yield "bwvd help custody         # on the machine itself: its key, the list of signers, credentials"
+        return
+    yield "systemctl daemon-reload"
+    yield "bwvd help custody         # the key, the list of signers, credentials"
+    yield "systemctl enable --now bwvd-custody"

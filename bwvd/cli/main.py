@@ -260,13 +260,14 @@ def devices(as_json: bool) -> None:
 @main.command()
 @click.option("--root", default="/", show_default=True, type=NAME, metavar="DIR", help="Where the file system begins.")
 @click.option("--drop-in", "drop_ins", multiple=True, metavar="NAME", help="hardware-encoder, network-camera.")
-def install(root: str, drop_ins: tuple[str, ...]) -> None:
+@click.option("--custody", is_flag=True, help="What the machine needs where recordings arrive; nothing of a camera's.")
+def install(root: str, drop_ins: tuple[str, ...], *, custody: bool) -> None:
     """Put units, rules, users and a commented configuration in place."""
     from bwvd.cli.install import InstallError
     from bwvd.cli.install import install as put
 
     try:
-        for line in put(Path(root), drop_ins=drop_ins):
+        for line in put(Path(root), drop_ins=drop_ins, custody=custody):
             click.echo(line)
     except (InstallError, OSError) as error:
         raise Failure(str(error), 2) from None

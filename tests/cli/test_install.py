@@ -12,8 +12,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from bwvd.cli.install import DEFAULT_COMMAND, DROP_INS, InstallError, install, shipped_files
+from bwvd.cli.main import main
 from bwvd.config.load import parse
 from bwvd.config.schema import Config
 
@@ -74,6 +76,45 @@ def test_a_second_time_changes_nothing_and_says_so(tmp_path: Path) -> None:
         path: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.rglob("*") if path.is_file()
     } == before
     assert sum(line.startswith("unchanged ") for line in told) == len(before) == 9
+
+
+def test_a_custodian_s_machine_gets_nothing_of_a_camera(tmp_path: Path) -> None:
+    told = install(tmp_path, custody=True)
+    unit = "etc/systemd/system/bwvd-custody.service"
+    assert set(tree(tmp_path)) == {
+        unit,
+        "etc/bwvd-custody/custody.conf",
+        "etc/sysusers.d/bwvd-custody.conf",
+        "etc/tmpfiles.d/bwvd-custody.conf",
+    }
+    assert f"ExecStart={DEFAULT_COMMAND} custody ${{STORE}} " in tree(tmp_path)[unit]
+    assert f"    systemctl --root={tmp_path} enable bwvd-custody" in told
+    with pytest.raises(InstallError, match="a custodian has none"):
+        install(tmp_path, custody=True, drop_ins=DROP_INS)
+    configuration = tmp_path / "etc/bwvd-custody/custody.conf"
+    configuration.write_text("STORE=file:/mnt/card\n")
+    install(tmp_path, custody=True)
+    assert configuration.read_text() == "STORE=file:/mnt/card\n"
+
+
+def test_the_custodian_s_unit_names_what_its_command_takes(tmp_path: Path) -> None:
+    """What systemd makes of it, with the configuration as it is shipped and a store named in it."""
+    install(tmp_path, custody=True)
+    files = tree(tmp_path)
+    lines = files["etc/bwvd-custody/custody.conf"].splitlines()
+    values = dict(line.lstrip("#").split("=", 1) for line in lines if re.match(r"#?[A-Z_]+=", line))
+    values["STORE"] = f"file:{tmp_path}"
+    (start,) = re.findall(r"^ExecStart=(.*)$", files["etc/systemd/system/bwvd-custody.service"], re.MULTILINE)
+    words = []
+    for word in start.replace("/etc/bwvd-custody", str(tmp_path)).split()[1:]:
+        if word == "$OPTIONS":
+            words += values["OPTIONS"].split()
+        else:
+            words.append(re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], word))
+    (tmp_path / "signers").write_text("")
+    done = CliRunner().invoke(main, words, env={name: value for name, value in values.items() if name[:3] == "AWS"})
+    assert done.exit_code == 2
+    assert done.stderr.splitlines()[-1].startswith(f"bwvd: {tmp_path}/")  # the list or the key: every word was taken
 
 
 def test_a_configuration_is_never_overwritten(tmp_path: Path) -> None:

@@ -48,6 +48,31 @@ def test_the_carrier_s_unit_verifies_and_is_tight(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout.splitlines()[-1]
 
 
+def test_the_custodian_s_unit_verifies_and_is_tight(tmp_path: Path) -> None:
+    install(tmp_path, command=need("true"), custody=True)
+    analyze, unit = need("systemd-analyze"), str(tmp_path / "etc/systemd/system/bwvd-custody.service")
+    done = run(analyze, "verify", unit)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    done = run(analyze, "security", "--offline=true", "--no-pager", f"--threshold={MOST_EXPOSURE}", unit)
+    assert done.returncode == 0, done.stdout.splitlines()[-1]
+
+
+def test_the_custodian_has_a_user_of_its_own_whose_key_root_alone_writes(tmp_path: Path) -> None:
+    if run("id", "-u").stdout.strip() != "0":
+        pytest.skip("needs root, to give folders to others")
+    install(tmp_path, command=need("true"), custody=True)
+    for name in ("passwd", "group"):
+        (tmp_path / "etc" / name).touch()
+    done = run(need("systemd-sysusers"), f"--root={tmp_path}", "bwvd-custody.conf")
+    assert (done.returncode, {line.split()[0] for line in done.stderr.splitlines()}) == (0, {"Creating"})
+    done = run(need("systemd-tmpfiles"), f"--root={tmp_path}", "--create", "bwvd-custody.conf")
+    assert (done.returncode, done.stderr) == (0, "")
+    groups = dict(line.split(":")[:3:2] for line in (tmp_path / "etc/group").read_text().splitlines())
+    folder = (tmp_path / "etc/bwvd-custody").stat()
+    assert (folder.st_mode & 0o7777, folder.st_uid) == (0o750, 0)
+    assert folder.st_gid == int(groups["bwvd-custody"])
+
+
 def test_the_carrier_sees_no_key_and_no_witness() -> None:
     """Invariant 16: with the recorder's group it could read both; its unit shows it the storage and no more."""
     unit = (ROOT / "systemd/bwvd-offload.service").read_text()
@@ -97,12 +122,17 @@ def test_users_and_groups_are_made(tmp_path: Path) -> None:
         (tmp_path / "etc" / name).touch()
     done = run(tool, f"--root={tmp_path}")
     assert done.returncode == 0, done.stderr
+    # A line that it does not understand it leaves out, and goes on.
+    assert {line.split()[0] for line in done.stderr.splitlines()} == {"Creating"}
     groups = {line.split(":")[0]: line.split(":")[3] for line in (tmp_path / "etc/group").read_text().splitlines()}
     for group in ("video", "audio", "input", "dialout", "gpio"):
         assert groups[group] == "bwvd"
     (entry,) = (line for line in (tmp_path / "etc/passwd").read_text().splitlines() if line.startswith("bwvd:"))
     assert entry.split(":")[5] == "/var/lib/bwvd"
     assert entry.endswith("nologin")
+    users = {line.split(":")[0] for line in (tmp_path / "etc/passwd").read_text().splitlines()}
+    units = [path.read_text() for path in (tmp_path / "etc/systemd/system").glob("*.service")]
+    assert users == {name for unit in units for name in re.findall("(?m)^User=(.*)$", unit)}
 
 
 def test_folders_are_made(tmp_path: Path) -> None:

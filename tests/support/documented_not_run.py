@@ -6,10 +6,13 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+from bwvd.cli.install import install
 from bwvd.config.schema import Offload
 from tests.machine import install_page
 from tests.machine.image import PACKAGES
@@ -112,6 +115,24 @@ def carriers_unit_is_named(command: str) -> None:
     assert "bwvd-offload" in command.split()
 
 
+def install_prints(command: str) -> None:
+    """It is `bwvd install` itself, or one of the commands that it prints."""
+    with tempfile.TemporaryDirectory() as root:
+        printed = [line.strip().replace(f"--root={root} ", "") for line in install(Path(root), custody=True)]
+    assert command.removeprefix("sudo ") in ["bwvd install --custody", *printed]
+
+
+def custodians_unit_is_named(command: str) -> None:
+    """It is the name of the custodian's unit that is installed."""
+    assert (ROOT / "systemd/bwvd-custody.service").is_file()
+    assert "bwvd-custody" in command.split()
+
+
+def custodians_unit_reads(command: str) -> None:
+    """The file is one that the unit reads."""
+    assert command.split()[-1] in (ROOT / "systemd/bwvd-custody.service").read_text().replace("=", " ").split()
+
+
 def in_the_engines_extra(command: str) -> None:
     """The suite's own server is that one."""
     assert command.split()[-1] in {re.split(r"[^\w-]", one)[0] for one in extra("engines")}
@@ -172,7 +193,19 @@ STOCK = NotRun("names a stock tool's command", proven_elsewhere)
 SYSTEMD = NotRun("asks the running systemd", unit_is_named)
 
 NOT_RUN = {
-    "custody": {"python -m tests.fleet": LONG},
+    "custody": {
+        "python -m tests.fleet": LONG,
+        "sudo bwvd install --custody": NotRun("changes the machine, as root", install_prints),
+        "sudo systemd-sysusers bwvd-custody.conf": NotRun("changes the machine, as root", install_prints),
+        "sudo systemd-tmpfiles --create bwvd-custody.conf": NotRun("changes the machine, as root", install_prints),
+        "sudo nano /etc/bwvd-custody/custody.conf": NotRun("an editor", custodians_unit_reads),
+        "sudo cp custody_key /etc/bwvd-custody/key": NotRun("needs the folder", custodians_unit_reads),
+        "sudo cp cameras /etc/bwvd-custody/signers": NotRun("needs the folder", custodians_unit_reads),
+        "sudo chown root:bwvd-custody /etc/bwvd-custody/key": NotRun("needs the user", custodians_unit_reads),
+        "sudo chmod 640 /etc/bwvd-custody/key": NotRun("needs the folder", custodians_unit_reads),
+        "sudo systemctl enable --now bwvd-custody": NotRun("asks the running systemd", custodians_unit_is_named),
+        "systemctl restart bwvd-custody": NotRun("asks the running systemd", custodians_unit_is_named),
+    },
     "README": {
         "python3 -m venv .venv": CLONE,
         ".venv/bin/pip install -q -e '.[test]'": NEEDS_NETWORK,
@@ -268,6 +301,7 @@ NOT_RUN = {
         "python -m pydoc bwvd.testing": NotRun("run as it stands in the page inside", nothing),
         "python -m tests.bench": LONG,
         "python -m tests.bench.store --megabytes 300 --rounds 3": LONG,
+        "python -m tests.bench.carrying": LONG,
         "python -m tests.faults KIND PLACE": LONG,
         "python -m tests.fuzz": LONG,
         "python -m tests.mutants": LONG,
