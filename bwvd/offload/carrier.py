@@ -21,7 +21,7 @@ from bwvd.log import get_logger
 from bwvd.offload.book import TRY_AGAIN, Book, Closed, Row, Standing, Turn
 from bwvd.offload.collector import Collector
 from bwvd.offload.faults import Faults
-from bwvd.offload.flash import PIECE_BYTES, Flash, FlashReader, flash_body
+from bwvd.offload.flash import Flash, FlashReader, flash_body
 from bwvd.offload.pace import Pacer
 from bwvd.offload.parts import (
     ONE_AFTER_THE_OTHER,
@@ -255,8 +255,7 @@ class Carrier:
             return None
 
     async def _put(self, part: Part) -> Put:
-        piece_bytes = min(PIECE_BYTES, self.pacer.piece_bytes)
-        body = flash_body(self.reader, part.path, part.size, self.pacer.before, piece_bytes)
+        body = flash_body(self.reader, part.path, part.size, self.pacer)
         for again in (True, False):
             try:
                 put = await self._store.put(

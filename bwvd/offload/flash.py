@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from errno import EIO
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 import trio
 
 from bwvd.evidence.flash.posix import PosixVolume
-from bwvd.store.ports import Body
+from bwvd.offload.pace import Pacer
 
 T = TypeVar("T")
 
 PIECE_BYTES = 1_048_576  # of a file, read and sent at once
+MOST_IN_ONE = 67_108_864  # of a file that is read and put without a look at anything else: power that goes ends it
 
 
 class Flash(Protocol):
@@ -77,6 +79,15 @@ class ThreadReader:
             self.close()
             raise
 
+    @contextmanager
+    def beside(self) -> Iterator[Flash]:
+        """The directory for a job of another thread, which is not waited for here. Blocking. Raises: OSError."""
+        flash = PosixFlash(self._root)
+        try:
+            yield flash
+        finally:
+            flash.close()
+
     def close(self) -> None:
         """Let go of the directory; the next job opens it again."""
         if self._flash is not None:
@@ -84,28 +95,67 @@ class ThreadReader:
             self._flash = None
 
 
-def flash_body(
-    reader: FlashReader, path: str, size: int, before: Callable[[int], Awaitable[None]], piece_bytes: int = PIECE_BYTES
-) -> Body:
+class FlashBody:
     """The first `size` bytes of a file as the body of an object. Its iterator raises OSError, also if it is shorter.
 
     before: awaited with the size of each piece before it is handed on: the place for a limit of the pace.
     """
 
-    async def pieces() -> AsyncGenerator[bytes]:
-        at = 0
-        while at < size:
-            begin, most = at, min(piece_bytes, size - at)
-            piece = await reader.run(lambda flash: flash.read(path, begin, most))  # noqa: B023  awaited in this turn
-            if not piece:
-                raise OSError(EIO, f"shorter than {size} bytes, which it had", path)
-            at += len(piece)
-            await before(len(piece))
-            yield piece
+    def __init__(
+        self,
+        reader: FlashReader,
+        path: str,
+        size: int,
+        before: Callable[[int], Awaitable[None]],
+        piece_bytes: int = PIECE_BYTES,
+    ) -> None:
+        self._reader, self._path, self._size = reader, path, size
+        self._before, self._piece_bytes = before, piece_bytes
 
     @asynccontextmanager
-    async def opened() -> AsyncIterator[AsyncIterator[bytes]]:
-        async with aclosing(pieces()) as opened_pieces:
-            yield opened_pieces
+    async def __call__(self) -> AsyncIterator[AsyncIterator[bytes]]:
+        async with aclosing(self._pieces()) as pieces:
+            yield pieces
 
-    return opened
+    async def _pieces(self) -> AsyncGenerator[bytes]:
+        at = 0
+        while at < self._size:
+            piece = await self._reader.run(partial(self._piece, at))
+            at += len(piece)
+            await self._before(len(piece))
+            yield piece
+
+    def _piece(self, begin: int, flash: Flash) -> bytes:
+        piece = flash.read(self._path, begin, min(self._piece_bytes, self._size - begin))
+        if not piece:
+            raise OSError(EIO, f"shorter than {self._size} bytes, which it had", self._path)
+        return piece
+
+
+class ThreadBody(FlashBody):
+    """The same, also to be read in the thread of a store that works in one (`BlockingBody`): then there is no change
+    of threads for each piece, and nothing to wait for before it.
+    """
+
+    def __init__(self, reader: ThreadReader, path: str, size: int, before: Callable[[int], Awaitable[None]]) -> None:
+        super().__init__(reader, path, size, before)
+        self._beside = reader.beside
+
+    @contextmanager
+    def blocking(self) -> Iterator[Iterator[bytes]]:
+        with self._beside() as flash:
+            yield self._pieces_of(flash)
+
+    def _pieces_of(self, flash: Flash) -> Iterator[bytes]:
+        at = 0
+        while at < self._size:
+            piece = self._piece(at, flash)
+            at += len(piece)
+            yield piece
+
+
+def flash_body(reader: FlashReader, path: str, size: int, pacer: Pacer) -> FlashBody:
+    """The first `size` bytes of a file as the body of an object, at the pacer's pace."""
+    if isinstance(reader, ThreadReader) and not pacer.limited and size <= MOST_IN_ONE:
+        return ThreadBody(reader, path, size, pacer.before)
+    return FlashBody(reader, path, size, pacer.before, min(PIECE_BYTES, pacer.piece_bytes))

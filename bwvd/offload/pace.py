@@ -44,6 +44,10 @@ class Pacer:
         # Small pieces at a low pace: a server gives up a connection on which nothing comes for long.
         self.piece_bytes = max(LEAST_PIECE_BYTES, int(max_mbit * 125_000 * BURST_S)) if max_mbit else 1 << 62
 
+    @property
+    def limited(self) -> bool:
+        return self._bucket is not None
+
     async def before(self, count: int) -> None:
         """Wait until `count` more bytes may be sent."""
         if self._bucket is None:

@@ -36,14 +36,7 @@ def bring(device: str, load: Load, folder: Path) -> dict[str, Path]:
     """Make a camera's recordings and journal; returns the objects by name, in the order in which they are put."""
     place = tempfile.mkdtemp(prefix="bwvd-fleet-", dir=MEMORY if MEMORY.is_dir() else None)
     try:
-        camera = Camera(Path(place) / "card", device=device)
-        for serial in range(1, load.recordings + 1):
-            _record(camera, serial, load)
-            name = recording_id(serial, device)
-            camera.enter(
-                draft("opened", recording=name, serial=serial),
-                draft("closed", recording=name, serial=serial, reason="stop", segments=load.segments),
-            )
+        camera = fill_card(Path(place) / "card", load, device)
         found = {}
         objects = camera.objects()
         for name in sorted(objects, key=lambda name: "/journal/" not in name):  # as the carrier: the journal first
@@ -54,6 +47,19 @@ def bring(device: str, load: Load, folder: Path) -> dict[str, Path]:
         return found
     finally:
         shutil.rmtree(place)
+
+
+def fill_card(root: Path, load: Load, device: str = "BWV-0001") -> Camera:
+    """A card with closed recordings, as a device leaves it."""
+    camera = Camera(root, device=device)
+    for serial in range(1, load.recordings + 1):
+        _record(camera, serial, load)
+        name = recording_id(serial, device)
+        camera.enter(
+            draft("opened", recording=name, serial=serial),
+            draft("closed", recording=name, serial=serial, reason="stop", segments=load.segments),
+        )
+    return camera
 
 
 def _record(camera: Camera, serial: int, load: Load) -> None:
