@@ -299,7 +299,7 @@ def _log(store: str, access: dict[str, str], given: dict[str, Any], *, as_json: 
 
     try:
         signers = AllowedSigners.load(given["signers"])
-        own = desk_key(given["key"], given["by"], signers)[0] if given["key"] else None
+        own = desk_key(given["key"], given["by"], signers)[0].key if given["key"] else None
         problems = run_with_store(store, access, lambda opened: read_logs(opened, own, signers, take))
     except EvidenceError as error:
         raise Failure(str(error), 2) from None

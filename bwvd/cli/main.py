@@ -36,6 +36,7 @@ ELSEWHERE = {
     "journal": ("journal", "journal"),
     "receipt": ("receipt", "receipt"),
     "custody": ("custody", "custody"),
+    "desk": ("desk", "desk"),
     "release": ("release", "release"),
     "offload": ("offload", "offload"),
     "keygen": ("keygen", "keygen"),

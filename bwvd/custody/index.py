@@ -5,10 +5,12 @@ Nothing depends on it being there: it is made anew from the store, and what two 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import trio
 from sqlalchemy import (
@@ -31,11 +33,13 @@ from bwvd.custody import schema
 from bwvd.custody.findings import Finding, finding
 from bwvd.custody.journals import KnownHead
 from bwvd.custody.schema import IndexUnusable
+from bwvd.evidence.export.search import folded
 from bwvd.text import one_line
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
 
+FOLDED = "lower"  # SQLite's own knows ASCII alone: in an index that is read it is as searches compare texts
 MOST_FINDINGS = 1000  # open ones of a device; what is more is one, that says so
 _LOCK_S = 30  # to wait for another process that writes
 _SCHEMA_LOCK = 0x62777664  # of PostgreSQL's advisory locks: who makes the tables, makes them alone
@@ -77,6 +81,24 @@ class Index:
             raise
         return index
 
+    @classmethod
+    def reading(cls, url: str) -> Index:
+        """The index at a URL, to look into: nothing of it is changed, made or brought up to date.
+
+        Raises: IndexUnusable; IndexLost.
+        """
+        index = cls(_engine(url, read_only=True))
+        try:
+            with index.begin() as connection:
+                schema.require(connection)
+        except SQLAlchemyError as error:
+            index.close()
+            raise _lost(error) from None
+        except BaseException:
+            index.close()
+            raise
+        return index
+
     def begin(self) -> Any:
         """A transaction, as a context manager of a Connection. Raises: SQLAlchemyError."""
         return self._engine.begin()
@@ -108,7 +130,7 @@ def _bind(connection: Connection, store: str) -> None:
         set_fact(connection, "store", store)
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str, *, read_only: bool = False) -> Engine:
     if "://" not in url:
         url = f"sqlite:///{url}"
     try:
@@ -118,7 +140,12 @@ def _engine(url: str) -> Engine:
         if parsed.get_backend_name() not in ("sqlite", "postgresql"):
             raise IndexUnusable(f"--index: {parsed.get_backend_name()}: the index is in sqlite or postgresql")
         if parsed.get_backend_name() == "postgresql":
-            return create_engine(parsed, pool_pre_ping=True)
+            return create_engine(
+                parsed, pool_pre_ping=True, execution_options={"postgresql_readonly": True} if read_only else {}
+            )
+        if read_only:
+            name = quote(os.path.abspath(parsed.database or ""))  # noqa: PTH100  resolve() would follow links
+            parsed = parsed.set(database=f"file:{name}", query={"mode": "ro", "uri": "true"})
         engine = create_engine(parsed, connect_args={"timeout": _LOCK_S})
     except ArgumentError as error:
         raise IndexUnusable(f"--index: {one_line(error)}") from None
@@ -128,12 +155,16 @@ def _engine(url: str) -> Engine:
     @event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _: object) -> None:
         connection.isolation_level = None  # transactions are begun below, not by the driver's guess
+        if read_only:
+            connection.create_function(FOLDED, 1, folded, deterministic=True)
+            return
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")  # what a power cut takes is in the store
 
     @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")  # two that read first and write then would wait for each other
+        # Two that read first and write then would wait for each other.
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
     return engine
 

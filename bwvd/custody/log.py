@@ -1,6 +1,6 @@
 """Log of a custodian: every act, signed before it is done, as objects of the store that are chained to each other.
 
-    custody/NAME/000000000001.jsonl, 000000000002.jsonl, …
+    custody/NAME/000000000001.jsonl, 000000000002.jsonl, …      a desk's: desk/NAME/…
 
 Each object is one file of the form that a device's journal has: a `journal` record that names the object before by its
 length and digest, then entries, each line signed, in a namespace of its own. All entries that wait go into one object.
@@ -37,8 +37,6 @@ from bwvd.store.body import bytes_body
 from bwvd.store.errors import ObjectDiffers
 from bwvd.store.ports import EveryPage, Store
 
-CUSTODY_NAMESPACE = "bwvd-custody"
-FOLDER = "custody/"
 OBJECT_BYTES = 1_048_576  # a log's object has less; a larger one is none
 READINGS = 3
 GROUP = 64  # calls whose acts go into one object
@@ -50,7 +48,20 @@ Detail = dict[str, str | int | float | bool | None]
 
 
 class LogBroken(EvidenceError):
-    """The custodian's own log is not what it wrote: nothing may be added to it. One line."""
+    """The log is not what its own key wrote: nothing may be added to it. One line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Whose logs they are: where they lie, and what they are signed as."""
+
+    folder: str
+    namespace: str
+    another: str  # what a second writer of the same kind does
+
+
+CUSTODY = Kind("custody/", "bwvd-custody", "another custodian needs another name: --by")
+DESK = Kind("desk/", "bwvd-desk", "another desk needs another name, or a folder of its own: --log")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +79,18 @@ class _Waiting:
 
 
 class CustodyLog:
-    """The log that one custodian writes.
+    """The log that one custodian, or one desk, writes.
 
     Args:
         name: under which lists of signers know the key.
+        kind: whose logs it is one of.
 
     **Synchronization:** trio's thread; any number of calls at once.
     """
 
-    def __init__(self, store: Store, signer: KeySigner, name: str, clock: Clock) -> None:
+    def __init__(self, store: Store, signer: KeySigner, name: str, clock: Clock, kind: Kind = CUSTODY) -> None:
         self._store = store
+        self._kind = kind
         self._signer = signer
         self._name = name
         self._clock = clock
@@ -99,7 +112,7 @@ class CustodyLog:
         """
         number = known
         after = self._object(known) if known else ""
-        async for page in EveryPage(self._store, f"{FOLDER}{self._name}/", after=after):
+        async for page in EveryPage(self._store, f"{self._kind.folder}{self._name}/", after=after):
             for one in page.objects:
                 number = max(number, number_of(one.name.rpartition("/")[2]))
         head = await self._own(number) if number else None
@@ -135,7 +148,7 @@ class CustodyLog:
             number = self._number + 1
             if number > MOST_NUMBER:
                 raise LogBroken(f"{self._object(number)}: no log has so many objects")
-            chain = Chain(self._signer, CUSTODY_NAMESPACE)
+            chain = Chain(self._signer, self._kind.namespace)
             data = chain.line(
                 records.Journal(
                     n=0,
@@ -163,7 +176,7 @@ class CustodyLog:
             return
 
     def _object(self, number: int) -> str:
-        return f"{FOLDER}{self._name}/{object_name(number)}"
+        return f"{self._kind.folder}{self._name}/{object_name(number)}"
 
     async def _own(self, number: int) -> JournalHead:
         """Where an object of this log ends, if this key has signed all of it. Raises: LogBroken; StoreError."""
@@ -174,10 +187,10 @@ class CustodyLog:
             problem = "is not there" if data is None else self._problem(data, number)
             if data is not None and not problem:
                 return JournalHead(file=object_name(number), bytes=len(data), sha512=hashlib.sha512(data).hexdigest())
-        raise LogBroken(f"{name}: {problem}; another custodian needs another name: --by")
+        raise LogBroken(f"{name}: {problem}; {self._kind.another}")
 
     def _problem(self, data: bytes, number: int) -> str:
-        signed, problem = read_object(data, object_name(number))
+        signed, problem = read_object(data, object_name(number), self._kind)
         if not problem and any(_plain(one).blob != self._signer.key.blob for one in signed):
             problem = "is signed by another key than --key"
         first = signed[0].record if signed else None
@@ -198,31 +211,37 @@ class Entered:
 
 
 async def read_logs(
-    store: Store, own: KeySigner | None, signers: AllowedSigners, take: Callable[[Entered], None]
+    store: Store,
+    own: PublicKey | None,
+    signers: AllowedSigners,
+    take: Callable[[Entered], None],
+    kind: Kind = CUSTODY,
 ) -> list[str]:
-    """Give all entries of all custodians' logs to `take`, each in its order; returns what does not hold, in lines.
+    """Give all entries of all logs of a kind to `take`, each in its order; returns what does not hold, in lines.
 
     Args:
-        own: the key of whoever asks, whose logs count; the others' count if `signers` lists them for `bwvd-custody`.
+        own: the key of whoever asks, whose logs count; the others' count if `signers` lists them for the kind's
+            namespace.
 
     Raises: StoreError.
     """
     problems: list[str] = []
-    async for page in EveryPage(store, FOLDER, folders=True):
+    async for page in EveryPage(store, kind.folder, folders=True):
         for folder in page.folders:
-            await _read_log(store, folder, own, signers, take, problems)
+            await _read_log(store, folder, own, signers, take, problems, kind)
     return problems
 
 
 async def _read_log(
     store: Store,
     folder: str,
-    own: KeySigner | None,
+    own: PublicKey | None,
     signers: AllowedSigners,
     take: Callable[[Entered], None],
     problems: list[str],
+    kind: Kind,
 ) -> None:
-    name = folder.removeprefix(FOLDER).rstrip("/")
+    name = folder.removeprefix(kind.folder).rstrip("/")
     before: JournalHead | None = None
     due = 1
     async for page in EveryPage(store, folder):
@@ -233,13 +252,13 @@ async def _read_log(
                 problems.append(f"{listed.name}: {object_name(due)} is what comes next")
             due = (number_of(file) or due) + 1
             data = await read_small(store, listed.name, OBJECT_BYTES) or b""
-            signed, problem = read_object(data, file)
+            signed, problem = read_object(data, file, kind)
             first = signed[0].record if signed else None
             if not problem and not (isinstance(first, records.Journal) and first.device == name):
                 problem = f"is not of the log of {name}"
             if not problem and isinstance(first, records.Journal) and first.previous != before:
                 problem = "does not go on from the object before it"
-            problem = problem or _stranger(signed, name, own, signers)
+            problem = problem or _stranger(signed, name, own, signers, kind)
             before = JournalHead(file=file, bytes=len(data), sha512=hashlib.sha512(data).hexdigest())
             if problem:
                 problems.append(f"{listed.name}: {problem}")
@@ -249,11 +268,11 @@ async def _read_log(
                     take(Entered(name, listed.name, entry.event, entry.detail, entry.stamp.utc))
 
 
-def read_object(data: bytes, name: str) -> tuple[list[Signed], str]:
+def read_object(data: bytes, name: str, kind: Kind = CUSTODY) -> tuple[list[Signed], str]:
     """The records of a log's object, and what is wrong with it; "" if nothing is. Whose they are is not looked at."""
     if len(data) > OBJECT_BYTES:
         return [], f"is larger than {OBJECT_BYTES} bytes"
-    reader = ChainReader(io.BytesIO(data), name, CUSTODY_NAMESPACE)
+    reader = ChainReader(io.BytesIO(data), name, kind.namespace)
     signed = list(reader)
     if reader.problems:
         return signed, f"{reader.problems[0].where}: {reader.problems[0].what}"
@@ -273,13 +292,13 @@ def number_of(file: str) -> int:
     return int(found[1]) if found else 0
 
 
-def _stranger(signed: Sequence[Signed], name: str, own: KeySigner | None, signers: AllowedSigners) -> str:
-    """Why a log counts for nothing; "" if it is by the custodian's key, or by one that the list names for it."""
+def _stranger(signed: Sequence[Signed], name: str, own: PublicKey | None, signers: AllowedSigners, kind: Kind) -> str:
+    """Why a log counts for nothing; "" if it is by the asker's own key, or by one that the list names for it."""
     for one in signed:
-        if own is not None and _plain(one).blob == own.key.blob:
+        if own is not None and _plain(one).blob == own.blob:
             continue
         try:
-            check_named_signer(one.key, CUSTODY_NAMESPACE, name, [signers], _at_s(signed))
+            check_named_signer(one.key, kind.namespace, name, [signers], _at_s(signed))
         except SignatureBad as error:
             return str(error)
     return ""

@@ -41,7 +41,7 @@ async def replay(post: Post) -> list[str]:
                     if key not in heads or heads[key][0] <= one.utc:
                         heads[key] = one.utc, KnownHead(number, size, sha512)
 
-    problems = await read_logs(post.store, post.desk.signer, post.desk.signers, take)
+    problems = await read_logs(post.store, post.desk.signer.key, post.desk.signers, take)
     found.sort(key=lambda one: one.utc)
 
     def enter(connection: Connection) -> None:

@@ -155,6 +155,18 @@ class IndexUnusable(EvidenceError):
     """A database that can't be used as an index. One line."""
 
 
+def require(connection: Connection) -> None:
+    """Raises: IndexUnusable for a database that has not the tables of this very version."""
+    there = set(inspect(connection).get_table_names())
+    if not METADATA.tables.keys() <= there:
+        raise IndexUnusable("the database has no index of a custodian")
+    stamp = connection.execute(select(FACTS.c.value).where(FACTS.c.name == "schema")).scalar() or ""
+    if stamp != str(VERSION):
+        raise IndexUnusable(
+            f"the database has the tables of version {stamp[:20]!r}; this version of bwvd reads {VERSION}"
+        )
+
+
 def prepare(connection: Connection) -> None:
     """Make the tables in an empty database, or bring older ones up to date.
 

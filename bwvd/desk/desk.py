@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bwvd.desk.access import Access
+from bwvd.desk.background import Background
+from bwvd.desk.facts import Listed, Memory, Row, merged
+from bwvd.desk.query import PAGE_ROWS, Query
 from bwvd.desk.session import Sessions
-from bwvd.desk.source import Found, Key, NotThere, Source
+from bwvd.desk.source import Found, Key, NotThere
+from bwvd.desk.trail import Trail
+from bwvd.evidence.export.search import Wanted
+from bwvd.evidence.format.utc import parse_utc
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 
 
@@ -22,10 +30,17 @@ class Desk:
     **Synchronization:** trio's thread.
     """
 
-    sources: Sequence[Source]
+    sources: Sequence[Listed]
+    access: Access
+    trail: Trail
     identities: Sequence[Any] = ()
     signers: AllowedSigners | None = None
     sessions: Sessions = field(default_factory=Sessions)
+    memory: Memory = field(default_factory=Memory)
+    background: Background = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.background = Background(self.memory)
 
     async def find(self, device: str, recording: str) -> Found:
         """The recording of a page's address. Raises: NotThere; EvidenceError, StoreError of a source."""
@@ -34,6 +49,29 @@ class Desk:
             if (found := await source.find(key)) is not None:
                 return found
         raise NotThere("there is no such recording here")
+
+    async def overlapping(self, found: Found, began: str, seconds: float) -> list[Row]:
+        """The other recordings of which a part lies in a time, the newest first: a list's page of them at most.
+
+        Args:
+            began: UTC; nothing overlaps what is no time.
+
+        Raises: EvidenceError, StoreError, OSError.
+        """
+        begin = parse_utc(began)
+        if begin is None:
+            return []
+        try:
+            end = begin + datetime.timedelta(seconds=max(seconds, 0.0) + 0.001)
+        except OverflowError:
+            return []
+        query = Query(wanted=Wanted(begin, end))
+        parts = [await source.rows(query, PAGE_ROWS, self.memory) for source in self.sources]
+        return [row for row in merged(parts, 0, PAGE_ROWS).rows if row.key != found.key]
+
+    async def run(self) -> None:
+        """What goes on behind the pages, until it is cancelled."""
+        await self.background.run()
 
     async def aclose(self) -> None:
         for source in self.sources:

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import trio
 
+from bwvd.desk.facts import Facts, Memory, Row, Rows, matches
+from bwvd.desk.query import Query
+from bwvd.desk.receipts import ReceiptFolders, Taken
 from bwvd.desk.source import Found, Key, NotThere
+from bwvd.evidence.export.catalogue import Entry, entry, with_texts
+from bwvd.evidence.export.sealed_text import reader_at
+from bwvd.evidence.format.layout import MANIFEST
+from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.folder import DirectoryFolder, Folder
 from bwvd.evidence.verify.gather import Place, gather
+from bwvd.evidence.verify.one import OneByOne
+from bwvd.evidence.verify.proof import verify_proof
+from bwvd.evidence.verify.report import Report, unreadable
 from bwvd.evidence.verify.zip_folder import ZipFolder
 from bwvd.text import printable
 
@@ -26,29 +37,91 @@ class FolderSource:
     **Synchronization:** trio's thread.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        signers: AllowedSigners | None = None,
+        identities: Sequence[Any] = (),
+        *,
+        receipts: Sequence[Path] = (),
+        number: int = 1,
+    ) -> None:
         self.path = path
         self.name = printable(str(path))
+        self.number = number
+        self._signers = signers
+        self._identities = identities
+        self._receipts = ReceiptFolders(receipts, signers)
+        self._checks = OneByOne(signers)
         self._places: dict[Key, Place] = {}
+        self._entries: dict[Key, tuple[object, Entry]] = {}  # each with how its manifest stood
         self._limiter = trio.CapacityLimiter(THREADS)
+        self._verifying = trio.CapacityLimiter(1)  # it hashes in threads of its own
 
-    async def look(self) -> dict[Key, Place]:
-        """All places there are now. Raises: NothingThere."""
-        self._places = await trio.to_thread.run_sync(keyed, self.path, limiter=self._limiter)
-        return self._places
+    # --- the list ----------------------------------------------------------------------------------------------------
+
+    async def rows(self, query: Query, most: int, memory: Memory) -> Rows:
+        """Raises: NothingThere."""
+        texts = query.wanted.texts or bool(query.text)
+
+        def look() -> tuple[dict[Key, Place], dict[Key, tuple[object, Entry]], dict[str, Taken]]:
+            places = keyed(self.path, self.number)
+            return places, self._read(places, texts=texts), self._receipts.look()
+
+        self._places, self._entries, receipts = await trio.to_thread.run_sync(look, limiter=self._limiter)
+        result = Rows()
+        for key, (stamp, one) in self._entries.items():
+            memory.stands(key, stamp)
+            facts = Facts.of_entry(one)
+            if not facts.whole and (known := memory.facts.get(key)) is not None:
+                facts = known
+            found = self._found(key, self._places[key])
+            row = Row(found, facts, memory.verdict(key), receipt=receipts.get(found.name))
+            if matches(row, query, result.unsure):
+                result.rows.append(row)
+        result.total = len(result.rows)
+        result.rows.sort(key=lambda row: row.order, reverse=True)
+        del result.rows[most:]
+        return result
+
+    def _read(self, places: dict[Key, Place], *, texts: bool) -> dict[Key, tuple[object, Entry]]:
+        """Each place's entry: the one that is known, if nothing has changed there. Blocking."""
+        entries = {}
+        for key, place in places.items():
+            stamp = _stamp(place)
+            known = self._entries.get(key)
+            if known is None or known[0] != stamp:
+                known = stamp, entry(place, reader_at(place, self._identities))
+            if texts and known[1].markers is None:
+                known = stamp, with_texts(known[1], place, reader_at(place, self._identities))
+            entries[key] = known
+        return entries
+
+    async def complete(self, found: Found) -> Facts | None:
+        place, known = found.place, self._entries.get(found.key)
+        if place is None or known is None or known[1].markers is not None or known[1].end == "unreadable":
+            return None
+        stamp, one = known
+        one = await trio.to_thread.run_sync(
+            with_texts, one, place, reader_at(place, self._identities), limiter=self._limiter
+        )
+        self._entries[found.key] = stamp, one
+        return Facts.of_entry(one)
+
+    # --- one recording -----------------------------------------------------------------------------------------------
 
     async def find(self, key: Key) -> Found | None:
         """Raises: NothingThere."""
-        place = self._places.get(key) or (await self.look()).get(key)
-        return self.found(key, place) if place is not None else None
+        if key not in self._places:
+            self._places = await trio.to_thread.run_sync(keyed, self.path, self.number, limiter=self._limiter)
+        place = self._places.get(key)
+        return self._found(key, place) if place is not None else None
 
-    def found(self, key: Key, place: Place) -> Found:
+    def _found(self, key: Key, place: Place) -> Found:
         return Found(key, place.name, str(place), self, place)
 
     async def read(self, found: Found, job: Callable[[Folder], T]) -> T:
-        place = found.place
-        if place is None:
-            raise NotThere(f"{found.where}: not in a folder")
+        place = _place(found)
 
         def run() -> T:
             if not place.inside:
@@ -62,15 +135,43 @@ class FolderSource:
 
         return await trio.to_thread.run_sync(run, limiter=self._limiter)
 
+    async def verify(self, found: Found, progress: Progress | None = None) -> Report:
+        place = _place(found)
+
+        def run() -> Report:
+            if place.why:
+                return unreadable(place.path, place.why)
+            if not place.inside:
+                return self._checks.verify(place.path, progress)
+            reports = {report.path: report for report in verify_proof(place.path, self._signers, progress=progress)}
+            return reports.get(str(place)) or unreadable(str(place), "is not in the archive")
+
+        return await trio.to_thread.run_sync(run, limiter=self._verifying)
+
     async def aclose(self) -> None:
-        self._places = {}
+        self._places, self._entries = {}, {}
 
 
-def keyed(path: Path) -> dict[Key, Place]:
+def _place(found: Found) -> Place:
+    if found.place is None:
+        raise NotThere(f"{found.where}: not in a folder")
+    return found.place
+
+
+def keyed(path: Path, number: int = 1) -> dict[Key, Place]:
     """The places at and below `path`, each by a key of its own. Blocking. Raises: NothingThere."""
     found: dict[Key, Place] = {}
     for place in gather(path):
         where = str(place)
-        key = Key.of(place.name, where)
-        found[Key.of(place.name, where, copy=True) if key in found else key] = place
+        key = Key.of(place.name, where, number=number)
+        found[Key.of(place.name, where, number=number, copy=True) if key in found else key] = place
     return found
+
+
+def _stamp(place: Place) -> object:
+    """What changes when somebody writes to a recording: its manifest has a line for everything. Blocking."""
+    try:
+        status = (place.path if place.inside else place.path / MANIFEST).stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -26,26 +27,36 @@ def environment() -> Environment:
     )
 
 
+def language_for(request: Request) -> str:
+    return language_of(request.headers.get("accept-language", ""), request.cookies.get(LANGUAGE_COOKIE, ""))
+
+
+def translator(request: Request) -> Callable[..., str]:
+    """The texts in the browser's language: `t("section.name", part=…)`; a part stands there as text."""
+    known = texts(language_for(request))
+
+    def t(name: str, **parts: object) -> str:
+        return known[name].format_map({key: str(part) for key, part in parts.items()}) if parts else known[name]
+
+    return t
+
+
 def page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
     """The page of a template.
 
     It has `t("section.name", key=…)`, `words("section")`, `language`, `session`, `desk` beside `values`.
     """
-    language = language_of(request.headers.get("accept-language", ""), request.cookies.get(LANGUAGE_COOKIE, ""))
-    known = texts(language)
-
-    def t(name: str, **parts: object) -> str:
-        return known[name].format_map({key: str(part) for key, part in parts.items()}) if parts else known[name]
+    language = language_for(request)
 
     def words(*sections: str) -> dict[str, str]:
         """The texts of these sections, for the page's modules."""
-        return {name: text for name, text in known.items() if name.partition(".")[0] in sections}
+        return {name: text for name, text in texts(language).items() if name.partition(".")[0] in sections}
 
     content = (
         environment()
         .get_template(template)
         .render(
-            t=t,
+            t=translator(request),
             words=words,
             language=language,
             session=getattr(request.state, "session", None),

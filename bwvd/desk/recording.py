@@ -76,16 +76,17 @@ def opened(request: Request) -> Opened:
 
 
 async def find(request: Request) -> Found:
-    """The recording of an address. Raises: NotThere."""
+    """The recording of an address, once the log says that it is looked at. Raises: NotThere, TrailLost."""
     desk: Desk = request.app.state.desk
-    return await desk.find(request.path_params["device"], request.path_params["recording"])
+    found = await desk.find(request.path_params["device"], request.path_params["recording"])
+    await desk.trail.viewed(request.state.session, found)
+    return found
 
 
 def known_report(request: Request, found: Found) -> Report | None:
-    """What its verification has found, if that is over."""
-    verdicts = getattr(request.app.state.desk, "verdicts", None)
-    report: Report | None = verdicts.known(found) if verdicts is not None else None
-    return report
+    """What its verification has found, if that is over; if it has not begun, it begins."""
+    desk: Desk = request.app.state.desk
+    return desk.background.known(found)
 
 
 async def recording(request: Request) -> Response:
@@ -172,6 +173,7 @@ async def several(request: Request) -> Response:
     for one in dict.fromkeys(asked):
         device, _, name = one.partition("/")
         chosen.append(await desk.find(device, name))
+        await desk.trail.viewed(request.state.session, chosen[-1])
     if not chosen:
         raise NotThere("name recordings: ?r=DEVICE/RECORDING&r=…")
     return page(request, "several.html", chosen=chosen)

@@ -12,11 +12,14 @@ from urllib.parse import quote
 
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.format.recording_id import device_of
+from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.folder import Folder
 from bwvd.evidence.verify.gather import Place
+from bwvd.evidence.verify.report import Report
 
 T = TypeVar("T")
 
+_SOURCE = "~"  # before the number of a source that is not the first
 NAMELESS = "-"  # in the place of a device, where a name is none that an address may hold
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
@@ -24,6 +27,10 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
 
 class NotThere(EvidenceError):
     """The desk has no such recording. One line."""
+
+
+class SourceLost(EvidenceError):
+    """A source does not answer, or not now. One line."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -34,12 +41,22 @@ class Key:
     recording: str
 
     @classmethod
-    def of(cls, name: str, where: str, *, copy: bool = False) -> Key:
-        """For the recording called `name` at `where`; `copy`: another recording has that name already."""
+    def of(cls, name: str, where: str, *, number: int = 1, copy: bool = False) -> Key:
+        """For the recording called `name` at `where`.
+
+        Args:
+            number: of the source among all: two of them may have the same recording.
+            copy: another recording of this source has that name already.
+        """
         device = device_of(name)
         if not copy and device and _NAME.fullmatch(name) and _NAME.fullmatch(device):
-            return cls(device, name)
+            return cls(device, name + (f"{_SOURCE}{number}" if number > 1 else ""))
         return cls(NAMELESS, hashlib.sha256(where.encode(errors="surrogateescape")).hexdigest()[:32])
+
+    def name_in(self, number: int) -> str:
+        """The recording's name, if the key is one of the source of that number; "" if it is not."""
+        name, mark, of = self.recording.partition(_SOURCE)
+        return name if (mark, of) == (("", "") if number == 1 else (_SOURCE, str(number))) else ""
 
     @property
     def path(self) -> str:
@@ -66,6 +83,10 @@ class Source(Protocol):
 
         **Cancellation:** at once for a store; a folder's job ends first.
         """
+        ...
+
+    async def verify(self, found: Found, progress: Progress | None = None) -> Report:
+        """Verify the recording, as `bwvd verify` does: every byte is read. Raises: StoreError."""
         ...
 
     async def aclose(self) -> None: ...

@@ -112,7 +112,7 @@ async def one_fault_at_calls(fault: Fault, full: dict[str, bytes], empty: Path, 
             check_receipts(store)
             found = working.post.index.do(at.all_findings)
             assert found == [], (number, kinds[number - 1], found)
-            assert await read_logs(store, CUSTODIAN, SIGNERS, lambda _: None) == []
+            assert await read_logs(store, CUSTODIAN.key, SIGNERS, lambda _: None) == []
 
 
 @pytest.mark.parametrize("fault", [Fault.UNREACHABLE, Fault.LOST_ANSWER, Fault.REFUSED, Fault.TORN, Fault.FULL])
@@ -153,7 +153,7 @@ async def test_two_custodians_at_once_give_one_receipt(
             assert working.post.index.do(at.all_findings) == []
             assert working.post.index.do(at.count_of)["receipts"] == 1
         entered: list[str] = []
-        problems = await read_logs(store, CUSTODIAN, SIGNERS, lambda entry: entered.append(entry.log))
+        problems = await read_logs(store, CUSTODIAN.key, SIGNERS, lambda entry: entered.append(entry.log))
         assert problems == []
         assert set(entered) == {"evidence-server", "other"}
 

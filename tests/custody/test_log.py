@@ -28,7 +28,7 @@ def act(number: int) -> Act:
 
 async def read(store: VirtualStore, own: KeySigner | None = CUSTODIAN, *lines: str) -> tuple[list[Any], list[str]]:
     found: list[Entered] = []
-    problems = await read_logs(store, own, list_of(device_line(), *lines), found.append)
+    problems = await read_logs(store, own.key if own else None, list_of(device_line(), *lines), found.append)
     return [one.detail["number"] for one in found], problems
 
 

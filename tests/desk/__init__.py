@@ -1,0 +1,1 @@
+"""Tests of the desk: its list, its guard, its log, what it hands out."""

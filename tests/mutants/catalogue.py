@@ -389,8 +389,8 @@ MUTANTS = (
         "hold recordings against what the journal says later",
         7,
         "evidence/verify/storage.py",
-        "_compare(harmless(name), check, said, facts, broken=broken)",
-        "_compare(harmless(name), check, facts, facts, broken=broken)",
+        "compare(harmless(name), check, said, facts, broken=broken)",
+        "compare(harmless(name), check, facts, facts, broken=broken)",
         ("evidence/verify/test_storage.py",),
     ),
     Mutant(

@@ -80,7 +80,7 @@ ALLOWED: dict[str, set[str]] = {
     # Takes recordings over on a machine of its own: it reads what the camera wrote, and signs receipts.
     "custody": {
         *GROUND, *FORMAT, "log", "service.backoff", "store", "evidence.verify", "evidence.release.receipt",
-        "evidence.release.issue", "evidence.export.sealed_text",
+        "evidence.release.issue", "evidence.export.sealed_text", "evidence.export.search",
     },
     # Shows, verifies and hands out on a machine of its own. Of the custodian's it reads the index and the store's
     # folders, and writes a log of the same make.

@@ -117,11 +117,16 @@ def signed_records(where: Path | Place) -> Iterator[records.ManifestRecord]:
     Raises: EvidenceError when there is no readable manifest.
     """
     with opened(where if isinstance(where, Place) else Place(where)) as file:
-        for unsigned, signature in lines_before(LineReader(file, MAX_LINE), SIGNATURE_BEGIN):
-            if signature_of(signature) is not None:
-                record = decode(unsigned)
-                if isinstance(record, records.ManifestRecord):
-                    yield record
+        yield from signed_in(file)
+
+
+def signed_in(file: RawIOBase) -> Iterator[records.ManifestRecord]:
+    """The same of a manifest that is open."""
+    for unsigned, signature in lines_before(LineReader(file, MAX_LINE), SIGNATURE_BEGIN):
+        if signature_of(signature) is not None:
+            record = decode(unsigned)
+            if isinstance(record, records.ManifestRecord):
+                yield record
 
 
 def entry(place: Place, read: Reader = unopened) -> Entry:

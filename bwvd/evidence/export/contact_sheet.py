@@ -13,7 +13,7 @@ from typing import Any
 from bwvd import __version__
 from bwvd.clock import NS
 from bwvd.evidence.errors import ExportRefused
-from bwvd.evidence.export.catalogue import signed_records
+from bwvd.evidence.export.catalogue import signed_in
 from bwvd.evidence.export.contact_sheet_page import Cell, Page, Row, render
 from bwvd.evidence.export.contact_sheet_plan import Hole, Moment, Plan, plan
 from bwvd.evidence.export.media_index import Outline, SegmentUnusable, Span, read_outline
@@ -23,10 +23,12 @@ from bwvd.evidence.export.private_text import PrivateText
 from bwvd.evidence.export.sealed_text import reader
 from bwvd.evidence.export.thumbnails import Thumbnail, thumbnails
 from bwvd.evidence.flash.whole_file import new_files
+from bwvd.evidence.format.layout import MANIFEST
 from bwvd.evidence.format.moment import clock_text
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.decode import NotDecodable
 from bwvd.evidence.verify.files import Progress
+from bwvd.evidence.verify.folder import Where
 from bwvd.evidence.verify.recording import verify_recording
 from bwvd.evidence.verify.report import Report
 from bwvd.text import counted
@@ -50,7 +52,7 @@ class Sheet:
 
 
 def export_sheet(
-    folder: str | Path,
+    folder: Where,
     out: str | Path,
     identities: Sequence[Any] = (),
     *,
@@ -87,7 +89,8 @@ def export_sheet(
         with read_outline(folder, signed_only=not force) as outline, new_files([Path(out)]) as (temporary,):
             begin_ns, end_ns = _stretch(outline, from_s, to_s)
             read = reader(outline.folder, identities)
-            told = narrative(signed_records(Path(folder)), read)
+            with outline.folder.open(MANIFEST) as file:
+                told = narrative(signed_in(file), read)
             planned = plan(outline, begin_ns, end_ns, [read(mark) for mark in outline.marks])
             page = _page(report, outline, told, begin_ns, end_ns)
             page.cells = _cells(planned, outline, told, identities, notes)

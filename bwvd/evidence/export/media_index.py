@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from bwvd.clock import NS
@@ -19,7 +18,7 @@ from bwvd.evidence.format.layout import MANIFEST
 from bwvd.evidence.format.media_index import MediaIndex
 from bwvd.evidence.format.utc import utc_after
 from bwvd.evidence.verify.files import SEGMENT_BYTES, segment_label
-from bwvd.evidence.verify.folder import CHUNK, DirectoryFolder, Folder, HashedFile, read_file
+from bwvd.evidence.verify.folder import CHUNK, Folder, HashedFile, Where, folder_at, path_at, read_file
 from bwvd.text import printable
 
 
@@ -101,18 +100,19 @@ class Outline:
 
 
 @contextmanager
-def read_outline(path: str | Path, *, signed_only: bool = True) -> Iterator[Outline]:
+def read_outline(where: Where, *, signed_only: bool = True) -> Iterator[Outline]:
     """The outline of the recording in a folder, open as long as the context is.
 
     With `signed_only` false, lines whose signature does not hold are believed as well.
 
     Raises: SegmentUnusable if there is no manifest to read, or none that opens a recording.
     """
-    try:
-        folder = DirectoryFolder(path)
-    except OSError as error:
-        raise SegmentUnusable(f"{path}: {error.strerror}") from None
-    with folder:
+    path = path_at(where)
+    with ExitStack() as opened:
+        try:
+            folder = opened.enter_context(folder_at(where))
+        except OSError as error:
+            raise SegmentUnusable(f"{path}: {error.strerror}") from None
         try:
             with folder.open(MANIFEST) as file:
                 sha512 = HashedFile(file, hashlib.sha512())

@@ -29,6 +29,7 @@ from bwvd.evidence.flash.whole_file import new_files
 from bwvd.evidence.format.utc import parse_utc
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.files import Named, Progress, segment_label
+from bwvd.evidence.verify.folder import Where
 from bwvd.evidence.verify.recording import verify_recording
 from bwvd.evidence.verify.report import Report
 from bwvd.media.boxes import BoxUnusable
@@ -94,7 +95,7 @@ class _Part:
 
 
 def export_mp4(
-    folder: str | Path,
+    folder: Where,
     out: str | Path,
     identities: Sequence[Any] = (),
     *,
@@ -107,7 +108,7 @@ def export_mp4(
     credentials: Credentials | None = None,
     progress: Progress | None = None,
 ) -> Exported:
-    """Verify the recording in `folder`, and write it to `out` as MP4 on the way. Blocking.
+    """Verify the recording in `folder` (a path, or open), and write it to `out` as MP4 on the way. Blocking.
 
     Args:
         identities: to open sealed segments with.

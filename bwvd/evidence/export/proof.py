@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,8 @@ from bwvd.evidence.format.file_names import harmless
 from bwvd.evidence.format.layout import AUTHORITY_KEY, CHAIN, PUBLIC_KEY, README, RECORDINGS
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.excerpt import DECLARATION, Declared
-from bwvd.evidence.verify.folder import CHUNK, DirectoryFolder
+from bwvd.evidence.verify.files import Progress
+from bwvd.evidence.verify.folder import CHUNK, Folder, Where, folder_at, path_at
 from bwvd.evidence.verify.neighbours import NEXT, check_next, recording_after, told
 from bwvd.evidence.verify.recording import Verification
 from bwvd.evidence.verify.report import Report
@@ -46,13 +48,14 @@ class Proof:
 
 
 def export_proof(
-    folder: str | Path,
+    folder: Where,
     out: str | Path,
     *,
     from_s: float | None = None,
     to_s: float | None = None,
     signers: AllowedSigners | None = None,
     force: bool = False,
+    progress: Progress | None = None,
 ) -> Proof:
     """Verify the recording in `folder`, then write it to `out` as a ZIP. Blocking. No identity is needed.
 
@@ -61,28 +64,31 @@ def export_proof(
             whole recording is verified all the same. None = from the beginning, to the end.
         signers: whose keys count; None = nobody's. What nobody vouches for is packed, and CHAIN.txt says so.
         force: pack also what does not verify.
+        progress: counts the bytes that are read for verifying.
 
     Raises: ExportRefused, naming why; then no file is left behind and none has been changed.
     """
-    try:
-        source = DirectoryFolder(folder)
-    except OSError as error:
-        raise ExportRefused(f"{folder}: {error.strerror}") from None
-    with source:
+    with ExitStack() as opened:
+        try:
+            source = opened.enter_context(folder_at(folder))
+        except OSError as error:
+            raise ExportRefused(f"{path_at(folder)}: {error.strerror}") from None
         stretch = (0 if from_s is None else round(from_s * NS), None if to_s is None else round(to_s * NS))
-        return _export(source, Path(folder).resolve(), Path(out), stretch, signers, force=force)
+        place = Path(path_at(folder)).resolve()
+        return _export(source, place, Path(out), stretch, signers, force=force, progress=progress)
 
 
 def _export(
-    source: DirectoryFolder,
+    source: Folder,
     place: Path,
     out: Path,
     stretch: tuple[int, int | None],
     signers: AllowedSigners | None,
     *,
     force: bool,
+    progress: Progress | None,
 ) -> Proof:
-    check = Verification(source, Trust(signers), name=place.name)
+    check = Verification(source, Trust(signers), name=place.name, progress=progress)
     report = check.run()
     told(check)
     following = recording_after(place, report)
@@ -129,7 +135,7 @@ def _declaration(facts: Facts, manifest_sha512: str) -> bytes:
     return msgspec.json.encode(declared) + b"\n"
 
 
-def _add(archive: zipfile.ZipFile, source: DirectoryFolder, name: str, member: str) -> None:
+def _add(archive: zipfile.ZipFile, source: Folder, name: str, member: str) -> None:
     with source.open(name) as file, archive.open(_member(member, source.size(name)), "w") as target:
         while data := file.read(CHUNK):
             target.write(data)

@@ -49,15 +49,15 @@ def search(
             else:
                 unsure.unreadable += 1
             continue
-        if wanted.device is not None and _folded(one.device) != _folded(wanted.device):
+        if wanted.device is not None and folded(one.device) != folded(wanted.device):
             continue
-        if not _in_time(one, wanted):
+        if not in_time(one.started, one.seconds, one.clock, wanted):
             unsure.clock += one.clock == "not_set"
             continue
         if wanted.texts:
             one = with_texts(one, place, read(place))
-            officer = _has(one.officers, wanted.officer, whole=True)
-            marker = _has(one.markers or [], wanted.marker, whole=False)
+            officer = has(one.officers, wanted.officer, whole=True)
+            marker = has(one.markers or [], wanted.marker, whole=False)
             if officer is None or marker is None:
                 unsure.sealed += officer is not False and marker is not False
                 continue
@@ -66,30 +66,31 @@ def search(
         yield place, one
 
 
-def _in_time(one: Entry, wanted: Wanted) -> bool:
+def in_time(started: str, seconds: float, clock: str, wanted: Wanted) -> bool:
+    """Whether a part of a recording that began then lies in the time that is looked for."""
     if wanted.begin is None and wanted.end is None:
         return True
-    began = parse_utc(one.started)
-    if began is None or one.clock == "not_set":
+    began = parse_utc(started)
+    if began is None or clock == "not_set":
         return False
     try:
-        ended = began + datetime.timedelta(seconds=one.seconds)
+        ended = began + datetime.timedelta(seconds=seconds)
     except OverflowError:
         return False
     return (wanted.end is None or began < wanted.end) and (wanted.begin is None or ended >= wanted.begin)
 
 
-def _has(texts: Iterable[PrivateText], wanted: str | None, *, whole: bool) -> bool | None:
+def has(texts: Iterable[PrivateText], wanted: str | None, *, whole: bool) -> bool | None:
     """Whether one of the texts is what is looked for; None = one that is not known may be it."""
     if wanted is None:
         return True
-    sought, maybe = _folded(wanted), False
+    sought, maybe = folded(wanted), False
     for text in texts:
         if wanted == "" and not whole:
             return True
         if text.unknown:
             maybe = True
-        elif _folded(text.text) == sought if whole else sought in _folded(text.text):
+        elif folded(text.text) == sought if whole else sought in folded(text.text):
             return True
     return None if maybe else False
 
@@ -98,12 +99,13 @@ def found_at(text: str, sought: str) -> int:
     """Where in `text` the last of what is looked for begins, as a search for a marker finds it; -1 = nowhere. Pure."""
     import bisect  # here: few lists are searched
 
-    sought = _folded(sought)
+    sought = folded(sought)
     # From that place on it is found, and from no later one: folding a letter may change how many there are.
-    return bisect.bisect_left(range(len(text)), True, key=lambda at: sought not in _folded(text[at:])) - 1
+    return bisect.bisect_left(range(len(text)), True, key=lambda at: sought not in folded(text[at:])) - 1
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
+    """`text` as texts are compared: neither case nor Unicode's ways to write a letter count."""
     if text.isascii():
         return text.lower()
     import unicodedata  # here: few lists are searched, and most ids are ASCII

@@ -41,6 +41,14 @@ def device_of(recording: str) -> str:
     return found[0] if found else ""
 
 
+def began(recording: str) -> str:
+    """The UTC of the press that is in a recording's id; "" if it is no such id."""
+    if parts_of(recording) is None:
+        return ""
+    day, time = recording[:8], recording[9:15]
+    return f"{day[:4]}-{day[4:6]}-{day[6:]}T{time[:2]}:{time[2:4]}:{time[4:]}Z"
+
+
 def counted(last: int, serial: int) -> int:
     """The largest number that is used, after `last` was, when somebody says that `serial` is."""
     return max(last, serial) if serial <= min(last + AHEAD, LARGEST) else last

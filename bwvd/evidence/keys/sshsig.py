@@ -210,6 +210,22 @@ def keygen(folder: str | Path, principal: str = "bwvd") -> list[Path]:
     return [folder / name for name in files]
 
 
+def new_key(path: Path, name: str) -> KeySigner:
+    """Make a key that no device has: `path` (mode 0600), and `path`.pub with `name` for its comment. Never overwrites.
+
+    Raises: KeyUnusable.
+    """
+    private = Ed25519PrivateKey.generate()
+    signer = KeySigner(private)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        create_whole(path, _openssh_text(private), 0o600)
+        create_whole(path.with_name(f"{path.name}.pub"), f"{signer.public_key} {name}\n".encode(), 0o644)
+    except OSError as error:
+        raise KeyUnusable(f"{error.filename or path}: {error.strerror}") from None
+    return signer
+
+
 def _openssh_text(private: Ed25519PrivateKey) -> bytes:
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat  # as below
 

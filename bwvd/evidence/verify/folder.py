@@ -11,6 +11,8 @@ import io
 import os
 import stat
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,6 +39,29 @@ class Folder(Protocol):
     def open(self, name: str) -> io.RawIOBase:
         """A regular file for reading, unbuffered. Raises: OSError that says what is wrong with `name`."""
         ...
+
+
+Where = str | Path | Folder  # a path of a folder, or one that is open
+
+
+@contextmanager
+def folder_at(where: Where) -> Iterator[Folder]:
+    """The folder at a path, open as long as the context is; one that is open already, as it is. Raises: OSError."""
+    if not isinstance(where, str | Path):
+        yield where
+        return
+    with DirectoryFolder(where) as folder:
+        yield folder
+
+
+def path_at(where: Where) -> str:
+    """As a person would name the folder."""
+    return str(where) if isinstance(where, str | Path) else where.path
+
+
+def name_at(where: Where) -> str:
+    """The folder's own name, which should be the recording's id."""
+    return Path(where).resolve().name if isinstance(where, str | Path) else Path(where.path).name
 
 
 class DirectoryFolder:

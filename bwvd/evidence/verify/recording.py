@@ -9,6 +9,7 @@ import base64
 import hashlib
 import io
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from bwvd.evidence.verify.files import (
     segment_label,
     unfinished_names,
 )
-from bwvd.evidence.verify.folder import CHUNK, DirectoryFolder, Folder, HashedFile, Part
+from bwvd.evidence.verify.folder import CHUNK, Folder, HashedFile, Part, Where, folder_at, name_at, path_at
 from bwvd.evidence.verify.report import Report, Severity, unreadable
 from bwvd.evidence.verify.trust import Trust
 from bwvd.text import counted
@@ -379,7 +380,7 @@ class Verification:
 
 
 def verify_recording(
-    path: str | Path,
+    where: Where,
     signers: AllowedSigners | None = None,
     identities: Sequence[Any] = (),
     *,
@@ -388,23 +389,23 @@ def verify_recording(
     progress: Progress | None = None,
     taker: Taker | None = None,
 ) -> Report:
-    """Verify the recording in the folder `path`; whatever is wrong is in the report.
+    """Verify the recording in the folder `where`; whatever is wrong is in the report.
 
     Without `signers` nobody vouches for the key, and the best that it can be is `unvouched`. Blocking; about as fast as
     two cores hash.
     """
-    try:
-        folder = DirectoryFolder(path)
-    except OSError as error:
-        return unreadable(path, error.strerror or str(error))
-    with folder:
+    with ExitStack() as opened:
+        try:
+            folder = opened.enter_context(folder_at(where))
+        except OSError as error:
+            return unreadable(path_at(where), error.strerror or str(error))
         return Verification(
             folder,
             Trust(signers),
             identities=identities,
             decode=decode,
             only=only,
-            name=Path(path).resolve().name,
+            name=name_at(where),
             progress=progress,
             taker=taker,
         ).run()

@@ -58,7 +58,7 @@ def verify_storage(
                 report.altered(f"{RECORDINGS}/{name}", f"{odd or 'a file'}, not a recording's folder")
                 continue
             place = Path(path) / RECORDINGS / name
-            check = _verify(place, signers, said, identities, decode=decode, progress=progress)
+            check = verify_beside(place, signers, said, identities, decode=decode, progress=progress)
             if check is not None:
                 found[name] = check
         heads = [check.open.journal for check in found.values() if check.open is not None and check.open.journal]
@@ -82,7 +82,7 @@ def verify_storage(
         report.altered(JOURNAL, what)
     for name in {name for name, _ in disagreements(found) if found[name].end is None}:
         # Its end may have come after it was read, and before the next one began, which was read then.
-        again = _verify(Path(path) / RECORDINGS / name, signers, said, identities, decode=decode, progress=None)
+        again = verify_beside(Path(path) / RECORDINGS / name, signers, said, identities, decode=decode, progress=None)
         if again is not None:
             found[name] = again
     for name, what in disagreements(found):
@@ -92,7 +92,7 @@ def verify_storage(
     except OSError as error:
         report.unreadable(str(error.filename or path), error.strerror or str(error))
     for name, check in found.items():
-        _compare(harmless(name), check, said, facts, broken=broken)
+        compare(harmless(name), check, said, facts, broken=broken)
         report.segments += check.report.segments
         report.frames += check.report.frames
         report.audio_frames += check.report.audio_frames
@@ -105,16 +105,18 @@ def verify_storage(
     return [report, *(check.report for check in found.values())]
 
 
-def _verify(
+def verify_beside(
     place: Path,
     signers: AllowedSigners | None,
     said: JournalFacts,
-    identities: Sequence[Any],
+    identities: Sequence[Any] = (),
     *,
-    decode: bool,
-    progress: Progress | None,
+    decode: bool = False,
+    progress: Progress | None = None,
 ) -> Verification | None:
-    """One recording; None if its folder is gone, as after a release.
+    """One recording of a storage whose journal says `said`; `compare` comes behind it.
+
+    None if its folder is gone, as after a release.
 
     Where something seems wrong and the folder has changed since it was listed, it is read again: a daemon was at it.
     """
@@ -143,7 +145,7 @@ def _verify(
     return check
 
 
-def _compare(name: str, check: Verification, said: JournalFacts, facts: JournalFacts, *, broken: bool) -> None:
+def compare(name: str, check: Verification, said: JournalFacts, facts: JournalFacts, *, broken: bool) -> None:
     """One recording against its folder's name and against the journal: `said` before it was read, `facts` after.
 
     broken: that something is wrong with the journal is said already.

@@ -269,7 +269,7 @@ def test_one_that_ended_while_the_storage_was_read(storage: Path, monkeypatch: p
     )
     for name in ("SHA256SUMS", "SHA256SUMS.sig", "index.m3u8", "init.mp4"):
         (first / name).unlink()
-    once = module._verify
+    once = module.verify_beside
 
     def ends_behind(place: Path, *args: Any, **options: Any) -> Any:
         check = once(place, *args, **options)
@@ -278,6 +278,6 @@ def test_one_that_ended_while_the_storage_was_read(storage: Path, monkeypatch: p
                 path.write_bytes(content)
         return check
 
-    monkeypatch.setattr(module, "_verify", ends_behind)
+    monkeypatch.setattr(module, "verify_beside", ends_behind)
     reports = [report for report in verify_storage(storage) if report.kind == "recording"]
     assert [report.verdict for report in reports] == ["authentic", "authentic"]

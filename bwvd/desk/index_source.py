@@ -1,0 +1,227 @@
+"""A custodian's index as a source: a hundred thousand recordings by what the custodian has found of each.
+
+The index is read, never written. The recordings themselves lie in the store that it is of.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, exists, func, or_, select, true, tuple_
+
+from bwvd.custody import schema
+from bwvd.custody.index import FOLDED, Index, IndexLost
+from bwvd.desk.facts import Facts, Memory, Row, Rows
+from bwvd.desk.query import PAGE_ROWS, UNKNOWN, Query
+from bwvd.desk.receipts import Taken
+from bwvd.desk.source import Found, Key, SourceLost
+from bwvd.desk.store_source import StoreSource
+from bwvd.evidence.export.private_text import SEALED, PrivateText
+from bwvd.evidence.export.search import Wanted, folded, in_time
+from bwvd.evidence.format.utc import parse_utc
+from bwvd.evidence.verify.files import Progress
+from bwvd.evidence.verify.folder import Folder
+from bwvd.evidence.verify.report import Report
+from bwvd.text import printable
+
+T = TypeVar("T")
+Texts = dict[Any, list[Any]]  # rows of a table by device and recording
+
+_R, _M, _O, _T = schema.RECORDINGS, schema.MARKERS, schema.OFFICERS, schema.RECEIPTS
+CUSTODIAN = "custodian"
+
+MOST_LONG_S = 172_800.0  # of one recording
+MOST_GOING_ON = 10_000  # at one moment
+
+
+class IndexSource:
+    """What an index knows, and the store behind it.
+
+    **Synchronization:** trio's thread.
+    """
+
+    def __init__(self, index: Index, name: str, store: StoreSource, *, number: int = 1) -> None:
+        self.name = printable(name)
+        self.number = number
+        self._index = index
+        self._store = store
+
+    # --- the list ----------------------------------------------------------------------------------------------------
+
+    async def rows(self, query: Query, most: int, memory: Memory) -> Rows:
+        """Raises: SourceLost."""
+
+        def ask(connection: Connection) -> tuple[int, list[dict[Any, Any]], Texts, Texts]:
+            condition = conditions(query, going_on(connection, query))
+            counted = select(func.count()).select_from(_R)
+            total = int(connection.execute(counted.where(condition)).scalar_one())
+            rows = [dict(row) for row in connection.execute(_newest(condition, most)).mappings()]
+            shown = rows[-PAGE_ROWS:]  # the others are on the pages before
+            keys = [(row["device"], row["recording"]) for row in shown]
+            return total, rows, _texts(connection, _M, keys), _texts(connection, _O, keys)
+
+        total, rows, markers, officers = await self._ask(ask)
+        made = [self._row(row, markers, officers, memory) for row in rows]
+        return Rows(sorted(made, key=lambda row: row.order, reverse=True), total)
+
+    def _row(self, row: Mapping[str, Any], markers: Texts, officers: Texts, memory: Memory) -> Row:
+        key = row["device"], row["recording"]
+        found = self._found(*key)
+        facts = Facts(
+            device=row["device"],
+            started=row["started_utc"],
+            seconds=row["duration_s"],
+            pre_event_s=_between(row["started_utc"], row["press_utc"]),
+            officers=tuple(PrivateText(one.officer) for one in officers.get(key, ())),
+            markers=tuple(
+                PrivateText(unknown=SEALED) if one.sealed else PrivateText(one.label) for one in markers.get(key, ())
+            ),
+            end=row["ended"],
+            encrypted=bool(row["encrypted"]),
+        )
+        own = memory.verdict(found.key)
+        receipt = None
+        if row["received_utc"]:
+            receipt = Taken(row["received_utc"], row["received_by"], row["receipt_sha512"], vouched=True)
+        return Row(found, facts, own or row["verdict"], "" if own else CUSTODIAN, receipt)
+
+    async def complete(self, _found: Found, /) -> Facts | None:
+        return None
+
+    # --- one recording -----------------------------------------------------------------------------------------------
+
+    async def find(self, key: Key) -> Found | None:
+        """Raises: SourceLost."""
+        recording = key.name_in(self.number)
+        known = select(_R.c.device).where(_R.c.device == key.device, _R.c.recording == recording)
+        if not recording or await self._ask(lambda db: db.execute(known).first()) is None:
+            return None
+        found = self._found(key.device, recording)
+        return found if found.key == key else None
+
+    async def _ask(self, job: Callable[[Connection], T]) -> T:
+        try:
+            return await self._index.run(job)
+        except IndexLost as error:
+            raise SourceLost(str(error)) from None
+
+    def _found(self, device: str, recording: str) -> Found:
+        where = f"{self._store.address}/devices/{printable(device)}/recordings/{printable(recording)}"
+        return Found(Key.of(recording, where, number=self.number), recording, where, self)
+
+    async def read(self, found: Found, job: Callable[[Folder], T]) -> T:
+        return await self._store.read(found, job)
+
+    async def verify(self, found: Found, progress: Progress | None = None) -> Report:
+        return await self._store.verify(found, progress)
+
+    async def aclose(self) -> None:
+        self._index.close()
+        await self._store.aclose()
+
+
+def going_on(connection: Connection, query: Query) -> list[str]:
+    """The recordings that had begun before the time that is looked for, and went on into it."""
+    begin = query.wanted.begin
+    if begin is None:
+        return []
+    longest = float(connection.execute(select(func.max(_R.c.duration_s))).scalar() or 0.0)
+    before = begin - datetime.timedelta(seconds=min(max(longest, 0.0), MOST_LONG_S))
+    found = connection.execute(
+        select(_R.c.recording, _R.c.started_utc, _R.c.duration_s).where(
+            _R.c.started_utc < _stamp(begin), _R.c.started_utc >= _stamp(before)
+        )
+    )
+    return [row.recording for row in found if in_time(row.started_utc, row.duration_s, "", Wanted(begin=begin))][
+        :MOST_GOING_ON
+    ]
+
+
+def conditions(query: Query, also: Sequence[str]) -> ColumnElement[bool]:
+    """What is looked for, of the table of recordings; `also` had begun before. Pure."""
+    wanted = query.wanted
+    found: list[ColumnElement[bool]] = []
+    if wanted.end is not None:
+        found.append(_R.c.started_utc < _stamp(wanted.end))
+    if wanted.begin is not None:
+        found.append(or_(_R.c.started_utc >= _stamp(wanted.begin), _R.c.recording.in_(also)))
+    if wanted.device is not None:
+        found.append(_folded(_R.c.device) == folded(wanted.device))
+    if wanted.officer is not None:
+        found.append(_of(_O, _folded(_O.c.officer) == folded(wanted.officer)))
+    if wanted.marker is not None:
+        holds = _holds(_M.c.label, wanted.marker) if wanted.marker else _M.c.marker > 0
+        found.append(_of(_M, holds))
+    if query.text:
+        found.append(
+            or_(
+                _holds(_R.c.recording, query.text),
+                _of(_M, _holds(_M.c.label, query.text)),
+                _of(_O, _holds(_O.c.officer, query.text)),
+            )
+        )
+    if query.verdict:
+        found.append(_R.c.verdict == ("" if query.verdict == UNKNOWN else query.verdict))
+    if query.receipt:
+        taken = _of(_T, _T.c.received_utc != "")
+        found.append(taken if query.receipt == "yes" else ~taken)
+    return and_(true(), *found)
+
+
+def _newest(condition: ColumnElement[bool], most: int) -> Select[Any]:
+    receipt = and_(_T.c.device == _R.c.device, _T.c.recording == _R.c.recording)
+    return (
+        select(
+            _R.c.device,
+            _R.c.recording,
+            _R.c.started_utc,
+            _R.c.press_utc,
+            _R.c.duration_s,
+            _R.c.encrypted,
+            _R.c.ended,
+            _R.c.verdict,
+            func.coalesce(_T.c.received_utc, "").label("received_utc"),
+            func.coalesce(_T.c.by, "").label("received_by"),
+            func.coalesce(_T.c.manifest_sha512, "").label("receipt_sha512"),
+        )
+        .select_from(_R.outerjoin(_T, receipt))
+        .where(condition)
+        .order_by(_R.c.started_utc.desc(), _R.c.recording.desc())
+        .limit(most)
+    )
+
+
+def _texts(connection: Connection, table: Table, keys: Sequence[tuple[str, str]]) -> Texts:
+    """The rows of markers or of officers of these recordings, in their order."""
+    found: Texts = {}
+    if keys:
+        order = table.c.marker if table is _M else table.c.at_ns
+        which = tuple_(table.c.device, table.c.recording).in_(keys)
+        for row in connection.execute(select(table).where(which).order_by(order)):
+            found.setdefault((row.device, row.recording), []).append(row)
+    return found
+
+
+def _of(table: Table, condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """That a recording has a row in another table."""
+    return exists().where(table.c.device == _R.c.device, table.c.recording == _R.c.recording, condition)
+
+
+def _folded(column: ColumnElement[str]) -> ColumnElement[str]:
+    return getattr(func, FOLDED)(column)  # type: ignore[no-any-return]  # functions of a database have no types
+
+
+def _holds(column: ColumnElement[str], part: str) -> ColumnElement[bool]:
+    return _folded(column).contains(folded(part), autoescape=True)
+
+
+def _stamp(moment: datetime.datetime) -> str:
+    """As the index writes times: they sort as text."""
+    return moment.astimezone(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _between(started: str, press: str) -> float | None:
+    first, second = parse_utc(started), parse_utc(press)
+    return None if first is None or second is None else round(max((second - first).total_seconds(), 0.0), 3)
