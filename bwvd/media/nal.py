@@ -6,19 +6,18 @@ second. Sources: ITU-T H.264 and H.265, annex B and table 7-1; ISO/IEC 14496-15 
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 NalCodec = Literal["h264", "hevc"]
 
 START_CODE = b"\0\0\1"
 PREFIX_BYTES = 4  # of the length that is put before each unit
 
-_H264_IDR = 5
 _H264_PARAMETERS = frozenset({7, 8})  # SPS, PPS
-_HEVC_CLOSED = frozenset({16, 17, 18, 19, 20})  # BLA and IDR: nothing after them refers to what was before
-_HEVC_CRA = 21  # leading pictures may refer back
 _H264_PICTURE = range(1, 6)
 _H264_DELIMITER = 9
 _H264_MESSAGES = 6  # SEI
@@ -31,12 +30,36 @@ Data = bytes | bytearray
 Span = tuple[int, int]  # a unit's first byte, and one past its last
 
 
+def _mask(types: Iterable[int]) -> int:
+    """A set of types of units as bits: what an access unit holds is asked for each packet of a camera."""
+    return sum(1 << kind for kind in types)
+
+
+_H264_PICTURES, _H264_SETS = _mask(_H264_PICTURE), _mask(_H264_PARAMETERS)
+_H264_IDR, _H264_SEI = _mask([5]), _mask([_H264_MESSAGES])
+_HEVC_PICTURES, _HEVC_SETS = _mask(_HEVC_PICTURE), _mask(_HEVC_PARAMETERS)
+_HEVC_CLOSED = _mask([16, 17, 18, 19, 20])  # BLA and IDR: nothing after them refers to what was before
+_HEVC_CRA = _mask([21])  # leading pictures may refer back
+_HEVC_ANY_BEGINNING = 16  # the first type at which a decoder may begin
+_LENGTH = struct.Struct(">I")
+
+
 class Content(Enum):
     """What an access unit holds, as far as its units' headers say."""
 
     PICTURE = "picture"
     NO_PICTURE = "no picture"  # parameter sets, delimiters, messages
     BROKEN = "broken"  # no camera makes that
+
+
+class AccessUnit(NamedTuple):
+    """What the headers of an access unit's units say."""
+
+    spans: list[Span]
+    content: Content
+    key: bool = False  # a decoder can begin here, and nothing that follows refers back beyond it
+    open: bool = False  # a decoder can begin here, but what follows may refer back, or it is a refresh's beginning
+    has_sets: bool = False  # parameter sets
 
 
 def unit_type(codec: NalCodec, header: int) -> int:
@@ -63,12 +86,15 @@ def annexb_units(data: Data) -> list[Span]:
 def prefixed_units(data: Data, length_bytes: int) -> list[Span]:
     """The units of the form that MP4 stores. Raises: ValueError where a length reaches past the end."""
     spans = []
-    at = 0
-    while at < len(data):
+    at, size = 0, len(data)
+    read = _LENGTH.unpack_from if length_bytes == PREFIX_BYTES else None
+    while at < size:
         start = at + length_bytes
-        end = start + int.from_bytes(data[at:start], "big")
-        if end > len(data) or start > len(data):
-            raise ValueError(f"a NAL unit reaches {end - len(data)} bytes past the end of its access unit")
+        if start > size:
+            raise ValueError("a NAL unit's length is cut off by the end of its access unit")
+        end = start + (read(data, at)[0] if read is not None else int.from_bytes(data[at:start], "big"))
+        if end > size:
+            raise ValueError(f"a NAL unit reaches {end - size} bytes past the end of its access unit")
         if end > start:
             spans.append((start, end))
         at = end
@@ -112,22 +138,40 @@ class NalForm:
         """Raises: ValueError for a broken access unit."""
         return prefixed_units(data, self.length_bytes) if self.length_bytes else annexb_units(data)
 
-    def content(self, data: Data, spans: list[Span]) -> Content:
-        """Look at the headers: a few bytes, so that it can be done for every packet."""
-        codec = self.codec
-        kinds = set()
+    def look(self, data: Data, reordered: bool) -> AccessUnit:
+        """Look at the headers: a few bytes, so that it can be done for every packet.
+
+        reordered: the stream has B-frames, so that a CRA picture may be followed by pictures that refer back.
+
+        Raises: ValueError for an access unit whose units reach past its end.
+        """
+        h264 = self.codec == "h264"
+        spans = self.units(data)
+        seen = 0
         for start, _ in spans:
             header = data[start]
             if header & 0x80:  # forbidden_zero_bit
-                return Content.BROKEN
-            kinds.add(header & 0x1F if codec == "h264" else header >> 1)
-        pictures = kinds.intersection(_H264_PICTURE if codec == "h264" else _HEVC_PICTURE)
+                return AccessUnit(spans, Content.BROKEN)
+            seen |= 1 << (header & 0x1F if h264 else header >> 1)
+        pictures = seen & (_H264_PICTURES if h264 else _HEVC_PICTURES)
+        sets = bool(seen & (_H264_SETS if h264 else _HEVC_SETS))
         if not pictures:
-            return Content.NO_PICTURE if spans else Content.BROKEN
+            return AccessUnit(spans, Content.NO_PICTURE if spans else Content.BROKEN, has_sets=sets)
         # An IDR picture has no slice of another kind; in HEVC that is so for each kind of picture one may begin at.
-        if len(pictures) > 1 and (_H264_IDR in pictures if codec == "h264" else max(pictures) >= min(_HEVC_CLOSED)):
-            return Content.BROKEN
-        return Content.PICTURE
+        if pictures & (pictures - 1) and (pictures & _H264_IDR if h264 else pictures >> _HEVC_ANY_BEGINNING):
+            return AccessUnit(spans, Content.BROKEN, has_sets=sets)
+        if h264:
+            key = bool(pictures & _H264_IDR)
+            may = not key and bool(seen & _H264_SEI) and self._may_recover(data, spans)
+        else:
+            key = bool(pictures & _HEVC_CLOSED or (pictures & _HEVC_CRA and not reordered))
+            may = not key and bool(pictures & _HEVC_CRA)
+        return AccessUnit(spans, Content.PICTURE, key, may, sets)
+
+    @staticmethod
+    def _may_recover(data: Data, spans: list[Span]) -> bool:
+        """Whether an access unit of H.264 has a recovery point (SEI message 6)."""
+        return any(data[a] & 0x1F == _H264_MESSAGES and _has_message(data, a + 1, b, _RECOVERY_POINT) for a, b in spans)
 
     def begins_picture(self, data: Data) -> bool | None:
         """Whether the first slice in Annex B data is the first of its picture; None where no slice is found.
@@ -182,34 +226,6 @@ class NalForm:
             return ()
         return self.parameter_sets(extradata, [span for span in spans if span[0] < span[1]])
 
-    def begins_gop(self, data: Data, spans: list[Span], reordered: bool) -> bool:
-        """Whether a decoder can begin here and nothing that follows refers back beyond it.
-
-        reordered: the stream has B-frames, so that a CRA picture may be followed by pictures that refer back.
-        """
-        for start, _ in spans:
-            kind = unit_type(self.codec, data[start])
-            if self.codec == "h264":
-                if kind == _H264_IDR:
-                    return True
-            elif kind in _HEVC_CLOSED or (kind == _HEVC_CRA and not reordered):
-                return True
-        return False
-
-    def begins_open_gop(self, data: Data, spans: list[Span]) -> bool:
-        """Whether a decoder can begin here, but what follows may refer back beyond it, or the frame is only the
-        beginning of a gradual refresh: a CRA picture, or one of H.264 with a recovery point (SEI message 6)."""
-        for start, end in spans:
-            kind = unit_type(self.codec, data[start])
-            if self.codec == "hevc":
-                if kind == _HEVC_CRA:
-                    return True
-            elif kind == _H264_IDR:
-                return False
-            elif kind == _H264_MESSAGES and _RECOVERY_POINT in _messages(data[start + 1 : end]):
-                return True
-        return False
-
     def parameter_sets(self, data: Data, spans: list[Span]) -> tuple[bytes, ...]:
         """The distinct parameter sets of an access unit, sorted: equal for equal parameters."""
         codec, kinds = self.codec, _H264_PARAMETERS if self.codec == "h264" else _HEVC_PARAMETERS
@@ -217,21 +233,19 @@ class NalForm:
         return tuple(sorted(set(found))) if found else ()
 
 
-def _messages(data: Data) -> list[int]:
-    """The types of the messages in an SEI unit, behind its header."""
-    found = []
-    at = 0
-    while at + 1 < len(data):  # the last byte is what fills up
+def _has_message(data: Data, at: int, end: int, wanted: int) -> bool:
+    """Whether there is a message of that type in an SEI unit, between its header and its end."""
+    while at + 1 < end:  # the last byte is what fills up
         number = size = 0
-        while at < len(data) and data[at] == 0xFF:
+        while at < end and data[at] == 0xFF:
             number, at = number + 255, at + 1
-        number, at = number + (data[at] if at < len(data) else 0), at + 1
-        while at < len(data) and data[at] == 0xFF:
+        number, at = number + (data[at] if at < end else 0), at + 1
+        if number == wanted:
+            return True
+        while at < end and data[at] == 0xFF:
             size, at = size + 255, at + 1
-        size, at = size + (data[at] if at < len(data) else 0), at + 1
-        found.append(number)
-        at += size
-    return found
+        at += 1 + (size + data[at] if at < end else 0)
+    return False
 
 
 def _avcc_units(data: bytes) -> list[Span]:

@@ -70,11 +70,10 @@ def nal(data: bytes) -> None:
     unit = data[1:]
     form = NalForm.of(codec, extradata)  # type: ignore[arg-type]  # one of the two, but mypy sees a str
     try:
-        spans = form.units(unit)
+        spans = form.look(unit, reordered=bool(data and data[0] & 0x40)).spans
     except ValueError as error:
         one_line(error)
         return
-    form.begins_gop(unit, spans, reordered=bool(data and data[0] & 0x40))
     form.parameter_sets(unit, spans)
     ends = [0, *(end for _, end in spans)]
     ordered = all(end <= start < stop for end, (start, stop) in zip(ends, spans, strict=False))

@@ -40,10 +40,8 @@ def test_any_bytes_are_taken_without_an_error_and_fit_into_the_room(data: bytes)
     prefixed = to_prefixed(data)
     assert len(prefixed) <= prefixed_room(len(data))
     form = NalForm("hevc", 0)
-    spans = form.units(data)
-    form.content(data, spans)
-    form.begins_gop(data, spans, True)
-    form.parameter_sets(data, spans)
+    unit = form.look(data, True)
+    form.parameter_sets(data, unit.spans)
 
 
 @given(st.binary(max_size=200), st.sampled_from([1, 2, 4]))
@@ -104,7 +102,7 @@ def test_the_encoders_own_two_forms_hold_the_same_units(codec: str) -> None:
         data = bytes(packets[0])
         form = NalForm.of("h264" if codec == "libx264" else "hevc", context.extradata)
         spans = form.units(data)
-        assert form.begins_gop(data, spans, True)
+        assert form.look(data, True).key
         forms.append((form.length_bytes, [data[a:b] for a, b in spans]))
     if codec == "libx264":
         assert [length for length, _ in forms] == [4, 0]
@@ -117,12 +115,13 @@ def test_the_encoders_own_two_forms_hold_the_same_units(codec: str) -> None:
 def test_a_clean_random_access_picture_counts_only_where_nothing_is_reordered() -> None:
     form = NalForm("hevc", 0)
     data = b"\0\0\1" + bytes([21 << 1, 1, 0x80])
-    spans = form.units(data)
-    assert form.begins_gop(data, spans, reordered=False)
-    assert not form.begins_gop(data, spans, reordered=True)
+    assert form.look(data, reordered=False).key
+    assert not form.look(data, reordered=True).key
+    assert form.look(data, reordered=True).open
 
 
 def test_an_intra_picture_that_is_no_idr_begins_nothing() -> None:
     form = NalForm("h264", 0)
     data = b"\0\0\1\x06\x06\x01\x80\0\0\1\x41\x88"  # a recovery point SEI, then a slice of type 1
-    assert not form.begins_gop(data, form.units(data), reordered=False)
+    unit = form.look(data, reordered=False)
+    assert (unit.key, unit.open) == (False, True)

@@ -17,13 +17,14 @@ from bwvd.capture.video.frame_loss import Losses
 from bwvd.clock import NS
 from bwvd.config.schema import Config
 from bwvd.media.init_segment import VIDEO_TIMESCALE, InitUnusable, decodes, init_of_annexb, init_of_stream
-from bwvd.media.nal import PREFIX_BYTES, START_CODE, Content, NalForm, Span, prefixed_room, write_prefixed
+from bwvd.media.nal import PREFIX_BYTES, START_CODE, AccessUnit, Content, NalForm, prefixed_room, write_prefixed
 from bwvd.media.samples import Track, overwrite
 from bwvd.messages import SourceUp
 
 HOLE_NS = NS // 2  # between two frames: a stall, if the camera is not as slow as that anyway
 GOPS_PER_LOOP = 5  # at least so many: the pre-event part is kept in whole groups, and may be one too long
 WAITING_BYTES = 1 << 16  # of parameter sets that come in a packet of their own: more is nonsense
+NOTHING = AccessUnit([], Content.BROKEN)
 DOUBTED_KEYS = 3  # key frames in a row whose new parameter sets are no good: what the decoder was told is wrong
 
 
@@ -90,15 +91,15 @@ class CopiedVideo:
         # One copy that is ours: the packet may be the driver's buffer. It is wiped below.
         data = self._waiting + memoryview(packet)
         try:
-            spans = self._form.units(data)
+            unit = self._form.look(data, self._reordered)
         except ValueError:
-            spans = []
-        content = Content.BROKEN if packet.is_corrupt else self._form.content(data, spans)
+            unit = NOTHING
+        content = Content.BROKEN if packet.is_corrupt else unit.content
         if content is Content.NO_PICTURE:
-            sets = self._form.parameter_sets(data, spans)
-            self._waiting = data if sets and len(data) <= WAITING_BYTES else bytearray()
+            self._waiting = data if unit.has_sets and len(data) <= WAITING_BYTES else bytearray()
             return
-        self._waiting = bytearray()
+        if self._waiting:
+            self._waiting = bytearray()
         if self._address.played and self._reordered and packet.pts is None:
             raise SourceRefused(
                 f'video.encoder: "copy" needs times where frames are shown in another order than they come, and '
@@ -111,7 +112,7 @@ class CopiedVideo:
                 self.lacks = NOTHING_DECODES
                 self._damaged(placed)
             else:
-                self._keep(data, spans, placed, out)
+                self._keep(data, unit, placed, out)
         overwrite(memoryview(data))
 
     def finish(self, out: Out, whole: bool) -> None:
@@ -156,15 +157,15 @@ class CopiedVideo:
             self._losses.lost(from_ns, max(to_ns, next_ns), self._cause, frames)
             self._skipping = None
 
-    def _keep(self, data: bytearray, spans: list[Span], placed: Placed, out: Out) -> None:
-        key = self._form.begins_gop(data, spans, self._reordered)
-        self._open += not key and self._form.begins_open_gop(data, spans)
+    def _keep(self, data: bytearray, unit: AccessUnit, placed: Placed, out: Out) -> None:
+        key = unit.key
+        self._open += unit.open
         last_ns, self._last_ns = self._last_ns, placed.dts_ns
         if placed.dts_ns - last_ns > max(HOLE_NS, 4 * self._times.step_ns):
             self._whole_ns = placed.dts_ns
         if key:
             self._end_group(placed.dts_ns, out)
-        if not self._parameters_fit(data, spans, key):
+        if (unit.has_sets or key) and not self._parameters_fit(data, unit, key):
             self.lacks = NOTHING_DECODES
             self._damaged(placed)
             return
@@ -196,7 +197,12 @@ class CopiedVideo:
         else:
             room = prefixed_room(len(data))
             self._assembler.write(
-                lambda target: write_prefixed(data, spans, target), room, placed.pts_ns, placed.dts_ns, step_ns, key
+                lambda target: write_prefixed(data, unit.spans, target),
+                room,
+                placed.pts_ns,
+                placed.dts_ns,
+                step_ns,
+                key,
             )
 
     def _end_group(self, next_ns: int, out: Out) -> None:
@@ -249,19 +255,19 @@ class CopiedVideo:
             "video.encoder to encode anew"
         )
 
-    def _parameters_fit(self, data: bytearray, spans: list[Span], key: bool) -> bool:
+    def _parameters_fit(self, data: bytearray, whole: AccessUnit, key: bool) -> bool:
         """True if the parameter sets in an access unit are those that we know, or good new ones at a key frame.
 
         A camera may change its size at any key frame: then another track begins. What is damaged looks the same, so
         that new ones are believed only where the frame that came with them can be decoded.
         """
-        sets = self._form.parameter_sets(data, spans)
+        sets = self._form.parameter_sets(data, whole.spans) if whole.has_sets else ()
         if not sets or set(sets) <= set(self._sets):
             self._doubted = 0 if key else self._doubted
             return True
         if not key:
             return not self._sets
-        unit = b"".join(b"\0" + START_CODE + data[a:b] for a, b in spans)
+        unit = b"".join(b"\0" + START_CODE + data[a:b] for a, b in whole.spans)
         fits = self._track is None or decodes(self._form.codec, unit)
         if fits and self._sets and self._form.length_bytes not in (0, PREFIX_BYTES):
             # Units keep the length of their prefix, and the new init segment would say four.
