@@ -27,7 +27,7 @@ from bwvd.controls.ports import ControlRefused
 from bwvd.controls.socket_file import SocketInUse, listening_socket
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.flash.space_gauge import StorageGauge
-from bwvd.evidence.format.layout import RESERVE
+from bwvd.evidence.format.layout import RESERVE, SPARES
 from bwvd.evidence.keys.age import load_recipients
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.keys.own_key import own_key
@@ -154,8 +154,11 @@ def _room(config: Config, volume: HeldVolume) -> Finding:
             "storage", False, f"storage.reserve_bytes: {wanted} bytes are more than the storage has: {total}"
         )
     bits = config.video.bitrate + (config.audio.bitrate if config.audio.source else 0)
-    gauge = StorageGauge(bits_per_s=bits, loop_s=config.loop.seconds)
-    gauge.update(max(free_then, 0), reserved=free_then >= 0)
+    gauge = StorageGauge(bits_per_s=bits, loop_s=config.loop.seconds, segment_s=config.recording.segment_s)
+    files = volume.free_files()
+    if files is not None:
+        files -= len(set(SPARES).difference(volume.names("")))
+    gauge.update(max(free_then, 0), files, reserved=free_then >= 0 and (files is None or files >= 0))
     text = f"storage.path: {config.storage.path}, {free / 1e9:.1f} GB free"
     if gauge.refusal:
         text += f", storage.reserve_bytes: {wanted}: a press would be refused: {gauge.refusal}"

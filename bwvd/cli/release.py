@@ -13,7 +13,7 @@ import click
 from bwvd.cli.options import NAME, Failure, config_option, find_recording, load_config, request
 from bwvd.cli.printing import warn
 from bwvd.config.schema import Config
-from bwvd.evidence.format.layout import ARCHIVE, RECORDINGS
+from bwvd.evidence.format.layout import ARCHIVE, RECORDINGS, is_litter
 from bwvd.text import clean
 
 ANSWER_S = 600  # a recording of hours is read before it is let go of
@@ -59,7 +59,7 @@ def _release_all(config_path: str, config: Config, folder: Path) -> int:
     from bwvd.evidence.release.receipt import ArchiveReceipt, ReceiptBad, read_receipt
 
     try:
-        paths = sorted(path for path in folder.iterdir() if path.match(_RECEIPTS))
+        paths = sorted(path for path in folder.iterdir() if path.match(_RECEIPTS) and not is_litter(path.name))
     except OSError as error:
         raise Failure(f"{folder}: {error.strerror}", 2) from None
     there = _recordings(config)

@@ -135,6 +135,8 @@ def _storage(status: Status) -> Text:
         text.append(f", {_span(storage.minutes_left * 60)} left")
     if storage.backlog_bytes:
         text.append(f", {_size(storage.backlog_bytes)} waiting for the flash", style="yellow")
+    if storage.strays:
+        text.append(f"\nbeside the evidence: {clean(', '.join(storage.strays), 120)}", style="dim")
     if storage.refuses:
         text.append(f"\n{clean(storage.refuses, 200)}", style="bold red")
     return text

@@ -344,6 +344,7 @@ class Daemon:
             journal_bytes=config.storage.journal_bytes,
             bits_per_s=config.video.bitrate + (config.audio.bitrate if config.audio.source else 0),
             loop_s=config.loop.seconds,
+            segment_s=config.recording.segment_s,
             config_sha256=parts.config_sha256,
         )
         self.evidence = await start_evidence(

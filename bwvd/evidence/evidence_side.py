@@ -31,6 +31,7 @@ from bwvd.evidence.journal.witness_writer import WitnessWriter, read_witness
 from bwvd.evidence.release.archive import ArchiveRelease, finish_archive_release
 from bwvd.evidence.release.receipt import Accepted, ArchiveReceipt, Receipt
 from bwvd.evidence.release.release import Release, finish_releases
+from bwvd.evidence.startup.admission import strays
 from bwvd.evidence.startup.inspection import Inspection
 from bwvd.evidence.startup.look import Look, Settled, settled, settling, sort_out
 from bwvd.evidence.startup.newest import ends_not_entered, newest
@@ -41,10 +42,13 @@ from bwvd.evidence.startup.serials import next_serial, unrecorded
 from bwvd.evidence.startup.told import Told
 from bwvd.evidence.startup.vouch import vouch
 from bwvd.evidence.write.numbering import RecordingNumbers
+from bwvd.evidence.write.room_watch import GAUGE_PERIOD_S, Free, RoomWatch
 from bwvd.evidence.write.row import Row
-from bwvd.messages import Assigned, Event, LowStorage, Pressed, Recorded, StateChanged
+from bwvd.messages import Assigned, Event, Pressed, Recorded, StateChanged
+from bwvd.text import printable
 
-GAUGE_PERIOD_S = 10.0  # between two looks at the free room; a minute of room is told long before it is gone
+STRAYS_SHOWN = 8  # names of what is no evidence, in the status and in the journal
+STRAY_TEXT = 400  # characters of them
 
 
 class EventBus(Protocol):
@@ -71,6 +75,7 @@ class EvidenceSettings:
     journal_bytes: int
     bits_per_s: int  # as configured, of video and audio
     loop_s: float
+    segment_s: float
     config_sha256: str  # of the configuration file, for the journal
 
 
@@ -89,7 +94,8 @@ class _Found:
     witness_lost: str  # why the witness could not be asked
     recovered: list[RecoveryResult]
     left: list[str]  # recordings that the look is for
-    free_bytes: int
+    strays: list[str]  # that are no evidence
+    free: Free
     total_bytes: int
 
 
@@ -115,7 +121,7 @@ class EvidenceSide:
         self.officer = found.officer.officer  # when the device was last switched off
         self.row = found.row
         self.room = room
-        self.gauge = StorageGauge(bits_per_s=settings.bits_per_s, loop_s=settings.loop_s)
+        self.gauge = StorageGauge(bits_per_s=settings.bits_per_s, loop_s=settings.loop_s, segment_s=settings.segment_s)
         self._storage = storage
         self._settings = settings
         self._clock = clock
@@ -128,7 +134,8 @@ class EvidenceSide:
         self._mended: list[RecoveryResult] = []
         self._unmended: dict[str, str] = {}  # why, by recording
         self._total_bytes = found.total_bytes
-        self._full = False
+        self._strays = found.strays[:STRAYS_SHOWN]
+        self._room_watch = RoomWatch(storage, room, self.gauge, clock, bus)
         self._witness = WitnessWriter(
             witness,
             found.storages,
@@ -167,7 +174,7 @@ class EvidenceSide:
             lambda event, detail: self._actor.put(Draft(event, detail, clock.read())),
         )
         bus.sink(self._inspection.heard)
-        self._level(found.free_bytes)
+        self._room_watch.level(found.free)
 
     async def wait_looked(self) -> None:
         """Return when all that lay on the storage at the start has been read since, and what was found is told: raised
@@ -225,7 +232,7 @@ class EvidenceSide:
 
     def was_full(self) -> None:
         """A commit found no room: the fault stays until a look at the flash finds some."""
-        self._full = True
+        self._room_watch.was_full()
 
     def measured(self, size: int, media_ns: int) -> None:
         """A commit of so many bytes held so much media."""
@@ -237,7 +244,9 @@ class EvidenceSide:
             "free_bytes": self.gauge.free_bytes,
             "total_bytes": self._total_bytes,
             "minutes_left": self.gauge.minutes_left,
+            "free_files": self.gauge.free_files,
             "reserved": self.room.held,
+            "strays": list(self._strays),
             "refuses": self.gauge.refusal,
             "journal_waiting": self._actor.waiting,
             "journal_lost": self._actor.lost,
@@ -252,7 +261,7 @@ class EvidenceSide:
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Write the journal and watch the room until `finish`."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._watch_room)
+            nursery.start_soon(self._room_watch.run)
             nursery.start_soon(self._keep_officer)
             nursery.start_soon(self._looking.run)
             nursery.start_soon(self._inspection.run, self._looking.wait_done)
@@ -297,31 +306,6 @@ class EvidenceSide:
         """In the storage's job, as all that asks the journal."""
         save_officer(volume, self._signer, self._journal, self.officer, self._clock.read())
         return self._journal.remembered()
-
-    async def _watch_room(self) -> None:
-        while True:
-            await trio.sleep(GAUGE_PERIOD_S)
-            with suppress(OSError):  # a storage that does not answer is the writer's fault to raise
-                self._level(await self._storage.run(self._look))
-
-    def _look(self, volume: Volume) -> int:
-        """In the storage's job: the free bytes, with the reserve set aside if it can be."""
-        if not self.room.held:
-            self.room.restore(volume)
-        return volume.free_bytes()
-
-    def _level(self, free_bytes: int) -> None:
-        level = self.gauge.update(free_bytes, reserved=self.room.held)
-        if level is not None:
-            self._bus.publish(LowStorage(level, self._clock.monotonic_ns()))
-        if self.gauge.refusal:
-            self._full = True
-            self._bus.fault("storage", self.gauge.refusal)
-        elif self._full:
-            self._full = False
-            self._bus.clear("storage")
-        not_set = self._clock.read().quality == "not_set"
-        self._bus.report("clock", not_set, "the clock was never set" if not_set else "")
 
     # --- the journal -------------------------------------------------------------------------------------------------
 
@@ -404,6 +388,9 @@ def _put_in_order(
     before = settled(journal) if gone is None and not forgotten else Settled()
     released = journal.released
     found = sort_out(folders, settings.device, before, journal.last_serial, released, all_at_start=gone is not None)
+    if stray := [printable(harmless(name)) for name in strays(volume, found.others)]:
+        named: Detail = {"count": len(stray), "names": ", ".join(stray[:STRAYS_SHOWN])[:STRAY_TEXT]}
+        drafts.append(Draft("strays", named, reading))
     recovered = recover(
         volume,
         signer,
@@ -443,6 +430,7 @@ def _put_in_order(
         witness_lost=witness_lost,
         recovered=recovered,
         left=found.left,
-        free_bytes=volume.free_bytes(),
+        strays=stray,
+        free=Free.of(volume),
         total_bytes=volume.total_bytes(),
     )

@@ -66,7 +66,9 @@ class StorageStatus(Part, frozen=True, kw_only=True):
     total_bytes: int = 0
     minutes_left: float | None  # None = not known yet
     reserved: bool = False  # the room to close in order is held
+    free_files: int | None = None  # that can still be made; None = this file system does not count them
     refuses: str = ""  # why a recording can't begin
+    strays: list[str] = []  # what lay beside the evidence at the start and is none, the first of it
     journal_waiting: int = 0
     journal_lost: int = 0
     backlog_bytes: int

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from io import FileIO
 
 from bwvd.evidence.flash.regular_file import open_regular
+from bwvd.evidence.format.layout import is_litter
 from bwvd.store.errors import BodyDiffers, ObjectDiffers
 from bwvd.store.names import is_name, shown
 from bwvd.store.ports import PAGE_OBJECTS, HostileName, Page, Put, StoredObject
@@ -33,7 +34,6 @@ WINDOW = 20_000  # names of one folder that a listing holds: a few megabytes
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})  # of link(2), where there are none
-_NOT_OURS = frozenset({INCOMING, "lost+found"})  # at the root
 _NO_REPLACE = 1  # RENAME_NOREPLACE of renameat2(2)
 
 
@@ -259,7 +259,7 @@ class FolderTree:
 
         def wanted() -> Iterator[str]:
             for entry in entries:
-                if not prefix and entry.name in _NOT_OURS:
+                if is_litter(entry.name) or (not prefix and entry.name == INCOMING):
                     continue
                 is_folder = entry.is_dir(follow_symlinks=False)
                 name = f"{entry.name}/" if is_folder else entry.name

@@ -9,8 +9,8 @@ from bwvd.evidence.format import records
 from bwvd.messages import FaultChanged, Order, Pressed, StateChanged
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.flash.crash import crash_states
-from bwvd.testing.flash.medium import Tree
-from bwvd.testing.flash.storage import Moment, VirtualVolume
+from bwvd.testing.flash.medium import Moment, Tree
+from bwvd.testing.flash.storage import VirtualVolume
 from tests.faults.kind import After, Kind, Reference
 from tests.faults.outcomes import Outcome
 from tests.faults.process_faults import Steps, count_echoes

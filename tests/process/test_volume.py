@@ -52,6 +52,22 @@ def test_a_full_ext4(scene: Scene) -> None:
         _fills_up(scene)
 
 
+@pytest.mark.complete
+@scenario
+def test_a_tmpfs_without_free_files(scene: Scene) -> None:
+    """Invariants 5, 8 and 12: there is room for bytes, and for no more names."""
+    with tmpfs(scene.storage, 500 * MB, files=110):
+        _fills_up(scene)
+
+
+@scenario
+def test_an_ext4_without_free_files(scene: Scene) -> None:
+    """Invariants 5, 8 and 12: as a card has them that was formatted for large files."""
+    make_ext4(scene.folder / "image", 40 * MB, files=96)
+    with ext4(scene.storage, scene.folder / "image"):
+        _fills_up(scene)
+
+
 @scenario
 def test_a_file_system_that_turns_read_only_while_it_records(scene: Scene) -> None:
     """Invariants 5, 6, 7 and 12: the fault is told, the daemon goes on and ends in order, and the next start finds all

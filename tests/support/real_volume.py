@@ -45,17 +45,19 @@ def _mounted(at: Path, *command: str) -> Iterator[Path]:
 
 
 @contextmanager
-def tmpfs(at: Path, size: int) -> Iterator[Path]:
-    """A file system in RAM of `size` bytes."""
-    with _mounted(at, "-t", "tmpfs", "-o", f"size={size}", "tmpfs") as mounted:
+def tmpfs(at: Path, size: int, files: int | None = None) -> Iterator[Path]:
+    """A file system in RAM of `size` bytes, with room for so many files."""
+    options = f"size={size}" + (f",nr_inodes={files}" if files else "")
+    with _mounted(at, "-t", "tmpfs", "-o", options, "tmpfs") as mounted:
         yield mounted
 
 
-def make_ext4(image: Path, size: int) -> None:
-    """An image of an ext4 file system."""
+def make_ext4(image: Path, size: int, files: int | None = None) -> None:
+    """An image of an ext4 file system, with room for about so many files."""
     with image.open("wb") as file:
         file.truncate(size)
-    _try(need("mkfs.ext4"), "-q", "-m", "0", str(image))
+    few = ("-N", str(files)) if files else ()
+    _try(need("mkfs.ext4"), "-q", "-m", "0", *few, str(image))
 
 
 @contextmanager

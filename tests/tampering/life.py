@@ -27,8 +27,8 @@ from bwvd.messages import Answer, Command, FaultChanged, Order, State
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.flash.crash import crash_states
-from bwvd.testing.flash.medium import Tree
-from bwvd.testing.flash.storage import BLOCK, Moment, VirtualStorage, VirtualVolume
+from bwvd.testing.flash.medium import Moment, Tree
+from bwvd.testing.flash.storage import BLOCK, VirtualStorage, VirtualVolume
 from bwvd.testing.process import without_dice
 from bwvd.testing.witness import VirtualWitness
 from tests.faults.economy import ThriftySigner

@@ -52,6 +52,34 @@ async def test_a_full_flash_refuses_and_says_so(autojump_clock: trio.testing.Moc
     assert len(rig.recordings()) == 1
 
 
+@pytest.mark.parametrize("files", range(72, 84))  # wherever it runs out
+async def test_a_flash_without_free_files_ends_a_recording_with_all_that_belongs_to_it(
+    files: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Invariants 5, 8 and 12: as one without free bytes; the end, the sums and what players need are files too."""
+    volume = VirtualVolume(files=files)
+    rig = _rig(volume)
+    async with rig.running() as daemon:
+        await trio.sleep(5)
+        assert (await rig.press()).ok
+        with trio.fail_after(200):
+            await rig.closed()
+        answer = await rig.press()
+        assert not answer.ok
+        assert "full" in answer.text
+        assert "storage" in daemon.hub.faults
+        assert daemon.storage_status()["minutes_left"] == 0
+    (recording,) = rig.recordings()
+    end = rig.manifest(recording)[-1]
+    assert isinstance(end, records.Close)
+    assert end.reason == "storage_full"
+    there = set(volume.names(f"recordings/{recording}"))
+    assert {"manifest.jsonl", "init.mp4", "index.m3u8", "SHA256SUMS", "SHA256SUMS.sig"} <= there
+    numbers = [number for number, _ in rig.frames(recording)]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert len(numbers) > 300
+
+
 @pytest.mark.parametrize("capacity_kib", range(880, 944, 4))  # block by block: wherever in a commit it runs out
 async def test_a_recording_fills_the_flash_and_is_closed_on_the_reserve(
     capacity_kib: int, autojump_clock: trio.testing.MockClock

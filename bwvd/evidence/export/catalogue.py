@@ -21,7 +21,7 @@ from bwvd.evidence.export.private_text import PrivateText, Reader, unopened
 from bwvd.evidence.flash.regular_file import open_regular
 from bwvd.evidence.format import records
 from bwvd.evidence.format.decode import MAX_LINE, SIGNATURE_BEGIN, decode, signature_of
-from bwvd.evidence.format.layout import MANIFEST, MANIFEST_BYTES, RECORDINGS
+from bwvd.evidence.format.layout import MANIFEST, MANIFEST_BYTES, RECORDINGS, is_litter
 from bwvd.evidence.format.line_reader import LineReader, lines_before
 from bwvd.evidence.format.missing import MissingMedia
 from bwvd.evidence.verify.gather import Place
@@ -72,7 +72,8 @@ def catalogue(storage: Path) -> list[Entry]:
     """
     folder = storage / RECORDINGS
     try:
-        names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+        folders = [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
+        names = sorted(path.name for path in folders if not is_litter(path.name))
     except FileNotFoundError:
         return []
     except OSError as error:

@@ -182,6 +182,10 @@ class PosixVolume:
         space = os.fstatvfs(self._fd)
         return space.f_blocks * space.f_frsize
 
+    def free_files(self) -> int | None:
+        space = os.fstatvfs(self._fd)
+        return space.f_favail if space.f_files else None
+
     def _open(self, path: str, flags: int) -> int:
         """A descriptor of a regular file; links, FIFOs, devices and folders are refused before they are opened."""
         with self._parent(path) as (parent, name):

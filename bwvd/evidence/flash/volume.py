@@ -86,6 +86,10 @@ class Volume(Protocol):
 
     def total_bytes(self) -> int: ...
 
+    def free_files(self) -> int | None:
+        """How many files and folders can still be made; None where the file system does not count them (FAT, btrfs)."""
+        ...
+
 
 class Storage(Protocol):
     """Runs blocking jobs against a volume: in a worker thread on a device, inline in virtual time."""

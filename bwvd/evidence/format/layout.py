@@ -10,15 +10,26 @@ JOURNAL = "journal.jsonl"
 ALLOWED_SIGNERS = "allowed_signers"
 ARCHIVE = re.compile(r"journal-([0-9]{6,})\.jsonl")  # a journal file that is full; the number in it
 RESERVE = ".reserve"
+SPARES = tuple(f"{RESERVE}-{number}" for number in range(1, 17))  # empty: where files are counted, so many are kept
 LOCK = ".lock"
 PROBE = ".probe"
 OFFICER = ".wearer"
 NEW = ".new"  # behind the name of a file that is being replaced whole
 NEW_JOURNAL = JOURNAL + NEW  # the next journal file, until the one before has its archive's name
 
-FOLDERS = frozenset({RECORDINGS, "lost+found"})
 FILES = re.compile(
-    r"journal\.jsonl(\.new)?|journal-\d{6,}\.jsonl|allowed_signers(\.new)?|\.(reserve|lock|probe|wearer|wearer\.new)"
+    r"journal\.jsonl(\.new)?|journal-\d{6,}\.jsonl|allowed_signers(\.new)?"
+    r"|\.(reserve(-\d+)?|lock|probe|wearer|wearer\.new)"
+)
+
+# What desktops and repair tools put onto any card that they are shown. Nothing of it is evidence, nothing of it is in
+# the way, and it comes and goes: the trash of freedesktop.org, macOS, Windows, file system checks, Android, KDE, FUSE.
+_LITTER = re.compile(
+    r"\.trash(-\d+|es)?|\.ds_store|\._.*|\.spotlight-v100|\.fseventsd|\.temporaryitems|\.documentrevisions-v100|\.apdisk"
+    r"|\.volumeicon\.icns|\.com\.apple\..*|\.metadata_never_index|system volume information|\$recycle\.bin|recycler"
+    r"|desktop\.ini|(eh)?thumbs(_vista)?\.db|indexervolumeguid|wpsettings\.dat|lost\+found|found\.\d{3}|fsck\d{4}\.(rec|ren)"
+    r"|lost\.dir|\.android_secure|\.directory|\.fuse_hidden.*|\.nfs[0-9a-f]+|\.thumbnails",
+    re.IGNORECASE,
 )
 
 # In a proof, beside the recording; nothing of it is signed, and nothing depends on it
@@ -42,6 +53,11 @@ _INIT = re.compile(r"init(-\d+)?\.mp4")
 def is_convenience(name: str) -> bool:
     """Whether it is the name of a file that is made from the manifest after a recording's end, and may be made anew."""
     return name in CONVENIENCES or _INIT.fullmatch(name) is not None
+
+
+def is_litter(name: str) -> bool:
+    """Whether a file or folder (with or without its `/`) is what a desktop leaves on every card, by its name."""
+    return _LITTER.fullmatch(name.removesuffix("/")) is not None
 
 
 def init_name(epoch: int) -> str:

@@ -21,7 +21,7 @@ from bwvd.evidence.format.chain import MANIFEST_NAMESPACE
 from bwvd.evidence.format.chain_tail import ending_steps
 from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.file_names import harmless
-from bwvd.evidence.format.layout import MANIFEST, RECORDINGS, SUMS, SUMS_SIGNATURE, is_convenience
+from bwvd.evidence.format.layout import MANIFEST, RECORDINGS, SUMS, SUMS_SIGNATURE, is_convenience, is_litter
 from bwvd.evidence.format.recording_id import serial_of
 from bwvd.evidence.format.sums import read_sums
 from bwvd.evidence.format.totals import Contents
@@ -136,6 +136,8 @@ class Release(HandingIn[Receipt]):
         for number, name in enumerate(there, start=1):
             if number % STEP_FILES == 0:
                 yield
+            if is_litter(name):
+                continue
             if not contents.names(name):
                 what = f"no record names {harmless(name)}"
                 raise ReleaseRefused(f"{self._recording} has been altered: {what}; it stays")
@@ -192,10 +194,14 @@ def finish_releases(volume: Volume, journal: Journal, folders: Iterable[str] | N
 
 
 def _removal(volume: Volume, recording: str, manifest_sha512: str) -> Steps[None]:
-    """Remove the files that the manifest names, then the manifest, then the folder; in steps."""
+    """Remove the files that the manifest names, then the manifest, then the folder; in steps. With them goes what a
+    desktop has left between them: it would keep the folder."""
     folder = f"{RECORDINGS}/{recording}"
     path = f"{folder}/{MANIFEST}"
     names = volume.names(folder)
+    for name in filter(is_litter, names):
+        _sweep(volume, f"{folder}/{name}")
+    names = [name for name in names if not is_litter(name)]
     if MANIFEST in names:
         sha512 = yield from digest_steps(hashlib.sha512(), volume, path)
         if sha512 != manifest_sha512:
@@ -221,3 +227,12 @@ def _removal(volume: Volume, recording: str, manifest_sha512: str) -> Steps[None
     volume.remove(folder)
     volume.sync_dir(RECORDINGS)
     yield
+
+
+def _sweep(volume: Volume, path: str, deeper: int = 4) -> None:
+    """Remove a file, or a folder and what is in it. Raises OSError, also where it is deeper than a desktop's are."""
+    if path.endswith("/"):
+        path = path.rstrip("/")
+        for name in volume.names(path) if deeper else ():
+            _sweep(volume, f"{path}/{name}", deeper - 1)
+    volume.remove(path)

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bwvd.evidence.flash.new_file import new_file
 from bwvd.evidence.flash.posix import PosixVolume
 from bwvd.evidence.flash.volume import NO_ROOM, NOT_A_FILE, Volume
-from bwvd.evidence.format.layout import FILES, FOLDERS, LOCK, PROBE, RECORDINGS
+from bwvd.evidence.format.layout import (
+    ALLOWED_SIGNERS,
+    ARCHIVE,
+    FILES,
+    JOURNAL,
+    LOCK,
+    PROBE,
+    RECORDINGS,
+    is_litter,
+)
+from bwvd.evidence.format.recording_id import serial_of
 from bwvd.evidence.startup.owner import other_owner
 
 
@@ -62,7 +72,8 @@ class HeldVolume(PosixVolume):
 def open_storage(path: str | Path, *, device: str) -> HeldVolume:
     """The evidence storage at `path`, checked, and locked until the volume is closed.
 
-    Refused is what is absent, unwritable, in use by another bwvd, another device's, or holds things that aren't ours.
+    Refused is what is absent, unwritable, in use by another bwvd, another device's, or somebody else's folder: it holds
+    things, and nothing of a bwvd's. What a desk has put beside evidence is no reason (`strays`).
     A full flash is not refused: its recordings must still be recovered, closed and released.
     `device` is the configured device id. Blocking. Raises StorageRefused.
     """
@@ -115,23 +126,49 @@ def _opened(path: str | Path) -> HeldVolume:
         raise StorageRefused(f"storage.path: {path} can't be opened: {error.strerror}") from error
 
 
-def _first_foreign(volume: PosixVolume) -> str:
-    """The first name that bwvd would not have put there, or is not of the kind that it should be; "" if none."""
-    for name in volume.names(""):
-        folder = name.removesuffix("/")
-        if name.endswith("/"):
-            if folder not in FOLDERS and volume.names(folder):
-                return name
-        elif not FILES.fullmatch(name):
-            return name
-        else:
+def strays(volume: Volume, folders: Iterable[str]) -> list[str]:
+    """What lies on a storage and is nobody's evidence, by its name: for a note, and left alone.
+
+    folders: names in `recordings/` that may be no recordings'. Blocking. Raises OSError.
+    """
+    top = [name for name in volume.names("") if not (FILES.fullmatch(name) or name in (f"{RECORDINGS}/", _REPAIRED))]
+    return top + [f"{RECORDINGS}/{name}" for name in folders if serial_of(name.rstrip("/")) is None]
+
+
+_REPAIRED = "lost+found/"  # is on every ext4
+
+
+def _first_foreign(volume: Volume) -> str:
+    """The first thing that keeps a folder from being used for evidence; "" if nothing does.
+
+    That is anything but a regular file in the place of one of ours. Where nothing of ours is there it is also the first
+    thing that somebody would miss: the path is that of a folder for something else.
+    """
+    names = volume.names("")
+    ours = _is_ours(volume, names)
+    for name in names:
+        plain = name.removesuffix("/")
+        if FILES.fullmatch(plain):
             try:
-                volume.size(name)
+                volume.size(plain)
             except OSError as error:
                 if error.errno not in NOT_A_FILE:
                     raise
                 return f"{name} ({error.strerror})"
+        elif plain == RECORDINGS:
+            if plain == name:
+                return name
+        elif not (ours or is_litter(name)) and (plain == name or volume.names(plain)):
+            return name
     return ""
+
+
+def _is_ours(volume: Volume, names: list[str]) -> bool:
+    """Whether evidence was kept here, or is."""
+    if any(name in (JOURNAL, ALLOWED_SIGNERS) or ARCHIVE.fullmatch(name) for name in names):
+        return True
+    there = volume.names(RECORDINGS) if f"{RECORDINGS}/" in names else ()
+    return any(serial_of(name.rstrip("/")) is not None for name in there if name.endswith("/"))
 
 
 def _prove_writing(volume: Volume) -> None:

@@ -17,7 +17,7 @@ from bwvd.evidence.format.chain import MANIFEST_NAMESPACE
 from bwvd.evidence.format.chain_tail import ending_steps
 from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.file_names import harmless, original
-from bwvd.evidence.format.layout import MANIFEST, RECORDINGS, is_convenience
+from bwvd.evidence.format.layout import MANIFEST, RECORDINGS, is_convenience, is_litter
 from bwvd.evidence.format.recording_id import serial_of
 from bwvd.evidence.format.sums import read_sums
 from bwvd.evidence.format.totals import Contents
@@ -136,7 +136,7 @@ def _unnamed(names: list[str], inventory: _Inventory) -> list[str]:
     if inventory.unnamed:
         return []
     named = {MANIFEST, *inventory.files, *inventory.found}
-    return [name for name in names if name.rstrip("/") not in named and not is_convenience(name)]
+    return [name for name in names if not (name.rstrip("/") in named or is_convenience(name) or is_litter(name))]
 
 
 def _those(names: list[str]) -> str:

@@ -23,7 +23,7 @@ import trio
 from bwvd.evidence.flash.steps import Steps
 from bwvd.evidence.flash.volume import Storage, Volume
 from bwvd.evidence.format.file_names import harmless
-from bwvd.evidence.format.layout import ARCHIVE, JOURNAL, RECORDINGS
+from bwvd.evidence.format.layout import ARCHIVE, JOURNAL, RECORDINGS, is_litter
 from bwvd.evidence.format.recording_id import device_of, serial_of
 from bwvd.evidence.journal.journal import Journal
 from bwvd.evidence.journal.totals import INSPECTED, Detail
@@ -184,6 +184,8 @@ class Inspection:
         recordings = []
         for folder in folders:
             name = folder.rstrip("/")
+            if is_litter(name):
+                continue
             if name == folder or device_of(name) != self._device:
                 yield Finding(f"{RECORDINGS}/{harmless(folder)}", "is no recording of this device", CHANGED)
             else:

@@ -54,7 +54,7 @@ from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, Chain, Signer
 from bwvd.evidence.format.chain_tail import Ending, absorb, ending_steps
 from bwvd.evidence.format.decode import MAX_LINE
 from bwvd.evidence.format.file_names import harmless
-from bwvd.evidence.format.layout import MANIFEST, RECORDINGS, is_convenience
+from bwvd.evidence.format.layout import MANIFEST, RECORDINGS, is_convenience, is_litter
 from bwvd.evidence.format.recording_id import device_of, serial_of
 from bwvd.evidence.format.totals import Contents
 from bwvd.evidence.format.utc import stamp_at
@@ -359,7 +359,7 @@ class _Case:
             elif sizes[name] < stored.bytes:
                 found.append(self._named("short_file", name))
         for name in names:
-            if name == MANIFEST or name in contents.files or is_convenience(name):
+            if name == MANIFEST or name in contents.files or is_convenience(name) or is_litter(name):
                 continue
             if name in sizes:
                 found.append(self._without_line(name))

@@ -21,6 +21,7 @@ from bwvd.evidence.format.layout import (
     SUMS,
     SUMS_SIGNATURE,
     init_name,
+    is_litter,
     sealed_number,
     segment_name,
 )
@@ -38,6 +39,8 @@ THREADS = 2  # hashing lets go of the interpreter's lock; more cores than the de
 IN_FLIGHT = 16  # files being hashed ahead of the line that is judged
 TAKEN_BYTES = 24 * 1024 * 1024  # read ahead for a taker; one segment is taken however large it is
 SEGMENT_BYTES = 1024 * 1024 * 1024  # read whole only for decrypting and decoding
+
+LITTER = "no record names it: a desktop has left it here, by its name, and it is no evidence"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,10 @@ class Contents:
         self._pending: deque[tuple[Named, Future[_Read], bool]] = deque()  # for the taker?
         self._pool = ThreadPoolExecutor(THREADS, "verify")
         for name, odd in names.items():
-            if odd:
+            if odd == "a folder" and is_litter(name):
+                report.note(name, LITTER)
+                self._blamed.add(name)
+            elif odd:
                 report.altered(name, f"{odd}, not a file")
                 self._blamed.add(name)
 
@@ -371,6 +377,8 @@ class Contents:
                     self._blame(name, "is not what recovery found")
             elif name in unfinished:
                 self._report.note(name, "has no line in the manifest: its commit was not finished")
+            elif is_litter(name):
+                self._report.note(name, LITTER)
             else:
                 self._blame(name, "no record names this file" + self._owner(self._digest(name)))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from bwvd.evidence.errors import EvidenceError
-from bwvd.evidence.format.layout import ALLOWED_SIGNERS, JOURNAL, MANIFEST, RECORDINGS, SUMS
+from bwvd.evidence.format.layout import ALLOWED_SIGNERS, JOURNAL, MANIFEST, RECORDINGS, SUMS, is_litter
 from bwvd.evidence.format.recording_id import serial_of
 
 DEEPEST = 8  # folders below the path that are looked into: an archive by year, month, day and device has fewer
@@ -136,11 +136,14 @@ def _below(folder: Path, names: Iterable[os.DirEntry[str]], of_storage: bool, de
         if entry.is_dir(follow_symlinks=False):
             if not deeper or entry.name in _NOT_LOOKED_INTO:
                 continue
+            litter = is_litter(entry.name)  # but somebody's trash may have a recording in it
             try:
-                yield from _folder(path, entry.name, of_storage, deeper - 1)
+                yield from _folder(path, entry.name, of_storage and not litter, deeper - 1)
             except OSError as error:
+                if litter:
+                    continue
                 yield Found(path, "unreadable", error.strerror or str(error))
-        elif entry.name.lower().endswith(".zip") and entry.is_file(follow_symlinks=False):
+        elif entry.name.lower().endswith(".zip") and not is_litter(entry.name) and entry.is_file(follow_symlinks=False):
             try:
                 _inside(path)
             except NoProof:  # some other archive: nobody asked for it by name

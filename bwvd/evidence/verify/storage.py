@@ -10,10 +10,10 @@ from typing import Any
 from bwvd.evidence.errors import SignersUnusable
 from bwvd.evidence.format import records
 from bwvd.evidence.format.file_names import harmless
-from bwvd.evidence.format.layout import ALLOWED_SIGNERS, CHAIN, JOURNAL, MANIFEST, RECORDINGS, sealed_name
+from bwvd.evidence.format.layout import ALLOWED_SIGNERS, CHAIN, JOURNAL, MANIFEST, RECORDINGS, is_litter, sealed_name
 from bwvd.evidence.format.recording_id import counted, serial_of
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
-from bwvd.evidence.verify.files import Progress
+from bwvd.evidence.verify.files import LITTER, Progress
 from bwvd.evidence.verify.folder import DirectoryFolder
 from bwvd.evidence.verify.journal import ATTEMPTS, Begun, JournalFacts, check_journal
 from bwvd.evidence.verify.neighbours import disagreements
@@ -54,6 +54,9 @@ def verify_storage(
         with DirectoryFolder(Path(path) / RECORDINGS) as folder:
             entries = folder.names()
         for name, odd in sorted(entries.items()):
+            if odd in ("", "a folder") and is_litter(name):
+                report.note(f"{RECORDINGS}/{name}", LITTER)
+                continue
             if odd != "a folder":
                 report.altered(f"{RECORDINGS}/{name}", f"{odd or 'a file'}, not a recording's folder")
                 continue
@@ -69,7 +72,7 @@ def verify_storage(
             known = len(report.findings)
             broken = any(finding.severity > Severity.UNVOUCHED for finding in report.findings)
         for name in sorted(entries.keys() - found.keys()):
-            if entries[name] == "a folder" and harmless(name) not in facts.released:
+            if entries[name] == "a folder" and not is_litter(name) and harmless(name) not in facts.released:
                 report.altered(f"{RECORDINGS}/{name}", "was removed while the storage was read")
     except OSError as error:
         report.unreadable(str(error.filename or path), error.strerror or str(error))

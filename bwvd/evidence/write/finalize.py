@@ -17,7 +17,7 @@ from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, SUMS_NAMESPACE, Signe
 from bwvd.evidence.format.chain_tail import ending_steps
 from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.file_names import harmless
-from bwvd.evidence.format.layout import MANIFEST, PLAYLIST, SUMS, SUMS_SIGNATURE, init_name, is_convenience
+from bwvd.evidence.format.layout import MANIFEST, PLAYLIST, SUMS, SUMS_SIGNATURE, init_name, is_convenience, is_litter
 from bwvd.evidence.format.media_index import MediaIndex
 from bwvd.evidence.format.totals import Contents
 from bwvd.evidence.keys.sshsig import armour
@@ -57,7 +57,7 @@ def finish_steps(volume: Volume, folder: str, signer: Signer) -> Steps[None]:
     """
     path = f"{folder}/{MANIFEST}"
     _, outline = yield from ending_steps(volume, path, MANIFEST, MANIFEST_NAMESPACE, _Outline)
-    names = [name for name in volume.names(folder) if not name.endswith("/")]
+    names = [name for name in volume.names(folder) if not (name.endswith("/") or is_litter(name))]
     old = [name for name in names if is_convenience(name)]
     if SUMS_SIGNATURE in old:
         # Where the signature lies, all that it vouches for does: it goes first and comes last, whatever the power does.

@@ -231,6 +231,16 @@ def a_reserve_that_does_not_fit_changes_nothing(subject: Subject) -> None:
     assert volume.size("r") == 4096
 
 
+def files_are_counted_or_not_at_all(subject: Subject) -> None:
+    volume = subject.volume
+    before = volume.free_files()
+    _put(volume, "a", b"")
+    volume.make_dir("d")
+    after = volume.free_files()
+    assert (before is None) == (after is None)
+    assert before is None or (after is not None and 0 <= after <= before)
+
+
 CHECKS: tuple[Callable[[Subject], None], ...] = (
     what_is_written_is_read,
     appending_goes_on_at_the_end,
@@ -246,4 +256,5 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
     planted_things_are_not_opened,
     a_reserve_has_the_size_asked_for,
     a_reserve_that_does_not_fit_changes_nothing,
+    files_are_counted_or_not_at_all,
 )

@@ -14,8 +14,7 @@ import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from bwvd.testing.flash.medium import ROOT, SECTOR, Fate, FileNode, FolderNode, Node, Tree
-from bwvd.testing.flash.storage import Moment
+from bwvd.testing.flash.medium import ROOT, SECTOR, Fate, FileNode, FolderNode, Moment, Node, Tree
 
 _ALL_SUBSETS_UP_TO = 4  # changes of a folder: 16 subsets
 

@@ -121,3 +121,11 @@ Tree = Mapping[str, bytes | None]
 Node = FileNode | FolderNode | SpecialNode
 
 ROOT = 0  # the inode of the root folder
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """All that is known of the medium after an operation."""
+
+    index: int  # of the operation; 0 = before the first
+    nodes: Mapping[int, Node]

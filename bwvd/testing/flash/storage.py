@@ -7,8 +7,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import TypeVar
 
 import trio
@@ -16,7 +15,7 @@ import trio
 from bwvd.evidence.flash.volume import Volume
 from bwvd.testing.flash.faults import Fault, Gate, Operation
 from bwvd.testing.flash.file import VirtualFile, error_at
-from bwvd.testing.flash.medium import ROOT, Change, FileNode, FolderNode, Node, SpecialNode, Tree
+from bwvd.testing.flash.medium import ROOT, Change, FileNode, FolderNode, Moment, Node, SpecialNode, Tree
 
 T = TypeVar("T")
 
@@ -24,19 +23,12 @@ BLOCK = 4096  # bytes: the unit of room on the flash
 UNLIMITED = 1 << 40  # bytes that a volume without a capacity says it has
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """All that is known of the medium after an operation."""
-
-    index: int  # of the operation; 0 = before the first
-    nodes: Mapping[int, Node]
-
-
 class VirtualVolume:
     """`bwvd.evidence.flash.volume.Volume` in memory.
 
     Args:
         capacity: bytes of room, counted in blocks as a file system does; None = no limit.
+        files: how many files and folders it can have; None = it does not count them.
         trace: keep a `Moment` after every operation that changes something.
         max_write: bytes that one write operation takes; a longer write is several operations, each with its own fate.
         omit: see `Gate`.
@@ -48,12 +40,14 @@ class VirtualVolume:
         self,
         *,
         capacity: int | None = None,
+        files: int | None = None,
         trace: bool = False,
         max_write: int | None = None,
         omit: Callable[[Operation], bool] | None = None,
     ) -> None:
         self.gate = Gate(omit)
         self.capacity = capacity
+        self.files = files
         self.max_write = max_write
         self.moments: list[Moment] = []
         self._trace = trace
@@ -94,7 +88,7 @@ class VirtualVolume:
 
     def killed(self, *, trace: bool = False, omit: Callable[[Operation], bool] | None = None) -> VirtualVolume:
         """The volume as the next process finds it after a kill: readers see all that was written, nothing is synced."""
-        after = VirtualVolume(capacity=self.capacity, max_write=self.max_write, omit=omit)
+        after = VirtualVolume(capacity=self.capacity, files=self.files, max_write=self.max_write, omit=omit)
         after._nodes = dict(self._nodes)
         for inode, node in self._nodes.items():
             if isinstance(node, FileNode):
@@ -159,8 +153,8 @@ class VirtualVolume:
         folder, name = self._parent(path)
         if name in self._live[folder]:
             raise error_at(errno.EEXIST, path)
-        inode = self._add(FileNode(bytearray()))
-        self._link(folder, name, inode)
+        self._count(path)
+        self._link(folder, name, inode := self._add(FileNode(bytearray())))
         self._leave()
         return self._opened(path, inode)
 
@@ -175,6 +169,7 @@ class VirtualVolume:
             raise error_at(errno.EEXIST, path)
         if self._free() < 1:
             raise error_at(errno.ENOSPC, path)
+        self._count(path)
         self._link(folder, name, self._add(FolderNode({})))
         self._leave()
 
@@ -234,6 +229,7 @@ class VirtualVolume:
         self._enter("reserve", path, size)
         folder, name = self._parent(path)
         if name not in self._live[folder]:
+            self._count(path)
             self._link(folder, name, self._add(FileNode(bytearray())))
         inode, node = self._file(path)
         if _blocks(size) - _blocks(node.size) > self._free():
@@ -250,6 +246,10 @@ class VirtualVolume:
     def total_bytes(self) -> int:
         self._enter("total", "")
         return self._total()
+
+    def free_files(self) -> int | None:
+        self._enter("files", "")
+        return self._free_files()
 
     # --- files -------------------------------------------------------------------------------------------------------
 
@@ -284,6 +284,14 @@ class VirtualVolume:
     def _opened(self, path: str, inode: int) -> VirtualFile:
         self._handles[inode] = self._handles.get(inode, 0) + 1
         return VirtualFile(self, path, inode)
+
+    def _free_files(self) -> int | None:
+        taken = self._linked.union(inode for inode, handles in self._handles.items() if handles)
+        return None if self.files is None else max(self.files - len(taken), 0)
+
+    def _count(self, path: str) -> None:
+        if self._free_files() == 0:
+            raise error_at(errno.ENOSPC, path)
 
     def _grow(self, path: str, inode: int, data: memoryview) -> int:
         """Put as much of `data` into the file as there is room for, as a real write does; none at all is an error."""

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from bwvd.clock import NS
 from bwvd.evidence.flash.reserve import Reserve
-from bwvd.evidence.flash.space_gauge import HYSTERESIS, MEASURED_OVER_NS, SHORTEST_S, StorageGauge
-from bwvd.evidence.format.layout import RESERVE
+from bwvd.evidence.flash.space_gauge import FILES_BESIDE, HYSTERESIS, MEASURED_OVER_NS, SHORTEST_S, StorageGauge
+from bwvd.evidence.format.layout import RESERVE, SPARES
 from bwvd.testing.flash.storage import BLOCK, VirtualVolume
 
 RATE = 4_000_000  # bits per second
@@ -20,6 +20,55 @@ MINUTE = RATE // 8 * 60  # bytes
 
 def gauge() -> StorageGauge:
     return StorageGauge(bits_per_s=RATE, loop_s=30)
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_reserve_is_files_as_well() -> None:
+    """Invariant 12: a flash without a free inode is as full as one without a free block."""
+    volume = VirtualVolume(capacity=100 * BLOCK, files=30)
+    reserve = Reserve(BLOCK)
+    assert reserve.restore(volume)
+    while volume.free_files():
+        volume.create(f"segment-{volume.free_files()}").close()
+    with pytest.raises(OSError, match="No space"):
+        volume.create("one more")
+    reserve.spend(volume)
+    assert volume.free_files() == len(SPARES) + 1
+    assert not any(name.startswith(RESERVE) for name in volume.names(""))
+
+
+def test_a_reserve_that_finds_too_few_files_is_none() -> None:
+    volume = VirtualVolume(files=len(SPARES))
+    reserve = Reserve(BLOCK)
+    assert not reserve.restore(volume)
+    assert not reserve.held
+    volume.files = len(SPARES) + 1
+    assert reserve.restore(volume)
+    assert reserve.held
+
+
+def test_where_files_are_not_counted_none_are_set_aside() -> None:
+    volume = VirtualVolume()
+    assert Reserve(BLOCK).restore(volume)
+    assert volume.names("") == [RESERVE]
+
+
+def test_files_bound_the_minutes_and_refuse() -> None:
+    """Whichever runs out first; by the configured length of a segment, then by what commits have shown."""
+    watch = gauge()
+    watch.update(100 * MINUTE, 10_000, reserved=True)
+    assert watch.minutes_left == 100
+    assert watch.update(100 * MINUTE, FILES_BESIDE + 25 * 60, reserved=True) == 30
+    assert watch.minutes_left == 25
+    watch.measured(20 * RATE // 8, 20 * NS)  # twenty groups in a file
+    assert watch.minutes_left == 100
+    watch = gauge()
+    assert watch.update(100 * MINUTE, FILES_BESIDE + 30 + SHORTEST_S - 1, reserved=True) == 0
+    assert watch.refusal == f"the flash is full: it has room for {FILES_BESIDE + 39} more files, whatever their size"
+    watch.update(100 * MINUTE, None, reserved=True)
+    assert watch.refusal == ""
 
 
 # --- the reserve -----------------------------------------------------------------------------------------------------
