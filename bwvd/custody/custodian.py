@@ -32,6 +32,8 @@ POLL = Backoff(first_s=1.0, factor=2.0, limit_s=60.0)  # while there is nothing
 AGAIN = Backoff(first_s=0.2, factor=3.0, limit_s=10.0)  # after an error, for one device in one pass
 ATTEMPTS = 6
 EVERYTHING_S = 3600.0  # from one look at all of it to the next
+# From one look for versions of everything to the next: a request for each thousand objects, however old they are.
+VERSIONS_S = 86_400.0
 BEAT_S = 5.0
 LIVE_S = 30  # who has not said for so long that he is there is not
 QUEUE = 4  # devices that wait for a worker: the listing goes on while they work
@@ -94,7 +96,7 @@ class Custodian:
 
         Raises: LogBroken. What the store or the index could not answer after some attempts is in the result.
         """
-        return await self._pass(everything=True, share=False)
+        return await self._pass(everything=True, versions=True, share=False)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Go on for ever, sharing the devices with whoever else is at work by the index.
@@ -112,22 +114,24 @@ class Custodian:
         raise broken
 
     async def _forever(self) -> NoReturn:
-        everything_s, idle = -EVERYTHING_S, 0  # when all of it was looked at last
+        everything_s, versions_s, idle = -EVERYTHING_S, -VERSIONS_S, 0  # when all of it was looked at last
         while True:
             began_s = trio.current_time()
             everything = began_s - everything_s >= EVERYTHING_S
-            done = await self._pass(everything=everything, share=True)
+            versions = everything and began_s - versions_s >= VERSIONS_S
+            done = await self._pass(everything=everything, versions=versions, share=True)
             if everything and not done.failed:
                 everything_s = began_s
+                versions_s = began_s if versions else versions_s
             idle = idle + 1 if done.idle or done.failed else 0
             await trio.sleep(POLL.delay_s(idle) if idle else 0)
 
-    async def _pass(self, *, everything: bool, share: bool) -> Pass:
+    async def _pass(self, *, everything: bool, versions: bool, share: bool) -> Pass:
         done = Pass()
         send, receive = trio.open_memory_channel[str](QUEUE)
         async with trio.open_nursery() as nursery:
             for _ in range(self._jobs):
-                nursery.start_soon(self._work, receive.clone(), done, everything)
+                nursery.start_soon(self._work, receive.clone(), done, everything, versions)
             receive.close()
             with send:
                 try:
@@ -145,14 +149,17 @@ class Custodian:
         await self._remember()
         return done
 
-    async def _work(self, receive: trio.MemoryReceiveChannel[str], done: Pass, everything: bool) -> None:
+    async def _work(
+        self, receive: trio.MemoryReceiveChannel[str], done: Pass, everything: bool, versions: bool
+    ) -> None:
         with receive:
             async for device in receive:
                 attempt = 0
                 while done.broken is None:
                     attempt += 1
                     try:
-                        found = await DeviceRound(self._post, device, everything=everything).run()
+                        round_ = DeviceRound(self._post, device, everything=everything, versions=versions)
+                        found = await round_.run()
                     except LogBroken as error:
                         done.broken = error
                         return

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from bwvd.clock import Clock
 from bwvd.custody import index as at
-from bwvd.custody import journals, judge, shelf
+from bwvd.custody import journals, judge, shelf, versions
 from bwvd.custody.bridge import Bridge, in_thread
 from bwvd.custody.findings import BLOCKING, Finding, finding
 from bwvd.custody.index import SEEN, Index
@@ -109,13 +109,15 @@ class DeviceRound:
 
     Args:
         everything: look at all of it again, not only at what is behind the newest settled recording.
+        versions: look also for what was put in front of any object, however long ago it was received.
 
     **Synchronization:** trio's thread. **Cancellation:** at any checkpoint; the next round goes on.
     """
 
-    def __init__(self, post: Post, device: str, *, everything: bool) -> None:
+    def __init__(self, post: Post, device: str, *, everything: bool, versions: bool = False) -> None:
         self._post = post
         self._device = device
+        self._versions = versions
         self._everything = everything
         self._round = Round(device)
         self._seen: set[str] = set()  # findings of an earlier reading
@@ -134,12 +136,14 @@ class DeviceRound:
         post, device = self._post, self._device
         listed = await self._list()
         found_shelves, strange = await shelf.journals(post.store, device)
-        if not self._everything and not listed.whole and not _changed(found_shelves, listed.heads):
+        if not self._everything and not listed.whole and not journals.changed(found_shelves, listed.heads):
             return self._round
         files = {one: await shelf.recording(post.store, device, one) for one in listed.whole}
         wanted = await self._in_thread(lambda bridge: {one: judge.opening_head(bridge, files[one]) for one in files})
         checked = [await self._check(one, listed, wanted.values()) for one in found_shelves]
-        found = [*self._strange(listed, found_shelves, strange), *(one for each in checked for one in each.findings)]
+        put_again = await versions.look(post.store, device, listed.whole, everything=self._versions)
+        found = [*put_again, *self._strange(listed, found_shelves, strange)]
+        found += [one for each in checked for one in each.findings]
         await self._journals(checked, found, listed)
         blocked = await self._is_blocked()
         judged: dict[str, Judged] = {}
@@ -153,7 +157,8 @@ class DeviceRound:
                 found.append(finding(device, "journal_cut", f"names {_head(head)}, which is not in it", recording))
                 await self._cut(recording, files[recording], found[-1])
                 continue
-            judged[recording] = await self._recording(recording, files[recording], head, journal, blocked=blocked)
+            bad = next((one for one in put_again if one.recording == recording), None)
+            judged[recording] = await self._recording(recording, files[recording], head, journal, bad, blocked=blocked)
         await self._ends(found, checked, judged, listed)
         return self._round
 
@@ -242,13 +247,19 @@ class DeviceRound:
     # --- recordings --------------------------------------------------------------------------------------------------
 
     async def _recording(
-        self, recording: str, files: shelf.Files, head: Head | None, journal: CheckedJournal | None, *, blocked: bool
+        self,
+        recording: str,
+        files: shelf.Files,
+        head: Head | None,
+        journal: CheckedJournal | None,
+        bad: Finding | None,
+        *,
+        blocked: bool,
     ) -> Judged:
-        """Judge one recording, and give its receipt if it is to have one."""
+        """Judge one recording, and give its receipt if it is to have one; `bad`: what was found of it before."""
         post, device, signers = self._post, self._device, self._post.desk.signers
         now_s = post.clock.read().utc_ns / 1e9
         given: Given | None = None
-        bad: Finding | None = None
         try:
             given = await there(post.store, post.desk, device, recording, "", now_s)
         except OtherReceipt as error:
@@ -430,12 +441,3 @@ def act_of(one: Finding) -> Detail:
 
 def _head(head: Head) -> str:
     return f"a state of the journal of {head[0]} bytes ({head[1][:16]})"
-
-
-def _changed(shelves: Sequence[shelf.JournalShelf], heads: dict[str, KnownHead]) -> bool:
-    """Whether a journal has a head that is not the one that is known."""
-    for one in shelves:
-        newest, known = one.newest(), heads.get(one.storage)
-        if newest is not None and (known is None or newest[0].sha512 != known.sha512):
-            return True
-    return False

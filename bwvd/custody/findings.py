@@ -16,6 +16,7 @@ ABOUT_A_DEVICE = {
     "missing_serial": "a recording that the device has numbered is not in the store, though later ones are",
     "same_serial": "two recordings have one serial number",
     "stranger": "an object that none of the device's is",
+    "object_replaced": "an object has other versions than the first: somebody else has put or hidden it",
 }
 ABOUT_A_RECORDING = {
     "altered": "not what the device has signed",
@@ -25,6 +26,7 @@ ABOUT_A_RECORDING = {
     "journal_cut": "began with a state of the journal that is not in the journal",
     "journal_late": "the journal that it began with has not come",
     "receipt": "a receipt is there that is not for this, or by nobody who may",
+    "replaced": "a file of it has other versions than the first: somebody else has put or hidden it",
     "own_key": "signed by the custodian's own key",
 }
 KINDS = {**ABOUT_A_DEVICE, **ABOUT_A_RECORDING}

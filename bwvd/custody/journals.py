@@ -161,6 +161,15 @@ def _missing(device: str, checked: CheckedJournal, what: str) -> Finding:
     return finding(device, "missing_serial", f"storage {checked.storage[:8]}: {what}")
 
 
+def changed(shelves: Sequence[JournalShelf], heads: Mapping[str, KnownHead]) -> bool:
+    """Whether a journal has a head that is not the one that is known."""
+    for one in shelves:
+        newest, known = one.newest(), heads.get(one.storage)
+        if newest is not None and (known is None or newest[0].sha512 != known.sha512):
+            return True
+    return False
+
+
 def holder(journals: Sequence[CheckedJournal], head: Head | None, recording: str) -> CheckedJournal | None:
     """The journal that a recording belongs to: which has the head that it names, or knows it."""
     for one in journals:

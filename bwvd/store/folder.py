@@ -24,7 +24,7 @@ from bwvd.store.body import BlockingBody, blocking_of
 from bwvd.store.errors import LockMissing, ObjectMissing, StoreError, StoreFull, StoreRefused, StoreUnreachable
 from bwvd.store.folder_tree import PIECE_BYTES, FolderTree
 from bwvd.store.names import check_folder, check_name, shown
-from bwvd.store.ports import Body, Lock, Page, Put, StoredObject, StoreFacts
+from bwvd.store.ports import Body, Lock, Page, Put, StoredObject, StoreFacts, VersionPage
 from bwvd.text import one_line
 
 T = TypeVar("T")
@@ -124,6 +124,11 @@ class FolderStore:
     async def page(self, prefix: str, *, after: str = "", cursor: str = "", folders: bool = False) -> Page:
         check_folder(prefix)
         return await self._run(prefix, lambda: self._tree.page(prefix, after, cursor, folders))
+
+    async def versions(self, prefix: str, *, cursor: str = "") -> VersionPage:  # noqa: ARG002  the contract has it
+        check_folder(prefix)
+        await trio.lowlevel.checkpoint()
+        return VersionPage()
 
     async def facts(self) -> StoreFacts:
         await self._run("", lambda: os.scandir(self._tree.root).close())

@@ -64,6 +64,26 @@ class Page:
     cursor: str = ""  # for the next page; "" after the last one
 
 
+@dataclass(frozen=True, slots=True)
+class StoredVersion:
+    """One of the contents that a name has had, or a mark that hides those behind it."""
+
+    name: str
+    version: str  # for `get`
+    size: int = 0  # bytes
+    etag: str = ""  # of equal ones the bytes are the same; of others they may be, too
+    hides: bool = False  # no content: a plain reader is told that there is no such object
+
+
+@dataclass(frozen=True, slots=True)
+class VersionPage:
+    """Part of a listing of versions: those of one name one behind the other, the newest first."""
+
+    versions: tuple[StoredVersion, ...] = ()
+    hostile: tuple[HostileName, ...] = ()
+    cursor: str = ""  # for the next page; "" after the last one
+
+
 class Lock(enum.Enum):
     """What a store says of object lock. That an object is locked only reading it back shows: `put` does."""
 
@@ -134,6 +154,14 @@ class Store(Protocol):
         """
         ...
 
+    async def versions(self, prefix: str, *, cursor: str = "") -> VersionPage:
+        """A page of all versions of the objects whose names begin with `prefix`: "" or a folder's, with its final "/".
+
+        Each of our names is put once, so that one with two versions was put by another client than ours. A store that
+        keeps none has an empty page. StoreRefused: these credentials may not list them.
+        """
+        ...
+
     async def facts(self) -> StoreFacts:
         """Ask the store what it is: also shows that it can be reached with these credentials."""
         ...
@@ -141,6 +169,22 @@ class Store(Protocol):
     async def aclose(self) -> None:
         """Let go of connections and descriptors."""
         ...
+
+
+class _Circle:
+    """Finds that cursors go in a circle, of any length, and remembers one of them: Brent's way."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._landmark, self._count, self._next = "", 0, 1
+
+    def pass_by(self, cursor: str) -> None:
+        """Raises: StoreMisbehaved."""
+        if cursor and cursor == self._landmark:
+            raise StoreMisbehaved(f"{self._what}: its listing goes in a circle")
+        self._count += 1
+        if self._count == self._next:
+            self._landmark, self._next = cursor, 2 * self._next
 
 
 class EveryPage:
@@ -154,7 +198,7 @@ class EveryPage:
     def __init__(self, store: Store, prefix: str = "", *, after: str = "", folders: bool = False) -> None:
         self._store, self._prefix, self._after, self._folders = store, prefix, after, folders
         self._cursor: str | None = ""
-        self._landmark, self._pages, self._next_landmark = "", 0, 1  # Brent's: finds any circle, remembers one cursor
+        self._circle = _Circle(prefix or "the store")
 
     def __aiter__(self) -> EveryPage:
         return self
@@ -163,10 +207,26 @@ class EveryPage:
         if self._cursor is None:
             raise StopAsyncIteration
         page = await self._store.page(self._prefix, after=self._after, cursor=self._cursor, folders=self._folders)
-        if page.cursor and page.cursor == self._landmark:
-            raise StoreMisbehaved(f"{self._prefix or 'the store'}: its listing goes in a circle")
-        self._pages += 1
-        if self._pages == self._next_landmark:
-            self._landmark, self._next_landmark = page.cursor, 2 * self._next_landmark
+        self._circle.pass_by(page.cursor)
+        self._cursor = page.cursor or None
+        return page
+
+
+class EveryVersion:
+    """All pages of a listing of versions; as `EveryPage`."""
+
+    def __init__(self, store: Store, prefix: str = "") -> None:
+        self._store, self._prefix = store, prefix
+        self._cursor: str | None = ""
+        self._circle = _Circle(prefix or "the store")
+
+    def __aiter__(self) -> EveryVersion:
+        return self
+
+    async def __anext__(self) -> VersionPage:
+        if self._cursor is None:
+            raise StopAsyncIteration
+        page = await self._store.versions(self._prefix, cursor=self._cursor)
+        self._circle.pass_by(page.cursor)
         self._cursor = page.cursor or None
         return page

@@ -25,7 +25,18 @@ from bwvd.store.errors import (
     StoreUnreachable,
 )
 from bwvd.store.names import check_folder, check_name, is_name, shown
-from bwvd.store.ports import PAGE_OBJECTS, Body, HostileName, Lock, Page, Put, StoredObject, StoreFacts
+from bwvd.store.ports import (
+    PAGE_OBJECTS,
+    Body,
+    HostileName,
+    Lock,
+    Page,
+    Put,
+    StoredObject,
+    StoredVersion,
+    StoreFacts,
+    VersionPage,
+)
 
 PIECE_BYTES = 1_048_576
 SLOW_S = 300.0  # a slow call takes so long
@@ -36,7 +47,7 @@ class Call(NamedTuple):
     """A call that reached the store. `number` counts from 1 over all kinds."""
 
     number: int
-    kind: str  # put, head, get, page, facts
+    kind: str  # put, head, get, page, versions, facts
     name: str  # or the prefix; "" of facts
 
 
@@ -71,6 +82,7 @@ FAULTS: Mapping[str, tuple[Fault, ...]] = {
     "head": _ANY,
     "get": (*_ANY, Fault.TORN, Fault.WRONG, Fault.SHORT),
     "page": (*_ANY, Fault.HOSTILE, Fault.BACKWARDS, Fault.FORGETFUL),
+    "versions": (*_ANY, Fault.HOSTILE, Fault.BACKWARDS, Fault.FORGETFUL),
     "facts": _ANY,
 }  # fmt: skip
 
@@ -89,6 +101,8 @@ class VirtualStore:
     `objects` is what it holds, by name; a test may put there what it likes, also under names of no object. `calls` are
     all calls that it got, and `puts` counts how often each name was given a content: never more than once.
 
+    `replace` and `hide` are what another client than ours may do, where a bucket keeps versions.
+
     Its faults, of which each call suffers the first that is set for it:
 
         strike(17, Fault.LOST_ANSWER)           the 17th call from now on
@@ -99,6 +113,7 @@ class VirtualStore:
 
     def __init__(self, *, lock: Lock = Lock.OFFERED, capacity: float = float("inf")) -> None:
         self.objects: dict[str, Held] = {}
+        self.older: dict[str, list[Held | None]] = {}  # versions behind that in `objects`, newest first; None = hidden
         self.lock = lock
         self.capacity = capacity
         self.latency_s = 0.0
@@ -114,6 +129,16 @@ class VirtualStore:
     def every(self, fault: Fault, kind: str = "", names: Callable[[str], bool] = lambda _: True) -> None:
         """Let all calls suffer `fault` from now on that are of this kind ("": any) and about such a name."""
         self._every.append((fault, kind, names))
+
+    def replace(self, name: str, content: bytes | None) -> None:
+        """Put a version in front of what is there; None: a mark that hides it."""
+        older = self.older.setdefault(name, [])
+        if name in self.objects:
+            older.insert(0, self.objects.pop(name))
+        if content is not None:
+            self.objects[name] = Held(content)
+        else:
+            older.insert(0, None)
 
     def mend(self) -> None:
         """No faults from now on."""
@@ -168,8 +193,8 @@ class VirtualStore:
         check_name(name)
         fault = await self._begin("get", name)
         self._end(fault)
-        held = self.objects.get(name)
-        if held is None or version:
+        held = self._kept(name).get(version) if version else self.objects.get(name)
+        if held is None:
             raise ObjectMissing(name, f"{name}: not in the virtual store")
         content = held.content[start:end]
         if fault is Fault.SHORT:
@@ -201,6 +226,27 @@ class VirtualStore:
             return Page(page.objects, page.folders, page.hostile + hostile, page.cursor)
         return page
 
+    async def versions(self, prefix: str, *, cursor: str = "") -> VersionPage:
+        check_folder(prefix)
+        fault = await self._begin("versions", prefix)
+        self._end(fault)
+        if fault is Fault.FORGETFUL:
+            return VersionPage()
+        every: list[StoredVersion] = []
+        for name in sorted({*self.objects, *self.older}):
+            if name.startswith(prefix) and is_name(name):
+                every += [_version(name, version, held) for version, held in self._kept(name).items()]
+        begin = 0 if fault is Fault.BACKWARDS or cursor == "again" else int(cursor or 0)
+        more = str(begin + PAGE_OBJECTS) if begin + PAGE_OBJECTS < len(every) else ""
+        hostile = tuple(HostileName(shown(name)) for name in HOSTILE_NAMES) if fault is Fault.HOSTILE else ()
+        again = (cursor or "again") if fault is Fault.BACKWARDS else more
+        return VersionPage(tuple(every[begin : begin + PAGE_OBJECTS]), hostile, again)
+
+    def _kept(self, name: str) -> dict[str, Held | None]:
+        """All that a name has had, by version, the newest first."""
+        kept = [*([self.objects[name]] if name in self.objects else []), *self.older.get(name, [])]
+        return {str(len(kept) - at): held for at, held in enumerate(kept)}
+
     async def facts(self) -> StoreFacts:
         self._end(await self._begin("facts", ""))
         return StoreFacts("virtual:", self.lock)
@@ -226,6 +272,12 @@ class VirtualStore:
     def _end(self, fault: Fault | None) -> None:
         if fault is Fault.LOST_ANSWER:
             raise StoreUnreachable("the virtual store's answer is lost")
+
+
+def _version(name: str, version: str, held: Held | None) -> StoredVersion:
+    if held is None:
+        return StoredVersion(name, version, hides=True)
+    return StoredVersion(name, version, len(held.content), hashlib.md5(held.content).hexdigest())  # noqa: S324  an ETag
 
 
 _BEFORE: Mapping[Fault | None, tuple[type[StoreError], str]] = {

@@ -30,7 +30,7 @@ from bwvd.store import names
 from bwvd.store.body import bytes_body
 from bwvd.store.errors import ObjectDiffers
 from bwvd.store.open import BucketAccess, open_store
-from bwvd.store.ports import EveryPage, Store
+from bwvd.store.ports import EveryPage, EveryVersion, Store
 from tests.support import seaweed
 from tests.support.custody_store import CUSTODIAN, OTHER, Camera, custodian_line, device_line, list_of
 from tests.support.documents import page
@@ -214,16 +214,15 @@ def test_a_pass_over_a_bucket_finds_what_is_missing(engine: Engine, tmp_path: Pa
     site.check_receipts([one for one in made if one not in missing])
 
 
-def test_neither_camera_nor_custodian_can_take_back_what_is_stored(engine: Engine, tmp_path: Path) -> None:
-    """Invariant 8: with the rights of the page, by another client than ours."""
+def test_what_a_stolen_camera_can_do_is_found_and_takes_nothing_back(engine: Engine, tmp_path: Path) -> None:
+    """Invariants 8 and 16: with the rights of the page, by another client than ours; the custodian's do no more."""
     site = Site(engine, tmp_path, "")
-    (first, *_) = site.fill(1, key=seaweed.CAMERA)
-    code, _, _ = site.run("one", str(tmp_path / "index.sqlite"), "--once")
-    assert code == 0
-    before = trio.run(site.objects)
-    name = names.recording_file("BWV-0001", first, "000001.m4s")
+    index = str(tmp_path / "index.sqlite")
+    early, late = site.fill(1, key=seaweed.CAMERA)
+    segment = {one: names.recording_file("BWV-0001", one, "000001.m4s") for one in (early, late)}
+    first = trio.run(site.objects)
 
-    async def attack() -> None:
+    async def attack(name: str) -> None:
         for key in (seaweed.CAMERA, seaweed.CUSTODIAN):
             store = open_store(site.address, site.access(key))
             with pytest.raises(ObjectDiffers):
@@ -235,11 +234,34 @@ def test_neither_camera_nor_custodian_can_take_back_what_is_stored(engine: Engin
             bypass = {"x-amz-bypass-governance-retention": "true"}
             assert (await client.ask("DELETE", path, {"versionId": found.version}, bypass)).status == 403
             assert (await client.retain(path, found.version, "", None)).status in (400, 403)
-            assert await _read(store, name) == before[name]
+            assert await _read(store, name) == first[name]
             await store.aclose()
+        camera, path = Client(engine, seaweed.CAMERA), f"/{BUCKET}/{name}"
+        assert (await camera.ask("PUT", path, content=b"forged")).status == 200
+        for more in (path.replace("BWV-0001", "BWV-0002"), f"/{BUCKET}/custody/one/000000000001.jsonl"):
+            assert (await camera.ask("PUT", more, content=b"forged")).status == 403
+            assert (await camera.ask("GET", more)).status == 403
 
-    trio.run(attack)
-    assert trio.run(site.objects) == before
+    async def what_was_first() -> dict[str, bytes]:
+        store, found = open_store(site.address, site.access(seaweed.CUSTODIAN)), {}
+        async for each in EveryVersion(store, names.device_folder("BWV-0001")):
+            for one in each.versions:  # the last of a name was first
+                async with store.get(one.name, version=one.version) as pieces:
+                    found[one.name] = b"".join([piece async for piece in pieces])
+        await store.aclose()
+        return found
+
+    trio.run(attack, segment[early])
+    code, told, said = site.run("one", index, "--once")
+    assert "versions_not_listed" not in said
+    assert (code, told["received"]) == (1, 1)
+    assert {(row["kind"], row["recording"]) for row in told["findings"]} == {("replaced", early), ("altered", early)}
+    trio.run(attack, segment[late])  # behind its receipt
+    code, told, _ = site.run("one", index, "--once")
+    assert ("replaced", late) in {(row["kind"], row["recording"]) for row in told["findings"]}
+    site.check_receipts([late])
+    kept = trio.run(what_was_first)
+    assert {name: kept[name] for name in first} == first
 
 
 def _at_work(url: str) -> set[str]:

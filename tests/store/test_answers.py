@@ -96,3 +96,28 @@ def test_retentions_and_configurations() -> None:
     assert configured.on
     assert configured.default is not None
     assert configured.default.days == 730
+
+
+def test_versions_and_marks_come_in_one_order() -> None:
+    page = answers.version_listing(
+        b"<ListVersionsResult><EncodingType>url</EncodingType><IsTruncated>true</IsTruncated>"
+        b"<NextKeyMarker>a%2Fc</NextKeyMarker><NextVersionIdMarker>9</NextVersionIdMarker>"
+        b"<DeleteMarker><Key>a/b</Key><VersionId>3</VersionId></DeleteMarker>"
+        b"<Version><Key>a/b</Key><VersionId>2</VersionId><ETag>&quot;x&quot;</ETag><Size>7</Size></Version>"
+        b"</ListVersionsResult>"
+    )
+    assert page.versions == (("a/b", "3", 0, "", True), ("a/b", "2", 7, '"x"', False))
+    assert (page.key_marker, page.version_marker) == ("a/c", "9")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"<ListBucketResult/>",
+        b"<ListVersionsResult><Version><Key>a</Key><Size>-1</Size></Version></ListVersionsResult>",
+        b"<ListVersionsResult><IsTruncated>true</IsTruncated></ListVersionsResult>",
+    ],
+)
+def test_what_is_no_listing_of_versions(content: bytes) -> None:
+    with pytest.raises(StoreMisbehaved):
+        answers.version_listing(content)

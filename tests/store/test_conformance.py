@@ -10,7 +10,7 @@ import pytest
 
 from bwvd.store.folder import FolderStore
 from bwvd.testing.conformance.store import CHECKS, Subject
-from bwvd.testing.store import Held, VirtualStore
+from bwvd.testing.store import VirtualStore
 
 
 @asynccontextmanager
@@ -18,9 +18,9 @@ async def virtual() -> AsyncIterator[Subject]:
     store = VirtualStore()
 
     async def plant(name: str, content: bytes) -> None:
-        store.objects[name] = Held(content)
+        store.replace(name, content)
 
-    yield Subject(store, plant, locks=True)
+    yield Subject(store, plant, locks=True, keeps_versions=True)
 
 
 @asynccontextmanager

@@ -72,7 +72,7 @@ async def test_the_contract(check: Callable[[Subject], Awaitable[None]], engine:
             answer = await client.ask("PUT", f"/{BUCKET}/{prefix}/{name}", content=content)
             assert answer.status == 200
 
-        await check(Subject(store, plant, locks=True))
+        await check(Subject(store, plant, locks=True, keeps_versions=True))
 
 
 @pytest.mark.short

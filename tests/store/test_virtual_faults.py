@@ -21,7 +21,7 @@ from bwvd.store.errors import (
     StoreRefused,
     StoreUnreachable,
 )
-from bwvd.store.ports import EveryPage, Put
+from bwvd.store.ports import EveryPage, EveryVersion, Put
 from bwvd.testing.conformance.store import put, read
 from bwvd.testing.store import FAULTS, SLOW_S, Fault, VirtualStore
 
@@ -39,6 +39,7 @@ CALLS: dict[str, Callable[[VirtualStore], Awaitable[object]]] = {
     "head": lambda store: store.head("a/old"),
     "get": lambda store: read(store, "a/old"),
     "page": lambda store: _listed(store),
+    "versions": lambda store: _versions(store),
     "facts": lambda store: store.facts(),
 }
 RAISED: dict[Fault, type[StoreError]] = {
@@ -60,6 +61,10 @@ DONE = {Fault.LOST_ANSWER, Fault.LOCK_NOT_KEPT, Fault.SLOW, Fault.UNSEEN}  # of 
 
 async def _listed(store: VirtualStore) -> list[str]:
     return [one.name for page in [page async for page in EveryPage(store)] for one in page.objects]
+
+
+async def _versions(store: VirtualStore) -> list[str]:
+    return [one.version for page in [page async for page in EveryVersion(store)] for one in page.versions]
 
 
 @pytest.mark.parametrize(("kind", "fault"), [(kind, fault) for kind, faults in FAULTS.items() for fault in faults])

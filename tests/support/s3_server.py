@@ -105,6 +105,8 @@ class S3Server:
                 return _error(404, "ObjectLockConfigurationNotFoundError")
             body = "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled></ObjectLockConfiguration>"
             return 200, {}, body.encode()
+        if "versions" in asked.query:
+            return 200, {}, self._versions(asked.query)
         return 200, {}, self._list(asked.query)
 
     def _put(self, asked: Asked) -> tuple[int, dict[str, str], bytes]:
@@ -161,6 +163,22 @@ class S3Server:
         return (
             f'<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
             f"<EncodingType>url</EncodingType><IsTruncated>{truncated}</IsTruncated>{more}{entries}</ListBucketResult>"
+        ).encode()
+
+    def _versions(self, query: dict[str, str]) -> bytes:
+        """A bucket that keeps none: one of each object."""
+        prefix, after = query.get("prefix", ""), query.get("key-marker", "")
+        keys = sorted(key for key in self.objects if key.startswith(prefix) and key > after)
+        page, more = keys[:1000], len(keys) > 1000
+        entries = "".join(
+            f"<Version><Key>{_xml_url(key)}</Key><VersionId>null</VersionId><IsLatest>true</IsLatest>"
+            f"<Size>{len(self.objects[key].content)}</Size></Version>"
+            for key in page
+        )
+        marker = f"<NextKeyMarker>{_xml_url(page[-1])}</NextKeyMarker>" if more else ""
+        return (
+            f"<ListVersionsResult><EncodingType>url</EncodingType><IsTruncated>{str(more).lower()}</IsTruncated>"
+            f"{marker}{entries}</ListVersionsResult>"
         ).encode()
 
     def _vouch(self, content: bytes) -> dict[str, str]:

@@ -157,6 +157,41 @@ def listing(content: bytes) -> Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class VersionListing:
+    """A page of a listing of versions as the store gives it."""
+
+    versions: tuple[tuple[str, str, int, str, bool], ...]  # key, version, bytes, ETag, whether it is a delete marker
+    key_marker: str  # for the next page, with the other one; "" after the last
+    version_marker: str
+
+
+def version_listing(content: bytes) -> VersionListing:
+    """The page in an answer to ListObjectVersions with `encoding-type=url`. Raises: StoreMisbehaved."""
+    top = parse_xml(content, "ListVersionsResult")
+    encoded = top.value("EncodingType") == "url"
+
+    def key(text: str) -> str:
+        return unquote_plus(text, errors="surrogateescape") if encoded else text
+
+    found = []
+    for one in top.children:  # markers and versions in one order
+        if one.name not in ("Version", "DeleteMarker"):
+            continue
+        size, name = one.value("Size") or "0", one.find("Key")
+        if not size.isascii() or not size.isdecimal() or len(size) > 18:
+            raise StoreMisbehaved("the store lists a version without its size")
+        version, etag = one.value("VersionId")[:1024], one.value("ETag")[:256]
+        found.append((key(name.text if name else ""), version, int(size), etag, one.name == "DeleteMarker"))
+    more = top.value("IsTruncated") == "true"
+    after = top.find("NextKeyMarker")
+    if more and (after is None or not after.text):
+        raise StoreMisbehaved("the store says that there is more, and not where")
+    return VersionListing(
+        tuple(found), key(after.text) if more and after else "", top.value("NextVersionIdMarker") if more else ""
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Retention:
     """How an object is locked."""
 

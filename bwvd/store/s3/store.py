@@ -32,7 +32,18 @@ from bwvd.store.errors import (
     StoreUnreachable,
 )
 from bwvd.store.names import check_folder, check_name, is_folder, is_name, shown
-from bwvd.store.ports import PAGE_OBJECTS, Body, HostileName, Lock, Page, Put, StoredObject, StoreFacts
+from bwvd.store.ports import (
+    PAGE_OBJECTS,
+    Body,
+    HostileName,
+    Lock,
+    Page,
+    Put,
+    StoredObject,
+    StoredVersion,
+    StoreFacts,
+    VersionPage,
+)
 from bwvd.store.s3 import answers
 from bwvd.store.s3.http import Answer, BodySizeWrong, Client, Server
 from bwvd.store.s3.refusals import error_of, is_busy, put_error
@@ -44,6 +55,7 @@ TRIES = 4  # of a request: a busy server has about two seconds
 PATIENCE_S = 10.0  # what was silent for longer is no busy server
 AGAIN = Backoff(first_s=0.2, factor=3.0, limit_s=5.0)
 _MOST_REFUSAL_BYTES = 65_536
+_BETWEEN = "\0"  # a key and a version, in a cursor
 
 _ENDPOINT = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?/?", re.ASCII)
 _REGION = re.compile(r"[a-z0-9-]{1,32}", re.ASCII)
@@ -174,6 +186,28 @@ class S3Store:
             else:
                 hostile.append(HostileName(shown(key)))
         return Page(tuple(objects), tuple(folder_names), tuple(hostile), found.token)
+
+    async def versions(self, prefix: str, *, cursor: str = "") -> VersionPage:
+        check_folder(prefix)
+        ours = self._address.prefix
+        query = [
+            ("versions", ""), ("encoding-type", "url"), ("max-keys", str(PAGE_OBJECTS)), ("prefix", ours + prefix)
+        ]  # fmt: skip
+        if cursor:
+            key_marker, _, version_marker = cursor.partition(_BETWEEN)
+            query += [("key-marker", key_marker), *([("version-id-marker", version_marker)] if version_marker else [])]
+        found = answers.version_listing(await self._whole(tuple(query)))
+        if len(found.versions) > PAGE_OBJECTS:
+            raise StoreMisbehaved(f"{self._where}: lists more at once than it was asked for")
+        versions, hostile = [], []
+        for key, version, size, etag, hides in found.versions:
+            name = key.removeprefix(ours)
+            if key.startswith(ours + prefix) and is_name(name):
+                versions.append(StoredVersion(name, version, size, etag, hides))
+            elif not key.endswith("/"):  # a folder's own object, as some programs make them
+                hostile.append(HostileName(shown(key)))
+        more = f"{found.key_marker}{_BETWEEN}{found.version_marker}" if found.key_marker else ""
+        return VersionPage(tuple(versions), tuple(hostile), more)
 
     async def facts(self) -> StoreFacts:
         async with self._asked("GET", "", (("object-lock", ""),)) as (answer, said):

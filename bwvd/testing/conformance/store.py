@@ -21,7 +21,7 @@ import trio
 from bwvd.store.body import bytes_body
 from bwvd.store.errors import BodyDiffers, LockMissing, NameRefused, ObjectDiffers, ObjectMissing
 from bwvd.store.names import recording_file
-from bwvd.store.ports import EveryPage, Lock, Page, Put, Store
+from bwvd.store.ports import EveryPage, EveryVersion, Lock, Page, Put, Store
 
 E = TypeVar("E", bound=Exception)
 
@@ -37,6 +37,7 @@ class Subject:
     store: Store
     plant: Callable[[str, bytes], Awaitable[None]] | None = None  # an object under any name; None: can't be made to
     locks: bool = False  # it really locks: a retention that is asked for is there
+    keeps_versions: bool = False  # what is planted in front of an object leaves it behind it
     tolerates: int = MANY  # objects that are made for the test of long listings
 
 
@@ -235,6 +236,33 @@ async def tells_of_hostile_names_and_opens_none(subject: Subject) -> None:
     assert all(shown.isprintable() for shown in hostile)
 
 
+async def tells_what_was_put_first(subject: Subject) -> None:
+    """Whoever goes behind its back puts something in front of an object: both are told, and can be read."""
+    await put(subject.store, NAME, b"first")
+    await put(subject.store, "devices/A/other", b"other")
+    if subject.plant is not None:
+        await subject.plant(NAME, b"forged")
+    told = [one for page in [page async for page in EveryVersion(subject.store)] for one in page.versions]
+    below = [
+        one for page in [page async for page in EveryVersion(subject.store, "devices/A/")] for one in page.versions
+    ]
+    assert below == [one for one in told if one.name == "devices/A/other"]
+    if not subject.keeps_versions:
+        assert len({one.name for one in told}) == len(told)
+        return
+    forged, first = (one for one in told if one.name == NAME)
+    assert [one.name for one in told].count("devices/A/other") == 1
+    assert (forged.size, first.size) == (6, 5)
+    assert forged.etag != first.etag
+    assert not forged.hides
+    for one, content in ((forged, b"forged"), (first, b"first")):
+        async with subject.store.get(NAME, version=one.version) as pieces:
+            assert b"".join([piece async for piece in pieces]) == content
+    with _raised(ObjectMissing):
+        async with subject.store.get(NAME, version="f" * 32):
+            pass
+
+
 async def locks_or_says_that_it_does_not(subject: Subject) -> None:
     until = datetime.datetime.now(datetime.UTC).replace(microsecond=0) + datetime.timedelta(days=1)
     facts = await subject.store.facts()
@@ -280,5 +308,6 @@ CHECKS = (
     lists_folders,
     lists_more_than_a_page,
     tells_of_hostile_names_and_opens_none,
+    tells_what_was_put_first,
     locks_or_says_that_it_does_not,
 )
