@@ -54,6 +54,7 @@ class Order:
     public_url: str | None
     receipts: tuple[str, ...]
     receipt_key: str | None
+    out: str = "."
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ class Reading:
 @click.option("--reason", "reason_needed", is_flag=True, help="Show nothing to who gives no reason.")
 @click.option("--receipts", multiple=True, type=NAME, metavar="DIR", help="Where receipts for what is shown lie.")
 @click.option("--receipt-key", type=NAME, metavar="FILE", help="Sign receipts with this key, as bwvd receipt does.")
+@click.option("-o", "--out", default=".", show_default=True, type=NAME, metavar="DIR", help="Where exports go.")
 @click.option("--trust-header", "headers", multiple=True, metavar="NAME", help="Believe a proxy who is looking.")
 @click.option("--proxy-user", metavar="USER", help="The system user that the proxy runs as; only it is believed.")
 @click.option("--public-url", metavar="URL", help="The address by which people reach the proxy.")
@@ -152,6 +154,7 @@ async def _serve(order: Order, listening: socket.socket) -> None:
 
 
 async def _desk(order: Order, access: Access, opened: AsyncExitStack) -> Desk:
+    from bwvd.cli.signing import desk_key
     from bwvd.custody.log import DESK, CustodyLog
     from bwvd.desk.desk import Desk
     from bwvd.desk.trail import Trail
@@ -172,7 +175,25 @@ async def _desk(order: Order, access: Access, opened: AsyncExitStack) -> Desk:
         source = _source(place, number, reading)
         opened.push_async_callback(source.aclose)
         sources.append(source)
-    return Desk(sources, access, Trail(log, access.user), identities, signers)
+    return Desk(
+        sources,
+        access,
+        Trail(log, access.user),
+        identities,
+        signers,
+        out=_out(order),
+        receipts=desk_key(order.receipt_key, None, signers) if order.receipt_key else None,
+    )
+
+
+def _out(order: Order) -> Path:
+    """Raises: Failure."""
+    folder = Path(order.out).absolute()
+    try:
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Failure(f"{error.filename or folder}: {error.strerror}", 2) from None
+    return folder
 
 
 def _source(place: str, number: int, reading: Reading) -> Listed:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from bwvd.desk import entrance, listing, recording
+from bwvd.desk import entrance, listing, out, recording
 from bwvd.desk.desk import Desk
 from bwvd.desk.guard import Guard
 from bwvd.desk.page import page
@@ -41,6 +41,7 @@ def application(desk: Desk) -> Starlette:
             *entrance.routes(),
             *listing.routes(),
             *recording.routes(),
+            *out.routes(),
             Mount("/static", StaticFiles(packages=[("bwvd.desk", "static")]), name="static"),
         ],
         middleware=[Middleware(Guard, desk=desk)],

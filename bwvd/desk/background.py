@@ -47,7 +47,7 @@ class Background:
         return not (row.verdict or key in self.memory.verdicts) or self._lacks_facts(row)
 
     def known(self, found: Found) -> Report | None:
-        """The report on a recording that is looked at; None if there is none yet: then it is the next to be verified."""
+        """The report on a recording that is looked at; None if there is none yet: then it is verified next."""
         if (report := self.memory.reports.get(found.key)) is None and found.key not in self.failed:
             self._first[found.key] = found
             self._news.set()

@@ -5,11 +5,15 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+import trio
 
 from bwvd.desk.access import Access
 from bwvd.desk.background import Background
 from bwvd.desk.facts import Listed, Memory, Row, merged
+from bwvd.desk.jobs import Jobs
 from bwvd.desk.query import PAGE_ROWS, Query
 from bwvd.desk.session import Sessions
 from bwvd.desk.source import Found, Key, NotThere
@@ -17,6 +21,7 @@ from bwvd.desk.trail import Trail
 from bwvd.evidence.export.search import Wanted
 from bwvd.evidence.format.utc import parse_utc
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.keys.sshsig import KeySigner
 
 
 @dataclass(slots=True, eq=False)
@@ -26,6 +31,8 @@ class Desk:
     Args:
         identities: to decrypt with; in memory alone.
         signers: whose signatures count; None = nobody's.
+        out: the folder that what is handed out goes to.
+        receipts: the key that signs receipts, and its owner's name; None = there are none to be had here.
 
     **Synchronization:** trio's thread.
     """
@@ -35,12 +42,16 @@ class Desk:
     trail: Trail
     identities: Sequence[Any] = ()
     signers: AllowedSigners | None = None
+    out: Path = Path()
+    receipts: tuple[KeySigner, str] | None = None
     sessions: Sessions = field(default_factory=Sessions)
     memory: Memory = field(default_factory=Memory)
     background: Background = field(init=False)
+    jobs: Jobs = field(init=False)
 
     def __post_init__(self) -> None:
         self.background = Background(self.memory)
+        self.jobs = Jobs(self.trail)
 
     async def find(self, device: str, recording: str) -> Found:
         """The recording of a page's address. Raises: NotThere; EvidenceError, StoreError of a source."""
@@ -71,7 +82,9 @@ class Desk:
 
     async def run(self) -> None:
         """What goes on behind the pages, until it is cancelled."""
-        await self.background.run()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.background.run)
+            nursery.start_soon(self.jobs.run)
 
     async def aclose(self) -> None:
         for source in self.sources:

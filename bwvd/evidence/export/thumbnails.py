@@ -42,21 +42,30 @@ def thumbnails(init: bytes, segment: bytes, moments: Sequence[int], box: tuple[i
 
     Raises: NotDecodable if there is no frame at all.
     """
-    found: dict[int, Thumbnail] = {}
+    found = {
+        moment: _small(frame, at_ns, shape, box) for moment, at_ns, frame, shape in frames_at(init, segment, moments)
+    }
+    if not found:
+        raise NotDecodable("does not decode")
+    return found
+
+
+def frames_at(init: bytes, segment: bytes, moments: Sequence[int]) -> Iterator[tuple[int, int, VideoFrame, Fraction]]:
+    """The same as decoded: each moment, its frame's time, the frame, and the shape of its pixels, width by height.
+
+    Raises: NotDecodable if it can't be opened, or holds no picture.
+    """
     try:
         with av.open(io.BytesIO(init + segment), "r", format="mp4") as container:
             if not container.streams.video:
                 raise NotDecodable("holds no picture")
             stream = container.streams.video[0]
-            shape = stream.sample_aspect_ratio
+            shape = Fraction(stream.sample_aspect_ratio or 1)
             for group, wanted in _groups(list(container.demux(stream)), moments):
                 for moment, at_ns, frame in _shown(stream.codec_context, group, wanted):
-                    found[moment] = _small(frame, at_ns, Fraction(shape or 1), box)
+                    yield moment, at_ns, frame, shape
     except (av.error.FFmpegError, ValueError, EOFError) as error:
         raise NotDecodable(f"does not decode: {one_line(error)}") from None
-    if not found:
-        raise NotDecodable("does not decode")
-    return found
 
 
 def _groups(packets: Sequence[Any], moments: Sequence[int]) -> Iterator[tuple[list[Any], list[int]]]:
