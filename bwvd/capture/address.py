@@ -55,6 +55,10 @@ def parse_address(text: str, key: str, schemes: tuple[Scheme, ...]) -> Address:
         target = text
         if not _has_host(text):
             raise SourceRefused(f"{key}: {without_credentials(text)!r} names no host")
+    elif scheme == "exec" and target:
+        # Arguments may hold a password, and the address is signed and stored: the program's name alone is shown.
+        program = target.split()[0].rpartition("/")[2]
+        return Address(scheme, target, False, key, f"exec:{program}")
     if not target:
         raise SourceRefused(f"{key}: {text!r} names nothing after {scheme}:")
     shown = stream_address(text) if scheme in STREAM_SCHEMES else without_credentials(text)

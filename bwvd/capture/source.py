@@ -24,6 +24,10 @@ class SourceRefused(Exception):
     """The source can never work as configured (no such codec, GOP too long). One line that names the key."""
 
 
+class Stopped(Exception):
+    """A device's thread was asked to stop. Never leaves this package."""
+
+
 class DeviceWedged(Exception):
     """A thread hangs in the device's driver, and the device can't be opened again: only the end of the process helps.
 

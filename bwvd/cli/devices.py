@@ -20,10 +20,34 @@ def found_devices() -> list[dict[str, Any]]:
     for camera in cameras():
         found.append({"kind": "camera", "where": camera.path, "what": camera.name, "problem": camera.note})
         found[-1]["toml"] = f'[video]\nsource = "{camera.source}"'
+    found += _ribbon_cameras()
     for microphone in microphones():
         found.append({"kind": "microphone", "where": microphone.path, "what": microphone.name})
         found[-1] |= {"problem": microphone.note, "toml": f'[audio]\nsource = "{microphone.source}"'}
     return [*found, *(asdict(control) for control in list_controls())]
+
+
+def _ribbon_cameras() -> list[dict[str, Any]]:
+    from bwvd.capture.program.rpicam_cameras import NoList, encodes, list_cameras, program
+
+    path = program()
+    if path is None:
+        return []
+    try:
+        cameras = list_cameras(path)
+    except NoList as error:
+        return [{"kind": "camera", "where": "ribbon cable", "what": path, "problem": str(error), "toml": ""}]
+    how = "the board encodes" if encodes() else "no hardware encoder: frames are encoded here"
+    return [
+        {
+            "kind": "camera",
+            "where": f"ribbon cable {camera.index}",
+            "what": f"{camera.model} [{camera.shape}], {how}",
+            "problem": "",
+            "toml": f'[video]\nsource = "rpicam:{camera.model}"',
+        }
+        for camera in cameras
+    ]
 
 
 def print_devices(found: Sequence[Mapping[str, Any]]) -> None:

@@ -136,6 +136,11 @@ def _advice(address: str, tracks: list[Track]) -> list[str]:
     encoded = any(track.kind == "video" and track.encoder != "copy" for track in tracks)
     if encoded and address.startswith("v4l2:") and not jpeg.is_there():
         found.append(JPEG)
+    if address.startswith("rpicam:"):
+        from bwvd.capture.program.rpicam_cameras import encodes
+
+        board = "the board encodes in hardware" if encodes() else "the board has no hardware encoder"
+        found.append(f"{board}; {'raw frames are encoded here' if encoded else 'what rpicam-vid encodes is kept'}")
     return found
 
 

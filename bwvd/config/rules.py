@@ -11,7 +11,7 @@ from typing import Any
 from bwvd.config import syntax
 from bwvd.config.keys import numbered, sections
 from bwvd.config.problem import Problem, shown
-from bwvd.config.schema import Config, Gestures, Haptic, Led, Section, Tone
+from bwvd.config.schema import Config, Gestures, Haptic, Led, Rpicam, Section, Tone
 
 GROUPS_IN_LOOP = 5  # GOPs; with fewer, the loop would be off by more than a fifth of its length
 
@@ -28,6 +28,7 @@ def problems(config: Config, document: dict[str, Any]) -> Iterator[Problem]:
     yield from _groups(config)
     yield from _encoder(config, document)
     yield from _audio(config)
+    yield from _rpicam(config)
     yield from _memory(config)
     yield from _power(config)
     yield from _offload(config)
@@ -68,6 +69,13 @@ def _encoder(config: Config, document: dict[str, Any]) -> Iterator[Problem]:
             yield Problem(f"video.preset = {shown(video.preset)}", wrong)
     if video.pixel_format and not video.source.startswith("v4l2:"):
         yield Problem("video.pixel_format", f"is asked of v4l2 cameras only; video.source is {shown(video.source)}")
+    if bool(video.format) != video.source.startswith("exec:"):
+        yield Problem(
+            "video.format, video.source",
+            "format says what an exec: program writes: h264, mpegts, nut or yuv4mpegpipe; no other source has one",
+        )
+    if video.format == "yuv4mpegpipe" and video.encoder == "copy":
+        yield Problem('video.encoder = "copy", video.format = "yuv4mpegpipe"', "raw frames have to be encoded")
     if video.ca_file and not video.source.startswith("rtsps:"):
         yield Problem("video.ca_file", f"is for cameras at rtsps://…; video.source is {shown(video.source)}")
     if video.encoder != "copy":
@@ -84,8 +92,26 @@ def _audio(config: Config) -> Iterator[Problem]:
     audio, video = config.audio, config.video
     if audio.source == "video" and video.source.startswith("v4l2:"):
         yield Problem('audio.source = "video"', 'a v4l2 camera carries no audio; use "alsa:DEVICE"')
+    if audio.source == "video" and video.format in ("h264", "yuv4mpegpipe"):
+        yield Problem(f'audio.source = "video", video.format = {shown(video.format)}', "this format carries no audio")
     if audio.pre_event and not audio.source:
         yield Problem("audio.pre_event = true", 'there is no audio to keep: audio.source is ""')
+
+
+def _rpicam(config: Config) -> Iterator[Problem]:
+    if not config.video.source.startswith("rpicam:"):
+        if config.rpicam != Rpicam():
+            yield Problem("rpicam", f"is for ribbon cameras (rpicam:…); video.source is {shown(config.video.source)}")
+        return
+    from bwvd.config.rpicam import wrong_option, wrong_order  # here: only who has such a camera pays for it
+
+    if wrong := wrong_order(config.rpicam.options):
+        yield Problem("rpicam.options, entry 1", wrong)
+    for index, option in enumerate(config.rpicam.options):
+        if wrong := wrong_option(option):
+            yield Problem(f"rpicam.options, entry {index + 1} = {shown(option)}", wrong)
+    if config.audio.source == "video":
+        yield Problem('audio.source = "video"', 'a ribbon camera carries no audio; use "alsa:DEVICE"')
 
 
 def _memory(config: Config) -> Iterator[Problem]:

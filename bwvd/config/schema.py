@@ -9,9 +9,9 @@ from typing import Literal
 
 import msgspec
 
-Scheme = Literal["v4l2", "rtsp", "rtsps", "file", "lavfi", "alsa"]
+Scheme = Literal["v4l2", "rtsp", "rtsps", "rpicam", "exec", "file", "lavfi", "alsa"]
 STREAM_SCHEMES: tuple[Scheme, ...] = ("rtsp", "rtsps")  # of cameras in the network
-VIDEO_SCHEMES: tuple[Scheme, ...] = ("v4l2", *STREAM_SCHEMES, "file", "lavfi")  # of `video.source`
+VIDEO_SCHEMES: tuple[Scheme, ...] = ("v4l2", *STREAM_SCHEMES, "rpicam", "exec", "file", "lavfi")  # of `video.source`
 AUDIO_SCHEMES: tuple[Scheme, ...] = ("alsa", "lavfi")  # of `audio.source`
 
 
@@ -36,8 +36,14 @@ class Video(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     keyframe_s: float = 1.0
     preset: str = ""  # of libx264/libx265; "" = ours for a small processor
     ca_file: str = ""  # PEM, of who vouches for an rtsps: camera's certificate; "" = the system's
+    format: Literal["", "h264", "mpegts", "nut", "yuv4mpegpipe"] = ""  # of what an exec: program writes
     pixel_format: str = ""  # asked of a v4l2 camera: "" (the driver's choice), yuyv422, mjpeg, nv12, h264
     stamp: bool = True
+
+    @property
+    def times(self) -> str:
+        """What a track says of its frames' times (`bwvd.media.samples.Track.times`)."""
+        return "arrival" if self.format in ("h264", "yuv4mpegpipe") else ""
 
     @property
     def width(self) -> int:
@@ -46,6 +52,13 @@ class Video(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     @property
     def height(self) -> int:
         return int(self.size.split("x")[1])
+
+
+class Rpicam(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A ribbon camera's program (`video.source = "rpicam:…"`)."""
+
+    program: str = ""  # "" = rpicam-vid, or libcamera-vid as it was called before
+    options: list[str] = []  # more of its options, as in ["--hflip", "--awb", "daylight"]
 
 
 class Audio(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -206,6 +219,7 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     profile: str = ""
     device: Device = Device()
     video: Video = Video()
+    rpicam: Rpicam = Rpicam()
     audio: Audio = Audio()
     loop: Loop = Loop()
     recording: Recording = Recording()

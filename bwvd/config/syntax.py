@@ -19,6 +19,8 @@ FILE_NAME = re.compile(r"(?!\.{1,2}$)[^/\x00]{1,255}")  # one component of a pat
 PREFIX_CHARACTERS = 512  # of the 1024 bytes of an object's name; the rest is ours
 SOCKET_PATH_BYTES = 107  # sun_path holds 108 with its final NUL
 
+_CAMERA = re.compile(r"[A-Za-z0-9/][A-Za-z0-9_@/.,:-]{0,199}", re.ASCII)  # its number, its sensor, or its path
+_SHELL_WORDS = frozenset({"|", "||", "&&", "&", ";", ">", ">>", "<", "2>", "2>&1"})
 _RTSP = re.compile(
     r"rtsps?://(?:[^/?#@\s]*@)?(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
     r"(?::(?P<port>[0-9]{1,5}))?(?:/[^\s#]*|\?[^\s#]*)?",
@@ -98,9 +100,17 @@ def video_source(text: str) -> str:
             if question and query not in ("loop=0", "loop=1"):
                 return 'after the path there may be "?loop=1" and nothing else'
             return ""
+        case "rpicam":
+            if _CAMERA.fullmatch(rest):
+                return ""
+            return 'must be rpicam:N or rpicam:NAME, as in "rpicam:0" or "rpicam:imx708"; bwvd devices lists them'
+        case "exec":
+            return _command(rest)
         case "lavfi":
             return "" if rest.strip() else "must be lavfi:GRAPH with a filter graph"
-    return _no_scheme(text, VIDEO_SCHEMES, "v4l2:PATH, rtsp://…, rtsps://…, file:PATH or lavfi:GRAPH")
+    return _no_scheme(
+        text, VIDEO_SCHEMES, "v4l2:PATH, rtsp://…, rtsps://…, rpicam:N, exec:COMMAND, file:PATH or lavfi:GRAPH"
+    )
 
 
 def audio_source(text: str) -> str:
@@ -200,6 +210,22 @@ def recipient(text: str) -> str:
     if text.startswith("/"):
         return ""
     return "must be an age1… or ssh-… public key, or the absolute path of a file of them"
+
+
+def _command(text: str) -> str:
+    """A program and its arguments, quoted as in a shell; but no shell looks at them."""
+    import shlex  # here: only a file with a command pays for it
+
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        return f"is not a command: {str(error).lower()}"
+    if not words or not words[0]:
+        return "must be exec:COMMAND, a program and its arguments"
+    for word in words:
+        if word in _SHELL_WORDS:
+            return f"no shell runs the command: {shown(word)} would be an argument; put a script of your own there"
+    return ""
 
 
 def _device_path(scheme: str, path: str) -> str:

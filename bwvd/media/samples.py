@@ -61,6 +61,7 @@ class Track:
     channels: int = 0
     stamped: bool = False  # time and device are drawn into the frames
     preset: str = ""  # of the encoder, where it has presets: how much work it puts into a frame
+    times: str = ""  # "arrival": the frames bring no time of their own, and have that at which they came
 
     def continues(self, other: Track) -> bool:
         """Whether samples of this track may follow those of another one in the same epoch of a recording."""

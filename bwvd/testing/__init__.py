@@ -9,6 +9,8 @@ calls that are made, and needs neither pytest nor any other library for tests.
     camera.VirtualCamera            rate, GOP, B-frames, jitter, chance losses; stall, hold (late, then all at once),
                                     unplug, drop, corrupt, jump (its clock), change (anything, at the next opening),
                                     end, refuse
+    rpicam_vid                      a program in the place of rpicam-vid, as a process: no camera, in use, silent, dies,
+                                    hangs, floods, drops frames, loses a frame or its time; `script` writes it
     microphone.VirtualMicrophone    drift; drop, stall, restart, unplug, end
     flash.storage.VirtualVolume     capacity, short writes; fail (any errno at any operation), stall, read_only_from,
                                     power_cut_at, plant; `gate.latency` per operation, `gate.log` of all of them

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import trio
@@ -14,13 +15,15 @@ import trio.testing
 from bwvd.capture.device.libav_source import open_camera, open_microphone
 from bwvd.capture.source import AudioGate, MediaSource
 from bwvd.clock import SystemClock
-from bwvd.config.schema import Audio, Config, Video
+from bwvd.config.schema import Audio, Config, Rpicam, Video
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clip import numbered_clip
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.conformance.source import SOUND_CHECKS, VIDEO_CHECKS, Check, Subject, it_says_that_it_has_ended
 from bwvd.testing.microphone import VirtualMicrophone
+from bwvd.testing.rpicam_vid import Board, script
 from tests.support.capture_listen import Listener, numbers
+from tests.support.program_camera import command
 
 RATE = 120
 GOP = 15
@@ -69,6 +72,24 @@ def _sound(_: Path) -> Subject:
     return Subject(make, clock, "audio", gate)
 
 
+def _program(folder: Path, *, form: Literal["h264", "yuv4mpegpipe"], encoder: str) -> Subject:
+    plug = folder / "plug"
+    plug.touch()
+    source = command(form, rate=RATE, gop=GOP, plug=plug)
+    video = Video(source=source, format=form, encoder=encoder, rate=RATE, keyframe_s=GOP / RATE)
+    return replace(_libav(video), unplug=plug.unlink, plug=plug.touch)
+
+
+def _ribbon(folder: Path, *, platform: str, encoder: str) -> Subject:
+    plug = folder / "plug"
+    plug.touch()
+    rpicam = Rpicam(program=script(folder, Board(platform, plug=str(plug))))
+    video = Video(source="rpicam:0", encoder=encoder, size="64x48", rate=RATE, keyframe_s=GOP / RATE)
+    clock, gate = SystemClock(), AudioGate()
+    config = Config(video=video, rpicam=rpicam)
+    return Subject(lambda: open_camera(config, clock, gate), clock, gate=gate, unplug=plug.unlink, plug=plug.touch)
+
+
 COPIED = partial(_file, encoder="copy", suffix="mp4", codec="libx264")
 ENCODED = partial(_file, encoder="libx264", suffix="avi", codec="mjpeg")
 CAMERAS: dict[str, Make] = {
@@ -79,6 +100,11 @@ CAMERAS: dict[str, Make] = {
     "copied file that reorders": partial(COPIED, b_frames=2),
     "encoded file": ENCODED,
     "graph": _graph,
+    "program, copied": partial(_program, form="h264", encoder="copy"),
+    "ribbon camera, encoded by the board": partial(_ribbon, platform="vc4", encoder="copy"),
+    "ribbon camera, encoded by its program": partial(_ribbon, platform="pisp", encoder="copy"),
+    "ribbon camera, encoded here": partial(_ribbon, platform="pisp", encoder="libx264"),
+    "program, encoded": partial(_program, form="yuv4mpegpipe", encoder="libx264"),
 }
 MICROPHONES: dict[str, Make] = {
     "virtual": _virtual_microphone,

@@ -188,10 +188,13 @@ def test_device_files_are_absolute(text: str) -> None:
     [
         "v4l2:/dev/video0", "rtsp://camera/stream", "rtsp://user:pa%40ss@10.0.0.7:8554/a?b=c", "rtsp://[fe80::1]:554/",
         "file:/srv/clip.mp4", "file:/srv/clip.mp4?loop=1", "lavfi:testsrc2=size=1280x720:rate=30",
+        "exec:gst-launch-1.0 -q libcamerasrc ! fdsink", "exec:/opt/camera 'two words'",
+        "rpicam:0", "rpicam:imx708_wide", "rpicam:/base/soc/i2c0mux/i2c@1/imx708@1a",
     ],
 )  # fmt: skip
 def test_video_sources_that_are_good(source: str) -> None:
-    assert parse(f'[video]\nsource = "{source}"', "x").video.source == source
+    form = 'format = "nut"' if source.startswith("exec:") else ""
+    assert parse(f'[video]\nsource = "{source}"\n{form}', "x").video.source == source
 
 
 @pytest.mark.parametrize(
@@ -213,6 +216,11 @@ def test_video_sources_that_are_good(source: str) -> None:
         ("file:clip.mp4", "absolute"),
         ("file:/clip.mp4?lop=1", '"?loop=1"'),
         ("lavfi:", "filter graph"),
+        ("rpicam:", "rpicam:N or rpicam:NAME"),
+        ("rpicam:--hflip", "rpicam:N or rpicam:NAME"),
+        ("exec:", "a program and its arguments"),
+        ("exec:camera 'torn", "is not a command: no closing quotation"),
+        ("exec:camera | tee copy", 'no shell runs the command: "|" would be an argument'),
         ("webcam", "must be v4l2:PATH"),
     ],
 )
@@ -297,6 +305,16 @@ def test_a_secret_key_among_the_recipients_is_refused_and_not_repeated() -> None
         ("[video]\nencoder = 'copy'\nsource = 'lavfi:testsrc'", 'video.encoder = "copy": a filter graph'),
         ("[video]\nencoder = 'copy'\npreset = 'fast'", 'video.encoder = "copy", video.preset: what is copied'),
         ("[video]\nsource = 'lavfi:x'\npixel_format = 'nv12'", "video.pixel_format: is asked of v4l2 cameras only"),
+        ("[video]\nsource = 'exec:camera'", "video.format, video.source: format says what an exec: program writes"),
+        ("[video]\nformat = 'nut'", "video.format, video.source: format says what an exec: program writes"),
+        (
+            "[video]\nsource = 'exec:camera'\nformat = 'yuv4mpegpipe'\nencoder = 'copy'",
+            'video.encoder = "copy", video.format = "yuv4mpegpipe": raw frames have to be encoded',
+        ),
+        (
+            "[video]\nsource = 'exec:camera'\nformat = 'h264'\n[audio]\nsource = 'video'",
+            'audio.source = "video", video.format = "h264": this format carries no audio',
+        ),
         ("[audio]\nsource = 'video'", 'audio.source = "video": a v4l2 camera carries no audio'),
         ("[audio]\npre_event = true", 'audio.pre_event = true: there is no audio to keep: audio.source is ""'),
         ("[loop]\nmax_bytes = 900_000", "loop.max_bytes = 900000: is less than two groups of pictures, 1000000 bytes"),

@@ -10,19 +10,19 @@ from typing import Any
 
 import av
 from av.audio.stream import AudioStream
-from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from bwvd.capture.address import Address
 from bwvd.capture.audio.passthrough import CopiedAudio, can_copy
 from bwvd.capture.audio.transcode import EncodedAudio
 from bwvd.capture.device.access_units import AccessUnits, Unit, units_of
-from bwvd.capture.device.device_thread import Stopped, ThreadChannel
+from bwvd.capture.device.device_thread import ThreadChannel
 from bwvd.capture.device.open_input import RTSP_READ_S, open_input
-from bwvd.capture.device.packet_stamps import NominalStamps, stamp_first, untold
+from bwvd.capture.device.packet_stamps import NominalStamps, nominal_rate, stamp_first, untold
 from bwvd.capture.device.track_watch import NAMED_NS, TrackWatch
+from bwvd.capture.input import Input
 from bwvd.capture.libav_errors import STRICT, why
-from bwvd.capture.source import AudioGate, DeviceLost, SourceRefused
+from bwvd.capture.source import AudioGate, DeviceLost, SourceRefused, Stopped
 from bwvd.capture.timestamps import (
     FrameTimes,
     KernelStamps,
@@ -48,7 +48,6 @@ from bwvd.messages import Device, MediaGap, SourceDown
 
 FETCH_NS = NS // 10  # of a played source that is copied: so much is fetched at a time
 LATE_NS = 2 * NS  # a played source that is behind by more skips ahead, as a camera would have
-FASTEST = 480  # frames per second that a camera may claim
 LIVE_NS = 5_000_000  # a read that had to wait for so long: there was no backlog any more
 BACKLOG_PACKETS = 1_000  # at most
 SETTLED_NS = 2 * NS  # a stream whose first frames have no decode times is waited for, at most
@@ -98,6 +97,7 @@ class Reading:
         self._nominal: dict[int, NominalStamps] = {}  # the same, of what is played
         self._watches: list[tuple[TrackWatch, VideoPath | AudioPath, int]] = []  # with the stream's index
         self._asked_ns = job.clock.monotonic_ns()
+        self._source: Input | None = None
 
     def run(self) -> None:
         """Read to the end, a stop, or an error.
@@ -145,6 +145,8 @@ class Reading:
         for path in (self._video, self._audio):
             if path is not None:
                 path.close()
+        if self._source is not None and self._source.program is not None:
+            self._source.program.end()  # also where the thread does not come back
 
     def _finish(self, whole: bool) -> None:
         for packet, moment in self._held():
@@ -157,10 +159,11 @@ class Reading:
 
     def _read(self) -> None:
         while True:
-            with open_input(self._address, self._job.config) as container:
+            with open_input(self._address, self._job.config, lambda: self._channel.stopping) as source:
+                self._source = source
                 self._channel.alive()
-                self._set_up(container)
-                self._read_container(container)
+                self._set_up(source)
+                self._read_source(source)
             if not self._address.loop:
                 return
             length_ns = 0 if self._playback is None else self._playback.length_ns(self._leading)
@@ -168,11 +171,11 @@ class Reading:
                 raise SourceRefused(f"{self._address.key}: {self._address.text}: nothing in it that could be played")
             self._playback.again(length_ns)
 
-    def _streams(self, container: InputContainer) -> list[VideoStream | AudioStream]:
+    def _streams(self, source: Input) -> list[VideoStream | AudioStream]:
         streams: list[VideoStream | AudioStream] = []
         for kind in self._job.kinds:
             found: tuple[VideoStream, ...] | tuple[AudioStream, ...] = (
-                container.streams.video if kind == "video" else container.streams.audio
+                source.streams.video if kind == "video" else source.streams.audio
             )
             if not found and kind == "audio" and self._job.choice.had_audio:
                 continue  # another camera was plugged in: video without audio is better than none
@@ -182,14 +185,14 @@ class Reading:
                 raise SourceRefused(f"{key}: {self._address.text} has no {kind}")
             found[0].codec_context.thread_count = 1  # what it decodes at once, it decodes at the least cost
             found[0].codec_context.options = dict(STRICT)
-            self._describe(found[0])
+            self._describe(found[0], source)
             streams.append(found[0])
         return streams
 
-    def _describe(self, stream: VideoStream | AudioStream) -> None:
-        index, base = stream.index, stream.time_base or _NO_BASE
+    def _describe(self, stream: VideoStream | AudioStream, source: Input) -> None:
+        index, base = stream.index, source.base or stream.time_base or _NO_BASE
         is_video = isinstance(stream, VideoStream)
-        rate = self._rate_of(stream) if isinstance(stream, VideoStream) else Fraction(1)
+        rate = self._rate_of(stream, source) if isinstance(stream, VideoStream) else Fraction(1)
         self._bases[index] = base
         self._reordered[index] = isinstance(stream, VideoStream) and bool(stream.codec_context.has_b_frames)
         self._steps[index] = round(1 / (rate * base)) if is_video else 0
@@ -198,18 +201,18 @@ class Reading:
         if self._address.played and is_video:
             self._nominal[index] = NominalStamps(self._reordered[index], base, rate)
 
-    def _rate_of(self, stream: VideoStream) -> Fraction:
-        return nominal_rate(stream.average_rate, stream.base_rate, self._job.config.video.rate)
+    def _rate_of(self, stream: VideoStream, source: Input) -> Fraction:
+        return source.rate or nominal_rate(stream.average_rate, stream.base_rate, self._job.config.video.rate)
 
-    def _set_up(self, container: InputContainer) -> None:
+    def _set_up(self, source: Input) -> None:
         """Make the paths; when a file begins again, they go on."""
-        streams = self._streams(container)
+        streams = self._streams(source)
         if self._video is not None or self._audio is not None:
             return
         self._leading = streams[0].index
         if self._address.played:
             self._playback = Playback(self._job.clock.monotonic_ns())
-        elif self._address.scheme == "v4l2":
+        elif self._address.scheme == "v4l2" or source.base is not None:
             self._stamps = KernelStamps()
         elif self._address.scheme == "alsa":
             self._stamps = UnixStamps()
@@ -221,7 +224,7 @@ class Reading:
                 self._channel.put(SourceDown("microphone", at_ns, f"{self._address.text} has no audio"))
         for stream in streams:
             if isinstance(stream, VideoStream):
-                self._video = self._video_path(stream)
+                self._video = self._video_path(stream, source)
                 self._watch("video", self._video, stream.index)
                 continue
             self._audio_stamps = self._of_track(stream)
@@ -243,15 +246,15 @@ class Reading:
             return self._playback.of(stream.index)
         return WithoutJumps(self._stamps) if isinstance(self._stamps, OwnClock) else self._stamps
 
-    def _video_path(self, stream: VideoStream) -> VideoPath:
+    def _video_path(self, stream: VideoStream, source: Input) -> VideoPath:
         config = self._job.config
-        rate = self._rate_of(stream)
+        rate = self._rate_of(stream, source)
         live = not self._address.played
         times = FrameTimes(self._of_track(stream), int(NS / rate), live)
         losses = Losses(int(NS / rate), live, queues=self._address.scheme == "v4l2")
         # What a server kept from before we asked may have been delivered before the connection was lost.
         not_before_ns = self._asked_ns if self._address.streamed else 0
-        if config.video.encoder == "copy":
+        if config.video.encoder == "copy" or source.copies:
             return CopiedVideo(stream, config, self._address, rate, times, losses, not_before_ns)
         encoder = FailoverEncoder(config.video, self._address.text, rate, losses, self._job.choice, self._job.call)
         forms = FormReader(of_camera=self._address.scheme == "v4l2")
@@ -259,10 +262,10 @@ class Reading:
             config, self._job.clock, times, losses, encoder, not_before_ns, decoder_of(stream), _forms=forms
         )
 
-    def _read_container(self, container: InputContainer) -> None:
+    def _read_source(self, source: Input) -> None:
         # All of them: the read would not come back while only packets arrive that nobody wants.
-        self._streams(container)
-        packets = container.demux()
+        self._streams(source)
+        packets = source.packets
         if self._playback is None and isinstance(self._stamps, OwnClock):
             for packet, moment in self._backlog(packets, self._stamps):
                 self._packet(packet, moment)
@@ -438,11 +441,3 @@ class Reading:
         elif due_ns > now_ns:
             # Where there is nothing to encode, waking up is what costs: a few packets are fetched at a time.
             self._channel.wait_until(due_ns if isinstance(self._video, EncodedVideo) else due_ns + FETCH_NS)
-
-
-def nominal_rate(average: Fraction | None, base: Fraction | None, configured: float) -> Fraction:
-    """Frames per second: the stream's own where it makes sense (a clock rate of 90000 does not), else as configured."""
-    for rate in (average, base):
-        if rate is not None and 0 < rate <= FASTEST:
-            return rate
-    return Fraction(configured).limit_denominator(1001)

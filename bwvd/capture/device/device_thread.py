@@ -8,17 +8,13 @@ from collections.abc import Callable
 
 import trio
 
-from bwvd.capture.source import DeviceLost
+from bwvd.capture.source import DeviceLost, Stopped
 from bwvd.clock import NS, Clock
 from bwvd.messages import MediaEvent, SourceUp
 
 STOP_S = 2.0  # what a thread gets to come back after it was asked; a read from a live device returns far sooner
 SILENT_STOP_S = 0.5  # the same where the device has been silent: the thread is in a read that does not return
 THREAD_NAME = "capture "  # and what it captures
-
-
-class Stopped(Exception):
-    """The thread was asked to stop. Never leaves this package."""
 
 
 class ThreadChannel:

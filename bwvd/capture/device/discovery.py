@@ -17,6 +17,9 @@ _CAPABILITY = struct.Struct("=16s32s32sIII12x")
 _CAPTURE = 0x1 | 0x1000  # single- and multi-planar
 _DEVICE_CAPS = 0x80000000  # the last field is there, and speaks of this node alone
 
+# Nodes of a Raspberry Pi that carry a ribbon camera's raw data, or process it: libcamera uses them, nobody else can.
+_OF_RIBBON_CAMERAS = ("bcm2835-", "unicam", "rp1-cfe", "pispbe", "rpivid", "rpi-hevc")
+
 _PCM = re.compile(r"(\d+)-(\d+): (.*)")
 
 
@@ -46,6 +49,8 @@ def cameras(root: Path = Path("/")) -> list[FoundDevice]:
             continue
         shown = f"/dev/{node}"
         name = _text(root / "sys/class/video4linux" / node / "name") or node
+        if name.startswith(_OF_RIBBON_CAMERAS):
+            continue
         found.append(FoundDevice("camera", shown, name, f"v4l2:{best.get(node, shown)}", note))
     return found
 

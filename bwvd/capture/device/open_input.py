@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -11,6 +12,7 @@ from av.container import InputContainer
 from bwvd.capture.address import Address
 from bwvd.capture.device.alsa import find_configuration, quiet_alsa
 from bwvd.capture.device.discovery import cameras
+from bwvd.capture.input import Input
 from bwvd.capture.libav_errors import why
 from bwvd.capture.source import DeviceLost, SourceRefused
 from bwvd.config.schema import Config
@@ -26,11 +28,24 @@ _CAMERAS_NAMED = 3
 ALSA_FALLBACKS = ((48_000, 1), (48_000, 2), (44_100, 1), (44_100, 2), (16_000, 1))
 
 
-def open_input(address: Address, config: Config) -> InputContainer:
-    """Open a device, stream, file or graph. Blocking: on a thread.
+def open_input(address: Address, config: Config, stopping: Callable[[], bool] = lambda: False) -> Input:
+    """Open a device, stream, file, graph or program. Blocking: on a thread.
 
-    Raises: DeviceLost when it is not there now; SourceRefused when it can't be as configured.
+    stopping: asked while a program writes nothing. Raises: DeviceLost when it is not there now; SourceRefused when it
+    can't be as configured; Stopped, when `stopping` says so.
     """
+    if address.scheme == "exec":
+        from bwvd.capture.program.exec_input import open_program  # here: no other source pays for it
+
+        return open_program(address, config, stopping)
+    if address.scheme == "rpicam":
+        from bwvd.capture.program.rpicam_input import open_rpicam  # here: the same
+
+        return open_rpicam(address, config, stopping)
+    return Input.of(_open_container(address, config))
+
+
+def _open_container(address: Address, config: Config) -> InputContainer:
     match address.scheme:
         case "v4l2":
             return _open_camera(address, config)
@@ -47,6 +62,8 @@ def open_input(address: Address, config: Config) -> InputContainer:
                 raise SourceRefused(
                     f"{address.key}: {address.text}: libav takes no such graph: {why(error)}"
                 ) from error
+        case _:
+            raise SourceRefused(f"{address.key}: {address.text}: nothing that libav opens")
 
 
 def _open_file(address: Address) -> InputContainer:

@@ -11,6 +11,16 @@ from typing import Any
 
 import av
 
+FASTEST = 480  # frames per second that a camera may claim
+
+
+def nominal_rate(average: Fraction | None, base: Fraction | None, configured: float) -> Fraction:
+    """Frames per second: the stream's own where it makes sense (a clock rate of 90000 does not), else as configured."""
+    for rate in (average, base):
+        if rate is not None and 0 < rate <= FASTEST:
+            return rate
+    return Fraction(configured).limit_denominator(1001)
+
 
 def untold(packets: list[av.Packet[Any]], reordered: bool) -> bool:
     """True if more of a stream has to come before its first packets can be stamped."""

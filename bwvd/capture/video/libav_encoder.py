@@ -94,6 +94,7 @@ class VideoEncoder:
         self._rate = rate
         self._stamped = config.stamp
         self._shown = shown
+        self._times = config.times
         self._preset = preset_of(name, config)
         self._begin_ns = begin_ns
         self._keyframe_ns = int(config.keyframe_s * NS)
@@ -172,6 +173,7 @@ class VideoEncoder:
             rate=float(self._rate),
             stamped=self._stamped,
             preset=self._preset,
+            times=self._times,
         )
 
     @property

@@ -61,6 +61,7 @@ class CopiedVideo:
         self._most_bytes = config.loop.max_bytes
         self._address = address
         self._rate = rate
+        self._times_of = config.video.times
         self._times = times
         self._losses = losses
         self._not_before_ns = not_before_ns
@@ -301,4 +302,5 @@ class CopiedVideo:
             width=width,
             height=height,
             rate=float(self._rate),
+            times=self._times_of,
         )

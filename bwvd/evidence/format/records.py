@@ -54,6 +54,7 @@ class TrackInfo(msgspec.Struct, frozen=True, kw_only=True):
     channels: Int64 = 0
     stamped: bool = False  # time and device are drawn into the frames
     preset: str = ""  # of the encoder, where it has presets
+    times: str = ""  # "arrival": the frames brought no time of their own
 
 
 class Press(msgspec.Struct, frozen=True, kw_only=True):

@@ -435,6 +435,7 @@ def _track_infos(tracks: Sequence[Track]) -> list[records.TrackInfo]:
             channels=track.channels,
             stamped=track.stamped,
             preset=track.preset,
+            times=track.times,
         )
         for index, track in enumerate(tracks, start=1)
     ]

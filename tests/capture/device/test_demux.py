@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from bwvd.capture.device.demux import nominal_rate
+from bwvd.capture.device.packet_stamps import nominal_rate
 
 
 @pytest.mark.parametrize(

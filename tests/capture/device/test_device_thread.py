@@ -11,8 +11,8 @@ import weakref
 import pytest
 import trio
 
-from bwvd.capture.device.device_thread import Stopped, ThreadChannel, run_thread
-from bwvd.capture.source import DeviceLost
+from bwvd.capture.device.device_thread import ThreadChannel, run_thread
+from bwvd.capture.source import DeviceLost, Stopped
 from bwvd.clock import SystemClock
 from bwvd.messages import MediaEvent, MediaGap
 

@@ -1,0 +1,149 @@
+"""Any program that writes video to its stdout (`video.source = "exec:COMMAND"`).
+
+The command is a list of arguments: no shell sees it. What has times of its own (MPEG-TS, NUT) is read by libav and
+keeps them; raw H.264 and raw frames have none, and get those at which they come (`ArrivalBeat`).
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from itertools import chain
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from bwvd.capture.address import Address
+from bwvd.capture.input import Input, Packets
+from bwvd.capture.libav_errors import why
+from bwvd.capture.program.annexb import AccessUnit, AccessUnitSplitter, NotAnnexB
+from bwvd.capture.program.arrival_beat import ArrivalBeat
+from bwvd.capture.program.child import PIPE_BYTES, Child
+from bwvd.capture.program.coded_stream import NANOSECONDS, packet_of, stream_of
+from bwvd.capture.source import DeviceLost, SourceRefused, Stopped
+from bwvd.clock import NS
+from bwvd.config.schema import Config
+
+_LOOKED_AT = {  # by libav, before the first packet: a stream may have more tracks than those seen so far
+    "mpegts": {"analyzeduration": "1000000"},
+    "nut": {"analyzeduration": "1000000"},
+    "yuv4mpegpipe": {"probesize": "32", "analyzeduration": "0"},
+}
+_BEFORE_KEY = 1_000  # access units, at most, before the first one with parameter sets
+
+
+def open_program(address: Address, config: Config, stopping: Callable[[], bool]) -> Input:
+    """Start the program and read until its first frame.
+
+    stopping: asked while nothing comes. Raises: DeviceLost, SourceRefused; Stopped, when `stopping` says so.
+    """
+    child = Child(shlex.split(address.target), address.text, address.key, stopping)
+    try:
+        if config.video.format == "h264":
+            return _open_h264(child, config)
+        return _open_container(child, config.video.format, config)
+    except BaseException:
+        child.end()
+        raise
+
+
+def _open_h264(child: Child, config: Config) -> Input:
+    units = _Units(child)
+    first = next((unit for _, unit in zip(range(_BEFORE_KEY), units, strict=False) if unit.key), None)
+    if first is None:
+        raise DeviceLost(f"{child.shown} gives no H.264: {_BEFORE_KEY} frames without parameter sets")
+    container = stream_of(first.data, child.shown)
+    rate = Fraction(config.video.rate).limit_denominator(1001)
+    packets = _stamped_units(container.streams.video[0], chain([first], units), rate, child.shown)
+    return Input(container, packets, child, NANOSECONDS, rate)
+
+
+class _Units:
+    """The access units that a program writes."""
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+        self._splitter = AccessUnitSplitter()
+        self._ready: list[AccessUnit] = []
+
+    def __iter__(self) -> _Units:
+        return self
+
+    def __next__(self) -> AccessUnit:
+        while not self._ready:
+            data = self._child.read(PIPE_BYTES)
+            if not data:
+                last = self._splitter.flush()
+                if last is None:
+                    raise DeviceLost(self._child.why_ended())
+                return last
+            try:
+                self._ready = self._splitter.feed(data, time.monotonic_ns())
+            except NotAnnexB as error:
+                raise DeviceLost(f"{self._child.shown} gives no H.264: {error}") from error
+        return self._ready.pop(0)
+
+
+def _stamped_units(stream: VideoStream, units: Iterator[AccessUnit], rate: Fraction, shown: str) -> Packets:
+    beat = ArrivalBeat(int(NS / rate))
+    for unit in units:
+        if unit.bidirectional:
+            raise SourceRefused(
+                f'video.format: {shown} gives B-frames, and "h264" does not say when they are shown: let it give none, '
+                'or write "nut" or "mpegts"'
+            )
+        yield packet_of(stream, unit.data, beat.place(unit.at_ns), key=unit.key)
+
+
+class _Pipe:
+    """A program's stdout as the file that libav reads. It must not raise there: libav would read on, and print."""
+
+    def __init__(self, child: Child) -> None:
+        self.failure: DeviceLost | Stopped | None = None
+        self._child = child
+
+    def read(self, limit: int) -> bytes:
+        if self.failure is not None:
+            return b""
+        try:
+            data = self._child.read(limit)
+            if not data:
+                self.failure = DeviceLost(self._child.why_ended())
+        except (DeviceLost, Stopped) as error:
+            self.failure = error
+            return b""
+        return data
+
+
+def _open_container(child: Child, form: str, config: Config) -> Input:
+    pipe = _Pipe(child)
+    try:
+        container = av.open(pipe, "r", format=form, options=_LOOKED_AT[form], buffer_size=1 << 16)
+    except (av.FFmpegError, ValueError) as error:
+        if pipe.failure is not None:
+            raise pipe.failure from error
+        raise DeviceLost(f"{child.shown} gives no {form}: {why(error)}") from error
+    if form != "yuv4mpegpipe":
+        return Input(container, _own_times(container, pipe), child)
+    stream = container.streams.video[0]
+    rate = stream.average_rate or Fraction(config.video.rate).limit_denominator(1001)
+    return Input(container, _stamped_frames(container, pipe, rate), child, NANOSECONDS, rate)
+
+
+def _own_times(container: InputContainer, pipe: _Pipe) -> Packets:
+    yield from container.demux()
+    if pipe.failure is not None:
+        raise pipe.failure
+
+
+def _stamped_frames(container: InputContainer, pipe: _Pipe, rate: Fraction) -> Packets:
+    beat = ArrivalBeat(int(NS / rate))
+    for packet in container.demux():
+        if packet.size:
+            packet.pts = packet.dts = beat.place(time.monotonic_ns())
+            yield packet
+    if pipe.failure is not None:
+        raise pipe.failure
