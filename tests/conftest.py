@@ -19,7 +19,7 @@ from hypothesis import is_hypothesis_test, settings
 
 from bwvd.testing.process import without_dice
 
-ASKED_FOR = ("complete", "machine", "players", "engines", "streams")  # markers
+ASKED_FOR = ("complete", "machine", "players", "engines", "streams", "browser")  # markers
 
 PLAIN, COMPLETE = "plain", "complete"  # of Hypothesis's settings
 

@@ -38,7 +38,7 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=(), display-capture=()",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",  # without any, a browser gives a form's origin as "null"
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }

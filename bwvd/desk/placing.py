@@ -53,8 +53,8 @@ def _place(finding: Finding, line: Timeline) -> tuple[int, int] | None:
         index = bisect_right(places, int(found[1]), key=lambda place: place.offset) - 1
     else:
         return None
-    if not places:
-        return None
-    at_ns = min(max(places[max(index, 0)].at_ns, line.first_ns), line.end_ns)
+    if not places or index <= 0:
+        return None  # of the record that opens it, and so of everything
+    at_ns = min(max(places[index].at_ns, line.first_ns), line.end_ns)
     # From a line of the manifest on that is not what was signed, nothing behind it is proved.
     return (at_ns, line.end_ns) if finding.severity is Severity.ALTERED else (at_ns, at_ns)

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from bwvd.clock import NS
 from bwvd.desk.desk import Desk
 from bwvd.desk.document import document, verdict
 from bwvd.desk.hls import Media, Served
@@ -21,7 +22,7 @@ from bwvd.desk.timeline import signed_lines, timeline, without_files
 from bwvd.evidence.export.sealed_text import reader
 from bwvd.evidence.format.layout import MANIFEST
 from bwvd.evidence.verify.folder import Folder
-from bwvd.evidence.verify.report import Report
+from bwvd.text import printable
 
 T = TypeVar("T")
 
@@ -29,6 +30,7 @@ KEPT = 8  # recordings whose timelines are kept in memory: four at once, and tho
 
 _HOLD = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 MOST = 4  # recordings beside each other
+OTHERS = 50  # that a page names
 
 
 @dataclass(slots=True)
@@ -83,12 +85,6 @@ async def find(request: Request) -> Found:
     return found
 
 
-def known_report(request: Request, found: Found) -> Report | None:
-    """What its verification has found, if that is over; if it has not begun, it begins."""
-    desk: Desk = request.app.state.desk
-    return desk.background.known(found)
-
-
 async def recording(request: Request) -> Response:
     """The page."""
     found = await find(request)
@@ -105,10 +101,29 @@ async def timeline_json(request: Request) -> Response:
 
 
 async def verdict_json(request: Request) -> Response:
-    """What is known of its verification; asked for again until it is known."""
+    """What is known of its verification; asked for again until it is known, or has failed."""
     found = await find(request)
-    media = await opened(request).of(request.app.state.desk, found)
-    return JSONResponse(verdict(media.line, known_report(request, found)))
+    desk: Desk = request.app.state.desk
+    media = await opened(request).of(desk, found)
+    report = desk.background.known(found)
+    if report is None and (why := desk.background.failed.get(found.key)) is not None:
+        return JSONResponse({"known": False, "failed": why})
+    return JSONResponse(verdict(media.line, report))
+
+
+async def others_json(request: Request) -> Response:
+    """Recordings of other cameras of which a part lies in this one's time."""
+    found = await find(request)
+    desk: Desk = request.app.state.desk
+    line = (await opened(request).of(desk, found)).line
+    first = line.index.segments[0].stamp if line.index.segments else None
+    if first is None or first.quality == "not_set":
+        return JSONResponse({"others": []})
+    rows = await desk.overlapping(found, first.utc, (line.end_ns - line.first_ns) / NS)
+    others = [
+        {"device": one.key.device, "recording": one.key.recording, "name": printable(one.found.name)} for one in rows
+    ]
+    return JSONResponse({"others": others[:OTHERS]})
 
 
 async def playlist(request: Request) -> Response:
@@ -172,8 +187,9 @@ async def several(request: Request) -> Response:
     chosen: list[Found] = []
     for one in dict.fromkeys(asked):
         device, _, name = one.partition("/")
-        chosen.append(await desk.find(device, name))
-        await desk.trail.viewed(request.state.session, chosen[-1])
+        found = await desk.find(device, name)
+        await desk.trail.viewed(request.state.session, found)
+        chosen.append(found)
     if not chosen:
         raise NotThere("name recordings: ?r=DEVICE/RECORDING&r=…")
     return page(request, "several.html", chosen=chosen)
@@ -186,6 +202,7 @@ def routes() -> list[BaseRoute]:
         Route(below, recording, name="recording"),
         Route(f"{below}/timeline.json", timeline_json),
         Route(f"{below}/verdict.json", verdict_json),
+        Route(f"{below}/others.json", others_json),
         Route(f"{below}/playlist.m3u8", playlist),
         Route(f"{below}/init-{{epoch:int}}.mp4", init),
         Route(f"{below}/seg/{{number:int}}.m4s", segment),

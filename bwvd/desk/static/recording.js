@@ -35,7 +35,7 @@ function happenings(line) {
   for (const one of line.officers) found.push([one.at_us, "officer", `${told("officer")}: ${one.text || one.unknown || "–"}`]);
   for (const gap of line.gaps) found.push([gap.from_us, "gap", `${t(`gap_${gap.track}`)} · ${((gap.to_us - gap.from_us) / SECOND).toFixed(3)} s: ${gap.cause}`]);
   for (const [from, to, why] of holes(line)) {
-    if (!line.gaps.some((gap) => gap.from_us < to && from < gap.to_us)) found.push([from, "gap", `${t(`why_${why}`)} · ${((to - from) / SECOND).toFixed(3)} s`]);
+    if (!line.gaps.some((gap) => gap.from_us < to && from < gap.to_us)) found.push([from, why === "altered" ? "altered" : "gap", `${t(`why_${why}`)} · ${((to - from) / SECOND).toFixed(3)} s`]);
   }
   for (const mute of line.mutes) found.push([mute.from_us, "mute", `${t("muted")} · ${((mute.to_us - mute.from_us) / SECOND).toFixed(1)} s: ${mute.name}`]);
   for (const fault of line.faults) found.push([fault.from_us, "fault", `${t("fault")}: ${[fault.name, fault.detail].filter(Boolean).join(" · ")}`]);
@@ -77,6 +77,7 @@ class Page {
     };
     requestAnimationFrame(frame);
     this.verify();
+    this.others();
   }
 
   // --- what does not change ---------------------------------------------------------------------------------------------
@@ -254,6 +255,23 @@ class Page {
     this.strip.draw();
   }
 
+  /** Other cameras at this time: three of them can stand beside this one. */
+  async others() {
+    const { others } = await asked(`${base}/others.json`);
+    at("others").hidden = !others.length;
+    at("others").querySelector("ul").replaceChildren(
+      ...others.map((one, index) => {
+        const box = made("input", "", { type: "checkbox", name: "r", value: `${one.device}/${one.recording}` });
+        box.checked = index < 3;
+        const label = made("label");
+        label.append(box, " ", one.name);
+        const item = made("li");
+        item.append(label);
+        return item;
+      }),
+    );
+  }
+
   // --- the verification ---------------------------------------------------------------------------------------------------
 
   async verify() {
@@ -261,6 +279,13 @@ class Page {
       const found = await asked(`${base}/verdict.json`);
       if (found.known) {
         this.judged(found);
+        return;
+      }
+      if (found.failed) {
+        at("verdict").dataset.verdict = "unreadable";
+        at("verdict").querySelector(".verdict-word").textContent = told("not_verified");
+        at("verdict").querySelector(".verdict-why").textContent = found.failed;
+        at("chain").replaceChildren(made("li", told("not_verified"), { class: "open" }));
         return;
       }
       await new Promise((done) => setTimeout(done, POLL_MS[Math.min(tries, POLL_MS.length - 1)]));
@@ -271,8 +296,11 @@ class Page {
     const bar = at("verdict");
     bar.dataset.verdict = found.verdict;
     bar.querySelector(".verdict-word").textContent = ofVerdict(found.verdict);
-    bar.querySelector(".verdict-why").textContent = found.why || ofVerdict(`${found.verdict}_says`);
-    this.problems = this.strip.problems = found.problems;
+    const grave = ["altered", "unreadable"].includes(found.verdict) && found.why;
+    const why = bar.querySelector(".verdict-why");
+    why.textContent = grave || ofVerdict(`${found.verdict}_says`);
+    if (grave) why.lang = "en";
+    this.problems = this.strip.problems = found.problems.sort((a, b) => b.grave - a.grave);
     const list = at("problems");
     list.hidden = !found.problems.length;
     list.toggleAttribute("data-grave", found.problems.some((one) => one.grave));
@@ -284,7 +312,7 @@ class Page {
         item.append(made("span", ofChain(`standing_${link.standing}`), { class: "standing" }), " ", made("span", ofChain(link.text, link.parts)));
         return item;
       }),
-      ...found.notes.map((note) => made("li", `${note.where}: ${note.what}`, { class: "note" })),
+      ...found.notes.map((note) => made("li", `${note.where}: ${note.what}`, { class: "note", lang: "en" })),
     );
     this.strip.draw();
     this.refresh();
@@ -297,7 +325,9 @@ class Page {
       button.addEventListener("click", () => this.player.seek(problem.from_us));
       item.append(button, " ");
     }
-    item.append(made("b", problem.where), " ", problem.what);
+    const said = made("span", "", { lang: "en" });
+    said.append(made("b", problem.where), " ", problem.what);
+    item.append(said);
     if (problem.follows) item.append(" ", made("small", told("follows")));
     return item;
   }

@@ -1,0 +1,231 @@
+"""`python -m tests.bench.desk_player [--minutes N] [--rounds N] [--json FILE]`: how soon the desk's page shows a frame.
+
+A recording of an hour at 4 Mbit/s, encrypted, in a local folder, in Debian's Chromium: from the click in the list to
+the first frame on the screen; from a jump anywhere to the frame there; and what the desk's process holds meanwhile.
+Needs the extra `browser`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import random
+import re
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pyrage
+from av.codec.context import Flags
+from av.video.frame import PictureType
+from rich.console import Console
+from rich.table import Table
+
+from bwvd.clock import NS
+from bwvd.evidence.flash.posix import PosixVolume
+from bwvd.evidence.keys.age import AgeSealer
+from bwvd.evidence.write.finalize import finish_recording
+from bwvd.evidence.write.recording_folder import Device, RecordingFolder
+from bwvd.evidence.write.row import Row
+from bwvd.media.init_segment import VIDEO_TIMESCALE, InitSegment
+from bwvd.media.samples import Batch, Gop, Sample, Track
+from bwvd.messages import OpenRecording, PreEvent
+from bwvd.testing.clock import VirtualClock
+from tests.support.evidence_folder import make_storage
+from tests.support.evidence_keys import fixed_signer
+
+FIRST_GOAL_S, SEEK_GOAL_S, MEMORY_GOAL_MB = 1.0, 0.5, 150.0
+
+_RATE, _BITRATE, _SIZE = 30, 4_000_000, (1280, 720)
+_DISTINCT = 20  # groups of pictures: then they come again
+_RECORDING = "20261122T071505Z-BWV-0001-000001"
+_ORIGIN_NS = 1000 * NS
+
+
+@dataclass(slots=True)
+class Measured:
+    """Seconds and megabytes."""
+
+    first_s: list[float] = field(default_factory=list)
+    seek_s: list[float] = field(default_factory=list)
+    memory_mb: float = 0.0  # of the desk's process at its peak, the verification behind the page included
+    bytes: int = 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print. Exit code 0, also when a goal is missed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.desk_player", description=__doc__)
+    parser.add_argument("--minutes", type=int, default=60, help="of the recording (default: 60)")
+    parser.add_argument("--rounds", type=int, default=5, help="clicks, and ten jumps each (default: 5)")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write what was measured as JSON too")
+    options = parser.parse_args(arguments)
+    folder = Path(tempfile.mkdtemp(prefix="bwvd-bench-desk-"))
+    try:
+        identity = pyrage.x25519.Identity.generate()
+        (folder / "identity").write_text(f"{identity}\n")
+        record(make_storage(folder / "storage"), options.minutes * 60, AgeSealer([str(identity.to_public())]))
+        found = measure(folder, options.minutes * 60, options.rounds)
+    finally:
+        shutil.rmtree(folder)
+    _print(found, options.minutes)
+    if options.json:
+        options.json.write_text(json.dumps(asdict(found), indent=1) + "\n")
+    return 0
+
+
+def record(storage: Path, seconds: int, sealer: AgeSealer | None) -> Path:
+    """A recording of so many segments of a second, as the writer makes it. Returns its folder."""
+    track, gops = _encoded()
+    signer = fixed_signer()
+    opening = OpenRecording(
+        recording=_RECORDING, serial=1, press_source="gpio:record", press_ns=_ORIGIN_NS + 30 * NS,
+        handled_ns=_ORIGIN_NS + 30 * NS, pre_event=PreEvent(30 * NS, 30 * NS, ""), video=track, audio=None,
+        pre_event_audio=False, officer="4711",
+    )  # fmt: skip
+    with PosixVolume(storage) as volume:
+        clock = VirtualClock(seconds=lambda: 2.0, quality="synchronised")
+        made = RecordingFolder(volume, Device("BWV-0001", "boot-1", 1.0, signer, sealer, Row()), opening, clock)
+        for index in range(seconds):
+            samples, data = gops[index % len(gops)]
+            at = _ORIGIN_NS + index * NS
+            moved = tuple(one._replace(pts_ns=one.pts_ns + at, dts_ns=one.dts_ns + at) for one in samples)
+            gop = Gop(Batch(track, moved, bytearray(data)), None)
+            if index == 0:
+                made.create(gop, None)
+            made.commit([gop], [])
+        made.close("stop")
+        finish_recording(volume, f"recordings/{_RECORDING}", signer)
+    return storage / "recordings" / _RECORDING
+
+
+def _encoded() -> tuple[Track, list[tuple[tuple[Sample, ...], bytes]]]:
+    """A track, and its groups of pictures: times relative to the begin of each."""
+    segment = InitSegment()
+    options = {
+        "preset": "ultrafast", "tune": "zerolatency", "nal-hrd": "cbr",
+        "x264-params": f"annexb=0:scenecut=0:open-gop=0:keyint={_RATE}:vbv-maxrate=4000:vbv-bufsize=4000",
+    }  # fmt: skip
+    stream = segment.container.add_stream("libx264", rate=_RATE, options=options)
+    context = stream.codec_context
+    context.width, context.height, context.pix_fmt = *_SIZE, "yuv420p"
+    context.bit_rate = _BITRATE
+    context.gop_size = _RATE
+    context.time_base = stream.time_base = Fraction(1, _RATE)
+    context.flags |= Flags.global_header
+    init = segment.finish()
+    groups: list[list[tuple[Sample, bytes]]] = []
+    graph = f"testsrc2=size={_SIZE[0]}x{_SIZE[1]}:rate={_RATE}:duration={_DISTINCT},noise=alls=12:allf=t"
+    with av.open(graph, "r", format="lavfi") as source:
+        for number, picture in enumerate(source.decode(video=0)):
+            frame = picture.reformat(format="yuv420p")
+            frame.pts, frame.time_base = number, context.time_base
+            frame.pict_type = PictureType.NONE if number % _RATE else PictureType.I
+            for packet in stream.encode(frame):
+                if packet.is_keyframe:
+                    groups.append([])
+                at = len(groups[-1]) * NS // _RATE
+                groups[-1].append((Sample(0, packet.size, at, at, NS // _RATE, packet.is_keyframe), bytes(packet)))
+    track = Track("video", "h264", VIDEO_TIMESCALE, init, "virtual:camera", "libx264", *_SIZE, float(_RATE))
+    packed = []
+    for group in groups:
+        samples, offset = [], 0
+        for sample, data in group:
+            samples.append(sample._replace(offset=offset))
+            offset += len(data)
+        packed.append((tuple(samples), b"".join(data for _, data in group)))
+    return track, packed
+
+
+def measure(folder: Path, seconds: int, rounds: int) -> Measured:
+    """Click and jump in a browser."""
+    from tests.desk.chromium import Visit, browser, served  # here: playwright is of an extra
+
+    found = Measured(bytes=sum(path.stat().st_size for path in (folder / "storage").rglob("*.age")))
+    options = ("--identity", str(folder / "identity"))
+    chance = random.Random(17)
+    with served(folder / "storage", options=options, home=folder / "home") as address, browser() as launched:
+        visit = Visit(launched.new_context(viewport={"width": 1440, "height": 900}), address)
+        page = visit.page
+        for _ in range(rounds):
+            page.goto(f"{visit.origin}/")
+            link = page.locator("main a[href^='/r/']").first
+            link.wait_for()
+            begin = time.monotonic()
+            link.click()
+            page.wait_for_selector("video")
+            page.evaluate(_SHOWN)
+            found.first_s.append(time.monotonic() - begin)
+            page.wait_for_selector("#recording[data-ready=true]")
+            for _ in range(10):
+                us = chance.uniform(0, seconds - 1) * 1e6
+                found.seek_s.append(page.evaluate(_SOUGHT, us))
+        page.evaluate("() => window.desk.player.play()")
+        page.wait_for_timeout(5000)
+        found.memory_mb = _peak_mb(_process_of(folder))
+    return found
+
+
+# Resolves when a frame is on the screen.
+_SHOWN = """() => new Promise((done) => {
+  const video = document.querySelector("video");
+  if (video.readyState >= 2) requestAnimationFrame(() => done());
+  else video.requestVideoFrameCallback(() => done());
+})"""
+
+# Jumps, and gives the seconds until the frame there is on the screen.
+_SOUGHT = """(us) => new Promise((done) => {
+  const begin = performance.now(), video = document.querySelector("video");
+  const look = (_, frame) => {
+    if (Math.abs(frame.mediaTime * 1e6 - us) < 1e5) done((performance.now() - begin) / 1000);
+    else video.requestVideoFrameCallback(look);
+  };
+  video.requestVideoFrameCallback(look);
+  window.desk.player.seek(us);
+})"""
+
+
+def _process_of(folder: Path) -> int:
+    """The desk's process: the one that was told to read this folder."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            if str(folder / "storage").encode() in words:
+                return int(process.name)
+    raise ProcessLookupError("the desk has ended")
+
+
+def _peak_mb(process: int) -> float:
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) / 1024
+
+
+def _rows(found: Measured) -> Iterator[tuple[str, str, str, str]]:
+    for name, values, goal in (
+        ("first frame after the click, s", found.first_s, FIRST_GOAL_S),
+        ("frame after a jump, s", found.seek_s, SEEK_GOAL_S),
+    ):
+        middle, most = statistics.median(values), max(values)
+        yield name, f"{middle:.2f} ({most:.2f})", f"{goal:g}", "yes" if middle <= goal else "no"
+    goal = MEMORY_GOAL_MB
+    yield "memory at its peak, MB", f"{found.memory_mb:.0f}", f"{goal:g}", "yes" if found.memory_mb <= goal else "no"
+
+
+def _print(found: Measured, minutes: int) -> None:
+    table = Table(title=f"{minutes} min, {found.bytes / 1e6:,.0f} MB encrypted; median (largest)")
+    for heading in ("", "measured", "goal", "met"):
+        table.add_column(heading)
+    for row in _rows(found):
+        table.add_row(*row)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,329 @@
+"""The page of one recording in a browser: what is shown is what the timeline says. `pytest -m browser`"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyrage
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="pip install -e '.[browser]'")
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, expect
+
+from bwvd.evidence.keys.age import AgeSealer
+from tests.desk.chromium import Visit, browser, served
+from tests.players.scenarios import RATE, Recording, recorded
+from tests.support.evidence_folder import make_recording, make_storage
+from tests.support.evidence_keys import fixed_signer
+
+pytestmark = pytest.mark.browser
+
+INSTANTS = (0.0, 0.31, 1.0, 1.999, 2.42, 3.333, 4.02, 7.51, 8.3, 9.2)  # seconds; the camera is away from 4.45 to 7.4
+Open = Callable[..., Visit]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as launched:
+        yield launched
+
+
+@pytest.fixture(scope="module")
+def gap(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """Numbered frames; the camera is away for three seconds, the microphone is not."""
+    return recorded("camera gap", tmp_path_factory.mktemp("gap"))
+
+
+@pytest.fixture(scope="module")
+def mutes(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    return recorded("two mutes", tmp_path_factory.mktemp("mutes"))
+
+
+@pytest.fixture
+def opened(chromium: Browser, tmp_path: Path) -> Iterator[Open]:
+    """Opens a desk on a folder, and a browser at it. Nothing may be asked for elsewhere, nothing complained of."""
+    import contextlib
+
+    with contextlib.ExitStack() as stack:
+        visits: list[Visit] = []
+
+        def open_(*paths: Path, options: tuple[str, ...] = (), **settings: object) -> Visit:
+            address = stack.enter_context(served(*paths, options=options, home=tmp_path / "home"))
+            context = chromium.new_context(
+                viewport={"width": 1440, "height": 900},
+                locale="en-GB",
+                reduced_motion="reduce",
+                **settings,  # type: ignore[arg-type]  # of the context
+            )
+            stack.callback(context.close)
+            visits.append(Visit(context, address))
+            return visits[-1]
+
+        yield open_
+        for visit in visits:
+            assert visit.elsewhere == []
+            assert visit.complaints == []
+
+
+def shot(visit: Visit, name: str) -> None:
+    """A screenshot, to be looked at."""
+    import os
+
+    if folder := os.environ.get("BWVD_SHOTS"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        visit.page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+def folder_of(recording: Recording) -> Path:
+    return recording.playlist.path.parent
+
+
+@pytest.mark.short
+def test_the_frame_is_the_one_that_the_timeline_names(opened: Open, gap: Recording) -> None:
+    """Invariants 4 and 9: at ten instants, on both sides of a gap, in whatever order they are gone to."""
+    visit = opened(folder_of(gap))
+    visit.recording()
+    truth = gap.playlist.truth
+    apart = []
+    for at in (*INSTANTS[::2], *INSTANTS[1::2]):
+        visit.seek(at)
+        number = visit.number()
+        assert number is not None, at
+        apart.append(number - truth.frame_at(at))
+        assert visit.seconds() == pytest.approx(at, abs=1e-3)
+    assert apart == [0] * len(INSTANTS)
+    shot(visit, "recording")
+
+
+def test_it_plays_from_the_first_frame_on(opened: Open, gap: Recording) -> None:
+    """Invariant 3: what was kept from before the press comes first, and is called so."""
+    visit = opened(folder_of(gap))
+    page = visit.recording()
+    expect(page.locator("#badges")).to_contain_text("before the press")
+    expect(page.locator("#from-press")).to_have_text(re.compile("^\u221200:02.400"))
+    assert visit.number() == gap.playlist.truth.frame_at(0)
+    page.click("#toggle")
+    page.wait_for_function("() => window.desk.player.us > 2.6e6")
+    page.click("#toggle")
+    visit.settle()
+    number = visit.number()
+    assert number is not None
+    assert abs(number - gap.playlist.truth.frame_at(visit.seconds())) <= 1
+    expect(page.locator("#badges")).not_to_contain_text("before the press")
+
+
+@pytest.mark.short
+def test_a_gap_is_shown_as_a_gap_and_played_through(opened: Open, gap: Recording) -> None:
+    """Invariant 4: no frame stands for what the camera did not see, and the time goes on."""
+    visit = opened(folder_of(gap))
+    page = visit.recording()
+    visit.seek(5.0)
+    expect(page.locator("#card")).to_be_visible()
+    expect(page.locator("#card")).to_contain_text("No video here")
+    expect(page.locator("#card")).to_contain_text("No such device")
+    expect(page.locator("video")).to_have_css("visibility", "hidden")
+    assert "No video here" in (page.get_attribute("#slider", "aria-valuetext") or "")
+    shot(visit, "gap")
+    visit.seek(6.9)
+    page.click("#toggle")
+    page.wait_for_function("() => window.desk.player.us > 7.8e6")
+    page.click("#toggle")
+    visit.settle()
+    expect(page.locator("#card")).to_be_hidden()
+    number = visit.number()
+    assert number is not None
+    assert abs(number - gap.playlist.truth.frame_at(visit.seconds())) <= 1
+
+
+def test_a_mute_is_shown(opened: Open, mutes: Recording) -> None:
+    """Invariant 15: silence that the device has put in is called so where it is played."""
+    visit = opened(folder_of(mutes))
+    page = visit.recording()
+    [first, *_] = page.evaluate("() => window.desk.line.mutes")
+    visit.seek((first["from_us"] + first["to_us"]) / 2e6)
+    expect(page.locator("#badges")).to_contain_text("No audio: mute")
+    assert page.locator("#strip rect.mute").count() == 2
+    visit.seek(first["from_us"] / 1e6 - 0.1)
+    expect(page.locator("#badges")).not_to_contain_text("No audio")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_is_encrypted_needs_an_identity(opened: Open, tmp_path: Path, known: bool) -> None:
+    identity = pyrage.x25519.Identity.generate()
+    storage = make_storage(tmp_path / "storage")
+    make_recording(storage, sealer=AgeSealer([str(identity.to_public())]), label="a door")
+    (tmp_path / "identity").write_text(f"{identity}\n")
+    visit = opened(storage, options=("--identity", str(tmp_path / "identity")) if known else ())
+    page = visit.recording(shown=known)
+    if known:
+        expect(page.locator("#card")).to_be_hidden()
+        expect(page.locator("#events")).to_contain_text("a door")
+    else:
+        expect(page.locator("#card")).to_contain_text("Encrypted")
+        expect(page.locator("#events")).to_contain_text("sealed")
+        expect(page.locator("#events")).not_to_contain_text("a door")
+
+
+@pytest.mark.short
+def test_what_was_altered_is_shown_as_such(opened: Open, gap: Recording, tmp_path: Path) -> None:
+    """Invariant 7: in words, on the timeline, and over the picture; the segments beside it are played."""
+    copy = tmp_path / "copy" / folder_of(gap).name
+    shutil.copytree(folder_of(gap), copy)
+    changed = bytearray((copy / "000003.m4s").read_bytes())
+    changed[-5] ^= 1
+    (copy / "000003.m4s").write_bytes(changed)
+    visit = opened(tmp_path / "copy")
+    page = visit.recording()
+    expect(page.locator("#verdict")).to_have_attribute("data-verdict", "altered")
+    expect(page.locator("#problems")).to_contain_text("000003.m4s")
+    assert page.locator("#strip rect.problem").count() == 1
+    [begin, end, *_] = page.evaluate("() => window.desk.line.spans.find((span) => span[2] === 3)")
+    visit.seek((begin + end) / 2e6)
+    expect(page.locator("#card")).to_contain_text("Altered")
+    shot(visit, "altered")
+    visit.seek(end / 1e6 + 0.01)
+    expect(page.locator("#card")).to_be_hidden()
+    assert visit.number() == gap.playlist.truth.frame_at(end / 1e6 + 0.01)
+    page.click("#problems a")  # shown all the same, for who asks
+    page.wait_for_selector("#recording[data-ready=true]")
+    visit.seek((begin + end) / 2e6)
+    expect(page.locator("#badges")).to_contain_text("Altered")
+
+
+def test_a_vouched_recording_is_authentic(opened: Open, tmp_path: Path) -> None:
+    """Invariant 14."""
+    storage = make_storage(tmp_path / "storage")
+    make_recording(storage)
+    signers = tmp_path / "signers"
+    signers.write_text(fixed_signer().allowed_signers("BWV-0001"))
+    page = opened(storage, options=("--signers", str(signers))).recording()
+    expect(page.locator("#verdict")).to_have_attribute("data-verdict", "authentic")
+    expect(page.locator("#chain li.holds").first).to_contain_text("Signed by BWV-0001")
+    assert page.locator("#chain li.broken").count() == 0
+
+
+@pytest.mark.short
+def test_everything_is_done_by_the_keyboard(opened: Open, gap: Recording) -> None:
+    """Frame by frame, from landmark to landmark, at any speed, and a clip."""
+    visit = opened(folder_of(gap))
+    page = visit.recording()
+    truth = gap.playlist.truth
+    page.locator("#slider").focus()
+    page.keyboard.press("ArrowDown")  # the press
+    expect(page.locator("#position .position-now")).to_have_text("00:02.400")
+    visit.settle()
+    number = visit.number()
+    assert number == truth.frame_at(2.4)
+    for key, moved in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1), ("ArrowLeft", 0), ("ArrowLeft", -1)):
+        before = visit.seconds()
+        page.keyboard.press(key)
+        page.wait_for_function("(us) => window.desk.player.us !== us", arg=round(before * 1e6))
+        visit.settle()
+        assert visit.number() == number + moved
+    page.keyboard.press("i")
+    page.wait_for_function("() => document.getElementById('clip-from').value !== ''")
+    page.keyboard.press("Shift+ArrowRight")
+    visit.settle()
+    page.keyboard.press("o")
+    page.wait_for_function("() => document.getElementById('clip-to').value !== ''")
+    begin, end = (float(page.input_value(f"#clip-{side}")) for side in ("from", "to"))
+    assert begin == pytest.approx(2.4 - 1 / RATE, abs=1e-3)
+    assert end - begin == pytest.approx(1 + 1 / RATE, abs=1e-3)
+    page.keyboard.press("ArrowDown")  # the gap
+    expect(page.locator("#card")).to_be_visible()
+    page.keyboard.press("Home")
+    page.keyboard.press("l")
+    page.keyboard.press("l")
+    expect(page.locator("#speed")).to_have_text("2\u00d7")
+    page.wait_for_function("() => window.desk.player.us > 1e6")
+    page.keyboard.press("j")
+    expect(page.locator("#speed")).to_have_text("-1\u00d7")
+    page.wait_for_function("() => window.desk.player.us < 0.9e6")
+    page.keyboard.press("k")
+    assert page.evaluate("() => window.desk.player.playing") is False
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+    shot(visit, "keys")
+    page.keyboard.press("Escape")
+    expect(page.locator("#keys")).to_be_hidden()
+    page.keyboard.press("End")
+    assert visit.seconds() == pytest.approx(9.4, abs=1.1 / RATE)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 320])
+def test_axe_finds_nothing(opened: Open, gap: Recording, scheme: str, width: int) -> None:
+    """Neither wide nor narrow, light nor dark; and 320 px are enough."""
+    visit = opened(folder_of(gap), color_scheme=scheme)
+    visit.page.set_viewport_size({"width": width, "height": 900})
+    page = visit.recording()
+    expect(page.locator("#verdict")).to_have_attribute("data-verdict", "unvouched")
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+    found = Axe().run(page).response
+    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found["violations"]] == []
+    shot(visit, f"{scheme}-{width}")
+
+
+def test_german_is_the_same_page(opened: Open, gap: Recording) -> None:
+    visit = opened(folder_of(gap))
+    page = visit.recording()
+    page.select_option("#language", "de")
+    page.wait_for_selector("html[lang=de] #recording[data-ready=true]")
+    expect(page.locator("#verdict")).to_contain_text("Ohne Bürgen")
+    expect(page.locator("#events")).to_contain_text("Kein Bild")
+    assert "}" not in page.inner_text("main")
+    shot(visit, "german")
+
+
+def test_hostile_texts_are_text(opened: Open, tmp_path: Path) -> None:
+    """What a person wrote is shown as it was written, and never as a part of the page."""
+    storage = make_storage(tmp_path / "storage")
+    label = '<img src=x onerror="document.title=1"> {device} \u202e&amp;'
+    make_recording(storage, label=label, officer="</script><script>1</script>")
+    page = opened(storage).recording()
+    expect(page.locator("#events")).to_contain_text('<img src=x onerror="document.title=1"> {device}')
+    expect(page.locator("#officer")).to_have_text("</script><script>1</script>")
+    assert page.locator("#recording img, #recording script").count() == 0
+    assert "\u202e" not in page.content()
+
+
+@pytest.mark.short
+def test_several_cameras_are_on_one_clock(opened: Open, tmp_path: Path) -> None:
+    """Invariant 9: each by its own stamps, and each says how far its clock may be off."""
+    for number, (device, quality) in enumerate((("BWV-0001", "synchronised"), ("BWV-0002", "free"))):
+        storage = make_storage(tmp_path / f"storage-{number}", device=device)
+        make_recording(storage, device=device, quality=quality, seconds=8, gap_after=3 if number else None)
+    visit = opened(tmp_path)
+    page = visit.page
+    page.goto(f"{visit.origin}/")
+    links = page.locator("main a[href^='/r/']")
+    links.first.wait_for()
+    asked = "&".join(f"r={path[3:]}" for path in sorted({link.get_attribute("href") or "" for link in links.all()}))
+    page.goto(f"{visit.origin}/several?{asked}")
+    page.wait_for_selector("#several[data-ready=true]")
+    page.evaluate("() => window.desk.seek(window.desk.from + 2500)")
+    page.wait_for_function("() => window.desk.panes.every((pane) => pane.video.readyState >= 2 && !pane.video.seeking)")
+    moments = page.evaluate("() => window.desk.panes.map((pane) => pane.clock.at(pane.player.us).ms)")
+    assert abs(moments[0] - moments[1]) < 2
+    expect(page.locator(".pane .quality").first).to_contain_text("synchronised · ±")
+    expect(page.locator(".pane .quality").last).to_contain_text("error unknown")
+    page.evaluate("() => window.desk.seek(window.desk.from + 4500)")
+    expect(page.locator(".pane .card").last).to_contain_text("Nothing was recorded")
+    expect(page.locator(".pane .card").first).to_be_hidden()
+    page.evaluate("() => window.desk.seek(window.desk.from + 500)")
+    page.click("#toggle")
+    page.wait_for_function("() => window.desk.ms > window.desk.from + 2000")
+    moments = page.evaluate("() => window.desk.panes.map((pane) => pane.clock.at(pane.player.us).ms)")
+    assert abs(moments[0] - moments[1]) < 250
+    page.click("#toggle")
+    assert [
+        (one["id"], [node["html"] for node in one["nodes"]]) for one in Axe().run(page).response["violations"]
+    ] == []
+    page.set_viewport_size({"width": 320, "height": 800})
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 320
+    shot(visit, "several")
