@@ -18,6 +18,7 @@ from bwvd.capture.address import parse_address
 from bwvd.capture.source import SourceRefused
 from bwvd.cli.check_offload import offload_findings
 from bwvd.cli.finding import Finding
+from bwvd.cli.unit_paths import DROP_IN, hidden_in, paths_elsewhere, recorder_drop_in
 from bwvd.clock import SystemClock
 from bwvd.config.advice import advice
 from bwvd.config.profile import profile_table
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from bwvd.cli.probe import Trial
 
 ANSWER_S = 5.0  # a daemon that lives answers sooner
+UNITS = Path("/etc/systemd/system")
 UNIT_FOLDER = Path("/run/bwvd")  # made by the service manager before it starts the unit: RuntimeDirectory=bwvd
 
 
@@ -71,6 +73,7 @@ def check_all(config: Config, *, probe: bool = True) -> Iterator[Finding]:
     answered, socket = _socket(config, daemon, held=held)
     yield socket
     yield from _around(config)
+    yield from _unit(config)
     yield from _devices(config, probe=probe and not (held or answered))
     yield from offload_findings(config, probe=probe)
     yield from _profile(config)
@@ -211,6 +214,24 @@ def _around(config: Config) -> Iterator[Finding]:
         problem = _access(str(Path(config.metrics.textfile).parent), os.W_OK | os.X_OK)
         text = f"metrics.textfile: {config.metrics.textfile}"
         yield Finding("metrics", not problem, text + (f": its folder: {problem}" if problem else ""))
+
+
+def _unit(config: Config) -> Iterator[Finding]:
+    """What the installed unit's sandbox would keep from the daemon. Nothing where none is installed."""
+    if not (UNITS / "bwvd.service").exists():
+        return
+    drop_in = UNITS / "bwvd.service.d" / DROP_IN
+    try:
+        opened = drop_in.read_text("utf-8", errors="replace") if drop_in.exists() else ""
+    except OSError as error:
+        yield Finding("unit", True, f"{drop_in}: {error.strerror}", advice=True)
+        return
+    for key, folder in paths_elsewhere(config):
+        if hidden := hidden_in(folder):
+            yield Finding("unit", True, f"{key}: {folder} lies in {hidden}, which the service can't see", advice=True)
+        elif opened != recorder_drop_in(config):
+            text = f"{key}: {folder}: the unit does not open it; bwvd install writes what does"
+            yield Finding("unit", True, text, advice=True)
 
 
 # --- devices ---------------------------------------------------------------------------------------------------------

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from bwvd.cli.unit_paths import DROP_IN, HIDDEN, carrier_drop_in, hidden_in, paths_elsewhere, recorder_drop_in
+from bwvd.config.load import load
+from bwvd.config.schema import ConfigError
+
 DEFAULT_COMMAND = "/opt/bwvd/venv/bin/bwvd"
 DROP_INS = ("hardware-encoder", "network-camera")
-
-# Where a unit with ProtectHome=yes and PrivateTmp=yes sees nothing.
-_HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - names of folders, nothing is written there
 
 _CONFIGURATION = "etc/bwvd/bwvd.toml"
 _CUSTODY = "etc/bwvd-custody"
@@ -86,7 +87,9 @@ def install(
         _File(f"systemd/bwvd.service.d/{one}.conf", f"etc/systemd/system/bwvd.service.d/{one}.conf") for one in drop_ins
     ]
     told = [_put(shipped, root, file, command) for file in wanted]
-    hidden = next((folder for folder in _HIDDEN if Path(command).is_relative_to(folder)), None)
+    if not custody:
+        told += _put_paths(root)
+    hidden = next((folder for folder in HIDDEN if Path(command).is_relative_to(folder)), None)
     if hidden is not None:
         told.append(f"beware: {command} lies in {hidden}, which the service can't see: install bwvd below /opt")
     elif here and not Path(command).exists():
@@ -133,6 +136,33 @@ def _put(shipped: Path, root: Path, file: _File, command: str) -> str:
     except OSError as error:
         raise InstallError(f"{error.filename or target}: {error.strerror}") from error
     return f"{'wrote' if current is None else 'replaced'}{' ' * (6 if current is None else 3)}{target}"
+
+
+def _put_paths(root: Path) -> Iterator[str]:
+    """Open the sandboxes for what the configuration that is there names elsewhere; says what was done."""
+    path = root / _CONFIGURATION
+    try:
+        config = load(path)
+    except ConfigError as error:
+        yield f"beware: {error}: the units are for the usual paths; run this again once it is put right"
+        return
+    for key, folder in paths_elsewhere(config):
+        if hidden := hidden_in(folder):
+            yield f"beware: {key}: {folder} lies in {hidden}, which the service can't see"
+    for unit, text in (("bwvd", recorder_drop_in(config)), ("bwvd-offload", carrier_drop_in(config))):
+        target = root / f"etc/systemd/system/{unit}.service.d" / DROP_IN
+        try:
+            current = target.read_text("utf-8", errors="replace") if target.exists() else ""
+            if not text and current:
+                target.unlink()
+                yield f"removed    {target}"
+            elif text and current == text:
+                yield f"unchanged  {target}"
+            elif text:
+                _write(target, text)
+                yield f"{'replaced' if current else 'wrote'}{' ' * (3 if current else 6)}{target}"
+        except OSError as error:
+            raise InstallError(f"{error.filename or target}: {error.strerror}") from error
 
 
 def _with_command(unit: str, command: str, name: str) -> str:

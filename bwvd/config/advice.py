@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from bwvd.config.keys import sections
-from bwvd.config.schema import Config, Gestures, Serial
+from bwvd.config.schema import Audio, Config, Gestures, Serial, Video
 
 
 def advice(config: Config) -> list[str]:
     """The warnings, each beginning with the key that it is about."""
-    return [*_loop(config), *_secrecy(config), *_controls(config), *_audio(config)]
+    return [*_loop(config), *_secrecy(config), *_controls(config), *_audio(config), *_without_effect(config)]
 
 
 def loop_bytes(config: Config) -> int:
@@ -64,3 +64,30 @@ def _port(name: str, port: str) -> Iterator[str]:
 def _audio(config: Config) -> Iterator[str]:
     if not config.audio.source:
         yield "audio.source: empty; recordings have no audio"
+
+
+# Sources whose frames are as they are; a camera is asked for a size and a rate.
+_AS_THEY_ARE = frozenset({"file", "lavfi", "rtsp", "rtsps"})
+
+
+def _without_effect(config: Config) -> Iterator[str]:
+    """Keys that are set, and that nothing asks for. One that has its default may not have been set."""
+    video, audio = config.video, config.audio
+    scheme = video.source.partition(":")[0]
+    if scheme in _AS_THEY_ARE:
+        yield from _set(video, "size", f"without effect: {scheme}: gives frames of its own size")
+        yield from _set(video, "rate", f"{scheme}: has a rate of its own; counts only where it says none")
+    if video.encoder == "copy":
+        yield from _set(video, "bitrate", 'encoder = "copy": the camera decides; the room left is reckoned with it')
+        yield from _set(video, "keyframe_s", 'encoder = "copy": the camera decides; the loop is reckoned with it')
+    if not audio.source:
+        for key in ("pre_event", "bitrate", "rate", "channels"):
+            yield from _set(audio, key, "without effect: audio.source is empty")
+    elif audio.source == "video":
+        for key in ("bitrate", "rate", "channels"):
+            yield from _set(audio, key, "counts only where the source's audio is no AAC, which is copied as it is")
+
+
+def _set(section: Video | Audio, key: str, what: str) -> Iterator[str]:
+    if getattr(section, key) != getattr(type(section)(), key):
+        yield f"{'video' if isinstance(section, Video) else 'audio'}.{key}: {what}"

@@ -16,10 +16,12 @@ import pytest
 
 from bwvd.capture.device.libav_source import LibavSource
 from bwvd.capture.video import jpeg
-from bwvd.cli.check import check_all
+from bwvd.cli.check import _unit, check_all
 from bwvd.cli.finding import Finding
 from bwvd.cli.probe import HEVC, JPEG, _advice
+from bwvd.cli.unit_paths import recorder_drop_in
 from bwvd.config.load import load
+from bwvd.config.schema import Config, Storage
 from bwvd.daemon.process import USAGE, run_daemon
 from bwvd.evidence.startup.admission import HeldVolume, open_storage
 from bwvd.media.samples import Track
@@ -395,3 +397,22 @@ def test_a_camera_without_libjpeg_turbo_is_told_what_it_costs(
     monkeypatch.setattr(jpeg, "is_there", lambda: there)
     track = Track(kind="video", codec="h264", timescale=90_000, init=b"", source=address, encoder=encoder)
     assert _advice(address, [track]) == said
+
+
+def test_what_the_units_sandbox_does_not_open_is_advised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the unit is installed, and was not written for this configuration; and not behind `bwvd install`."""
+    units = tmp_path / "units"
+    monkeypatch.setattr("bwvd.cli.check.UNITS", units)
+    monkeypatch.setattr("bwvd.cli.unit_paths.HIDDEN", ("/home",))
+    config = Config(storage=Storage(path="/srv/evidence"))
+    assert list(_unit(config)) == []
+    (units / "bwvd.service.d").mkdir(parents=True)
+    (units / "bwvd.service").touch()
+    (finding,) = _unit(config)
+    assert finding.advice
+    assert finding.text == "storage.path: /srv/evidence: the unit does not open it; bwvd install writes what does"
+    (units / "bwvd.service.d/paths.conf").write_text(recorder_drop_in(config))
+    assert list(_unit(config)) == []
+    assert list(_unit(Config())) == []
+    (hidden,) = _unit(Config(storage=Storage(path="/home/pi/evidence")))
+    assert hidden.text == "storage.path: /home/pi/evidence lies in /home, which the service can't see"

@@ -213,6 +213,46 @@ def test_on_this_machine_the_unit_runs_this_installation(monkeypatch: pytest.Mon
     assert "    systemctl enable --now bwvd" in told
 
 
+# --- a configuration that names other places -------------------------------------------------------------------------
+
+RECORDER, CARRIER = f"{SERVICE}.d/paths.conf", "etc/systemd/system/bwvd-offload.service.d/paths.conf"
+
+
+def configured(root: Path, text: str) -> None:
+    (root / "etc/bwvd").mkdir(parents=True, exist_ok=True)
+    (root / CONFIGURATION).write_text(text)
+
+
+def test_the_units_are_for_the_configured_paths(tmp_path: Path) -> None:
+    """The recorder writes there, the carrier reads, both wait for the mount; with the usual ones nothing is added."""
+    configured(tmp_path, '[storage]\npath = "/srv/card 1/50%"\n[metrics]\ntextfile = "/var/lib/node/bwvd.prom"\n')
+    told = install(tmp_path)
+    assert f"wrote      {tmp_path / RECORDER}" in told
+    recorder, carrier = ((tmp_path / one).read_text().splitlines() for one in (RECORDER, CARRIER))
+    assert 'RequiresMountsFor="/srv/card 1/50%%"' in recorder
+    assert 'ReadWritePaths="-/srv/card 1/50%%"' in recorder
+    assert 'ReadWritePaths="-/var/lib/node"' in recorder
+    assert 'BindReadOnlyPaths="-/srv/card 1/50%%"' in carrier
+    assert not any("ReadWrite" in line or "node" in line for line in carrier)
+    assert f"unchanged  {tmp_path / RECORDER}" in install(tmp_path)
+    configured(tmp_path, '[storage]\npath = "/var/lib/bwvd/card"\n')
+    assert f"removed    {tmp_path / RECORDER}" in install(tmp_path)
+    assert not (tmp_path / RECORDER).exists()
+    assert not (tmp_path / CARRIER).exists()
+
+
+def test_a_path_that_no_service_sees_is_told(tmp_path: Path) -> None:
+    configured(tmp_path, '[storage]\npath = "/home/pi/evidence"\n')
+    assert "beware: storage.path: /home/pi/evidence lies in /home, which the service can't see" in install(tmp_path)
+
+
+def test_a_configuration_that_can_not_be_read_is_told_and_stays(tmp_path: Path) -> None:
+    configured(tmp_path, "[storage]\npaht = 1\n")
+    (line,) = [line for line in install(tmp_path) if line.startswith("beware: ")]
+    assert "paht" in line
+    assert not (tmp_path / RECORDER).exists()
+
+
 # --- the commented configuration -------------------------------------------------------------------------------------
 
 SHIPPED = (ROOT / "systemd/bwvd.toml").read_text()

@@ -68,3 +68,31 @@ def test_a_port_whose_name_may_become_anothers_is_pointed_out(port: str, warned:
     lines = advice(parse(QUIET + f'[[serial]]\nport = "{port}"', "f"))
     assert len(lines) == bool(warned)
     assert not warned or lines[0].startswith(warned)
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ('source = "rtsp://cam/live"\nsize = "640x480"\nrate = 15', ["video.size", "video.rate"]),
+        ('source = "v4l2:/dev/video0"\nsize = "640x480"\nrate = 15\npixel_format = "mjpeg"', []),
+        ('encoder = "copy"\nstamp = false\nbitrate = 8_000_000\nkeyframe_s = 2', ["video.bitrate", "video.keyframe_s"]),
+        ('source = "lavfi:testsrc2"\nbitrate = 2_000_000', []),
+    ],
+)
+def test_what_is_set_and_asked_for_by_nothing_is_pointed_out(text: str, keys: list[str]) -> None:
+    lines = advice(parse(f"[video]\n{text}\n" + QUIET, "f"))
+    assert [line.split(":")[0] for line in lines] == keys
+
+
+@pytest.mark.parametrize(
+    ("audio", "keys"),
+    [
+        ('source = ""\nrate = 16_000\nchannels = 2', ["audio.source", "audio.rate", "audio.channels"]),
+        ('source = "video"\nbitrate = 32_000', ["audio.bitrate"]),
+        ('source = "video"', []),
+        ('source = "alsa:default"\nbitrate = 32_000\nrate = 16_000', []),
+    ],
+)
+def test_settings_of_audio_that_is_not_ours_are_pointed_out(audio: str, keys: list[str]) -> None:
+    text = QUIET.replace('source = "alsa:default"', audio) + '[video]\nsource = "rtsp://cam/live"\n'
+    assert [line.split(":")[0] for line in advice(parse(text, "f"))] == keys

@@ -33,6 +33,21 @@ def test_the_unit_verifies(tmp_path: Path, drop_ins: tuple[str, ...]) -> None:
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
+def test_the_units_verify_for_other_paths(tmp_path: Path) -> None:
+    """As systemd itself reads what is quoted and doubled."""
+    (tmp_path / "etc/bwvd").mkdir(parents=True)
+    (tmp_path / "etc/bwvd/bwvd.toml").write_text('[storage]\npath = "/srv/card 1/50%"\n')
+    unit = installed(tmp_path)
+    for one in (unit, unit.with_name("bwvd-offload.service")):
+        assert one.with_name(f"{one.name}.d").joinpath("paths.conf").is_file()
+        done = run(need("systemd-analyze"), "verify", str(one))
+        assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    drop_in = unit.with_name("bwvd.service.d") / "paths.conf"
+    drop_in.write_text(drop_in.read_text().replace('"-/srv/card 1/50%%"', "-/srv/card 1/50%%"))
+    said = run(need("systemd-analyze"), "verify", str(unit)).stderr
+    assert "1/50" in said, "without the quotes it would be two paths, one of which is none"
+
+
 def test_verifying_would_find_a_misspelt_line(tmp_path: Path) -> None:
     unit = installed(tmp_path)
     unit.write_text(unit.read_text().replace("MemorySwapMax=", "MemorySwapMaximum="))
