@@ -16,8 +16,8 @@ import trio
 from sqlalchemy import Connection
 
 from bwvd.clock import Clock
+from bwvd.custody import archives, journals, judge, shelf, versions
 from bwvd.custody import index as at
-from bwvd.custody import journals, judge, shelf, versions
 from bwvd.custody.bridge import Bridge, in_thread
 from bwvd.custody.findings import BLOCKING, Finding, finding
 from bwvd.custody.index import SEEN, Index
@@ -146,6 +146,8 @@ class DeviceRound:
         found += [one for each in checked for one in each.findings]
         await self._journals(checked, found, listed)
         blocked = await self._is_blocked()
+        for one in checked if not blocked else ():
+            await archives.give(post.store, post.log, post.desk, device, one)
         judged: dict[str, Judged] = {}
         for recording in listed.whole:
             head = wanted[recording]

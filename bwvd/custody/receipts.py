@@ -19,7 +19,14 @@ from bwvd.evidence.format.utc import unix_s
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.keys.ssh_keys import PublicKey
 from bwvd.evidence.keys.sshsig import KeySigner, armour
-from bwvd.evidence.release.receipt import RECEIPT_BYTES, RECEIPT_NAMESPACE, Receipt, ReceiptBad, accept_receipt
+from bwvd.evidence.release.receipt import (
+    RECEIPT_BYTES,
+    RECEIPT_NAMESPACE,
+    ArchiveReceipt,
+    Receipt,
+    ReceiptBad,
+    accept_receipt,
+)
 from bwvd.store import names
 from bwvd.store.body import bytes_body
 from bwvd.store.errors import ObjectDiffers, StoreUnreachable
@@ -80,7 +87,7 @@ class Desk:
         return [AllowedSigners.parse(line.encode(), "the custodian's own key"), self.signers]
 
 
-def signed_receipt(receipt: Receipt, signer: KeySigner) -> bytes:
+def signed_receipt(receipt: Receipt | ArchiveReceipt, signer: KeySigner) -> bytes:
     """The object: the text and its signature."""
     text = msgspec.json.encode(receipt) + b"\n"
     return text + armour(signer.sign(hashlib.sha512(text).digest(), RECEIPT_NAMESPACE)).encode()

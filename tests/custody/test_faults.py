@@ -15,7 +15,7 @@ import trio
 from bwvd.custody import index as at
 from bwvd.custody.index import Index
 from bwvd.custody.log import read_logs
-from bwvd.evidence.release.receipt import accept_receipt
+from bwvd.evidence.release.receipt import accept_archive_receipt, accept_receipt
 from bwvd.store import names
 from bwvd.testing.store import FAULTS, Fault, Held, VirtualStore
 from tests.support.custody_store import (
@@ -36,7 +36,7 @@ SIGNERS = list_of(device_line(), custodian_line(CUSTODIAN, "evidence-server"), c
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """What a carrier has put: a whole recording, and one that is on its way."""
-    camera = Camera(tmp_path_factory.mktemp("camera") / "card")
+    camera = Camera(tmp_path_factory.mktemp("camera") / "card", limit_bytes=9000)
     camera.record(2)
     objects = camera.objects()
     del objects[names.recording_file("BWV-0001", recording_id(2), "SHA256SUMS.sig")]
@@ -59,7 +59,17 @@ def a_store(objects: dict[str, bytes]) -> VirtualStore:
 
 def check_receipts(store: VirtualStore, whole: int = 1) -> None:
     """Exactly the receipts that are due, each for the manifest that is there."""
-    there = {name: held.content for name, held in store.objects.items() if "/receipts/" in name}
+    every = {name: held.content for name, held in store.objects.items() if "/receipts/" in name}
+    there = {name: content for name, content in every.items() if "/journal-" not in name}
+    archives = {
+        name: held.content for name, held in store.objects.items() if name.endswith(".jsonl") and "/journal-" in name
+    }
+    for name, content in archives.items():
+        *_, storage, archive = name.split("/")
+        data = every[names.archive_receipt("BWV-0001", storage, archive)]
+        accepted = accept_archive_receipt(data, None, [RELEASE], 1_795_400_000).receipt
+        assert accepted.sha512 == hashlib.sha512(content).hexdigest()
+    assert len(every) - len(there) == len(archives) > 0
     assert set(there) == {names.receipt("BWV-0001", recording_id(serial + 1)) for serial in range(whole)}
     for serial in range(whole):
         recording = recording_id(serial + 1)
