@@ -25,6 +25,7 @@ _PLAIN = re.compile(  # a path's part that tells one stream of a camera from ano
     r"[_-]?[0-9]{0,3}(?:\.sdp)?)?",
     re.IGNORECASE | re.ASCII,
 )
+_NO_LABEL = re.compile(r"[^a-z0-9.]+")
 BLOTTED = "***"
 _BYTES = re.compile(r"""\bb(['"])(?:\\.|(?!\1).)*\\x(?:\\.|(?!\1).)*(?:\1|$)""")  # b'..\x..', as errors quote it
 
@@ -70,6 +71,12 @@ def _blotted(match: re.Match[str]) -> str:
     path, sign, _ = re.split(r"([?#]|$)", match["rest"], maxsplit=1)
     parts = [part if _PLAIN.fullmatch(part) else BLOTTED for part in path.split("/")]
     return match["host"] + "/".join(parts) + (f"{sign}{BLOTTED}" if sign else "")
+
+
+def address_label(url: str) -> str:
+    """An address as a part of a file's name: `http://timestamp.example/tsa` is `timestamp.example-tsa`."""
+    where = url.lower().partition("://")[2]
+    return _NO_LABEL.sub("-", where).strip("-.")[:80].rstrip("-.")
 
 
 def counted(count: int, what: str) -> str:

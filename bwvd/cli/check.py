@@ -17,6 +17,7 @@ import click
 from bwvd.capture.address import parse_address
 from bwvd.capture.source import SourceRefused
 from bwvd.cli.check_offload import offload_findings
+from bwvd.cli.check_witness import witness_findings
 from bwvd.cli.finding import Finding
 from bwvd.cli.unit_paths import DROP_IN, hidden_in, paths_elsewhere, recorder_drop_in
 from bwvd.clock import SystemClock
@@ -76,6 +77,7 @@ def check_all(config: Config, *, probe: bool = True) -> Iterator[Finding]:
     yield from _unit(config)
     yield from _devices(config, probe=probe and not (held or answered))
     yield from offload_findings(config, probe=probe)
+    yield from witness_findings(config, probe=probe)
     yield from _profile(config)
 
 

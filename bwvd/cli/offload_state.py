@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def with_offload(status: dict[str, Any], config: Config) -> dict[str, Any]:
     """The status with `offload`: the carrier's state, None where none runs; as it is where nothing is carried away."""
-    if not config.offload.store:
+    if not config.offload.store and not config.witness.tsa:
         return status
     from bwvd.offload.state import read_state, state_file
 
@@ -42,8 +42,18 @@ def offload_rows(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     ]
     if offload["unfit"]:
         told.append(f"{offload['unfit']} for a person to look at")
-    yield "offload", f"{offload['store']}, {offload['doing']}: {', '.join(told)}"
+    if offload["store"]:
+        yield "offload", f"{offload['store']}, {offload['doing']}: {', '.join(told)}"
     if sending:
         share = f"{sending['sent_files']} of {counted(sending['files'], 'file')}"
         yield "sending", f"{sending['recording']}, {share}"
+    if offload.get("witness") is not None:
+        yield "time", stamped_text(offload["witness"])
     yield from (("fault", f"{name}: {detail}") for name, detail in offload["faults"].items())
+
+
+def stamped_text(witness: Mapping[str, Any]) -> str:
+    """What there is of time-stamps, in a line."""
+    waiting = f"{counted(witness['waiting'], 'recording')} waiting for a time-stamp"
+    last = f", the last {witness['last_utc']} by {witness['last_by']}" if witness["last_utc"] else ""
+    return f"{waiting}, {counted(witness['tokens'], 'token')} on the flash{last}"

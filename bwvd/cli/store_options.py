@@ -10,6 +10,8 @@ import click
 from bwvd.cli.options import Failure
 
 if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
     from bwvd.evidence.keys.allowed_signers import AllowedSigners
     from bwvd.evidence.verify.report import Report
     from bwvd.store.ports import Store
@@ -72,14 +74,18 @@ def run_with_store(address: str, access: Mapping[str, str], work: Callable[[Stor
 
 
 def verify_in_store(
-    address: str, access: Mapping[str, str], signers: AllowedSigners | None, identities: Sequence[Any]
+    address: str,
+    access: Mapping[str, str],
+    signers: AllowedSigners | None,
+    identities: Sequence[Any],
+    roots: Sequence[Certificate] | None = None,
 ) -> list[Report]:
-    """Reports on what lies in a store at `address`. Raises: Failure."""
+    """Reports on what lies in a store at `address`; `roots`: of trusted time-stamp authorities. Raises: Failure."""
     from bwvd.custody.verify_store import StoreVerifier, parted
 
     store_address, path = parted(address)
     return run_with_store(
         store_address,
         access,
-        lambda store: StoreVerifier(store, signers, identities, address=store_address).verify(path),
+        lambda store: StoreVerifier(store, signers, identities, roots, address=store_address).verify(path),
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,9 +17,13 @@ from bwvd.cli.store_options import store_options, verify_in_store
 from bwvd.cli.verify_printing import print_reports
 from bwvd.cli.vouching import vouching
 from bwvd.evidence.errors import EvidenceError
+from bwvd.evidence.verify.existence import date_reports
 from bwvd.evidence.verify.paths import verify_paths
 from bwvd.evidence.verify.report import Report
 from bwvd.store.address import is_address
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 
 @click.command()
@@ -28,6 +33,12 @@ from bwvd.store.address import is_address
 @click.option(
     "--identity", "identities", multiple=True, type=NAME, metavar="FILE", help="Decrypt, and decode every frame."
 )
+@click.option(
+    "--tsa-certs",
+    type=NAME,
+    metavar="FILE",
+    help="Certificates (PEM) of time-stamp authorities: say before when each recording existed.",
+)
 @store_options
 @click.option("-v", "--verbose", is_flag=True, help="Also what follows from a problem, every place, and the notes.")
 @click.argument("paths", type=NAME, nargs=-1, metavar="PATH…")
@@ -36,6 +47,7 @@ def verify(
     as_json: bool,
     signers: str | None,
     identities: tuple[str, ...],
+    tsa_certs: str | None,
     verbose: bool,
     paths: tuple[str, ...],
     **access: str,
@@ -45,7 +57,7 @@ def verify(
     A PATH may also be in a store: s3://BUCKET[/PREFIX] or file:/FOLDER, and behind that devices/ID[/recordings/REC].
     """
     where = list(paths) or [load_config(config_path).storage.path]
-    code = _verify(config_path, where, signers, list(identities), access, as_json=as_json, verbose=verbose)
+    code = _verify(config_path, where, signers, list(identities), tsa_certs, access, as_json=as_json, verbose=verbose)
     for path in [path for path in where if not is_address(path)]:
         log_access(config_path, "verified", Path(path), "good" if code == 0 else "not good")
     sys.exit(code)
@@ -56,6 +68,7 @@ def _verify(
     paths: Sequence[str],
     signers: str | None,
     identities: Sequence[str],
+    tsa_certs: str | None,
     access: Mapping[str, str],
     *,
     as_json: bool,
@@ -69,6 +82,12 @@ def _verify(
             from bwvd.evidence.keys.age import load_identities  # here: verifying needs no key
 
             keys = load_identities(identities)
+        roots: Sequence[Certificate] | None = None
+        if tsa_certs is not None:
+            from bwvd.evidence.keys.rfc3161 import load_certificates, require_library
+
+            require_library()
+            roots = load_certificates(tsa_certs)
     except EvidenceError as error:
         warn(str(error))
         return 2
@@ -77,9 +96,11 @@ def _verify(
     with progress_bar(size_of(on_disk), "verify", quiet=as_json) as progress:
         for path in paths:
             if is_address(path):
-                reports += verify_in_store(path, access, allowed, keys)
+                reports += verify_in_store(path, access, allowed, keys, roots)
             else:
-                reports += verify_paths([path], allowed, keys, decode=bool(keys), progress=progress)
+                found = verify_paths([path], allowed, keys, decode=bool(keys), progress=progress)
+                date_reports(found, roots, time.time())
+                reports += found
     if as_json:
         print_json([report.as_dict() for report in reports])
     else:

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from bwvd.cli.evidence_printing import missing_text
-from bwvd.evidence.verify.report import WORST_FIRST, Finding, Neighbour, Report, Severity
+from bwvd.evidence.verify.report import WORST_FIRST, Existed, Finding, Neighbour, Report, Severity
 from bwvd.text import clean, counted
 
 INDENT = 12  # as wide as the verdicts
@@ -43,11 +43,13 @@ def print_reports(reports: Sequence[Report], *, verbose: bool = False) -> None:
     for report in ordered:
         if report.kind == "storage":
             _line(report.verdict, f"{clean(report.id)}: journal and serial numbers of the storage")
+            _print_existed(report)
         else:
             _print_row(report)
             if anywhere:
                 _line("", f"in {clean(str(Path(report.path).parent))}")
             _print_excerpt(report)
+            _print_existed(report)
         _print_findings(report, verbose=verbose, said=said)
 
 
@@ -101,6 +103,7 @@ def _print_block(report: Report, *, verbose: bool) -> None:
         )
         _line("", f"missing by its own records: {missing_text(report) or 'nothing'}")
     _print_excerpt(report)
+    _print_existed(report)
     if report.signer is not None:
         _line("", _signed_by(report))
     if report.before is not None:
@@ -112,6 +115,23 @@ def _print_excerpt(report: Report) -> None:
     if report.excerpt is not None:
         unchanged = "unchanged" if report.verdict == "excerpt" else "see below"
         _line("", f"an excerpt: {report.excerpt}, {unchanged}; the others are withheld, not missing")
+
+
+def _print_existed(report: Report) -> None:
+    """Before when it existed, by each authority once: the earliest token of a recording, the newest of a journal."""
+    if report.existed is None or report.kind not in ("recording", "storage"):
+        return
+    if not report.existed:
+        _line("", "no time-stamp that counts: only the device's own clock says when it was")
+    by: dict[str, Existed] = {}
+    for existed in report.existed:
+        if report.kind == "storage":
+            by[existed.by] = existed
+        else:
+            by.setdefault(existed.by, existed)
+    for existed in by.values():
+        what = f"{existed.what} " if existed.what else ""
+        _line("", f"{clean(what)}existed before {existed.utc}, by {clean(existed.by)}")
 
 
 def _neighbours(before: Neighbour, after: Neighbour | None) -> str:

@@ -12,7 +12,9 @@ from bwvd.config import syntax
 from bwvd.config.keys import numbered, sections
 from bwvd.config.problem import Problem, shown
 from bwvd.config.schema import Config, Gestures, Haptic, Led, Rpicam, Section, Tone
+from bwvd.text import address_label
 
+MOST_AUTHORITIES = 8  # time-stamp authorities
 GROUPS_IN_LOOP = 5  # GOPs; with fewer, the loop would be off by more than a fifth of its length
 
 _TARGETS: dict[type[Section], tuple[str, ...]] = {
@@ -32,6 +34,7 @@ def problems(config: Config, document: dict[str, Any]) -> Iterator[Problem]:
     yield from _memory(config)
     yield from _power(config)
     yield from _offload(config)
+    yield from _witness(config)
     yield from _unheard(document)
     yield from _gestures(config)
     yield from _targets(config, document)
@@ -162,6 +165,20 @@ def _offload(config: Config) -> Iterator[Problem]:
             'offload.when = "external_power", power.supply = "none"',
             'nobody looks at the power; set offload.when to "always" or "manual"',
         )
+
+
+def _witness(config: Config) -> Iterator[Problem]:
+    if len(config.witness.tsa) > MOST_AUTHORITIES:
+        yield Problem("witness.tsa", f"at most {MOST_AUTHORITIES}: each stamps everything")
+    labels: dict[str, str] = {}
+    for url in config.witness.tsa:
+        label = address_label(url)
+        other = labels.get(label, "")
+        labels[label] = url
+        if other:
+            yield Problem("witness.tsa", f"{shown(other)} and {shown(url)} would have the same files")
+    if config.witness.certs and not config.witness.tsa:
+        yield Problem("witness.certs, witness.tsa = []", "certificates belong to authorities, and none is asked")
 
 
 def _parts(path: str) -> list[str]:

@@ -213,6 +213,13 @@ class Offload(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     max_mbit: float = 0  # megabits per second; 0 = no limit
 
 
+class Witness(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who vouches for the time of what was recorded: asked by the process that has the network (`bwvd offload`)."""
+
+    tsa: list[str] = []  # RFC 3161 authorities: http(s)://…
+    certs: str = ""  # PEM of the authorities whose tokens are kept; "" = who is trusted is left to `bwvd verify`
+
+
 class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole configuration. Built by `bwvd.config.load`; every value has been checked."""
 
@@ -236,3 +243,4 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     power: Power = Power()
     metrics: Metrics = Metrics()
     offload: Offload = Offload()
+    witness: Witness = Witness()

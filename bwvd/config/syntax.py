@@ -35,6 +35,11 @@ _PREFIX = re.compile(r"(?:/[A-Za-z0-9_][A-Za-z0-9._-]{0,127})*/?", re.ASCII)
 _ENDPOINT = re.compile(
     r"https?://(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?/?", re.ASCII
 )
+_AUTHORITY = re.compile(
+    r"https?://(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
+    r"(?:/[A-Za-z0-9._~/%+-]{0,200})?(?:\?[A-Za-z0-9._~/%+=&-]{1,200})?",
+    re.ASCII,
+)
 _REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?", re.ASCII)
 _KEY_NAME = re.compile(r"(KEY|BTN|SW)_[A-Z0-9_]+", re.ASCII)
 
@@ -179,6 +184,14 @@ def endpoint(text: str) -> str:
     match = _ENDPOINT.fullmatch(text)
     if match is None or int(match["port"] or 443) not in range(1, 65536):
         return "must be https://HOST[:PORT] (or http://, where the network is trusted), without a path or a password"
+    return ""
+
+
+def authority(text: str) -> str:
+    """The address of a time-stamp authority. Over http:// nobody can alter an answer either: it is signed."""
+    match = _AUTHORITY.fullmatch(text)
+    if match is None or int(match["port"] or 443) not in range(1, 65536):
+        return "must be https://HOST[:PORT][/PATH], or http://, without a password"
     return ""
 
 

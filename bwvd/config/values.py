@@ -112,10 +112,12 @@ _JUDGES: dict[type[c.Section], dict[str, Callable[[Any], str]]] = {
         "region": grammar.region,
         "credentials": grammar.absolute,
     },
+    c.Witness: {"certs": _or_empty(grammar.absolute)},
 }
 
 _ENTRY_JUDGES: dict[str, Callable[[str], str]] = {
     "allow": grammar.order,
     "recipients": grammar.recipient,
     "release": grammar.absolute,
+    "tsa": grammar.authority,
 }

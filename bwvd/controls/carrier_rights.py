@@ -1,4 +1,5 @@
-"""The carrier among the clients of the control socket: told by its user, it may see the status and hand in receipts.
+"""The carrier among the clients of the control socket: told by its user, it may see the status and hand in
+receipts and time-stamp tokens.
 
 It is the one process of the camera's that the network reaches. Whoever breaks into it must not be able to end a
 recording, put the camera to sleep or mute it; so of all commands its user may give none, whatever `socket.allow` says.
@@ -12,7 +13,7 @@ from bwvd.controls.ports import Refused, Send
 from bwvd.messages import Answer, Command
 
 USER = "bwvd-offload"
-MAY_ASK_FOR = frozenset({"release"})  # of the requests that are no orders; the status anybody may see
+MAY_ASK_FOR = frozenset({"release", "keep_token"})  # of the requests that are no orders; the status anybody may see
 
 _USERS = Path("/etc/passwd")  # where sysusers enters it; no other directory of users is asked for at the start
 

@@ -6,8 +6,9 @@ told, and is `not_closed`. The custodian's receipts have no part in it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bwvd.custody import journals, shelf
 from bwvd.custody.bridge import Bridge, StoreFolder, in_thread
@@ -17,6 +18,7 @@ from bwvd.custody.judge import head_of
 from bwvd.custody.shelf import JournalShelf
 from bwvd.evidence.format.layout import RECORDINGS, SUMS_SIGNATURE
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.verify.existence import Tokens, date_recording, read_tokens
 from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.recording import Verification
 from bwvd.evidence.verify.report import Report, unreadable
@@ -25,6 +27,9 @@ from bwvd.evidence.verify.trust import Trust
 from bwvd.store import names
 from bwvd.store.names import DEVICES
 from bwvd.store.ports import EveryPage, Store
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 T = TypeVar("T")
 
@@ -41,6 +46,7 @@ class StoreVerifier:
     Args:
         signers: whose signatures count; None = nobody's.
         identities: decrypt with, and decode every frame.
+        roots: of the time-stamp authorities that count; None = no time-stamp is judged.
 
     **Synchronization:** trio's thread.
     """
@@ -50,6 +56,7 @@ class StoreVerifier:
         store: Store,
         signers: AllowedSigners | None,
         identities: Sequence[Any] = (),
+        roots: Sequence[Certificate] | None = None,
         *,
         address: str,
         progress: Progress | None = None,
@@ -57,6 +64,7 @@ class StoreVerifier:
         self._store = store
         self._signers = signers
         self._identities = identities
+        self._roots = roots
         self._address = address
         self._progress = progress
 
@@ -68,7 +76,7 @@ class StoreVerifier:
             case ["devices", device] | ["devices", device, "recordings"] if names.is_name(device):
                 return await self._device(device)
             case ["devices", device, "recordings", recording] if names.is_name(recording):
-                return [(await self._recording(device, recording)).report]
+                return await self._dated(device, [(await self._recording(device, recording)).report])
         return [unreadable(f"{self._address}/{path}", f"not {DEVICES}ID, nor {DEVICES}ID/{RECORDINGS}/REC")]
 
     async def _all(self) -> list[Report]:
@@ -98,7 +106,22 @@ class StoreVerifier:
                 check.report.altered("journal", f"names a journal of {head[0]} bytes that is not in the store")
             elif journal is not None:
                 compare_end(name, check, journal.facts)
-        return [*([told] if told.findings else []), *reports, *(check.report for check in checks.values())]
+        dated = await self._dated(device, [check.report for check in checks.values()])
+        return [*([told] if told.findings else []), *reports, *dated]
+
+    async def _dated(self, device: str, reports: list[Report]) -> list[Report]:
+        """The reports, with what the device's time-stamps in the store say of them."""
+        files = await shelf.folder(self._store, names.witness_folder(device), shelf.MOST_FILES)
+        path = f"{self._address}/{names.witness_folder(device).rstrip('/')}"
+
+        def read(bridge: Bridge) -> Tokens:
+            folder = StoreFolder(bridge, files.files, path, tuple(files.strange))
+            return read_tokens(folder, self._roots, time.time())
+
+        tokens = await self._in_thread(read)
+        for report in reports:
+            date_recording(report, tokens, judged=self._roots is not None)
+        return reports
 
     async def _check(self, device: str, found: JournalShelf, heads: list[tuple[int, str]]) -> CheckedJournal:
         return await self._in_thread(lambda bridge: journals.check(bridge, device, found, self._signers, None, heads))

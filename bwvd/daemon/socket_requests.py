@@ -1,11 +1,12 @@
-"""Requests on the control socket that are no orders to the recorder: an access to evidence, and a receipt.
+"""Requests on the control socket that are no orders to the recorder: an access to evidence, a receipt, a time-stamp.
 
-Each leaves a line in the journal, so they share the pace of the socket's commands, and leave half of it to them. One
-that comes too soon waits for its turn: whoever hands in a hundred receipts need not count.
+Each leaves a line in the journal, or files on the flash, so they share the pace of the socket's commands, and leave
+half of it to them. One that comes too soon waits for its turn: whoever hands in a hundred receipts need not count.
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -70,8 +71,25 @@ async def release(daemon: Daemon, request: dict[str, Any], source: str) -> dict[
     return {"ok": True, "text": f"released {name}", kind: name}
 
 
+async def keep_token(daemon: Daemon, request: dict[str, Any], source: str) -> dict[str, Any]:  # noqa: ARG001  as the others
+    """`bwvd offload`: put a list of digests and an authority's answer to it beside the evidence."""
+    from bwvd.evidence.write import token_files
+
+    listed, authority, token = (request.get(key) for key in ("digests", "authority", "token"))
+    if not isinstance(listed, str) or not isinstance(authority, str) or not isinstance(token, str):
+        return {"ok": False, "error": 'keep_token takes "digests", "authority" and "token"'}
+    try:
+        answer = base64.b64decode(token, validate=True)
+        text = listed.encode()
+        await daemon.parts.storage.run(lambda volume: token_files.keep_token(volume, text, authority, answer))
+    except (EvidenceError, OSError, ValueError) as error:
+        return {"ok": False, "error": clean(str(error))}
+    return {"ok": True, "text": "kept"}
+
+
 SOCKET_REQUESTS = {
     "release": release,
+    "keep_token": keep_token,
     "log_access": log_access,
     "did": log_access,  # its name up to 0.1; answered for one more version
 }

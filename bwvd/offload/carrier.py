@@ -32,6 +32,7 @@ from bwvd.offload.parts import (
     head_part,
     look,
     parts_of,
+    witness_part,
 )
 from bwvd.store.errors import BodyDiffers, ClockSkewed, LockMissing, NameRefused, ObjectDiffers, StoreRefused
 from bwvd.store.ports import Put, Store, StoredObject
@@ -81,6 +82,7 @@ class Carrier:
     journal_stored: bool = False  # the journal's newest head, as of the last round
     _store: Store = field(init=False)
     _archives: set[str] = field(default_factory=set)  # stored
+    _witness: set[str] = field(default_factory=set)  # lists of digests and tokens, stored
     _head: str = ""  # the name of the head that was stored last
     _head_ns: int | None = None  # when that was
     _unlocked: str = ""  # an object that is stored without the lock that was asked for
@@ -122,7 +124,7 @@ class Carrier:
     # --- the journal ---
 
     async def _journal(self, on_flash: OnFlash, *, now: bool) -> None:
-        """Archives that are not stored, and the head of the file that grows: at once, or when it is due."""
+        """Archives that are not stored, the head of the file that grows, at once or when it is due; and time-stamps."""
         due = self._head_ns is None or self.clock.monotonic_ns() - self._head_ns >= HEAD_EVERY_S * NS
         trouble: list[str] = []
         for archive in on_flash.archives:
@@ -140,6 +142,12 @@ class Carrier:
             part = await self._journal_part(partial(head_part, device=self.terms.device), trouble)
             if part is not None:
                 self._head, self._head_ns = part.name, self.clock.monotonic_ns()
+        self._witness.intersection_update(on_flash.witness)
+        for file in on_flash.witness:
+            if file not in self._witness:
+                part = await self._journal_part(partial(witness_part, device=self.terms.device, file=file), trouble)
+                if part is not None:
+                    self._witness.add(file)
         self.faults.report("offload:journal", bool(trouble), trouble[0] if trouble else "")
         self.journal_stored = not trouble
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from bwvd.evidence.flash.pieces import PIECE_BYTES
 from bwvd.evidence.format.decode import MAX_LINE, SIGNATURE_BEGIN, decode
-from bwvd.evidence.format.layout import ARCHIVE, JOURNAL, MANIFEST, RECORDINGS, SUMS, SUMS_SIGNATURE
+from bwvd.evidence.format.digest_list import is_list, token_of
+from bwvd.evidence.format.layout import ARCHIVE, JOURNAL, MANIFEST, RECORDINGS, SUMS, SUMS_SIGNATURE, WITNESS
 from bwvd.evidence.format.recording_id import device_of
 from bwvd.evidence.format.records import Journal
 from bwvd.evidence.format.sums_text import SIGNATURE_BYTES, SUMS_BYTES, is_whole, parse_sums
@@ -47,6 +48,7 @@ class OnFlash:
     closed: dict[str, Closed]  # by recording, oldest first
     archives: tuple[str, ...]  # of the journal
     journal: int  # bytes of the file that grows; 0 = there is none
+    witness: tuple[str, ...] = ()  # lists of digests, and the tokens over them
 
 
 def look(flash: Flash, device: str, known: dict[str, Closed]) -> OnFlash:
@@ -64,7 +66,10 @@ def look(flash: Flash, device: str, known: dict[str, Closed]) -> OnFlash:
         if found is not None:
             closed[recording] = found
     archives = tuple(name for name in top if ARCHIVE.fullmatch(name))
-    return OnFlash(closed, archives, flash.size(JOURNAL) if JOURNAL in top else 0)
+    witness = tuple(
+        name for name in (flash.names(WITNESS) if f"{WITNESS}/" in top else ()) if is_list(name) or token_of(name)
+    )
+    return OnFlash(closed, archives, flash.size(JOURNAL) if JOURNAL in top else 0, witness)
 
 
 def _closed(flash: Flash, recording: str) -> Closed | None:
@@ -124,6 +129,14 @@ def archive_part(flash: Flash, device: str, archive: str) -> Part:
         size,
         _digests(flash, archive, size, hashlib.sha256())[0].digest(),
     )
+
+
+def witness_part(flash: Flash, device: str, file: str) -> Part:
+    """A list of digests, or a token. Raises: NameRefused, OSError."""
+    path = f"{WITNESS}/{file}"
+    size = flash.size(path)
+    digest = _digests(flash, path, size, hashlib.sha256())[0].digest()
+    return Part(names.witness_file(device, file), path, size, digest)
 
 
 def head_part(flash: Flash, device: str) -> Part | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -14,7 +15,9 @@ import trio
 
 from bwvd.clock import Clock, SystemClock
 from bwvd.config.schema import Config
+from bwvd.evidence.keys.rfc3161 import load_certificates
 from bwvd.log import configure, get_logger, quiet, unconfigured
+from bwvd.offload.authority import HttpAuthority
 from bwvd.offload.book import Book, Row
 from bwvd.offload.carrier import Carrier, Terms
 from bwvd.offload.collector import Collector
@@ -24,6 +27,7 @@ from bwvd.offload.pace import Pacer
 from bwvd.offload.power_gate import PowerGate
 from bwvd.offload.receipts import socket_hand_in
 from bwvd.offload.service import News, Service, lock_trouble
+from bwvd.offload.stamping import Stamping, socket_keep
 from bwvd.offload.state import state_file
 from bwvd.service.backoff import Backoff
 from bwvd.service.notify import Notifier
@@ -47,7 +51,8 @@ class Outcome:
     rows: list[dict[str, Any]]  # one for each recording
     faults: dict[str, str]
     journal: bool  # the journal is in the store as well
-    complete: bool  # everything closed is stored
+    complete: bool  # everything closed is stored, and stamped
+    witness: dict[str, Any] | None = None  # the time-stamps, where an authority is configured
 
 
 def connector(config: Config) -> Callable[[], Awaitable[Store]]:
@@ -80,6 +85,24 @@ def make_carrier(config: Config, clock: Clock, faults: Faults, changed: Callable
     )
 
 
+def make_stamping(
+    config: Config, clock: Clock, faults: Faults, changed: Callable[[], None] = lambda: None
+) -> Stamping | None:
+    """Who asks for time-stamps, where an authority is configured. Blocking. Raises: CertificatesUnusable."""
+    if not config.witness.tsa:
+        return None
+    roots = load_certificates(config.witness.certs) if config.witness.certs else None
+    return Stamping(
+        device=config.device.id,
+        authorities=[HttpAuthority(url, roots, clock) for url in config.witness.tsa],
+        reader=ThreadReader(config.storage.path),
+        clock=clock,
+        faults=faults,
+        keep=socket_keep(config.socket.path),
+        changed=changed,
+    )
+
+
 def rights_trouble(config: Config) -> str:
     """What this process can reach and must not, in a line; "" where all is as it should be, or root looks.
 
@@ -107,11 +130,12 @@ def _owner(path: Path) -> int:
 
 
 def run_forever(config: Config) -> int:
-    """`bwvd offload`: returns the exit code when it was told to end."""
+    """`bwvd offload`: returns the exit code when it was told to end. Raises: CertificatesUnusable, at the start."""
     configure()
     clock = SystemClock()
     news = News()
     faults = Faults(clock, news.ring)
+    stamping = make_stamping(config, clock, faults, news.ring)
     faults.report("offload:rights", bool(trouble := rights_trouble(config)), trouble)
     external = config.offload.when == "external_power"
     read = partial(read_in_thread, config.power.supply) if external else None
@@ -126,6 +150,7 @@ def run_forever(config: Config) -> int:
         news=news,
         manual=config.offload.when == "manual",
         state=state_file() if state_file().parent.is_dir() else None,
+        stamping=stamping,
         notifier=notifier,
     )
 
@@ -155,7 +180,7 @@ def run_forever(config: Config) -> int:
 def run_once(config: Config) -> Outcome:
     """`bwvd offload --once`: all there is to do, whatever `offload.when` says; a person has asked.
 
-    Raises: AddressWrong, for what is wrong in the configuration.
+    Raises: AddressWrong, CertificatesUnusable, for what is wrong in the configuration.
     """
     quiet()
     try:
@@ -168,7 +193,22 @@ async def _once(config: Config, clock: Clock, connect: Callable[[], Awaitable[St
     faults = Faults(clock)
     faults.report("offload:rights", bool(trouble := rights_trouble(config)), trouble)
     carrier = make_carrier(config, clock, faults, lambda: None)
+    stamping = await trio.to_thread.run_sync(make_stamping, config, clock, faults)
+    if stamping is not None:  # before what is carried: then it goes to the store as well
+        await stamping.round()
     await carrier.look()  # so that there is a row for each recording, whatever the store says
+    if config.offload.store:
+        await _carry_once(carrier, faults, connect)
+    told = {name: detail for name, (detail, _) in sorted(faults.active.items())}
+    complete = "offload:storage" not in told and (stamping is None or stamping.complete)
+    if config.offload.store:
+        complete = complete and carrier.book.all_stored() and carrier.journal_stored
+    witness = dataclasses.asdict(stamping.told) if stamping is not None else None
+    rows = [_document(row) for row in carrier.book.rows.values()] if config.offload.store else []
+    return Outcome(rows, told, carrier.journal_stored, complete, witness)
+
+
+async def _carry_once(carrier: Carrier, faults: Faults, connect: Callable[[], Awaitable[Store]]) -> None:
     for attempt in range(1, ONCE_TRIES + 1):
         store: Store | None = None
         try:
@@ -190,9 +230,6 @@ async def _once(config: Config, clock: Clock, connect: Callable[[], Awaitable[St
         finally:
             if store is not None:
                 await store.aclose()
-    told = {name: detail for name, (detail, _) in sorted(faults.active.items())}
-    complete = carrier.book.all_stored() and carrier.journal_stored and "offload:storage" not in told
-    return Outcome([_document(row) for row in carrier.book.rows.values()], told, carrier.journal_stored, complete)
 
 
 def _document(row: Row) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -15,7 +16,9 @@ from bwvd.offload.book import NEEDS_A_PERSON, Standing
 from bwvd.offload.carrier import Carrier
 from bwvd.offload.faults import Faults
 from bwvd.offload.power_gate import PowerGate
-from bwvd.offload.state import WRITE_EVERY_S, Sending, State, Waiting, remove_state, write_state
+from bwvd.offload.stamping import LOOK_EVERY_S as LOOK_FOR_CLOSED_S
+from bwvd.offload.stamping import Stamping
+from bwvd.offload.state import WRITE_EVERY_S, Sending, State, Waiting, Witness, remove_state, write_state
 from bwvd.service.backoff import Backoff
 from bwvd.service.notify import Notifier
 from bwvd.service.pulse import Ledger, Pulse, Stuck
@@ -27,6 +30,7 @@ LOOK_EVERY_S = 10.0  # at the flash, while there is nothing to do
 TRY_STORE = Backoff(first_s=5.0, limit_s=300.0)
 # The recorder reads a recording of hours before it lets go of it, and says nothing meanwhile; a piece takes less.
 PROGRESS_WITHIN_S = 900.0
+STAMPED_WITHIN_S = 7200.0  # a first round over years of recordings, with authorities that hang
 TELL_EVERY_S = 1.0
 CLOSE_WITHIN_S = 5.0
 
@@ -38,10 +42,11 @@ class Service:
     """What goes on beside the rounds.
 
     Args:
-        address: of the store, as it is shown.
+        address: of the store, as it is shown; "" = nothing is carried, only stamped.
         connect: opens the store. Raises StoreError.
         manual: nothing is to be done but to say so: `bwvd offload --once` does the work.
         state: the file; None = none is written.
+        stamping: asks authorities for time-stamps, whatever is carried, and by which power; None = nobody is asked.
     """
 
     address: str
@@ -53,6 +58,7 @@ class Service:
     news: News
     manual: bool = False
     state: Path | None = None
+    stamping: Stamping | None = None
     notifier: Notifier = field(default_factory=lambda: Notifier(None))
     _doing: str = "idle"
     _losses: int = 0
@@ -66,6 +72,8 @@ class Service:
                 nursery.start_soon(self.gate.run)
                 nursery.start_soon(run_watchdog, self.notifier, ledger, self._stuck)
                 nursery.start_soon(self._tell)
+                if self.stamping is not None:
+                    nursery.start_soon(self._stamp, self.stamping, ledger)
                 self.notifier.ready(self._doing)
                 await self._work(pulse)
 
@@ -73,9 +81,18 @@ class Service:
         if active:
             _log.error("stuck", task=one.name, overdue_s=round(one.overdue_s, 1))
 
+    async def _stamp(self, stamping: Stamping, ledger: Ledger) -> None:
+        """A request is some hundred bytes, so it waits neither for the power nor for the store."""
+        with ledger.pulse("stamping") as pulse:
+            while True:
+                pulse.busy(STAMPED_WITHIN_S)
+                await stamping.round()
+                pulse.idle()
+                await trio.sleep(LOOK_FOR_CLOSED_S)
+
     async def _work(self, pulse: Pulse) -> None:
-        if self.manual:
-            self._now("manual")
+        if self.manual or not self.address:
+            self._now("manual" if self.address else "no store")
             await trio.sleep_forever()
         while True:
             if not self.gate.is_open:
@@ -181,6 +198,7 @@ class Service:
             unfit=book.count(*NEEDS_A_PERSON),
             sent_objects=sent.objects,
             sent_bytes=sent.bytes,
+            witness=Witness(**dataclasses.asdict(self.stamping.told)) if self.stamping is not None else None,
         )
 
 

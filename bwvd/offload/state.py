@@ -36,13 +36,23 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int = 0
 
 
+class Witness(msgspec.Struct, frozen=True, kw_only=True):
+    """The time-stamps of authorities outside."""
+
+    authorities: int
+    waiting: int  # recordings on the flash that not every authority has stamped
+    tokens: int  # on the flash
+    last_utc: str = ""  # what the newest token says that came since the process began
+    last_by: str = ""
+
+
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """A carrier at one moment."""
 
     store: str
     pid: int
     written_ns: int  # CLOCK_MONOTONIC
-    doing: str  # "carrying" | "idle" | "waiting for external power" | "waiting for the store" | "manual"
+    doing: str  # "carrying" | "idle" | "waiting for external power" | "waiting for the store" | "manual" | "no store"
     power: str = ""  # as the kernel shows it, where it is looked at
     sending: Sending | None = None
     waiting: Waiting = Waiting()  # closed on the flash, and not whole in the store
@@ -53,6 +63,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     sent_objects: int = 0  # since the process began
     sent_bytes: int = 0
     faults: dict[str, str] = {}  # by name: what is wrong
+    witness: Witness | None = None  # None = no authority is asked
 
 
 def state_file() -> Path:

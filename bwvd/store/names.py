@@ -4,6 +4,8 @@
     devices/ID/journal/STORAGE/journal-000001.jsonl      an archive of the journal on the storage (card) of that id
     devices/ID/journal/STORAGE/heads/NUMBER-BYTES-SHA    the first BYTES bytes of journal file NUMBER, by their SHA-512:
                                                          one object for each head, in the order of their names
+    devices/ID/witness/SHA256.digests                    a list of digests that was stamped, and
+    devices/ID/witness/SHA256.AUTHORITY.tsr              what a time-stamp authority has answered to it
     devices/ID/receipts/REC.json                         the custodian's receipt
     devices/ID/receipts/STORAGE/journal-000001.json      the same for an archive
 
@@ -16,7 +18,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from bwvd.evidence.format.layout import ARCHIVE, RECORDINGS
+from bwvd.evidence.format.layout import ARCHIVE, RECORDINGS, WITNESS
 from bwvd.evidence.format.recording_id import device_of
 from bwvd.store.errors import NameRefused
 from bwvd.text import printable
@@ -101,6 +103,15 @@ def heads_folder(device: str, storage: str) -> str:
 def journal_head(device: str, storage: str, number: int, size: int, sha512: str) -> str:
     """The first `size` bytes of the journal file `number`, whose SHA-512 is that, in hex."""
     return _name(f"{heads_folder(device, storage)}{number:06d}-{size:012d}-{sha512}")
+
+
+def witness_folder(device: str) -> str:
+    return _folder(f"{DEVICES}{device}/{WITNESS}/")
+
+
+def witness_file(device: str, file: str) -> str:
+    """A list of digests or a time-stamp token, by its name on the flash."""
+    return _name(witness_folder(device) + file)
 
 
 def receipts_folder(device: str) -> str:

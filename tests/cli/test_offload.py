@@ -16,15 +16,17 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bwvd.cli.check_offload import offload_findings
+from bwvd.cli.check_witness import witness_findings
 from bwvd.cli.main import main
 from bwvd.config.load import load
 from bwvd.config.schema import Config
 from bwvd.evidence.format.layout import RECORDINGS
-from bwvd.offload.state import State, Waiting, write_state
+from bwvd.offload.state import State, Waiting, Witness, write_state
 from tests.support.carried import CUSTODIAN, receipt_text
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.process import Process
 from tests.support.source_tree import ROOT
+from tests.support.time_authority import Authority, honest, time_server
 
 SMALL = '[video]\nsource = "lavfi:testsrc2=size=160x120:rate=10"\n[loop]\nseconds = 5\n[recording]\npost_roll_s = 0.5\n'
 
@@ -113,8 +115,8 @@ def test_a_storage_that_is_not_there_is_a_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "table", "said"),
     [
-        (["--once"], 'store = ""', 'offload.store = "": nothing says where to'),
-        ([], 'store = ""', 'offload.store = "": nothing says where to'),
+        (["--once"], 'store = ""', 'offload.store = "", witness.tsa = []: nothing says where to'),
+        ([], 'store = ""', 'offload.store = "", witness.tsa = []: nothing says where to'),
         (["--json"], 'store = "file:/mnt/dock"', "--json belongs to --once"),
         (["--once"], 'store = "dock"', "offload.store"),
     ],
@@ -249,3 +251,82 @@ def test_a_camera_empties_itself_by_receipts_alone(tmp_path: Path) -> None:
         finally:
             carrier.kill()
             carrier.wait()
+
+
+# --- time-stamps -----------------------------------------------------------------------------------------------------
+
+
+def witnessed(root: Path, url: str) -> str:
+    return f'[witness]\ntsa = ["{url}"]\ncerts = "{root}/tsa/root.pem"\n'
+
+
+@pytest.mark.slow
+def test_a_recorder_keeps_the_time_stamps_and_verify_reads_them_without_a_network(tmp_path: Path) -> None:
+    """Invariants 7 and 8, over real processes: the carrier asks, the recorder writes, the desk verifies."""
+    authority = Authority(tmp_path / "tsa")
+    with time_server(honest(authority)) as server, Process(tmp_path, SMALL + witnessed(tmp_path, server.url)) as daemon:
+        daemon.wait_for_loop(1)
+        daemon.ask(cmd="record")
+        daemon.wait_until(lambda status: bool(status["recording"] and status["recording"]["committed_s"] > 1))
+        daemon.ask(cmd="stop")
+        storage = daemon.folder / "evidence"
+        daemon.wait_until(lambda _: any((storage / RECORDINGS).glob("*/SHA256SUMS.sig")))
+        done = CliRunner().invoke(main, ["offload", "--once", "-c", str(daemon.config), "--json"])
+        assert done.exit_code == 0, done.output
+        told = json.loads(done.stdout)
+        assert told["witness"]["waiting"] == 0
+        assert told["witness"]["tokens"] == 1
+        assert told["recordings"] == []
+        server.answer = lambda _: (200, "text/html", b"<html>")
+        again = CliRunner().invoke(main, ["offload", "--once", "-c", str(daemon.config)])
+        assert again.exit_code == 1  # the journal has grown, and is not stamped
+        assert "bwvd: offload:tsa: 127.0.0.1-" in again.stderr
+        assert "answers text/html instead of a time-stamp" in again.stderr
+        (finding,) = [one for one in witness_findings(load(daemon.config), probe=True) if "not now" in one.text]
+        assert (finding.ok, finding.advice) == (True, True)
+    arguments = ["verify", "-c", str(daemon.config), "--tsa-certs", str(authority.root)]
+    done = CliRunner().invoke(main, arguments)
+    assert done.stdout.count("existed before 20") == 2, done.stdout  # the journal, and the recording
+    reports = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).stdout)
+    assert [len(report["existed_before"]) for report in reports] == [1, 1]
+    assert [report["verdict"] for report in reports] == ["authentic", "authentic"]
+
+
+def test_verify_names_certificates_that_are_none(tmp_path: Path) -> None:
+    storage = make_storage(tmp_path / "evidence")
+    make_recording(storage)
+    done = CliRunner().invoke(main, ["verify", str(storage), "--tsa-certs", str(tmp_path / "nothing.pem")])
+    assert done.exit_code == 2
+    assert done.stderr == f"bwvd: {tmp_path}/nothing.pem: No such file or directory\n"
+
+
+def test_check_says_what_each_authority_says(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "tsa")
+    config = tmp_path / "bwvd.toml"
+    with time_server(honest(authority)) as server:
+        config.write_text(witnessed(tmp_path, server.url))
+        (finding,) = witness_findings(load(config), probe=True)
+        assert finding.text.endswith(", CN=time authority of the tests")
+    (finding,) = witness_findings(load(config), probe=False)
+    assert finding.ok
+    authority.root.unlink()
+    (finding,) = witness_findings(load(config), probe=False)
+    assert (finding.ok, finding.text) == (False, f"witness.certs: {authority.root}: No such file or directory")
+    assert list(witness_findings(Config(), probe=True)) == []
+
+
+def test_status_shows_what_waits_for_a_time_stamp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bwvd.cli.offload_state import offload_rows, with_offload
+    from bwvd.config.load import parse
+
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    witness = Witness(authorities=2, waiting=3, tokens=40, last_utc="2026-11-22T07:16:01Z", last_by="CN=a")
+    state = State(store="", pid=7, written_ns=time.monotonic_ns(), doing="no store", witness=witness)
+    write_state(tmp_path / "state.json", state)
+    status = with_offload({}, parse('[witness]\ntsa = ["https://x.example/"]\n', "f"))
+    assert list(offload_rows(status)) == [
+        (
+            "time",
+            "3 recordings waiting for a time-stamp, 40 tokens on the flash, the last 2026-11-22T07:16:01Z by CN=a",
+        )
+    ]

@@ -101,3 +101,31 @@ def test_what_does_not_go_together_is_named(text: str, expected: str) -> None:
 
 def test_a_storage_beside_the_copy_is_no_mistake() -> None:
     parse('[offload]\nstore = "file:/var/lib/bwvd-copy"', "f")
+
+
+# --- time-stamp authorities ------------------------------------------------------------------------------------------
+
+
+def test_authorities_that_can_be_asked() -> None:
+    text = 'tsa = ["https://freetsa.org/tsr", "http://[::1]:8080/a?b=c"]\ncerts = "/etc/bwvd/tsa_certs.pem"'
+    witness = parse(f"[witness]\n{text}", "f").witness
+    assert len(witness.tsa) == 2
+    assert parse("", "f").witness.tsa == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('tsa = ["freetsa.org"]', "witness.tsa, entry 1: must be https://HOST[:PORT][/PATH]"),
+        ('tsa = ["https://user:secret@x.example/"]', "witness.tsa, entry 1: must be https://HOST"),
+        ('tsa = ["ftp://x.example/"]', "witness.tsa, entry 1: must be https://HOST"),
+        ('tsa = ["https://x.example:99999/"]', "witness.tsa, entry 1: must be https://HOST"),
+        ('tsa = ["https://x.example/a", "http://x.example/a"]', "would have the same files"),
+        ('tsa = ["https://x.example/a", "https://x.example/a"]', "would have the same files"),
+        (f"tsa = {[f'https://x{n}.example/' for n in range(9)]}", "witness.tsa: at most 8"),
+        ('certs = "/x.pem"', "certificates belong to authorities, and none is asked"),
+        ('tsa = ["https://x.example/"]\ncerts = "x.pem"', "witness.certs"),
+    ],
+)
+def test_authorities_that_can_not(text: str, said: str) -> None:
+    assert said in refused(f"[witness]\n{text}")

@@ -28,6 +28,7 @@ FLOOD: dict[str, dict[str, Any]] = {
     "log_access": {"what": "exported", "where": "w" * 190, "outcome": "o" * 190},
     "did": {"what": "exported", "where": "w" * 190, "outcome": "o" * 190},
     "release": {"recording": "r" * 190, "receipt": "{}", "signature": None},
+    "keep_token": {"digests": "d" * 32_000, "authority": "a" * 80, "token": "t" * 20_000},
 }
 
 

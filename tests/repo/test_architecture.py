@@ -77,8 +77,8 @@ ALLOWED: dict[str, set[str]] = {
     "store.open": {"store", "store.s3"},
     # Carries from the flash to the store: holds no key, knows the recorder by its socket alone.
     "offload": {
-        *ON_THE_CAMERA, "service", "controls.client", "store", "store.open", "evidence.errors", "evidence.flash",
-        "evidence.format",
+        *ON_THE_CAMERA, "service", "controls.client", "store", "store.open", "store.s3.http", "evidence.errors",
+        "evidence.flash", "evidence.format", "evidence.keys.rfc3161",
     },
     # Takes recordings over on a machine of its own: it reads what the camera wrote, and signs receipts.
     "custody": {

@@ -40,6 +40,7 @@ from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.process import Process
 from tests.support.source_tree import ROOT
 from tests.support.stock import need
+from tests.support.time_authority import Authority, honest, time_server
 
 ALL = [command for document in documents() for command in typed(document)]
 
@@ -111,6 +112,10 @@ RUN = {
         "bwvd offload --once": r"-BWV-0001-000001  stored",
         "bwvd status": r"offload    no carrier runs",
     },
+    "time": {
+        "bwvd offload --once": r"0 recordings waiting for a time-stamp, 1 token on the flash, the last .* by CN=time",
+        "bwvd verify --tsa-certs tsa_certs.pem": r"existed before 20\d\d-.*, by CN=time authority of the tests",
+    },
     "custody": {
         "ssh-keygen -q -t ed25519 -N '' -C evidence-server -f custody_key": "",
         "bwvd custody file:/mnt/card --signers cameras --key custody_key --once": r"2 recordings received",
@@ -150,6 +155,17 @@ def docked(sandbox: Sandbox) -> Iterator[None]:
         (sandbox.root / "mnt/dock").mkdir()
         with sandbox.configuration.open("a") as configuration:
             configuration.write(f'[offload]\nstore = "file:{sandbox.root}/mnt/dock"\n')
+        yield
+
+
+@contextmanager
+def dated(sandbox: Sandbox) -> Iterator[None]:
+    """The same camera, which asks an authority of the tests."""
+    authority = Authority(sandbox.root / "authority")
+    shutil.copy(authority.root, sandbox.work / "tsa_certs.pem")
+    with worn(sandbox), time_server(honest(authority)) as server:
+        with sandbox.configuration.open("a") as configuration:
+            configuration.write(f'[witness]\ntsa = ["{server.url}"]\n')
         yield
 
 
@@ -226,7 +242,14 @@ def redacted(sandbox: Sandbox) -> None:
     (sandbox.work / "redacted.mp4").write_bytes(original.read_bytes()[:-1] + b"x")
 
 
-AROUND = {"install": worn, "wearing": worn, "offload": docked, "desk": on_the_desk, "custody": at_the_store}
+AROUND = {
+    "time": dated,
+    "install": worn,
+    "wearing": worn,
+    "offload": docked,
+    "desk": on_the_desk,
+    "custody": at_the_store,
+}
 BEFORE: dict[str, Callable[[Sandbox], None]] = {
     RELEASE: camera_again,
     STATEMENT: redacted,

@@ -150,6 +150,11 @@ def read_by_c2pa(command: str) -> None:
     assert command.startswith("c2patool ")
 
 
+def in_the_witness_extra(command: str) -> None:
+    """There is such an extra, and it brings something."""
+    assert extra("witness")
+
+
 def extra(name: str) -> list[str]:
     found: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"][name]
     return found
@@ -258,6 +263,11 @@ NOT_RUN = {
         "sudo chown bwvd-offload: /etc/bwvd/offload_credentials": NotRun("needs the user", is_the_default),
         "sudo chmod 400 /etc/bwvd/offload_credentials": NotRun("needs the file", is_the_default),
         "sudo systemctl enable --now bwvd-offload": NotRun("asks the running systemd", carriers_unit_is_named),
+    },
+    "time": {
+        "sudo /opt/bwvd/venv/bin/pip install 'bwvd[witness]'": NotRun("fetches packages", in_the_witness_extra),
+        "sudo systemctl enable --now bwvd-offload": NotRun("asks the running systemd", carriers_unit_is_named),
+        "bwvd export --proof": NotRun("a part of a sentence; tests/evidence/verify/test_existence.py does it", nothing),
     },
     "configuration": {"systemctl reload bwvd": SYSTEMD},
     "desk": {

@@ -1,8 +1,8 @@
 """A recording with all that proves it in one ZIP: for people who have none of our software.
 
-The folder is in it byte for byte, as `recordings/ID/`; beside it the key that signed it, a summary for people, and a
-README with the commands of stock tools that check everything. No list of allowed signers is in it: whoever can make an
-archive can put any list there.
+The folder is in it byte for byte, as `recordings/ID/`; beside it the key that signed it, the time-stamps of it, a
+summary for people, and a README with the commands of stock tools that check everything. No list of allowed signers is
+in it: whoever can make an archive can put any list there.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from bwvd.evidence.errors import ExportRefused
 from bwvd.evidence.export.mp4 import admit
 from bwvd.evidence.export.proof_facts import Facts
 from bwvd.evidence.export.proof_text import chain_text, readme_text
+from bwvd.evidence.export.proof_time import token_files, tokens_of
 from bwvd.evidence.flash.whole_file import new_files
 from bwvd.evidence.format.file_names import harmless
 from bwvd.evidence.format.layout import AUTHORITY_KEY, CHAIN, PUBLIC_KEY, README, RECORDINGS
@@ -101,8 +102,9 @@ def _export(
     with new_files([out]) as (temporary,):
         facts = Facts.read(source, report, check.before, following)
         facts.choose(*stretch)
+        tokens = tokens_of(place, report.manifest_sha512)
         root = {
-            README: readme_text(facts).encode(),
+            README: readme_text(facts, tokens).encode(),
             CHAIN: chain_text(facts).encode(),
             PUBLIC_KEY: f"{facts.public_key} {printable(facts.principal)}\n".encode(),
         }
@@ -112,6 +114,7 @@ def _export(
             root[NEXT] = following.pair
         if facts.chosen is not None:
             root[DECLARATION] = _declaration(facts, check.manifest_sha512)
+        root |= dict(token_files(place, tokens))
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
             for name, data in root.items():
                 archive.writestr(_member(name, len(data)), data)

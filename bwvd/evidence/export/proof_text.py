@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from bwvd.evidence.export.proof_facts import Facts
+from bwvd.evidence.export.proof_time import time_text
 from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.layout import AUTHORITY_KEY, MANIFEST, PUBLIC_KEY, SUMS, init_name
 from bwvd.evidence.format.utc import parse_utc
@@ -255,9 +256,13 @@ def _chain_lines(facts: Facts) -> Iterator[str]:
         yield printable(f"{signed.line:7} {signed.offset:10}  {kind!s:10} {digest}  {what}")
 
 
-def readme_text(facts: Facts) -> str:
-    """README.txt: indented lines are commands, to be run in order in the folder that the file lies in."""
-    return "\n".join(_readme_parts(facts)) + "\n"
+def readme_text(facts: Facts, tokens: Mapping[str, Sequence[str]]) -> str:
+    """README.txt: indented lines are commands, to be run in order in the folder that the file lies in.
+
+    tokens: the time-stamps that are in the proof, as of `proof_time.tokens_of`.
+    """
+    manifest = f"{shlex.quote(f'recordings/{facts.report.id}')}/{MANIFEST}"
+    return "\n".join([*_readme_parts(facts), *time_text(manifest, tokens)]) + "\n"
 
 
 def _readme_parts(facts: Facts) -> Iterator[str]:

@@ -6,6 +6,7 @@ import re
 
 # In the storage's root
 RECORDINGS = "recordings"
+WITNESS = "witness"  # lists of digests and time-stamp tokens; in a store and in a proof as well
 JOURNAL = "journal.jsonl"
 ALLOWED_SIGNERS = "allowed_signers"
 ARCHIVE = re.compile(r"journal-([0-9]{6,})\.jsonl")  # a journal file that is full; the number in it

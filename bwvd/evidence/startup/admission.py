@@ -19,6 +19,7 @@ from bwvd.evidence.format.layout import (
     LOCK,
     PROBE,
     RECORDINGS,
+    WITNESS,
     is_litter,
 )
 from bwvd.evidence.format.recording_id import serial_of
@@ -131,11 +132,11 @@ def strays(volume: Volume, folders: Iterable[str]) -> list[str]:
 
     folders: names in `recordings/` that may be no recordings'. Blocking. Raises OSError.
     """
-    top = [name for name in volume.names("") if not (FILES.fullmatch(name) or name in (f"{RECORDINGS}/", _REPAIRED))]
+    top = [name for name in volume.names("") if not (FILES.fullmatch(name) or name in _OURS)]
     return top + [f"{RECORDINGS}/{name}" for name in folders if serial_of(name.rstrip("/")) is None]
 
 
-_REPAIRED = "lost+found/"  # is on every ext4
+_OURS = (f"{RECORDINGS}/", f"{WITNESS}/", "lost+found/")  # the last is on every ext4
 
 
 def _first_foreign(volume: Volume) -> str:
@@ -155,7 +156,7 @@ def _first_foreign(volume: Volume) -> str:
                 if error.errno not in NOT_A_FILE:
                     raise
                 return f"{name} ({error.strerror})"
-        elif plain == RECORDINGS:
+        elif plain in (RECORDINGS, WITNESS):
             if plain == name:
                 return name
         elif not (ours or is_litter(name)) and (plain == name or volume.names(plain)):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bwvd.evidence.format.layout import AUTHORITY_KEY, CHAIN, PUBLIC_KEY, README, RECORDINGS
+from bwvd.evidence.format.layout import AUTHORITY_KEY, CHAIN, PUBLIC_KEY, README, RECORDINGS, WITNESS
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.excerpt import DECLARATION, Chosen, Declared, hold, read_declaration
 from bwvd.evidence.verify.files import Progress
@@ -19,6 +19,7 @@ from bwvd.evidence.verify.zip_folder import ZipFolder
 from bwvd.text import one_line
 
 PARTS = (README, CHAIN, PUBLIC_KEY, AUTHORITY_KEY, DECLARATION, NEXT)  # beside the recording
+_FOLDERS = (f"{RECORDINGS}/", f"{WITNESS}/")  # of time-stamps none is evidence by itself: they are judged elsewhere
 
 
 def verify_proof(
@@ -44,7 +45,7 @@ def verify_proof(
             reports = []
             root = ZipFolder(archive, "", str(path))
             declared = read_declaration(root)
-            strangers = [name for name in names if name not in PARTS and not name.startswith(f"{RECORDINGS}/")]
+            strangers = [name for name in names if name not in PARTS and not name.startswith(_FOLDERS)]
             chosen = Chosen(declared.first, declared.last) if isinstance(declared, Declared) else None
             for folder in folders:
                 check = Verification(

@@ -106,6 +106,19 @@ class Excerpt:
 
 
 @dataclass(frozen=True, slots=True)
+class Existed:
+    """A moment before which it existed, by a trusted authority's time-stamp (RFC 3161)."""
+
+    utc: str
+    by: str  # the subject of the certificate that has signed
+    token: str  # where the token lies
+    what: str = ""  # "" = the whole recording; of a storage: which part of its journal
+
+    def as_dict(self) -> dict[str, str]:
+        return {"utc": self.utc, "by": self.by, "token": self.token, "what": self.what}
+
+
+@dataclass(frozen=True, slots=True)
 class Archive:
     """An archived file of a storage's journal, as the next file names it."""
 
@@ -149,6 +162,7 @@ class Report:
     excerpt: Excerpt | None = None  # what of it is here, where a proof declares that the rest is withheld
     findings: list[Finding] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)  # worth knowing, nothing wrong
+    existed: list[Existed] | None = None  # earliest first; None = nobody said whose time-stamps count
     claims: dict[str, str] | None = None  # what a copy for players says of itself; nobody has signed it
     statement: dict[str, Any] | None = None  # what a person has signed, where that is what was verified
     sentences: list[str] = field(default_factory=list)  # what comes of it, for people
@@ -234,6 +248,7 @@ class Report:
             "before": self.before.as_dict() if self.before else None,
             "after": self.after.as_dict() if self.after else None,
             "excerpt": self.excerpt.as_dict() if self.excerpt else None,
+            "existed_before": None if self.existed is None else [existed.as_dict() for existed in self.existed],
             **{name: getattr(self, name) for name in _PLAIN_FIELDS},
             **({"claims": self.claims, "sentences": self.sentences} if self.kind == "copy" else {}),
             **({"statement": self.statement, "sentences": self.sentences} if self.kind == "statement" else {}),
