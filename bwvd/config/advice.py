@@ -67,7 +67,7 @@ def _audio(config: Config) -> Iterator[str]:
 
 
 # Sources whose frames are as they are; a camera is asked for a size and a rate.
-_AS_THEY_ARE = frozenset({"file", "lavfi", "rtsp", "rtsps"})
+_AS_THEY_ARE = frozenset({"exec", "file", "lavfi", "rtsp", "rtsps"})
 
 
 def _without_effect(config: Config) -> Iterator[str]:

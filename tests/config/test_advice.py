@@ -76,6 +76,7 @@ def test_a_port_whose_name_may_become_anothers_is_pointed_out(port: str, warned:
         ('source = "rtsp://cam/live"\nsize = "640x480"\nrate = 15', ["video.size", "video.rate"]),
         ('source = "v4l2:/dev/video0"\nsize = "640x480"\nrate = 15\npixel_format = "mjpeg"', []),
         ('encoder = "copy"\nstamp = false\nbitrate = 8_000_000\nkeyframe_s = 2', ["video.bitrate", "video.keyframe_s"]),
+        ('source = "exec:camera"\nformat = "h264"\nsize = "640x480"', ["video.size"]),
         ('source = "lavfi:testsrc2"\nbitrate = 2_000_000', []),
     ],
 )
