@@ -103,9 +103,9 @@ def run(config_path: str) -> None:
     from bwvd.service.signals_held import hold_signals
 
     hold_signals()  # before what takes a second to import: a signal to a process that starts waits for its handler
-    from bwvd.daemon.process import run_forever
+    from bwvd.daemon.process import leave, run_forever
 
-    sys.exit(run_forever(load_config(config_path), Path(config_path)))
+    leave(run_forever(load_config(config_path), Path(config_path)))
 
 
 @main.command()

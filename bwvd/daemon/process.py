@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import errno
+import os
+import sys
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 import trio
 
+from bwvd.capture.device.device_thread import THREAD_NAME
 from bwvd.capture.source import DeviceWedged, SourceRefused
 from bwvd.config.schema import Config, ConfigError
 from bwvd.controls.ports import ControlRefused
@@ -16,6 +22,7 @@ from bwvd.daemon.board import build
 from bwvd.daemon.daemon import Daemon
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.startup.admission import StorageInUse, StorageRefused
+from bwvd.log import close as close_log
 from bwvd.log import configure, get_logger
 from bwvd.service.memory import collect_now_and_then, leave_out_of_collections, one_heap
 from bwvd.service.notify import Notifier
@@ -56,6 +63,22 @@ def run_forever(config: Config, config_path: Path) -> int:
         if not measure.in_force:
             _log.warning("privacy", measure=measure.name, detail=measure.detail)
     return run_daemon(config, config_path)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with `code`. The daemon has ended: what it had open is closed.
+
+    A thread that was given up inside a driver or a library may come back from there at any moment, and must not find an
+    interpreter that is half torn down. Where there is one, nothing is: the log is handed over, and the kernel takes the
+    process as a whole.
+    """
+    if any(thread.name.startswith(THREAD_NAME) for thread in threading.enumerate()):
+        close_log()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):  # whoever read it has gone
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run_daemon(config: Config, config_path: Path) -> int:
