@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+_MARKS = ((b"\xef\xbb\xbf", ""), (b"\xff\xfe\0\0", "UTF-32"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
 MAX_CHARACTERS = 500  # of one text in a log line or an answer
 MAX_ERROR_CHARACTERS = 300
 
@@ -28,6 +29,21 @@ _PLAIN = re.compile(  # a path's part that tells one stream of a camera from ano
 _NO_LABEL = re.compile(r"[^a-z0-9.]+")
 BLOTTED = "***"
 _BYTES = re.compile(r"""\bb(['"])(?:\\.|(?!\1).)*\\x(?:\\.|(?!\1).)*(?:\1|$)""")  # b'..\x..', as errors quote it
+
+
+def foreign_encoding(data: bytes) -> str:
+    """What a text file was saved as that is to be UTF-8 without a byte order mark, and what to do; "" where it is that.
+
+    Editors, and `>` in some shells, write the others unasked; the first line then says nothing that it seems to say.
+    """
+    for mark, name in _MARKS:
+        if data.startswith(mark):
+            found = f"is {name}" if name else "begins with a byte order mark"
+            return f"{found}: save it as UTF-8 without a byte order mark"
+    begin = data[:4]
+    if len(begin) == 4 and (begin[1] == begin[3] == 0 or begin[0] == begin[2] == 0):  # ASCII in it, without a mark
+        return "is UTF-16: save it as UTF-8 without a byte order mark"
+    return ""
 
 
 def printable(text: str) -> str:

@@ -14,7 +14,7 @@ from bwvd.cli.options import NAME, Failure, config_option, find_recording, load_
 from bwvd.cli.printing import warn
 from bwvd.config.schema import Config
 from bwvd.evidence.format.layout import ARCHIVE, RECORDINGS, is_litter
-from bwvd.text import clean
+from bwvd.text import clean, foreign_encoding
 
 ANSWER_S = 600  # a recording of hours is read before it is let go of
 TURNS = 60  # how often a request that the socket's pace has refused is made anew
@@ -46,7 +46,7 @@ def release(config_path: str, rec: str | None, receipt: str | None, receipts: st
         text, signature = _read(Path(receipt))
     except OSError as error:
         raise Failure(f"{error.filename or receipt}: {error.strerror}", 2) from None
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise Failure(f"{receipt}: {error}", 2) from None
     said, good = _release(config_path, name, text, signature)
     if not good:
@@ -71,7 +71,7 @@ def _release_all(config_path: str, config: Config, folder: Path) -> int:
         try:
             text, signature = _read(path)
             receipt = read_receipt(text.encode(), signature.encode() if signature else None)
-        except (OSError, UnicodeDecodeError, ReceiptBad) as error:
+        except (OSError, UnicodeError, ReceiptBad) as error:
             refused += 1
             warn(f"{path}: {error.strerror if isinstance(error, OSError) else error}")
             continue
@@ -119,12 +119,18 @@ def _release(config_path: str, recording: str, text: str, signature: str | None)
 
 
 def _read(path: Path) -> tuple[str, str | None]:
-    """A receipt and what lies beside it. Raises: OSError; UnicodeDecodeError."""
+    """A receipt and what lies beside it. Raises: OSError; UnicodeError."""
+    beside = path.with_name(path.name + ".sig")
+    return _text(path), _text(beside) if os.path.lexists(beside) else None
+
+
+def _text(path: Path) -> str:
     from bwvd.evidence.flash.regular_file import read_regular
 
-    beside = path.with_name(path.name + ".sig")
-    text = read_regular(path, _RECEIPT_BYTES, follow=True).decode("utf-8")
-    return text, read_regular(beside, _RECEIPT_BYTES, follow=True).decode("utf-8") if os.path.lexists(beside) else None
+    data = read_regular(path, _RECEIPT_BYTES, follow=True)
+    if encoding := foreign_encoding(data):
+        raise UnicodeError(f"{path.name} {encoding}")
+    return data.decode("utf-8")
 
 
 def _recordings(config: Config) -> frozenset[str]:

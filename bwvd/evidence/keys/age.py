@@ -11,7 +11,7 @@ import pyrage
 
 from bwvd.evidence.errors import IdentityUnusable, RecipientsUnusable
 from bwvd.evidence.flash.regular_file import read_regular
-from bwvd.text import one_line
+from bwvd.text import foreign_encoding, one_line
 
 SALT_BYTES = 16
 
@@ -121,6 +121,8 @@ def _recipients_of_file(entry: str) -> list[str]:
     except OSError as error:
         what = "is neither age1…, nor ssh-…, nor a file that can be read"
         raise RecipientsUnusable(f"keys.recipients: {entry[:200]!r} {what}: {error.strerror}") from error
+    if encoding := foreign_encoding(data):
+        raise RecipientsUnusable(f"keys.recipients: {entry} {encoding}")
     if b"AGE-SECRET-KEY-" in data.upper() or b"PRIVATE KEY-----" in data:
         raise RecipientsUnusable(f"keys.recipients: {entry} holds a secret key; it must never be on a device")
     recipients = []
@@ -140,6 +142,8 @@ def _identities_of_file(path: Path) -> list[Any]:
         data = read_regular(path, _FILE_BYTES, follow=True)
     except OSError as error:
         raise IdentityUnusable(f"{path}: {error.strerror}") from None
+    if encoding := foreign_encoding(data):
+        raise IdentityUnusable(f"{path} {encoding}")
     if data.startswith((_HEADER, _ARMOUR)):
         raise IdentityUnusable(f"{path}: encrypted; decrypt it first: age -d {path}")
     if b"PRIVATE KEY-----" in data:

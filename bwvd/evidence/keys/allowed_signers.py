@@ -12,7 +12,7 @@ from pathlib import Path
 from bwvd.evidence.errors import KeyUnusable, SignatureBad, SignersUnusable
 from bwvd.evidence.flash.regular_file import read_regular
 from bwvd.evidence.keys.ssh_keys import USER_CERTIFICATE, Certificate, PublicKey, parse_key_line
-from bwvd.text import printable
+from bwvd.text import foreign_encoding, printable
 
 FILE_BYTES = 16_777_216  # a fleet of 100,000 devices fits
 
@@ -65,6 +65,8 @@ class AllowedSigners:
     @classmethod
     def parse(cls, data: bytes, name: str) -> AllowedSigners:
         """Raises: SignersUnusable, naming `name` and the line."""
+        if encoding := foreign_encoding(data):
+            raise SignersUnusable(f"{name} {encoding}")
         keys = []
         for number, raw in enumerate(data.split(b"\n"), 1):
             try:

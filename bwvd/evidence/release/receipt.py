@@ -32,7 +32,7 @@ from bwvd.evidence.format.decode import signature_of
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.keys.named_signer import a_devices, check_named_signer, device_lines
 from bwvd.evidence.keys.sshsig import Signature, unarmour
-from bwvd.text import one_line
+from bwvd.text import foreign_encoding, one_line
 
 RECEIPT_NAMESPACE = "bwvd-receipt"
 RECEIPT_BYTES = 65_536  # more is no receipt
@@ -166,6 +166,8 @@ def _read(data: bytes, signature: bytes | None, kind: Any) -> tuple[bytes, bytes
     """The signed bytes, the binary signature, and what they say."""
     if max(len(data), len(signature or b"")) > RECEIPT_BYTES:
         raise ReceiptBad(f"the receipt is larger than {RECEIPT_BYTES} bytes")
+    if encoding := foreign_encoding(data):
+        raise ReceiptBad(f"the receipt {encoding}")
     message, blob = _parted(data, signature)
     try:
         return message, blob, msgspec.json.decode(message, type=kind)
@@ -188,6 +190,8 @@ def _parted(data: bytes, signature: bytes | None) -> tuple[bytes, bytes]:
 
 
 def _unarmoured(text: bytes) -> bytes:
+    if encoding := foreign_encoding(text):
+        raise ReceiptBad(f"the receipt's signature {encoding}")
     try:
         return unarmour(text.decode("ascii", "replace"))
     except SignatureBad as error:
