@@ -45,7 +45,7 @@ class MediaGap:
     kind: Kind
     from_ns: int
     to_ns: int
-    cause: str  # "dropped_by_device", "encoder_slow", "corrupt", "timestamps", "queue_full", ...
+    cause: str  # "dropped_by_device", "packets_lost", "encoder_slow", "corrupt", "timestamps", ...
     frames: int  # how many are missing, as far as known; 0 = unknown
 
 

@@ -202,7 +202,8 @@ class OwnClock:
 
     FAR_NS = 5 * NS  # further off than any delay: the stamps have begun anew
     WINDOW_NS = 10 * NS  # over which the least delay is taken
-    AHEAD_SHARE = 10  # stamps from the future: corrected by up to a tenth of each step from stamp to stamp
+    AHEAD_NS = 20 * MS  # from the future by less: no reason to change the distances of frames
+    AHEAD_SHARE = 10  # stamps from further ahead: corrected by up to a tenth of each step from stamp to stamp
     BEHIND_SHARE = 200  # a drift: by up to half a per cent. Not of what passes between packets: they come in bursts
 
     def __init__(self) -> None:
@@ -236,8 +237,8 @@ class OwnClock:
         passed_ns = 0 if self._newest_ns is None else newest_ns - self._newest_ns
         self._newest_ns = newest_ns
         delay_ns = arrival_ns - stamp_ns - self._offset_ns
-        if delay_ns < 0:
-            self._offset_ns -= min(-delay_ns, passed_ns // self.AHEAD_SHARE)
+        if delay_ns < -self.AHEAD_NS:
+            self._offset_ns -= min(-delay_ns - self.AHEAD_NS, passed_ns // self.AHEAD_SHARE)
         self._least_ns = delay_ns if self._least_ns is None else min(self._least_ns, delay_ns)
         if arrival_ns - self._window_ns >= self.WINDOW_NS:
             self._behind_ns = max(self._least_ns, 0)

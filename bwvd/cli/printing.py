@@ -23,6 +23,11 @@ CLOCK_QUALITIES = {
 }
 
 
+def _video(video: Mapping[str, Any]) -> str:
+    way = f" over {video['transport'].upper()}" if video.get("transport") else ""
+    return f"{video['source']}{way} by {video['encoder'] or '-'}: {video['frames']} frames, {video['dropped']} lost"
+
+
 def print_status(status: Mapping[str, Any]) -> None:
     """`bwvd status`: what matters, a line each."""
     loop, video, recording = status["loop"], status["video"], status["recording"]
@@ -30,7 +35,7 @@ def print_status(status: Mapping[str, Any]) -> None:
         ("state", str(status["state"]).replace("_", " ")),
         ("device", f"{status['device']}, up {status['uptime_s']:.0f} s"),
         ("loop", f"{loop['seconds']:.1f} of {loop['capacity_s']:g} s, {loop['bytes'] / 1e6:.1f} MB in RAM"),
-        ("video", f"{video['source']} by {video['encoder'] or '-'}: {video['frames']} frames, {video['dropped']} lost"),
+        ("video", _video(video)),
         ("audio", _audio(status.get("audio"))),
         ("storage", _storage(status["storage"])),
         ("clock", clock_words(status.get("clock", {}))),

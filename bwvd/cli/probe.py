@@ -30,6 +30,7 @@ from bwvd.messages import FaultChanged, MediaEvent, SourceUp
 
 HEVC = "HEVC plays in Chromium only where the machine decodes it; H.264 plays everywhere (bwvd help players)"
 JPEG = f"a camera of MJPEG costs a third less with libjpeg-turbo, which is not here ({LIBRARY}; Debian: libturbojpeg0)"
+UDP = "over UDP a packet that is lost costs the frames up to the next key frame (bwvd help configuration)"
 OPENINGS = 2  # of a camera: an encoder that hangs costs the first one, and another takes its place as in the daemon
 
 Trial = Callable[[], Awaitable[list[Finding]]]
@@ -58,8 +59,10 @@ def try_all(trials: Sequence[Trial]) -> Iterator[list[Finding]]:
 def camera_trial(config: Config, address: str) -> Trial:
     """Opens the camera, with its own sound where that is asked for, until a group of pictures is whole."""
     kinds: tuple[Kind, ...] = ("video", "audio") if config.audio.source == "video" else ("video",)
-    opened = partial(open_camera, config, SystemClock(), AudioGate(), EncoderChoice())
-    return partial(_try_source, "camera", "video.source", address, opened, kinds, _patience_s(config))
+    choice = EncoderChoice()
+    opened = partial(open_camera, config, SystemClock(), AudioGate(), choice)
+    trial = partial(_try_source, "camera", "video.source", address, opened, kinds, _patience_s(config))
+    return partial(trial, transport=lambda: choice.transport)
 
 
 def microphone_trial(config: Config, address: str) -> Trial:
@@ -108,7 +111,14 @@ class _Seen:
 
 
 async def _try_source(
-    area: str, key: str, address: str, opened: Callable[[], LibavSource], kinds: tuple[Kind, ...], patience_s: float
+    area: str,
+    key: str,
+    address: str,
+    opened: Callable[[], LibavSource],
+    kinds: tuple[Kind, ...],
+    patience_s: float,
+    *,
+    transport: Callable[[], str] = str,
 ) -> list[Finding]:
     advised: list[Finding] = []
     for left in reversed(range(OPENINGS)):
@@ -119,7 +129,11 @@ async def _try_source(
         advised += [Finding(area, True, f"{key}: {fault.detail}", advice=True) for fault in seen.faults]
         if not seen.missing:
             tracks = ", ".join(_shown(track) for track in seen.tracks)
-            advised += [Finding(area, True, f"{key}: {text}", advice=True) for text in _advice(address, seen.tracks)]
+            tracks += f", over {transport().upper()}" if transport() else ""
+            advised += [
+                Finding(area, True, f"{key}: {text}", advice=True)
+                for text in _advice(address, seen.tracks, transport())
+            ]
             return [Finding(area, True, f"{key}: {address}: {tracks}"), *advised]
         if not (left and any(fault.name == "encoder" for fault in seen.faults)):
             break
@@ -130,9 +144,10 @@ async def _try_source(
     return [Finding(area, False, reason if _names_a_key(reason) else f"{key}: {reason}"), *advised]
 
 
-def _advice(address: str, tracks: list[Track]) -> list[str]:
+def _advice(address: str, tracks: list[Track], transport: str = "") -> list[str]:
     """What somebody should know of a camera that works."""
     found = [HEVC] if any(track.codec == "hevc" for track in tracks) else []
+    found += [UDP] if transport == "udp" else []
     encoded = any(track.kind == "video" and track.encoder != "copy" for track in tracks)
     if encoded and address.startswith("v4l2:") and not jpeg.is_there():
         found.append(JPEG)

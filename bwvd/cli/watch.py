@@ -103,7 +103,8 @@ def _parts(status: Status) -> Table:
     if recording is not None:
         on_flash = f"{_span(recording.committed_s)} on flash in {counted(recording.segments, 'segment')}"
         table.add_row("recording", Text(f"{_span(recording.seconds)}, {on_flash}\n{clean(recording.id, 80)}"))
-    stream = f"{clean(video.source, 80)}, {clean(video.encoder, 30) or 'no video'}"
+    way = f" over {clean(video.transport, 10).upper()}" if video.transport else ""
+    stream = f"{clean(video.source, 80)}{way}, {clean(video.encoder, 30) or 'no video'}"
     if video.width:
         stream += f", {video.width}x{video.height}"
     frames = Text(f"{stream}\n{counted(video.frames, 'frame')}")

@@ -81,6 +81,10 @@ def _encoder(config: Config, document: dict[str, Any]) -> Iterator[Problem]:
         yield Problem('video.encoder = "copy", video.format = "yuv4mpegpipe"', "raw frames have to be encoded")
     if video.ca_file and not video.source.startswith("rtsps:"):
         yield Problem("video.ca_file", f"is for cameras at rtsps://…; video.source is {shown(video.source)}")
+    if video.rtsp_transport != "auto" and not video.source.startswith(("rtsp:", "rtsps:")):
+        yield Problem("video.rtsp_transport", f"is for cameras at rtsp://…; video.source is {shown(video.source)}")
+    if video.rtsp_transport == "udp" and video.source.startswith("rtsps:"):
+        yield Problem('video.rtsp_transport = "udp"', "would leave TLS: what comes by rtsps://… comes by tcp")
     if video.encoder != "copy":
         return
     if video.source.startswith("lavfi:"):

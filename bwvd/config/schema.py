@@ -37,6 +37,7 @@ class Video(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     preset: str = ""  # of libx264/libx265; "" = ours for a small processor
     ca_file: str = ""  # PEM, of who vouches for an rtsps: camera's certificate; "" = the system's
     format: Literal["", "h264", "mpegts", "nut", "yuv4mpegpipe"] = ""  # of what an exec: program writes
+    rtsp_transport: Literal["auto", "tcp", "udp"] = "auto"  # of a network camera's packets; auto: tcp, else udp
     pixel_format: str = ""  # asked of a v4l2 camera: "" (the driver's choice), yuyv422, mjpeg, nv12, h264
     stamp: bool = True
 

@@ -42,6 +42,7 @@ async def build(config: Config, config_path: Path, extra: Sequence[Peripheral] =
     sealer = load_recipients(config.keys.recipients)
     has_microphone = config.audio.source not in ("", "video")
     opened: list[HeldVolume] = []
+    choice = EncoderChoice()
 
     def opening() -> HeldVolume:
         opened.append(open_storage(config.storage.path, device=config.device.id))
@@ -55,10 +56,11 @@ async def build(config: Config, config_path: Path, extra: Sequence[Peripheral] =
             signer=signer,
             witness=witness_of(config),
             sealer=sealer,
-            camera=partial(open_camera, config, clock, choice=EncoderChoice()),
+            camera=partial(open_camera, config, clock, choice=choice),
             microphone=partial(_microphone, config, clock) if has_microphone else None,
             expect_audio=partial(expected_track, config.audio) if config.audio.source.startswith("alsa:") else None,
             config_sha256=config_sha256,
+            transport=lambda: choice.transport,
             peripherals=[*all_peripherals(config, config_path), *extra],
         )
     finally:

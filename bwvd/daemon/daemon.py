@@ -89,6 +89,7 @@ class Parts:
     witness: Witness | None = None  # of the journal; a place that is not on the card
     microphone: Callable[[AudioGate], MediaSource] | None = None  # where it is a device of its own
     expect_audio: Callable[[], Track] | None = None  # the microphone's track, where the configuration says it all
+    transport: Callable[[], str] = str  # by which a network camera's packets come
     peripherals: Sequence[Peripheral] = ()
     config_sha256: str = ""  # of the configuration file, for the journal
 

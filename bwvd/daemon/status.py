@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from bwvd import __version__
@@ -29,9 +29,13 @@ from bwvd.service.status_document import (
 from bwvd.text import stream_address
 
 
-class HasBoot(Protocol):
+class StatusParts(Protocol):
+    """The parts that a daemon was made of, as far as a status shows them."""
+
     @property
     def boot(self) -> str: ...  # the kernel's boot id
+    @property
+    def transport(self) -> Callable[[], str]: ...  # by which a network camera's packets come
 
 
 class StatusSource(Protocol):
@@ -56,7 +60,7 @@ class StatusSource(Protocol):
         ...
 
     @property
-    def parts(self) -> HasBoot: ...
+    def parts(self) -> StatusParts: ...
 
 
 def snapshot(daemon: StatusSource) -> Status:
@@ -83,6 +87,7 @@ def snapshot(daemon: StatusSource) -> Status:
             preset=video.preset if video else "",
             width=video.width if video else 0,
             height=video.height if video else 0,
+            transport=daemon.parts.transport() if video else "",
             frames=recorder.frames,
             dropped=recorder.frames_lost,
         ),

@@ -46,6 +46,7 @@ class VideoStatus(Part, frozen=True, kw_only=True):
     preset: str = ""  # that the encoder works with, where it has presets
     width: int = 0
     height: int = 0
+    transport: str = ""  # of a network camera's packets: "tcp" or "udp"
     frames: int  # since the start
     dropped: int
 

@@ -72,6 +72,7 @@ def test_unknown_keys_name_the_nearest(text: str, expected: str) -> None:
         ("[keys]\nrecipients = 'age1'", "keys.recipients: expected a list, got a string"),
         ("[keys]\nrecipients = ['/a', 1]", "keys.recipients, entry 2: expected a string, got a whole number"),
         ("[[gpio]]\nline = 1.5", "gpio.line: expected a whole number or a string, got the number 1.5"),
+        ("[video]\nrtsp_transport = 'upd'", 'video.rtsp_transport: must be one of "auto", "tcp", "udp", not "upd"'),
         ("[[gpio]]\nmode = 'swich'", 'gpio.mode: must be one of "button", "switch", not "swich"; did you mean switch?'),
         ("[[gpio]]\nmode = 3", "gpio.mode: expected a string, got a whole number"),
         ("[gpio]\nline = 1", "gpio: expected a list of tables; write [[gpio]], not [gpio]"),
@@ -314,6 +315,11 @@ def test_a_secret_key_among_the_recipients_is_refused_and_not_repeated() -> None
         (
             "[video]\nsource = 'exec:camera'\nformat = 'h264'\n[audio]\nsource = 'video'",
             'audio.source = "video", video.format = "h264": this format carries no audio',
+        ),
+        ("[video]\nrtsp_transport = 'udp'", "video.rtsp_transport: is for cameras at rtsp://…"),
+        (
+            "[video]\nsource = 'rtsps://h/live'\nrtsp_transport = 'udp'",
+            'video.rtsp_transport = "udp": would leave TLS',
         ),
         ("[audio]\nsource = 'video'", 'audio.source = "video": a v4l2 camera carries no audio'),
         ("[audio]\npre_event = true", 'audio.pre_event = true: there is no audio to keep: audio.source is ""'),

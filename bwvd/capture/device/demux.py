@@ -17,11 +17,13 @@ from bwvd.capture.audio.passthrough import CopiedAudio, can_copy
 from bwvd.capture.audio.transcode import EncodedAudio
 from bwvd.capture.device.access_units import AccessUnits, Unit, units_of
 from bwvd.capture.device.device_thread import ThreadChannel
-from bwvd.capture.device.open_input import RTSP_READ_S, open_input
+from bwvd.capture.device.libav_log import libav_log
+from bwvd.capture.device.open_input import open_input, transport_of
+from bwvd.capture.device.packet_reader import PacketReader
 from bwvd.capture.device.packet_stamps import NominalStamps, nominal_rate, stamp_first, untold
 from bwvd.capture.device.track_watch import NAMED_NS, TrackWatch
 from bwvd.capture.input import Input
-from bwvd.capture.libav_errors import STRICT, why
+from bwvd.capture.libav_errors import STRICT
 from bwvd.capture.source import AudioGate, DeviceLost, SourceRefused, Stopped
 from bwvd.capture.timestamps import (
     FrameTimes,
@@ -48,6 +50,7 @@ from bwvd.messages import Device, MediaGap, SourceDown
 
 FETCH_NS = NS // 10  # of a played source that is copied: so much is fetched at a time
 LATE_NS = 2 * NS  # a played source that is behind by more skips ahead, as a camera would have
+CALIBRATED_NS = NS  # a stream's offset is learned from so much of it that came in its time, before any of it is placed
 LIVE_NS = 5_000_000  # a read that had to wait for so long: there was no backlog any more
 BACKLOG_PACKETS = 1_000  # at most
 SETTLED_NS = 2 * NS  # a stream whose first frames have no decode times is waited for, at most
@@ -159,11 +162,14 @@ class Reading:
 
     def _read(self) -> None:
         while True:
-            with open_input(self._address, self._job.config, lambda: self._channel.stopping) as source:
+            config, stopping = self._job.config, lambda: self._channel.stopping
+            listens = self._address.streamed and config.video.rtsp_transport != "tcp"
+            with libav_log(listens) as log, open_input(self._address, config, stopping) as source:
                 self._source = source
                 self._channel.alive()
+                self._job.choice.transport = transport_of(self._address, config, log)
                 self._set_up(source)
-                self._read_source(source)
+                self._read_source(source, PacketReader(source, self._address.text, self._channel, log))
             if not self._address.loop:
                 return
             length_ns = 0 if self._playback is None else self._playback.length_ns(self._leading)
@@ -262,10 +268,8 @@ class Reading:
             config, self._job.clock, times, losses, encoder, not_before_ns, decoder_of(stream), _forms=forms
         )
 
-    def _read_source(self, source: Input) -> None:
-        # All of them: the read would not come back while only packets arrive that nobody wants.
+    def _read_source(self, source: Input, packets: PacketReader) -> None:
         self._streams(source)
-        packets = source.packets
         if self._playback is None and isinstance(self._stamps, OwnClock):
             for packet, moment in self._backlog(packets, self._stamps):
                 self._packet(packet, moment)
@@ -279,9 +283,9 @@ class Reading:
         if not self._address.played:
             raise DeviceLost(f"{self._address.text}: the stream has ended")
 
-    def _next(self, packets: Iterator[av.Packet[Any]]) -> av.Packet[Any] | None:
+    def _next(self, packets: PacketReader) -> av.Packet[Any] | None:
         """The next packet of a wanted track; None at the end. The tracks are judged meanwhile."""
-        while (packet := self._read_packet(packets)) is not None:
+        while (packet := packets.read()) is not None:
             self._look()
             if packet.stream_index in self._bases:
                 return packet
@@ -306,20 +310,7 @@ class Reading:
             if watch.is_down and reopens and (lost := watch.hopeless(now_ns, path.lacks)) is not None:
                 raise DeviceLost(f"{self._address.text}: {lost}")
 
-    def _read_packet(self, packets: Iterator[av.Packet[Any]]) -> av.Packet[Any] | None:
-        if self._channel.stopping:
-            raise Stopped
-        self._channel.away()
-        try:
-            return next(packets, None)
-        except av.ExitError as error:
-            raise DeviceLost(f"{self._address.text} delivered nothing for {RTSP_READ_S} s") from error
-        except av.FFmpegError as error:
-            raise DeviceLost(f"{self._address.text}: {why(error)}") from error
-        finally:
-            self._channel.back()
-
-    def _whole(self, packets: Iterator[av.Packet[Any]]) -> Iterator[Unit]:
+    def _whole(self, packets: PacketReader) -> Iterator[Unit]:
         """The packets, each a whole frame, with the moments at which they came."""
         while (packet := self._next(packets)) is not None:
             moment = self._moment()
@@ -360,22 +351,27 @@ class Reading:
     def _of_stream(packets: list[Unit], index: int) -> list[av.Packet[Any]]:
         return [packet for packet, _ in packets if packet.stream_index == index and packet.size]
 
-    def _backlog(self, packets: Iterator[av.Packet[Any]], own: OwnClock) -> list[Unit]:
-        """Read what is there at once when a stream opens: libav has looked at its first half second, and a server may
-        hand out the last key frame and all that followed. Placed by its arrival it would lie in the future.
+    def _backlog(self, packets: PacketReader, own: OwnClock) -> list[Unit]:
+        """Read what is there at once when a stream opens, and a little of what follows: libav has looked at its first
+        half second, and a server may hand out the last key frame and all that followed. Placed by its arrival it would
+        lie in the future; and an offset that had to be corrected afterwards would change the distances of frames.
         """
         found: list[Unit] = []
-        is_live = False
+        live_ns = 0
         clock = self._job.clock
+        enough_ns = min(CALIBRATED_NS, self._job.silence_ns // 3)
         began_ns = last_ns = clock.monotonic_ns()
         while len(found) < BACKLOG_PACKETS and (packet := self._next(packets)) is not None:
             now_ns = clock.monotonic_ns()
             self._find(found, packet, Moment(now_ns, 0))
             stamp_ns = to_ns(packet.dts if packet.dts is not None else packet.pts, self._bases[packet.stream_index])
             if stamp_ns is not None:
+                if live_ns and abs(own.delay_ns(stamp_ns, now_ns)) > WithoutJumps.JUMP_NS:
+                    break  # its clock has been set, or the network has stopped for a while
                 own.calibrate(stamp_ns, now_ns)
-            is_live = is_live or now_ns - last_ns > LIVE_NS
-            if is_live and (now_ns - began_ns > SETTLED_NS or not self._untold(found)):
+            live_ns = live_ns or (now_ns if now_ns - last_ns > LIVE_NS else 0)
+            settled = now_ns - began_ns > SETTLED_NS or not self._untold(found)
+            if live_ns and settled and now_ns - live_ns >= enough_ns:
                 break
             last_ns = now_ns
         for index in self._bases:

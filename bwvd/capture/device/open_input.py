@@ -12,6 +12,7 @@ from av.container import InputContainer
 from bwvd.capture.address import Address
 from bwvd.capture.device.alsa import find_configuration, quiet_alsa
 from bwvd.capture.device.discovery import cameras
+from bwvd.capture.device.libav_log import Line
 from bwvd.capture.input import Input
 from bwvd.capture.libav_errors import why
 from bwvd.capture.source import DeviceLost, SourceRefused
@@ -22,6 +23,8 @@ av.logging.set_libav_level(av.logging.PANIC)  # errors reach us as exceptions; n
 RTSP_TIMEOUT_S = 10  # to connect
 RTSP_READ_S = 3  # without a packet: the read comes back, so that the device's thread is never given up
 PROBE_US = 2_000_000  # a live stream is looked at for so long at most before it starts
+_EITHER = "tcp+udp"
+_TCP_REFUSED = "SETUP failed: 461"  # in libav's log: what a camera answers that takes UDP alone
 SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"  # of Debian's ca-certificates
 # What an ALSA device is asked for, after what the configuration says: what sound cards have.
 _CAMERAS_NAMED = 3
@@ -124,9 +127,29 @@ def _cameras_there() -> str:
     return f"there is {', '.join(there[:_CAMERAS_NAMED])}" if there else "there is no camera"
 
 
+def transport_of(address: Address, config: Config, log: list[Line]) -> str:
+    """What the packets come by: "tcp" or "udp" from the network, else "". log: libav's, of the opening."""
+    if not address.streamed:
+        return ""
+    transport = _transport(address, config)
+    if transport != _EITHER:
+        return transport
+    return "udp" if any(_TCP_REFUSED in text for _, _, text in log) else "tcp"
+
+
+def _transport(address: Address, config: Config) -> str:
+    """As libav names it. By TCP nothing is lost on the way, or the connection is. Both are tried in one session: a
+    camera that has just been left by somebody may not take the next one at once."""
+    if address.scheme == "rtsps":
+        return "tcp"
+    asked = config.video.rtsp_transport
+    return _EITHER if asked == "auto" else asked
+
+
 def _open_stream(address: Address, config: Config) -> InputContainer:
     options = {
-        "rtsp_transport": "tcp",  # nothing is lost on the way, or the connection is
+        "rtsp_transport": _transport(address, config),
+        "rtsp_flags": "prefer_tcp",
         "timeout": str(RTSP_TIMEOUT_S * 1_000_000),
         "analyzeduration": str(PROBE_US),
     }

@@ -1,4 +1,4 @@
-"""The choice of an encoder, with what earlier openings of the camera have shown: failed ones, audio of its own."""
+"""The choice of an encoder, with what openings of a camera have shown: failed ones, its own audio, the transport."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class EncoderChoice:
         self.failed: dict[str, str] = {}  # by name: why
         self.served: set[str] = set()  # these have given frames
         self.had_audio = False  # where its own audio is asked for: it is as configured, and another camera may not be
+        self.transport = ""  # by which a network camera's packets have come last: "tcp" or "udp"
         self._find_hardware = find_hardware
 
     def choose(self, config: Video, width: int, height: int, call: EncoderCall) -> str:

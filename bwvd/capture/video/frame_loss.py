@@ -136,10 +136,10 @@ class Losses:
                 cause = "dropped_by_device"
             self._add(from_ns, to_ns, cause, frames)
 
-    def damaged(self, from_ns: int, to_ns: int, frames: int) -> None:
+    def damaged(self, from_ns: int, to_ns: int, frames: int, cause: str = "corrupt") -> None:
         """Frames that were there, and no good. The next frame's distance says nothing of the beat."""
         self._interrupt()
-        self._add(from_ns, to_ns, "corrupt", frames)
+        self._add(from_ns, to_ns, cause, frames)
 
     def lost(self, from_ns: int, to_ns: int, cause: str, frames: int) -> None:
         """Frames that were there, and went no further than to us."""

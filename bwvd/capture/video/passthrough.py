@@ -111,7 +111,7 @@ class CopiedVideo:
             self._losses.frame(placed, moment.mono_ns)
             if content is Content.BROKEN:
                 self.lacks = NOTHING_DECODES
-                self._damaged(placed)
+                self._damaged(placed, "packets_lost" if packet.is_corrupt and self._address.streamed else "corrupt")
             else:
                 self._keep(data, unit, placed, out)
         overwrite(memoryview(data))
@@ -138,10 +138,10 @@ class CopiedVideo:
         """Wipe what was not delivered."""
         self._assembler.wipe()
 
-    def _damaged(self, placed: Placed) -> None:
+    def _damaged(self, placed: Placed, cause: str = "corrupt") -> None:
         """A frame is no good, and may have been a key frame."""
         self._whole_ns = placed.dts_ns + self._times.step_ns
-        self._skip(placed)
+        self._skip(placed, cause)
 
     def _skip(self, placed: Placed, cause: str = "corrupt") -> None:
         """Keep nothing until the next key frame: what follows refers to what is missing."""

@@ -19,7 +19,7 @@ from bwvd.capture.video.pixel_format import PixelConverter
 from bwvd.capture.video.presentation import Form, FormReader
 from bwvd.capture.video.stamp import Stamp
 from bwvd.clock import NS, Clock
-from bwvd.config.schema import Config
+from bwvd.config.schema import STREAM_SCHEMES, Config
 from bwvd.media.jpeg import has_end
 from bwvd.messages import FaultChanged
 
@@ -68,6 +68,7 @@ class EncodedVideo:
     _last_ns: int | None = None  # when the last frame was taken
     _left_out_ns: int | None = None  # when a frame was left out last, while that is a fault
     _bad: int = 0  # frames that came to no good since the last one
+    _bad_cause: str = "corrupt"  # of the first of them
     _bad_step_ns: int = 0  # between two of them
     _ends: bool = False  # the camera's JPEGs have their end
     _undated: deque[int] = field(default_factory=deque)  # decode times of packets that have no other
@@ -159,6 +160,8 @@ class EncodedVideo:
         the decoder makes of them nothing says so."""
         if not self._bad:
             self._bad_step_ns = self._times.step_ns  # what the next frame's distance would change
+            lost = packet.is_corrupt and self._config.video.source.startswith(STREAM_SCHEMES)
+            self._bad_cause = "packets_lost" if lost else "corrupt"
         self._bad += 1
         context = packet.stream.codec_context
         self._beat = not context.codec.intra_only
@@ -179,7 +182,7 @@ class EncodedVideo:
         from_ns = self._last_ns + step_ns
         to_ns = from_ns + bad * step_ns if next_ns is None else max(next_ns, from_ns)
         frames = max(bad, round((to_ns - from_ns) / step_ns)) if self._beat else bad
-        self._losses.damaged(from_ns, to_ns, frames)
+        self._losses.damaged(from_ns, to_ns, frames, self._bad_cause)
 
     def _frame(self, frame: av.VideoFrame, stream: VideoStream, at_ns: int, out: Out) -> None:
         form = self._forms.read(frame, stream)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -54,6 +55,9 @@ class _Opened:
 
     def close(self) -> None:
         self._driver.open_count -= 1
+
+    def demux(self) -> Iterator[Any]:
+        return iter(())
 
 
 @pytest.mark.parametrize(
@@ -153,7 +157,7 @@ def test_the_systems_own_sound_devices_are_found() -> None:
         from bwvd.capture.device.open_input import open_input
         from bwvd.config.schema import AUDIO_SCHEMES, Config
 
-        open_input(parse_address("alsa:null", "audio.source", AUDIO_SCHEMES), Config()).close()
+        open_input(parse_address("alsa:null", "audio.source", AUDIO_SCHEMES), Config()).container.close()
         """
     )
     done = subprocess.run(

@@ -119,6 +119,7 @@ async def test_the_read_of_a_silent_camera_comes_back() -> None:
 
         nursery.start_soon(hang_later)
         silent = source(url)
+        silent.flush_on_cancel(True)  # as while a recording runs
         with trio.fail_after(30), pytest.raises(DeviceLost, match=r"delivered nothing for 3 s$"):
             await silent.run(listener.send)
         assert not silent.hangs()
