@@ -23,6 +23,8 @@ _IDENTITY = bytes.fromhex("00010000000000000000000000000000000100000000000000000
 _OWN_DATA = box(b"dinf", full_box(b"dref", 0, 0, (1).to_bytes(4, "big"), full_box(b"url ", 0, 1)))
 _NOT_ENABLED, _ENABLED = 2, 3  # a track of the movie that is, or is not, shown unasked
 _CO64_FROM = 1 << 32
+# Ticks that a sample may last. 32 bits hold a little more, but libav takes that for damage, and makes it one tick.
+_LONGEST = (1 << 32) - 1 - 10 * 48_000
 
 
 class _Times:
@@ -64,10 +66,12 @@ class Samples:
             dts: of the first; behind that of the sample before.
             keys: indexes of those that are key frames; None = all.
 
-        Raises: OverflowError where the sample before would last longer than an MP4 can say.
+        Raises: OverflowError where the sample before would last longer than an MP4 can say and readers believe.
         """
         before = len(self.sizes)
         if before:
+            if dts - self.last_dts > _LONGEST:
+                raise OverflowError(f"a sample of {dts - self.last_dts} ticks")
             self.durations[-1] = dts - self.last_dts
         else:
             self.first_dts = dts
