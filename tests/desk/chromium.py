@@ -46,13 +46,13 @@ _SETTLED = "(video) => !video.seeking && video.readyState >= 2"
 def served(*paths: Path, options: tuple[str, ...] = (), home: Path) -> Iterator[str]:
     """`bwvd desk` on these paths; gives the address that lets one browser in.
 
-    home: where the desk keeps its log and its key.
+    home: where the desk keeps its log and its key, and puts what it hands out.
     """
     command = [sys.executable, "-m", "bwvd", "desk", *map(str, paths), "--no-browser", "--port", "0", *options]
     home.mkdir(exist_ok=True)
     environment = {**os.environ, "HOME": str(home), "XDG_STATE_HOME": str(home), "XDG_CONFIG_HOME": str(home)}
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, env=environment, text=True
+        command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, env=environment, cwd=home, text=True
     ) as desk:
         assert desk.stdout is not None
         try:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import av
 import pyrage
 import pytest
 
@@ -15,7 +18,9 @@ pytest.importorskip("playwright.sync_api", reason="pip install -e '.[browser]'")
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
+from bwvd.evidence.export.mp4 import export_mp4
 from bwvd.evidence.keys.age import AgeSealer
+from bwvd.testing.picture import frame_number
 from tests.desk.chromium import Visit, browser, served
 from tests.players.scenarios import RATE, Recording, recorded
 from tests.support.evidence_folder import make_recording, make_storage
@@ -47,8 +52,6 @@ def mutes(tmp_path_factory: pytest.TempPathFactory) -> Recording:
 @pytest.fixture
 def opened(chromium: Browser, tmp_path: Path) -> Iterator[Open]:
     """Opens a desk on a folder, and a browser at it. Nothing may be asked for elsewhere, nothing complained of."""
-    import contextlib
-
     with contextlib.ExitStack() as stack:
         visits: list[Visit] = []
 
@@ -72,8 +75,6 @@ def opened(chromium: Browser, tmp_path: Path) -> Iterator[Open]:
 
 def shot(visit: Visit, name: str) -> None:
     """A screenshot, to be looked at."""
-    import os
-
     if folder := os.environ.get("BWVD_SHOTS"):
         Path(folder).mkdir(parents=True, exist_ok=True)
         visit.page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
@@ -290,6 +291,73 @@ def test_hostile_texts_are_text(opened: Open, tmp_path: Path) -> None:
     expect(page.locator("#officer")).to_have_text("</script><script>1</script>")
     assert page.locator("#recording img, #recording script").count() == 0
     assert "\u202e" not in page.content()
+
+
+@pytest.mark.short
+def test_a_clip_is_the_one_that_the_command_exports(opened: Open, gap: Recording, tmp_path: Path) -> None:
+    """From I to O, byte by byte."""
+    visit = opened(folder_of(gap))
+    page = visit.recording()
+    visit.seek(2.02)
+    page.keyboard.press("i")
+    page.wait_for_function("() => document.getElementById('clip-from').value !== ''")
+    visit.seek(3.98)
+    page.keyboard.press("o")
+    page.wait_for_function("() => document.getElementById('clip-to').value !== ''")
+    begin, end = (float(page.input_value(f"#clip-{side}")) for side in ("from", "to"))
+    with page.expect_download() as downloading:
+        page.click("#out-form .kinds button >> nth=0")
+        page.click("#jobs [data-state=done] a")
+    downloading.value.save_as(tmp_path / "clip.mp4")
+    export_mp4(folder_of(gap), tmp_path / "wanted.mp4", from_s=begin, to_s=end)
+    assert (tmp_path / "clip.mp4").read_bytes() == (tmp_path / "wanted.mp4").read_bytes()
+    shot(visit, "handed-out")
+
+
+@pytest.mark.short
+def test_a_still_is_the_frame_that_is_shown(opened: Open, gap: Recording, tmp_path: Path) -> None:
+    visit = opened(folder_of(gap))
+    page = visit.recording()
+    visit.seek(3.33)
+    with page.expect_download() as downloading:
+        page.click("#out-form .kinds button >> nth=1")
+        page.click("#jobs [data-state=done] a")
+    downloading.value.save_as(tmp_path / "still.png")
+    with av.open(str(tmp_path / "still.png")) as still:
+        [frame] = [picture.reformat(format="yuv420p") for picture in still.decode(video=0)]
+    assert frame_number(frame) == visit.number() == gap.playlist.truth.frame_at(3.33)
+
+
+@pytest.mark.short
+def test_the_list_is_searched_and_its_address_sent(opened: Open, tmp_path: Path) -> None:
+    """The list, its filters in the address, and the pages around it: nothing that axe would find."""
+    for number in (1, 2):
+        storage = make_storage(tmp_path / "storage" / str(number), device=f"BWV-000{number}")
+        make_recording(storage, device=f"BWV-000{number}", label="a knife" if number == 2 else "a door")
+    visit = opened(tmp_path / "storage")
+    page = visit.page
+    rows = page.locator("tr[data-key]")
+    expect(rows).to_have_count(2)
+    expect(page.locator("tr[data-key] .verdict[data-verdict=unvouched]")).to_have_count(2)
+    shot(visit, "list")
+    page.fill("#marker", "knife")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**marker=knife**")
+    expect(rows).to_have_count(1)
+    expect(rows.first).to_contain_text("BWV-0002")
+    sent = page.url
+    page.goto(f"{visit.origin}/")
+    expect(rows).to_have_count(2)
+    page.goto(sent)
+    expect(rows).to_have_count(1)
+    for path in ("/", "/out", "/who"):
+        page.goto(f"{visit.origin}{path}")
+        for width in (1280, 320):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate("() => document.documentElement.scrollWidth") <= width, path
+            found = Axe().run(page).response["violations"]
+            assert [(path, one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
+        shot(visit, f"page{path.replace('/', '-')}")
 
 
 @pytest.mark.short

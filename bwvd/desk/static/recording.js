@@ -1,5 +1,6 @@
 // Page of one recording.
 
+import { HandOut } from "./handout.js";
 import { Keyboard } from "./keyboard.js";
 import { Player } from "./player.js";
 import { Strip, beside, holes, landmarks, thinned } from "./strip.js";
@@ -205,14 +206,7 @@ class Page {
     }
     new Keyboard(acts, at("keys-on"));
     for (const input of [at("clip-from"), at("clip-to")]) input.addEventListener("change", () => this.typed());
-    at("out-form").addEventListener("submit", (event) => {
-      const what = event.submitter?.value;
-      if (!what) {
-        event.preventDefault();
-        return;
-      }
-      at("out-form").action = `${place.dataset.out}/${what}`;
-    });
+    new HandOut(at("out-form"), at("jobs"));
   }
 
   jump(forwards) {
