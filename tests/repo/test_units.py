@@ -108,11 +108,23 @@ def test_the_carrier_sees_no_key_and_no_witness() -> None:
         assert path in words["BindReadOnlyPaths"]
 
 
-@pytest.mark.parametrize("drop_ins", [(), ("hardware-encoder",)])
+@pytest.mark.parametrize("drop_ins", [(), ("hardware-encoder",), ("ribbon-camera",)])
 def test_the_sandbox_is_tight(tmp_path: Path, drop_ins: tuple[str, ...]) -> None:
     analyze, unit = need("systemd-analyze"), str(installed(tmp_path, *drop_ins))
     done = run(analyze, "security", "--offline=true", "--no-pager", f"--threshold={MOST_EXPOSURE}", unit)
     assert done.returncode == 0, done.stdout.splitlines()[-1]
+
+
+def test_a_ribbon_camera_opens_no_more_than_it_says(tmp_path: Path) -> None:
+    """Its program is a child in the recorder's sandbox: devices, and a socket to the kernel; no network, no rights."""
+    analyze = need("systemd-analyze")
+    open_now = []
+    for name, drop_ins in (("without", ()), ("with", ("ribbon-camera",))):
+        unit = str(installed(tmp_path / name, *drop_ins))
+        text = run(analyze, "security", "--offline=true", "--no-pager", unit).stdout
+        open_now.append({line.split()[1] for line in text.splitlines() if line.startswith("✗")})
+    without, with_camera = open_now
+    assert with_camera - without == {"RestrictAddressFamilies=~AF_NETLINK"}
 
 
 def test_a_network_camera_opens_no_more_than_the_network(tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bwvd.capture.program.rpicam_cameras import parse_list
 from bwvd.cli.install import install
 from bwvd.config.schema import Offload
+from bwvd.testing.rpicam_vid import Board, script
 from tests.machine import install_page
 from tests.machine.image import PACKAGES
 from tests.support.source_tree import ROOT
@@ -197,6 +199,23 @@ MINUTES = NotRun("takes many minutes", finds_tests)
 STOCK = NotRun("names a stock tool's command", proven_elsewhere)
 SYSTEMD = NotRun("asks the running systemd", unit_is_named)
 
+
+def drop_in_is_installed(command: str) -> None:
+    """The drop-in of that name is put in its place."""
+    name = command.split()[-1]
+    with tempfile.TemporaryDirectory() as root:
+        install(Path(root), drop_ins=[name])
+        assert (Path(root) / f"etc/systemd/system/bwvd.service.d/{name}.conf").is_file()
+
+
+def fake_lists_cameras(command: str) -> None:
+    """The verified fake takes the very option, and what it prints is read."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = script(Path(folder), Board())
+        done = subprocess.run([program, *command.split()[1:]], capture_output=True, text=True, check=True)
+    assert parse_list(done.stdout)
+
+
 NOT_RUN = {
     "custody": {
         "python -m tests.fleet": LONG,
@@ -270,6 +289,11 @@ NOT_RUN = {
         "bwvd export --proof": NotRun("a part of a sentence; tests/evidence/verify/test_existence.py does it", nothing),
     },
     "configuration": {"systemctl reload bwvd": SYSTEMD},
+    "hardware": {
+        "sudo apt install rpicam-apps-lite": NotRun("a package of Raspberry Pi OS", nothing),
+        "rpicam-vid --list-cameras": NotRun("needs a ribbon camera", fake_lists_cameras),
+        "sudo bwvd install --drop-in ribbon-camera": NotRun("changes the machine, as root", drop_in_is_installed),
+    },
     "desk": {
         "sha256sum -c": STOCK,
         "ssh-keygen -Y verify": STOCK,

@@ -32,6 +32,8 @@ _LOOKED_AT = {  # by libav, before the first packet: a stream may have more trac
     "nut": {"analyzeduration": "1000000"},
     "yuv4mpegpipe": {"probesize": "32", "analyzeduration": "0"},
 }
+_WAITED = 60  # raw frames, at most, that are left out because they were there already when it was opened
+_LIVE_NS = 2_000_000  # a read that had to wait for so long
 _BEFORE_KEY = 1_000  # access units, at most, before the first one with parameter sets
 
 
@@ -141,9 +143,16 @@ def _own_times(container: InputContainer, pipe: _Pipe) -> Packets:
 
 def _stamped_frames(container: InputContainer, pipe: _Pipe, rate: Fraction) -> Packets:
     beat = ArrivalBeat(int(NS / rate))
+    asked_ns, waited = time.monotonic_ns(), 0
     for packet in container.demux():
-        if packet.size:
-            packet.pts = packet.dts = beat.place(time.monotonic_ns())
+        now_ns = time.monotonic_ns()
+        # What has waited while it was opened came at a time that nobody saw.
+        if packet.size and waited < _WAITED and now_ns - asked_ns < _LIVE_NS:
+            waited += 1
+        elif packet.size:
+            waited = _WAITED
+            packet.pts = packet.dts = beat.place(now_ns)
             yield packet
+        asked_ns = time.monotonic_ns()
     if pipe.failure is not None:
         raise pipe.failure

@@ -23,6 +23,7 @@ from bwvd.messages import MediaEvent, SourceDown
 from tests.support.capture_listen import Listener, numbers
 from tests.support.program_camera import command
 from tests.support.source_tree import ROOT
+from tests.support.stock import need
 
 RATE, GOP = 50, 10
 FORMATS = {"h264": "copy", "nut": "copy", "mpegts": "copy", "yuv4mpegpipe": "libx264"}
@@ -199,6 +200,27 @@ async def test_stop_is_heard_while_it_writes_nothing(plug: Path) -> None:
     assert time.monotonic() - began_s < 2.9
     assert not hangs.hangs()
     await gone(plug)
+
+
+@pytest.mark.parametrize(
+    ("form", "encoder", "coder"),
+    [
+        ("yuv4mpegpipe", "libx264", "y4menc"),
+        ("h264", "copy", "x264enc tune=zerolatency key-int-max=10 ! video/x-h264,stream-format=byte-stream"),
+        ("mpegts", "copy", "x264enc tune=zerolatency key-int-max=10 ! mpegtsmux"),
+    ],
+)
+async def test_gstreamer_is_such_a_program(form: str, encoder: str, coder: str) -> None:
+    """As the configuration page shows it, with its own test picture in the place of libcamerasrc."""
+    launch = need("gst-launch-1.0")
+    start = f"exec:{launch} -q videotestsrc is-live=true ! video/x-raw,width=64,height=48,framerate={RATE}/1"
+    listener = Listener()
+    began_ns = time.monotonic_ns()
+    await listener.run(source(f"{start} ! {coder} ! fdsink", form, encoder), 5)
+    times = [sample.pts_ns for batch in listener.batches() for sample in batch.samples]
+    assert began_ns <= times[0] < times[-1] <= time.monotonic_ns()
+    assert all(before < after for before, after in pairwise(times))
+    assert (times[-1] - times[0]) / (len(times) - 1) == pytest.approx(NS / RATE, rel=0.25)
 
 
 async def test_a_program_that_is_not_there_is_a_mistake() -> None:
