@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from bwvd.desk.receipts import Taken
 from bwvd.desk.timeline import Timeline
 from bwvd.evidence.format import records
 from bwvd.evidence.format.layout import MANIFEST
@@ -29,9 +30,10 @@ class Link:
         return {"text": self.text, "standing": self.standing, "parts": self.parts}
 
 
-def chain(line: Timeline, report: Report) -> list[Link]:
-    """What vouches for a recording, from the hand that signed it to the world outside."""
-    return [*_signature(report), *_content(line, report), *_end(line), *_row(line, report)]
+def chain(line: Timeline, report: Report, taken: Taken | None = None) -> list[Link]:
+    """What vouches for a recording, from the hand that signed it to the world outside. `taken`: by its receipt."""
+    links = [*_signature(report), *_content(line, report), *_end(line), *_row(line, report)]
+    return [*links, _existed(report), _receipt(report, taken)]
 
 
 def _signature(report: Report) -> list[Link]:
@@ -104,6 +106,23 @@ def _row(line: Timeline, report: Report) -> list[Link]:
     if opening.continues:
         links.append(Link("continues", "said", {"id": printable(opening.continues)}))
     return links
+
+
+def _existed(report: Report) -> Link:
+    """Before when it existed, by the earliest time-stamp of an authority that counts."""
+    if report.existed:
+        earliest = report.existed[0]
+        return Link("existed", "holds", {"utc": printable(earliest.utc), "by": printable(earliest.by)})
+    return Link("existed_none", "open")
+
+
+def _receipt(report: Report, taken: Taken | None) -> Link:
+    if taken is None:
+        return Link("receipt_none", "open")
+    parts = {"by": printable(taken.by), "utc": printable(taken.received_utc)}
+    if taken.manifest_sha512 and taken.manifest_sha512 != report.manifest_sha512:
+        return Link("receipt_other", "broken", parts)
+    return Link("receipt", "holds" if taken.vouched else "said", parts)
 
 
 def _words(text: str) -> str:

@@ -12,6 +12,7 @@ from bwvd.clock import NS
 from bwvd.desk.chain import chain
 from bwvd.desk.hls import Media
 from bwvd.desk.placing import placed
+from bwvd.desk.receipts import Taken
 from bwvd.desk.timeline import LONGEST_NS, Lasting, Timeline
 from bwvd.evidence.export.private_text import PrivateText
 from bwvd.evidence.format import records
@@ -96,8 +97,8 @@ def document(line: Timeline, media: Media) -> dict[str, Any]:
     return found
 
 
-def verdict(line: Timeline, report: Report | None) -> dict[str, Any]:
-    """What is known of the verification, its findings placed on the axis."""
+def verdict(line: Timeline, report: Report | None, taken: Taken | None = None) -> dict[str, Any]:
+    """What is known of the verification, its findings placed on the axis. `taken`: by the receipt that is known."""
     if report is None:
         return {"known": False}
     return {
@@ -117,7 +118,7 @@ def verdict(line: Timeline, report: Report | None) -> dict[str, Any]:
             for one in placed(report.findings, line)
         ],
         "notes": [note.as_dict() for note in report.notes],
-        "chain": [step.as_dict() for step in chain(line, report)],
+        "chain": [step.as_dict() for step in chain(line, report, taken)],
         "excerpt": report.excerpt.as_dict() if report.excerpt else None,
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -13,10 +14,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from bwvd.clock import NS
+from bwvd.desk.background import FAILURES
 from bwvd.desk.desk import Desk
 from bwvd.desk.document import document, verdict
 from bwvd.desk.hls import Media, Served
 from bwvd.desk.page import page
+from bwvd.desk.query import PAGE_ROWS, Query
+from bwvd.desk.receipts import Taken
 from bwvd.desk.source import Found, Key, NotThere
 from bwvd.desk.timeline import signed_lines, timeline, without_files
 from bwvd.evidence.export.sealed_text import reader
@@ -108,7 +112,19 @@ async def verdict_json(request: Request) -> Response:
     report = desk.background.known(found)
     if report is None and (why := desk.background.failed.get(found.key)) is not None:
         return JSONResponse({"known": False, "failed": why})
-    return JSONResponse(verdict(media.line, report))
+    taken = await _taken(desk, found) if report is not None else None
+    return JSONResponse(verdict(media.line, report, taken))
+
+
+async def _taken(desk: Desk, found: Found) -> Taken | None:
+    """The receipt for a recording, as its row of the list has it."""
+    for source in desk.sources:
+        with suppress(*FAILURES):
+            rows = await source.rows(Query(text=found.name), PAGE_ROWS, desk.memory)
+            for row in rows.rows:
+                if row.key == found.key:
+                    return row.receipt
+    return None
 
 
 async def others_json(request: Request) -> Response:

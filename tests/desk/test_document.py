@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from bwvd.desk.document import document, verdict
 from bwvd.desk.hls import HOLD_NS, Media
+from bwvd.desk.receipts import Taken
 from bwvd.desk.timeline import Timeline, signed_lines, timeline
 from bwvd.evidence.format.layout import MANIFEST
 from bwvd.evidence.verify.recording import verify_recording
+from bwvd.evidence.verify.report import Existed
 from tests.support.evidence_folder import make_recording, make_storage
 
 HOSTILE = st.one_of(
@@ -96,7 +98,33 @@ def test_the_verdict_of_what_holds_names_every_link(tmp_path: Path) -> None:
         ("closed", "holds"),
         ("row_first", "said"),
         ("journal_none", "open"),
+        ("existed_none", "open"),
+        ("receipt_none", "open"),
     ]
+
+
+def test_a_receipt_counts_for_the_manifest_that_it_names(tmp_path: Path) -> None:
+    """Invariant 8: and one that nobody vouches for is what somebody says."""
+    folder = make_recording(make_storage(tmp_path / "storage"))
+    line = read((folder / MANIFEST).read_bytes().splitlines(keepends=True))
+    report = verify_recording(folder)
+    for sha512, vouched, link in (
+        (report.manifest_sha512, True, ("receipt", "holds")),
+        (report.manifest_sha512, False, ("receipt", "said")),
+        ("0" * 128, True, ("receipt_other", "broken")),
+    ):
+        said = verdict(line, report, Taken("2026-11-23T00:00:00.000Z", "evidence-desk", sha512, vouched))
+        assert (said["chain"][-1]["text"], said["chain"][-1]["standing"]) == link
+
+
+def test_a_time_stamp_says_before_when_it_existed(tmp_path: Path) -> None:
+    folder = make_recording(make_storage(tmp_path / "storage"))
+    line = read((folder / MANIFEST).read_bytes().splitlines(keepends=True))
+    report = verify_recording(folder)
+    report.existed = [Existed("2026-11-22T07:16:00.000Z", "CN=An authority", "witness/1.tsr")]
+    [link] = [link for link in verdict(line, report)["chain"] if link["text"] == "existed"]
+    assert link["standing"] == "holds"
+    assert link["parts"] == {"utc": "2026-11-22T07:16:00.000Z", "by": "CN=An authority"}
 
 
 def test_a_manifest_without_a_recording_has_an_empty_axis() -> None:
