@@ -148,6 +148,8 @@ def test_the_frames_of_a_camera_come_in_order(name: str, tmp_path: Path) -> None
         listener = Listener()
         await listener.run(subject.make(), 5)
         found = numbers(listener.batches())
-        assert [number % 45 for number in found] == [number % 45 for number in range(len(found))]
+        # Raw frames that a program wrote before it was listened to are left out: nobody saw when they came.
+        first = found[0] if name == "program, encoded" else 0
+        assert [number % 45 for number in found] == [number % 45 for number in range(first, first + len(found))]
 
     _run(check, CAMERAS[name], tmp_path)
