@@ -7,6 +7,7 @@ from tests.mutants.carrying import CARRYING
 from tests.mutants.daemon import DAEMON
 from tests.mutants.decoding import DECODING
 from tests.mutants.mutant import Mutant
+from tests.mutants.stamping import STAMPING
 from tests.mutants.store import STORE
 from tests.mutants.trust import TRUST
 
@@ -879,6 +880,7 @@ MUTANTS = (
     *DAEMON,
     *DECODING,
     *CARRYING,
+    *STAMPING,
     *STORE,
     *TRUST,
 )

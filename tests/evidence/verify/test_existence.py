@@ -155,7 +155,9 @@ def test_a_journal_that_was_written_anew_is_altered(card: Card) -> None:
     assert not any("so before" in finding.what for finding in storage.findings)
 
 
-@pytest.mark.parametrize("damage", ["cut list", "flipped list", "cut token", "no list", "html", "link", "other name"])
+@pytest.mark.parametrize(
+    "damage", ["cut list", "flipped list", "cut token", "no list", "html", "link", "other name", "both"]
+)
 def test_what_vouches_for_nothing_is_a_note_and_alters_nothing(card: Card, damage: str) -> None:
     """Anybody can put such a file on a card: it is no finding, and no time."""
     card.stamp(*card.recordings)
@@ -179,6 +181,9 @@ def test_what_vouches_for_nothing_is_a_note_and_alters_nothing(card: Card, damag
             token.symlink_to("/etc/passwd")
         case "other name":
             listed.rename(folder / f"{'0' * 64}.digests")
+        case "both":  # the token is good, and of that list: but a list has the name that it has
+            listed.rename(folder / f"{'0' * 64}.digests")
+            token.rename(folder / f"{'0' * 64}.one.example.tsr")
     storage, first, second = card.verify()
     assert [storage.verdict, first.verdict, second.verdict] == verdicts
     assert (first.existed, second.existed) == ([], [])
