@@ -1,7 +1,7 @@
 """`bwvd install`: units, rules, users and a commented configuration, put in place: a camera's, or a custodian's.
 
-Idempotent: what is there already as it should be is left alone and said to be. An existing configuration is never
-overwritten: the new one lies beside it as `.new`, if it differs.
+Idempotent: what is there already as it should be is left alone and said to be, so are the files of a Debian package.
+An existing configuration is never overwritten: the new one lies beside it as `.new`, if it differs.
 """
 
 from __future__ import annotations
@@ -123,6 +123,10 @@ def _put(shipped: Path, root: Path, file: _File, command: str) -> str:
         text = source.read_text("utf-8")
         if file.target.endswith(".service"):
             text = _with_command(text, command, Path(file.source).name)
+        packaged = root / file.target.replace("etc/", "usr/lib/", 1)
+        if not target.exists() and packaged.is_file() and packaged.read_text("utf-8", errors="replace") == text:
+            # A copy in /etc would stand in for the package's file, its next version included.
+            return f"packaged   {packaged}"
         current = target.read_text("utf-8", errors="replace") if target.exists() else None
         if current == text:
             return f"unchanged  {target}"

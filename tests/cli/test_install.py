@@ -48,6 +48,24 @@ def test_everything_is_put_in_place(tmp_path: Path) -> None:
     assert all(path.stat().st_mode & 0o777 == 0o644 for path in tmp_path.rglob("*") if path.is_file())
 
 
+def test_what_a_package_has_put_there_is_not_copied_over(tmp_path: Path) -> None:
+    """A file in /etc would stand in for the package's, and for that of its next version."""
+    install(tmp_path)
+    for name in sorted(tree(tmp_path)):
+        if name != CONFIGURATION:
+            packaged = tmp_path / name.replace("etc/", "usr/lib/", 1)
+            packaged.parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).rename(packaged)
+    before = tree(tmp_path)
+    told = install(tmp_path)
+    assert tree(tmp_path) == before
+    assert sum(line.startswith("packaged ") for line in told) == 6
+    install(tmp_path, drop_ins=["network-camera"])
+    assert set(tree(tmp_path)) - set(before) == {"etc/systemd/system/bwvd.service.d/network-camera.conf"}
+    (tmp_path / "usr/lib/systemd/system/bwvd.service").write_text("of another version\n")
+    assert f"wrote      {tmp_path / SERVICE}" in install(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["card", "a card's root"])
 def test_what_comes_next_is_done_to_that_root(tmp_path: Path, name: str) -> None:
     """Every command that is printed for another machine's file system names it, and a shell takes its name whole."""

@@ -21,7 +21,19 @@ from tests.machine.results import Results
 from tests.support.source_tree import ROOT
 
 # The card comes last: one that was pulled and put back sits in another place, where no frozen machine expects it.
-ORDER = ("install", "short", "controls", "devices", "clock", "watchdog", "adapters", "standby", "cuts", "card")
+ORDER = (
+    "install",
+    "short",
+    "controls",
+    "devices",
+    "clock",
+    "watchdog",
+    "adapters",
+    "standby",
+    "cuts",
+    "card",
+    "package",
+)
 RESULTS = pytest.StashKey[Results]()
 
 

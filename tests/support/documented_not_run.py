@@ -40,6 +40,7 @@ def on_the_machine(command: str) -> None:
         *install_page.commands("Evidence storage"),
         *install_page.commands("Keys"),
         *install_page.commands("Configuration"),
+        *install_page.commands("From the package", page="hardware"),
     ]
     assert command in [part for line in lines for part in line.split(" && ")]
 
@@ -189,6 +190,12 @@ def proven_elsewhere(command: str) -> None:
     assert (ROOT / "tests/evidence/format/test_format.py").is_file()
 
 
+def in_the_package_test(command: str) -> None:
+    """The package is made, and looked into, by these."""
+    for name in (".ci/deb", "tests/deb/test_build.py"):
+        assert (ROOT / name).is_file()
+
+
 ROOT_ONLY = NotRun("changes the machine, as root", on_the_machine)
 CLONE = NotRun("makes the environment that this test runs in", python_has_it)
 NEEDS_NETWORK = NotRun("fetches packages", in_the_test_extra)
@@ -290,6 +297,13 @@ NOT_RUN = {
     },
     "configuration": {"systemctl reload bwvd": SYSTEMD},
     "hardware": {
+        "sudo apt install ./bwvd_*_arm64.deb": ROOT_ONLY,
+        "sudo bwvd keygen /etc/bwvd --device BWV-0001": ROOT_ONLY,
+        "sudo chown root:bwvd /etc/bwvd/device_key": ROOT_ONLY,
+        "sudo chmod 640 /etc/bwvd/device_key": ROOT_ONLY,
+        "sudo nano /etc/bwvd/bwvd.toml": NotRun("an editor", nothing),
+        "sudo bwvd check": ROOT_ONLY,
+        "sudo systemctl enable --now bwvd": ROOT_ONLY,
         "sudo apt install rpicam-apps-lite": NotRun("a package of Raspberry Pi OS", nothing),
         "rpicam-vid --list-cameras": NotRun("needs a ribbon camera", fake_lists_cameras),
         "sudo bwvd install --drop-in ribbon-camera": NotRun("changes the machine, as root", drop_in_is_installed),
@@ -328,6 +342,8 @@ NOT_RUN = {
         "pytest -m complete tests/repo/test_mutants.py": MINUTES,
         "pytest tests/faults -m complete": MINUTES,
         "pytest -m machine": MACHINE,
+        "pytest -m machine -k package": MACHINE,
+        "pytest tests/deb": ITSELF,
         "pytest -m engines": MINUTES,
         "pytest -m streams": MINUTES,
         "pytest -m 'streams and short'": MINUTES,

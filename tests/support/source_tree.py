@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "bwvd"
 
 # What belongs to the project; a working copy has caches and environments beside it.
-_KEPT = ("bwvd", "tests", "systemd", "udev", ".ci", "docs", "examples")
+_KEPT = ("bwvd", "tests", "systemd", "udev", "deb", ".ci", "docs", "examples")
 
 
 @cache
