@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sys
 import tempfile
 import termios
@@ -73,8 +74,11 @@ path = {socket}
 """
 
 
-def run_demo(*, headless: bool, loop_s: float, record_s: float, source: str, folder: str) -> int:
-    """Run it and return the exit code: 0 when everything that was recorded verified."""
+def run_demo(*, headless: bool, loop_s: float, record_s: float, source: str, folder: str, in_desk: bool = False) -> int:
+    """Run it and return the exit code: 0 when everything that was recorded verified.
+
+    in_desk: show what was recorded in a browser, until a signal ends that.
+    """
     if not headless and not sys.stdin.isatty():
         click.echo("bwvd: demo needs a keyboard; without one: bwvd demo --headless --loop 5 --record 5", err=True)
         return 2
@@ -100,7 +104,12 @@ def run_demo(*, headless: bool, loop_s: float, record_s: float, source: str, fol
             of_file = f"{cause.filename}: {cause.strerror}" if isinstance(cause, OSError) and cause.filename else cause
             click.echo(f"bwvd: {of_file}", err=True)
         return 2 if all(isinstance(cause, REFUSALS) for cause in causes) else 1
-    return _conclude(place, config)
+    code = _conclude(place, config)
+    if in_desk and _recordings(Path(config.storage.path)):
+        from bwvd.cli.desk import desk  # here: it needs an extra, and a demo does not
+
+        desk.main(desk_arguments(place, config), prog_name="bwvd desk", standalone_mode=False)
+    return code
 
 
 class DemoFailed(Exception):
@@ -171,7 +180,13 @@ def _conclude(place: Path, config: Config) -> int:
         playable += [output, folder / "index.m3u8"]
     for number, path in enumerate(playable):
         click.echo(f"{'or as it is' if number % 2 else 'Play it    '} ffplay {path}")
+    click.echo(f"In the desk {shlex.join(['bwvd', 'desk', *desk_arguments(place, config)])}")
     return 0 if good else 1
+
+
+def desk_arguments(place: Path, config: Config) -> list[str]:
+    """What `bwvd desk` is told, to show what the demo has recorded: as vouched for by the demo's own key."""
+    return [config.storage.path, "--signers", str(place / "keys" / "allowed_signers")]
 
 
 def _recordings(evidence: Path) -> list[str]:

@@ -116,11 +116,13 @@ def run(config_path: str) -> None:
 @click.option(
     "--keep", "folder", default="", metavar="DIR", help="Where the evidence goes; default: a temporary folder."
 )
-def demo(headless: bool, loop_s: float, record_s: float, source: str, folder: str) -> None:
+@click.option("--desk", "in_desk", is_flag=True, help="At its end open what was recorded in the desk.")
+def demo(headless: bool, loop_s: float, record_s: float, source: str, folder: str, in_desk: bool) -> None:
     """Try it: a synthetic camera and microphone, no configuration, no root."""
     from bwvd.cli.demo import run_demo
 
-    sys.exit(run_demo(headless=headless, loop_s=loop_s, record_s=record_s, source=source, folder=folder))
+    options = {"loop_s": loop_s, "record_s": record_s}
+    sys.exit(run_demo(headless=headless, source=source, folder=folder, in_desk=in_desk, **options))
 
 
 @main.command()

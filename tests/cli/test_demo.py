@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from click.testing import CliRunner
 
 from bwvd.cli.demo import ANSWER_SHOWN_S, LOOP_LEAST, Said, _conclude
 from bwvd.cli.demo_view import status_line
+from bwvd.cli.desk import Order, desk
 from bwvd.cli.main import main
 from bwvd.config.rules import GROUPS_IN_LOOP
 from bwvd.config.schema import Config, Storage
@@ -56,8 +58,29 @@ def test_every_recording_is_named_at_the_end(tmp_path: Path, capsys: pytest.Capt
         output = tmp_path / f"{folder.name}.mp4"
         assert output.is_file()
         assert f"Recording   {folder}" in said
-        assert said[-4:].count(f"Play it     ffplay {output}") == 1
-        assert said[-4:].count(f"or as it is ffplay {folder / 'index.m3u8'}") == 1
+        assert said[-5:].count(f"Play it     ffplay {output}") == 1
+        assert said[-5:].count(f"or as it is ffplay {folder / 'index.m3u8'}") == 1
+    label, command = said[-1][:12], shlex.split(said[-1][12:])
+    assert (label, command[:2]) == ("In the desk ", ["bwvd", "desk"])
+    given = desk.make_context("desk", command[2:]).params  # which are options that there are
+    assert (given["places"], Path(given["signers"]).read_text()) == (
+        (str(storage),),
+        (tmp_path / "keys" / "allowed_signers").read_text(),
+    )
+
+
+def test_with_desk_the_demo_ends_in_a_browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = make_storage(tmp_path / "evidence")
+    make_recording(storage)
+    (tmp_path / "keys").mkdir()
+    (storage / "allowed_signers").rename(tmp_path / "keys" / "allowed_signers")
+    (tmp_path / "keys" / "device_key").touch()
+    shown: list[Order] = []
+    monkeypatch.setattr("bwvd.cli.desk.run_desk", shown.append)
+    monkeypatch.setattr("bwvd.cli.demo.trio.run", lambda *_: None)  # nothing more is recorded
+    done = CliRunner().invoke(main, ["demo", "--headless", "--keep", str(tmp_path), "--desk"])
+    assert done.exit_code == 0, done.output
+    assert [(order.places, order.browser) for order in shown] == [((str(storage),), True)]
 
 
 @pytest.mark.parametrize("seconds", ["-1", "nan", "inf"])
