@@ -62,6 +62,7 @@ _ROOMS = (
     ("players", "players"),
     ("engines", "store"),
     ("streams", "streams"),
+    ("browser", "desk"),
 )  # a marker, and where it is used
 
 
@@ -321,6 +322,9 @@ NOT_RUN = {
         "python -m tests.players.table --write": NotRun("plays for an hour", options_are_known),
         "pytest -m players": MINUTES,
     },
+    "watching": {
+        "python -m tests.bench.desk_player": LONG,
+    },
     "costs": {
         "pytest -s": NotRun("shows the figures of tests that are named beside it", nothing),
         "python -m tests.bench": LONG,
@@ -354,6 +358,9 @@ NOT_RUN = {
         "python -m tests.bench": LONG,
         "python -m tests.bench.store --megabytes 300 --rounds 3": LONG,
         "python -m tests.bench.carrying": LONG,
+        "python -m tests.bench.desk_player": LONG,
+        "pytest -m browser": MINUTES,
+        "pytest -m 'browser and short'": MINUTES,
         "python -m tests.faults KIND PLACE": LONG,
         "python -m tests.fuzz": LONG,
         "python -m tests.mutants": LONG,
