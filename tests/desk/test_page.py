@@ -18,11 +18,14 @@ pytest.importorskip("playwright.sync_api", reason="pip install -e '.[browser]'")
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
+from bwvd.desk.timeline import signed_lines, timeline
 from bwvd.evidence.export.mp4 import export_mp4
+from bwvd.evidence.format.layout import MANIFEST
+from bwvd.evidence.format.moment import clock_text
 from bwvd.evidence.keys.age import AgeSealer
 from bwvd.testing.picture import frame_number
 from tests.desk.chromium import Visit, browser, served
-from tests.players.scenarios import RATE, Recording, recorded
+from tests.players.scenarios import OLD, RATE, Recording, recorded
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.evidence_keys import fixed_signer
 
@@ -139,6 +142,64 @@ def test_a_gap_is_shown_as_a_gap_and_played_through(opened: Open, gap: Recording
     number = visit.number()
     assert number is not None
     assert abs(number - gap.playlist.truth.frame_at(visit.seconds())) <= 1
+
+
+def test_it_plays_across_a_change_of_parameters(opened: Open, tmp_path: Path) -> None:
+    """Invariants 4 and 9: behind it the frames are of another size, and of the same axis, whichever came first."""
+    sized = recorded("change of size", tmp_path / "sized")
+    visit = opened(folder_of(sized))
+    page = visit.recording()
+    change = page.evaluate("() => window.desk.line.epochs[1].at_us") / 1e6
+    truth = sized.playlist.truth
+    # Behind the change the truth has the two MP4s one behind the other: without the gap between them.
+    behind = {at: number for number, at in sized.mp4s[1].truth.frames.items()}
+    for at in (change + 1.51, 0.61, change + 0.11):
+        visit.seek(at)
+        since = at - page.evaluate("() => window.desk.line.spans.find((span) => span[4] === 2)[0]") / 1e6
+        wanted = truth.frame_at(at) if at < change else behind[max(begin for begin in behind if begin <= since + 1e-6)]
+        assert visit.number() == wanted, at
+        assert page.evaluate("() => document.querySelector('video').videoWidth") == (320 if at < change else 160)
+    visit.seek(change - 0.6)
+    page.click("#toggle")
+    page.wait_for_function("(us) => window.desk.player.us > us", arg=(change + 0.8) * 1e6)
+    page.click("#toggle")
+    visit.settle()
+    assert visit.number() is not None
+
+
+@pytest.mark.parametrize("case", [OLD, "late microphone, copied"])
+def test_it_plays_to_its_end_whatever_its_audio_is(opened: Open, tmp_path: Path, case: str) -> None:
+    """Invariant 15: holes in the audio track of an earlier version, and a track that begins late."""
+    visit = opened(folder_of(recorded(case, tmp_path / "recorded")))
+    page = visit.recording()
+    page.evaluate("() => window.desk.player.play(4)")
+    page.wait_for_function("() => document.querySelector('video').ended")
+    assert page.evaluate("() => window.desk.player.broken") == ""
+    assert visit.seconds() == pytest.approx(page.evaluate("() => window.desk.line.length_us") / 1e6, abs=0.1)
+
+
+def test_the_clock_of_the_page_is_the_timelines(opened: Open, tmp_path: Path) -> None:
+    """Invariant 9: the modules tell times as the commands do, also over a step of the clock."""
+    storage = make_storage(tmp_path / "storage")
+    folder = make_recording(storage, seconds=6, step_after=2, gap_after=3)
+    visit = opened(storage)
+    page = visit.recording()
+    with (folder / MANIFEST).open("rb") as file:
+        line = timeline(signed_lines(file))
+    for at in range(0, 7_000_000, 250_001):
+        told = page.evaluate("(us) => window.desk.clock.at(us).ms", at)
+        known = line.utc_us_at(line.first_ns + at * 1000)
+        assert known is not None
+        assert told * 1000 == pytest.approx(known, abs=2)
+        back = page.evaluate("(us) => window.desk.clock.find(window.desk.clock.at(us).ms)", at)
+        assert back == pytest.approx(at, abs=2)
+    texts = page.evaluate(
+        "async (all) => { const { elapsed } = await import('/static/time.js'); return all.map((us) => elapsed(us)); }",
+        [0, 999, 61_000_000, 3_600_000_000, -2_400_000],
+    )
+    assert texts == [
+        clock_text(us * 1000).replace("-", "\u2212") for us in (0, 999, 61_000_000, 3_600_000_000, -2_400_000)
+    ]
 
 
 def test_a_mute_is_shown(opened: Open, mutes: Recording) -> None:

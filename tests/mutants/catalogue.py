@@ -6,6 +6,7 @@ from tests.mutants.audio import AUDIO
 from tests.mutants.carrying import CARRYING
 from tests.mutants.daemon import DAEMON
 from tests.mutants.decoding import DECODING
+from tests.mutants.desk import DESK
 from tests.mutants.mutant import Mutant
 from tests.mutants.stamping import STAMPING
 from tests.mutants.store import STORE
@@ -879,6 +880,7 @@ MUTANTS = (
     *AUDIO,
     *DAEMON,
     *DECODING,
+    *DESK,
     *CARRYING,
     *STAMPING,
     *STORE,
