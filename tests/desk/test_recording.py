@@ -1,0 +1,119 @@
+"""What the page of a recording asks for: in the log first, never kept by the browser, and no more than there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pyrage
+import pytest
+
+from bwvd.evidence.format.layout import MANIFEST
+from bwvd.evidence.keys.age import AgeSealer
+from tests.support.desk_page import desk_of
+from tests.support.evidence_folder import make_recording, make_storage
+
+PARTS = (
+    "",
+    "/timeline.json",
+    "/verdict.json",
+    "/others.json",
+    "/playlist.m3u8",
+    "/init-1.mp4",
+    "/seg/1.m4s",
+    "/frames/1.json",
+)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Path:
+    return make_storage(tmp_path / "storage")
+
+
+def address(folder: Path) -> str:
+    return f"/r/{folder.name.split('-', 1)[1].rsplit('-', 1)[0]}/{folder.name}"
+
+
+@pytest.mark.parametrize("part", PARTS)
+async def test_nothing_is_shown_of_which_the_log_says_nothing(storage: Path, part: str) -> None:
+    """Of whichever part is asked for first; and the browser keeps none of it."""
+    folder = make_recording(storage, gap_after=1)
+    async with desk_of(storage) as asked:
+        answer = await asked.client.get(address(folder) + part)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["cache-control"] == "no-store"
+        viewed = [detail for event, detail in await asked.log() if event == "viewed"]
+        assert [detail["recording"] for detail in viewed] == [folder.name]
+
+
+async def test_each_segment_of_the_playlist_is_there(storage: Path) -> None:
+    """Invariant 4: and says where there is nothing to see of it."""
+    folder = make_recording(storage, gap_after=1)
+    async with desk_of(storage) as asked:
+        base = address(folder)
+        playlist = (await asked.client.get(f"{base}/playlist.m3u8")).text
+        named = [line for line in playlist.splitlines() if line and not line.startswith("#")]
+        named += re.findall(r'MAP:URI="([^"]+)"', playlist)
+        why = {}
+        for name in named:
+            answer = await asked.client.get(f"{base}/{name}")
+            assert answer.status_code == 200, name
+            assert answer.headers["content-type"] == "video/mp4"
+            why[name] = answer.headers.get("bwvd-why", "")
+        assert [reason for name, reason in why.items() if name.startswith("hold/")] == ["nothing"]
+        assert {reason for name, reason in why.items() if not name.startswith("hold/")} == {""}
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["/seg/9999.m4s", "/init-0.mp4", "/init-7.mp4", "/hold/0-1.m4s", "/hold/1-0.m4s", "/hold/x.m4s", "/seg/-1.m4s",
+     "/hold/999999999999999999-999999999999999999.m4s", "/frames/x.json", "/..%2f..%2fetc%2fpasswd"],
+)  # fmt: skip
+async def test_what_is_not_in_the_recording_is_not_there(storage: Path, part: str) -> None:
+    folder = make_recording(storage)
+    async with desk_of(storage) as asked:
+        assert (await asked.client.get(address(folder) + part)).status_code == 404
+
+
+async def test_without_an_identity_no_byte_of_it_is_shown(storage: Path) -> None:
+    identity = pyrage.x25519.Identity.generate()
+    folder = make_recording(storage, sealer=AgeSealer([str(identity.to_public())]), label="a door", officer="4711")
+    async with desk_of(storage) as asked:
+        base = address(folder)
+        told = (await asked.client.get(f"{base}/timeline.json")).json()
+        assert told["sealed"] is True
+        assert (told["marks"][0]["text"], told["officers"][0]["text"]) == ("", "")
+        answer = await asked.client.get(f"{base}/seg/1.m4s")
+        assert answer.headers["bwvd-why"] == "sealed"
+        assert (await asked.client.get(f"{base}/frames/1.json")).json() == {"frames": []}
+    async with desk_of(storage, identities=[identity]) as asked:
+        told = (await asked.client.get(f"{base}/timeline.json")).json()
+        assert told["sealed"] is False
+        assert told["marks"][0]["text"] == "a door"
+        assert "bwvd-why" not in (await asked.client.get(f"{base}/seg/1.m4s")).headers
+
+
+async def test_a_recording_that_grows_is_read_anew(storage: Path) -> None:
+    """Whoever opens its page again sees how far it has come."""
+    folder = make_recording(storage, close="")
+    manifest = (folder / MANIFEST).read_bytes().splitlines(keepends=True)
+    (folder / MANIFEST).write_bytes(b"".join(manifest[:-4]))
+    async with desk_of(storage) as asked:
+        base = address(folder)
+        before = (await asked.client.get(f"{base}/timeline.json")).json()
+        (folder / MANIFEST).write_bytes(b"".join(manifest))
+        after = (await asked.client.get(f"{base}/timeline.json")).json()
+        assert after["length_us"] > before["length_us"]
+        assert after["end"] == {"kind": "none", "reason": ""}
+
+
+async def test_no_more_than_four_stand_beside_each_other(storage: Path) -> None:
+    folders = [make_recording(storage, serial) for serial in range(1, 7)]
+    async with desk_of(storage) as asked:
+        query = "&".join(f"r={address(folder)[3:]}" for folder in folders)
+        answer = await asked.client.get(f"/several?{query}")
+        assert answer.text.count('class="pane"') == 4
+        viewed = [detail["recording"] for event, detail in await asked.log() if event == "viewed"]
+        assert viewed == [folder.name for folder in folders[:4]]
+        assert (await asked.client.get("/several")).status_code == 404
+        assert (await asked.client.get("/several?r=a/b")).status_code == 404
