@@ -456,3 +456,18 @@ def test_several_cameras_are_on_one_clock(opened: Open, tmp_path: Path) -> None:
     page.set_viewport_size({"width": 320, "height": 800})
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 320
     shot(visit, "several")
+
+
+def test_a_clock_that_was_set_tears_nothing_apart(opened: Open, tmp_path: Path) -> None:
+    """Invariant 9: beside others a recording lasts as long as it lasts, by the time that its clock was set to."""
+    storage = make_storage(tmp_path / "storage")
+    folder = make_recording(storage, seconds=6, step_after=2)
+    visit = opened(storage)
+    page = visit.page
+    page.goto(f"{visit.origin}/several?r=BWV-0001/{folder.name}")
+    page.wait_for_selector("#several[data-ready=true]")
+    begin, end = page.evaluate("() => [window.desk.panes[0].begin_ms, window.desk.panes[0].end_ms]")
+    assert end - begin == pytest.approx(6000, abs=2)
+    assert page.inner_text("#utc-time").startswith("08:15:0")
+    said = page.evaluate("() => window.desk.panes[0].line.steps.length") > 0
+    assert ("set meanwhile" in page.inner_text(".pane .quality")) is said

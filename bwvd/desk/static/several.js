@@ -5,7 +5,7 @@
 import { Keyboard } from "./keyboard.js";
 import { Player } from "./player.js";
 import { holes } from "./strip.js";
-import { WallClock, elapsed, uncertainty, utc } from "./time.js";
+import { SteadyClock, elapsed, uncertainty, utc } from "./time.js";
 import { asked, made, words } from "./words.js";
 
 const t = words("player");
@@ -20,7 +20,7 @@ class Pane {
   constructor(place, line) {
     this.place = place;
     this.line = line;
-    this.clock = new WallClock(line.clock);
+    this.clock = new SteadyClock(line.clock);
     this.shift_ms = 0;
     this.player = new Player(place.querySelector("video"), place.dataset.base, line);
     this.video = this.player.video;
@@ -89,7 +89,8 @@ class Pane {
     const wall = this.clock.at(inside ? us : 0);
     const says = { synchronised: told("exact"), free: told("free_clock"), not_set: told("unknown_clock") }[wall.quality] ?? "";
     const quality = this.place.querySelector(".quality");
-    quality.textContent = [says, wall.quality === "synchronised" ? uncertainty(wall.uncertainty_us) : ""].filter(Boolean).join(" · ");
+    const stepped = this.line.steps.length ? told("stepped") : "";
+    quality.textContent = [says, stepped, wall.quality === "synchronised" ? uncertainty(wall.uncertainty_us) : ""].filter(Boolean).join(" · ");
     quality.dataset.quality = wall.quality;
   }
 }

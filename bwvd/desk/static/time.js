@@ -67,3 +67,27 @@ export class WallClock {
     return behind ?? at + (ms - begin) * 1000;
   }
 }
+
+const BEST = ["synchronised", "free", "not_set"];
+
+/**
+ * The same for recordings that are shown beside each other: one reading counts for all of a recording, so that nothing
+ * jumps where its clock was set. The best one, and of several the last: a clock is set because it was wrong before.
+ */
+export class SteadyClock {
+  constructor(readings) {
+    const known = readings.filter((one) => one[1] !== null);
+    const rank = (one) => (BEST.includes(one[2]) ? BEST.indexOf(one[2]) : BEST.length);
+    this.reading = known.toSorted((a, b) => rank(a) - rank(b) || b[0] - a[0])[0] ?? null;
+  }
+
+  at(us) {
+    if (!this.reading) return { ms: null, quality: "", uncertainty_us: null };
+    const [at, ms, quality, uncertainty_us] = this.reading;
+    return { ms: ms + (us - at) / 1000, quality, uncertainty_us };
+  }
+
+  find(ms) {
+    return this.reading ? this.reading[0] + (ms - this.reading[1]) * 1000 : null;
+  }
+}
