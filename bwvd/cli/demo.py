@@ -78,7 +78,13 @@ def run_demo(*, headless: bool, loop_s: float, record_s: float, source: str, fol
     """Run it and return the exit code: 0 when everything that was recorded verified.
 
     in_desk: show what was recorded in a browser, until a signal ends that.
+
+    Raises: Failure, where what the desk needs is not installed, before anything is recorded.
     """
+    if in_desk:
+        from bwvd.cli.desk import require_desk  # here, as below: a demo needs none of it
+
+        require_desk()
     if not headless and not sys.stdin.isatty():
         click.echo("bwvd: demo needs a keyboard; without one: bwvd demo --headless --loop 5 --record 5", err=True)
         return 2

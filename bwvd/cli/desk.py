@@ -102,14 +102,20 @@ def desk(places: tuple[str, ...], *, no_browser: bool, **given: Any) -> None:
     run_desk(Order(places, access, browser=not no_browser, **given))
 
 
+def require_desk() -> None:
+    """Raises: Failure where the extra is not installed."""
+    try:
+        import bwvd.desk.serve  # noqa: F401  it imports all of them
+    except ImportError as error:
+        raise Failure(f"{(error.name or '').partition('.')[0]} is not installed: pip install 'bwvd[desk]'", 2) from None
+
+
 def run_desk(order: Order) -> None:
     """Serve until a signal ends it. Raises: Failure."""
-    try:
-        import trio
+    require_desk()
+    import trio
 
-        from bwvd.desk.serve import listen
-    except ImportError as error:
-        raise Failure(f"{error.name} is not installed: pip install 'bwvd[desk]'", 2) from None
+    from bwvd.desk.serve import listen
     from bwvd.store.errors import AddressWrong, StoreError
 
     try:
@@ -294,6 +300,16 @@ def state_folder() -> Path:
     return home / "bwvd" / "desk"
 
 
+def key_file() -> Path:
+    """The key of a person's desk."""
+    return state_folder() / "desk_key"
+
+
+def log_folder() -> Path:
+    """The log of a person's desk."""
+    return state_folder() / "log"
+
+
 def _key(order: Order, user: str) -> tuple[KeySigner, str]:
     """The desk's key and its name. Raises: Failure, EvidenceError."""
     from bwvd.cli.signing import desk_key
@@ -302,7 +318,7 @@ def _key(order: Order, user: str) -> tuple[KeySigner, str]:
     name = order.by or f"desk-{_NOT_OF_A_NAME.sub('_', user)}"
     if order.key:
         return desk_key(order.key, order.by, listed(order.signers))
-    path = state_folder() / "desk_key"
+    path = key_file()
     if not os.path.lexists(path):
         new_key(path, name)
     return desk_key(str(path), order.by, listed(order.signers))
@@ -312,7 +328,7 @@ def _log_address(order: Order) -> str:
     """The store that the log goes into. Raises: Failure."""
     if order.log and is_address(order.log):
         return order.log
-    folder = Path(order.log) if order.log else state_folder() / "log"
+    folder = Path(order.log) if order.log else log_folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

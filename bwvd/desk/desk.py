@@ -77,7 +77,7 @@ class Desk:
         except OverflowError:
             return []
         query = Query(wanted=Wanted(begin, end))
-        parts = [await source.rows(query, PAGE_ROWS, self.memory) for source in self.sources]
+        parts = [await source.rows(query, 0, PAGE_ROWS, self.memory) for source in self.sources]
         return [row for row in merged(parts, 0, PAGE_ROWS).rows if row.key != found.key]
 
     async def run(self) -> None:

@@ -236,8 +236,11 @@ def _text(row: Row, sought: str) -> bool | None:
 class Listed(Source, Protocol):
     """A source of rows."""
 
-    async def rows(self, query: Query, most: int, memory: Memory) -> Rows:
-        """The newest `most` rows that match. Raises: EvidenceError, StoreError, OSError."""
+    async def rows(self, query: Query, first: int, most: int, memory: Memory) -> Rows:
+        """Of the rows that match, the newest first: `most` of them, behind the first `first`.
+
+        Raises: EvidenceError, StoreError, OSError.
+        """
         ...
 
     async def complete(self, found: Found, /) -> Facts | None:

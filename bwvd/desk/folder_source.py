@@ -60,7 +60,7 @@ class FolderSource:
 
     # --- the list ----------------------------------------------------------------------------------------------------
 
-    async def rows(self, query: Query, most: int, memory: Memory) -> Rows:
+    async def rows(self, query: Query, first: int, most: int, memory: Memory) -> Rows:
         """Raises: NothingThere."""
         texts = query.wanted.texts or bool(query.text)
 
@@ -81,7 +81,7 @@ class FolderSource:
                 result.rows.append(row)
         result.total = len(result.rows)
         result.rows.sort(key=lambda row: row.order, reverse=True)
-        del result.rows[most:]
+        result.rows = result.rows[first : first + most]
         return result
 
     def _read(self, places: dict[Key, Place], *, texts: bool) -> dict[Key, tuple[object, Entry]]:

@@ -54,17 +54,19 @@ async def listing(request: Request) -> Response:
 async def rows_of(desk: Desk, query: Query) -> Rows:
     """The rows of one page, from all sources, each with why it can't tell if it can't: it hides no other's."""
     parts: list[Rows] = []
+    alone = len(desk.sources) == 1  # of several the newest of each are needed, to merge them
+    first, most = (query.first, PAGE_ROWS) if alone else (0, query.first + PAGE_ROWS)
 
     async def ask(source: Listed) -> None:
         try:
-            parts.append(await source.rows(query, query.first + PAGE_ROWS, desk.memory))
+            parts.append(await source.rows(query, first, most, desk.memory))
         except FAILURES as error:
             parts.append(Rows(problems=[f"{source.name}: {clean(str(error))}"]))
 
     async with trio.open_nursery() as nursery:
         for source in desk.sources:
             nursery.start_soon(ask, source)
-    return merged(parts, query.first, PAGE_ROWS)
+    return merged(parts, query.first - first, PAGE_ROWS)
 
 
 async def verdicts(request: Request) -> Response:

@@ -120,7 +120,7 @@ async def _taken(desk: Desk, found: Found) -> Taken | None:
     """The receipt for a recording, as its row of the list has it."""
     for source in desk.sources:
         with suppress(*FAILURES):
-            rows = await source.rows(Query(text=found.name), PAGE_ROWS, desk.memory)
+            rows = await source.rows(Query(text=found.name), 0, PAGE_ROWS, desk.memory)
             for row in rows.rows:
                 if row.key == found.key:
                     return row.receipt

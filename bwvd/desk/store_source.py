@@ -66,7 +66,7 @@ class StoreSource:
 
     # --- the list ----------------------------------------------------------------------------------------------------
 
-    async def rows(self, query: Query, most: int, memory: Memory) -> Rows:
+    async def rows(self, query: Query, first: int, most: int, memory: Memory) -> Rows:
         """Raises: StoreError."""
         result = Rows()
         narrowed = query.wanted.texts or bool(query.text)
@@ -84,7 +84,7 @@ class StoreSource:
                 result.rows.append(row)
         result.total = len(result.rows)
         result.rows.sort(key=lambda row: row.order, reverse=True)
-        del result.rows[most:]
+        result.rows = result.rows[first : first + most]
         return result
 
     async def _listing(self) -> list[tuple[str, str]]:

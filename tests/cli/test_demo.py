@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,15 @@ def test_with_desk_the_demo_ends_in_a_browser(tmp_path: Path, monkeypatch: pytes
     done = CliRunner().invoke(main, ["demo", "--headless", "--keep", str(tmp_path), "--desk"])
     assert done.exit_code == 0, done.output
     assert [(order.places, order.browser) for order in shown] == [((str(storage),), True)]
+
+
+def test_the_desk_is_asked_for_before_anything_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith(("hypercorn", "bwvd.desk"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "hypercorn", None)
+    done = CliRunner().invoke(main, ["demo", "--headless", "--desk"])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == "bwvd: hypercorn is not installed: pip install 'bwvd[desk]'\n"
 
 
 @pytest.mark.parametrize("seconds", ["-1", "nan", "inf"])

@@ -139,7 +139,7 @@ async def test_a_folder_of_no_id_has_an_address_of_its_own(tmp_path: Path) -> No
     made = root / "recordings" / "20261122T071505Z-BWV-0001-000001"
     made.rename(made.with_name("a name? of #another"))
     async with desk_of(root) as asked:
-        key = next(iter((await asked.desk.sources[0].rows(Query(), 10, asked.desk.memory)).rows)).key
+        key = next(iter((await asked.desk.sources[0].rows(Query(), 0, 10, asked.desk.memory)).rows)).key
         assert key.device == "-"
         assert (await asked.desk.find(key.device, key.recording)).name == "a name? of #another"
         assert (await asked.client.get(key.path)).status_code == 200

@@ -57,6 +57,16 @@ def options_are_known(command: str) -> None:
             assert re.search(rf"(?<![\w-]){re.escape(word)}\b", known), f"{command}: {word}"
 
 
+def has_its_options(command: str) -> None:
+    """Each option that is given to a command of ours is in that command's own help."""
+    _, name, *arguments = shlex.split(command)
+    run = [sys.executable, "-m", "bwvd", name, "--help"]
+    known = subprocess.run(run, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    for word in arguments:
+        if word.startswith("-"):
+            assert re.search(rf"(?<![\w-]){re.escape(word)}\b", known), f"{command}: {word}"
+
+
 _ROOMS = (
     ("machine", "machine"),
     ("players", "players"),
@@ -207,6 +217,8 @@ MINUTES = NotRun("takes many minutes", finds_tests)
 STOCK = NotRun("names a stock tool's command", proven_elsewhere)
 SYSTEMD = NotRun("asks the running systemd", unit_is_named)
 
+SERVES = NotRun("serves until it is ended; tests/desk/test_command.py types the like", has_its_options)
+
 
 def drop_in_is_installed(command: str) -> None:
     """The drop-in of that name is put in its place."""
@@ -225,6 +237,11 @@ def fake_lists_cameras(command: str) -> None:
 
 
 NOT_RUN = {
+    "browser": {
+        "bwvd desk /media/card --signers allowed_signers": SERVES,
+        "python -m tests.bench.desk": LONG,
+        "bwvd journal --desk": NotRun("needs a desk's log; tests/desk/test_command.py types it", has_its_options),
+    },
     "custody": {
         "python -m tests.fleet": LONG,
         "sudo bwvd install --custody": NotRun("changes the machine, as root", install_prints),

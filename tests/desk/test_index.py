@@ -1,0 +1,173 @@
+"""A custodian's index as the list shows it: the same search as in a folder, by what the custodian has found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert
+
+from bwvd.custody import schema
+from bwvd.custody.index import Index
+from bwvd.custody.schema import IndexUnusable
+from bwvd.desk.index_source import IndexSource
+from bwvd.desk.listing import rows_of
+from bwvd.desk.query import Query
+from bwvd.desk.store_source import StoreSource
+from bwvd.testing.store import VirtualStore
+from tests.support.custody_store import Camera, carry
+from tests.support.desk import SIGNERS
+from tests.support.desk_page import desk_of
+
+STORE = "s3://evidence"
+
+
+def recording(serial: int) -> str:
+    return f"20261122T071505Z-BWV-0001-{serial:06d}"
+
+
+def filled(path: Path, rows: int = 5) -> None:
+    """Recordings an hour apart, each of ten minutes; the label, the officer, the verdict and the receipt differ."""
+    index = Index.open(str(path), STORE)
+    with index.begin() as connection:
+        for serial in range(1, rows + 1):
+            key = {"device": "BWV-0001", "recording": recording(serial)}
+            connection.execute(
+                insert(schema.RECORDINGS).values(
+                    **key,
+                    serial=serial,
+                    started_utc=f"2026-11-22T{serial:02d}:00:00.000Z",
+                    press_utc=f"2026-11-22T{serial:02d}:00:30.000Z",
+                    duration_s=600.0,
+                    segments=600,
+                    frames=18_000,
+                    bytes=1,
+                    encrypted=False,
+                    ended="stop",
+                    signer="",
+                    manifest_sha512="",
+                    verdict="altered" if serial == 2 else "" if serial == 3 else "authentic",
+                    state="received",
+                    since_utc="",
+                    signers="",
+                )
+            )
+            label = {1: "Straße", 2: "a DOOR", 3: "100%"}.get(serial, "<b>x</b>")
+            connection.execute(
+                insert(schema.MARKERS).values(**key, marker=1, at_ns=0, utc="", label=label, sealed=serial == 5)
+            )
+            connection.execute(insert(schema.OFFICERS).values(**key, at_ns=0, officer=str(4710 + serial)))
+            if serial != 2:
+                connection.execute(
+                    insert(schema.RECEIPTS).values(
+                        **key, manifest_sha512="", received_utc="2026-11-23T00:00:00Z", by="server", key=""
+                    )
+                )
+    index.close()
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Callable[[], IndexSource]:
+    path = tmp_path / "index.sqlite"
+    filled(path)
+    return lambda: IndexSource(Index.reading(str(path)), "index", StoreSource(VirtualStore(), STORE, SIGNERS))
+
+
+@pytest.mark.parametrize(
+    ("asked", "serials"),
+    [
+        ({}, [5, 4, 3, 2, 1]),
+        ({"marker": "STRASSE"}, [1]),
+        ({"marker": "door"}, [2]),
+        ({"marker": "%"}, [3]),
+        ({"marker": "_"}, []),
+        ({"any_marker": "1"}, [5, 4, 3, 2, 1]),
+        ({"officer": "4712"}, [2]),
+        ({"officer": "471"}, []),
+        ({"text": "4713"}, [3]),
+        ({"text": "000004"}, [4]),
+        ({"text": "straße"}, [1]),
+        ({"device": "bwv-0001"}, [5, 4, 3, 2, 1]),
+        ({"device": "BWV-0002"}, []),
+        ({"verdict": "altered"}, [2]),
+        ({"verdict": "unknown"}, [3]),
+        ({"receipt": "no"}, [2]),
+        ({"receipt": "yes"}, [5, 4, 3, 1]),
+        ({"begin": "2026-11-22T03:05:00Z"}, [5, 4, 3]),  # the third was going on
+        ({"begin": "2026-11-22T03:11:00Z"}, [5, 4]),
+        ({"end": "2026-11-22T02:00:00Z"}, [1]),
+        ({"begin": "2026-11-22T02:09:00Z", "end": "2026-11-22T02:09:30Z"}, [2]),
+        ({"page": "2"}, []),
+    ],
+)
+async def test_a_search_finds_what_it_finds_in_a_folder(
+    source: Callable[[], IndexSource], asked: dict[str, str], serials: list[int]
+) -> None:
+    async with desk_of(source()) as desk:
+        found = await rows_of(desk.desk, Query.of(asked))
+    assert [row.found.name for row in found.rows] == [recording(serial) for serial in serials]
+    assert found.total == (5 if "page" in asked else len(serials))
+
+
+async def test_a_row_says_whose_verdict_it_is_and_who_took_it_over(source: Callable[[], IndexSource]) -> None:
+    async with desk_of(source()) as asked:
+        text = (await asked.client.get("/")).text
+    assert text.count("by the custodian") == 4
+    assert text.count("2026-11-23 00:00:00 · server") == 4
+    assert "30.0 s" in text
+    assert "&lt;b&gt;x&lt;/b&gt;" in text
+    assert "(sealed)" in text
+
+
+async def test_a_recording_of_the_index_is_verified_where_it_lies(tmp_path: Path) -> None:
+    """Invariant 14: by the desk's own list."""
+    camera = Camera(tmp_path / "card")
+    (name,) = camera.record()
+    store = VirtualStore()
+    await carry(store, camera)
+    index = Index.open(str(tmp_path / "index.sqlite"), STORE)
+    with index.begin() as connection:
+        row = {column.name: "" for column in schema.RECORDINGS.columns if str(column.type) == "TEXT"}
+        numbers = {"serial": 1, "duration_s": 1.0, "segments": 1, "frames": 1, "bytes": 1, "encrypted": False}
+        row |= {"device": "BWV-0001", "recording": name, "verdict": "altered"}
+        connection.execute(insert(schema.RECORDINGS).values(**row, **numbers))
+    index.close()
+    reading = Index.reading(str(tmp_path / "index.sqlite"))
+    async with desk_of(IndexSource(reading, "index", StoreSource(store, STORE, SIGNERS))) as asked:
+        found = await asked.desk.find("BWV-0001", name)
+        assert (await asked.desk.background.report(found)).verdict == "authentic"
+        text = (await asked.client.get("/")).text
+        assert 'data-verdict="authentic"' in text
+        assert "by the custodian" not in text
+
+
+async def test_a_store_without_an_index_is_read_row_by_row(tmp_path: Path) -> None:
+    camera = Camera(tmp_path / "card")
+    (name,) = camera.record(seconds=2)
+    store = VirtualStore()
+    await carry(store, camera)
+    async with desk_of(StoreSource(store, STORE, SIGNERS)) as asked:
+        assert "Of 1 nothing is known yet" in (await asked.client.get("/?officer=4711")).text
+        text = (await asked.told()).text
+        assert name in text
+        assert 'data-verdict="authentic"' in text
+        assert "a door" in text
+        assert name in (await asked.client.get("/?officer=4711")).text
+        assert await asked.desk.sources[0].find((await rows_of(asked.desk, Query())).rows[0].key) is not None
+
+
+def test_an_index_is_read_and_never_written(tmp_path: Path) -> None:
+    path = tmp_path / "index.sqlite"
+    with pytest.raises(Exception, match="index"):
+        Index.reading(str(path))
+    assert not path.exists()
+    path.touch()
+    with pytest.raises(IndexUnusable):
+        Index.reading(str(path))
+    path.unlink()
+    filled(path)
+    reading = Index.reading(str(path))
+    with pytest.raises(Exception, match="readonly"):
+        reading.do(lambda db: db.execute(insert(schema.FACTS).values(name="x", value="x")))
+    reading.close()
