@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import pyrage
@@ -58,13 +59,13 @@ def opened(chromium: Browser, tmp_path: Path) -> Iterator[Open]:
     with contextlib.ExitStack() as stack:
         visits: list[Visit] = []
 
-        def open_(*paths: Path, options: tuple[str, ...] = (), **settings: object) -> Visit:
+        def open_(*paths: Path, options: tuple[str, ...] = (), **settings: Any) -> Visit:
             address = stack.enter_context(served(*paths, options=options, home=tmp_path / "home"))
             context = chromium.new_context(
                 viewport={"width": 1440, "height": 900},
                 locale="en-GB",
                 reduced_motion="reduce",
-                **settings,  # type: ignore[arg-type]  # of the context
+                **settings,
             )
             stack.callback(context.close)
             visits.append(Visit(context, address))
