@@ -69,12 +69,20 @@ class IndexSource:
 
         def ask(connection: Connection) -> tuple[int, list[dict[Any, Any]], Texts, Texts]:
             condition = conditions(query, going_on(connection, query), exactly=connection.dialect.name == "sqlite")
-            # In the order of its index a page of keys is read and no more; all else is asked of these alone.
             table = _TAKEN if query.receipt else _R
-            total = int(connection.execute(select(func.count()).select_from(table).where(condition)).scalar_one())
             page = select(_R.c.device, _R.c.recording).select_from(table).where(condition).order_by(*_ORDER)
-            keys = [(row.device, row.recording) for row in connection.execute(page.limit(most).offset(first))]
-            rows = [dict(row) for row in connection.execute(_rows(keys)).mappings()] if keys else []
+            if query.wanted.texts or query.text or query.receipt:
+                # A search through texts takes longer than to read what it finds: it is made once.
+                every = connection.execute(page).all()
+                total, found = len(every), every[first : first + most]
+            else:  # in the order of its index a page of keys is read, and no more
+                counting = select(func.count()).select_from(table).where(condition)
+                total = int(connection.execute(counting).scalar_one())
+                found = connection.execute(page.limit(most).offset(first)).all()
+            keys = [(row.device, row.recording) for row in found]
+            wanted = set(keys)
+            answered = connection.execute(_rows(keys)).mappings() if keys else ()
+            rows = [dict(row) for row in answered if (row["device"], row["recording"]) in wanted]
             keys = keys[-PAGE_ROWS:]  # the others are on the pages before
             return total, rows, _texts(connection, _M, keys), _texts(connection, _O, keys)
 
@@ -206,7 +214,7 @@ def _rows(keys: Sequence[tuple[str, str]]) -> Select[Any]:
             func.coalesce(_T.c.manifest_sha512, "").label("receipt_sha512"),
         )
         .select_from(_TAKEN)
-        .where(tuple_(_R.c.device, _R.c.recording).in_(keys))
+        .where(_of(_R, keys))
     )
 
 
@@ -215,10 +223,16 @@ def _texts(connection: Connection, table: Table, keys: Sequence[tuple[str, str]]
     found: Texts = {}
     if keys:
         order = table.c.marker if table is _M else table.c.at_ns
-        which = tuple_(table.c.device, table.c.recording).in_(keys)
-        for row in connection.execute(select(table).where(which).order_by(order)):
+        for row in connection.execute(select(table).where(_of(table, keys)).order_by(order)):
             found.setdefault((row.device, row.recording), []).append(row)
     return found
+
+
+def _of(table: Table, keys: Sequence[tuple[str, str]]) -> ColumnElement[bool]:
+    """That a row is of one of these recordings: in two lists, which a database compiles sooner than one of pairs. An id
+    has its device in it; a row that pairs them otherwise is one more than was asked for."""
+    devices = sorted({device for device, _ in keys})
+    return and_(table.c.device.in_(devices), table.c.recording.in_([recording for _, recording in keys]))
 
 
 def _in(table: Table, condition: ColumnElement[bool]) -> ColumnElement[bool]:
