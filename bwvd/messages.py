@@ -164,6 +164,28 @@ class PowerRead:
 
 
 @dataclass(frozen=True, slots=True)
+class Fix:
+    """One position, as a satellite receiver gave it: degrees by WGS 84, north and east positive; metres."""
+
+    at_ns: int  # when it came
+    utc: str  # the receiver's time of it, ISO 8601 with Z; "" = it gave none
+    latitude: float
+    longitude: float
+    altitude_m: float | None  # above mean sea level; None in two dimensions
+    error_m: float | None  # horizontal, as the receiver estimates it
+    mode: int  # 2 = two dimensions, 3 = three
+    satellites: int | None  # used
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Where the camera is; None = that is not known any more."""
+
+    at_ns: int
+    fix: Fix | None
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """A step on the way to the end of a recording: stop_asked, stop_lapsed, post_roll, resumed."""
 
@@ -326,7 +348,13 @@ Event = (
 MediaEvent = Batch | SourceUp | SourceDown | MediaGap | FaultChanged
 """What capture sends to the recorder."""
 
-Note = Marked | GapSeen | AudioSwitched | PowerRead | Stage | FaultChanged | ClockStepped | Assigned
+Note = Marked | GapSeen | AudioSwitched | PowerRead | Located | Stage | FaultChanged | ClockStepped | Assigned
 """What a manifest says between its segments."""
+
+LastKnown = PowerRead | Located
+"""What a recording says at its beginning and end, as it was known last."""
+
+Annotation = FaultChanged | ClockStepped | LastKnown
+"""What other actors let the recording in progress say."""
 
 WriterMessage = OpenRecording | Gop | Note | CloseRecording

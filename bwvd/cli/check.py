@@ -16,6 +16,7 @@ import click
 
 from bwvd.capture.address import parse_address
 from bwvd.capture.source import SourceRefused
+from bwvd.cli.check_gnss import gnss_findings
 from bwvd.cli.check_offload import offload_findings
 from bwvd.cli.check_witness import witness_findings
 from bwvd.cli.finding import Finding
@@ -78,6 +79,7 @@ def check_all(config: Config, *, probe: bool = True) -> Iterator[Finding]:
     yield from _devices(config, probe=probe and not (held or answered))
     yield from offload_findings(config, probe=probe)
     yield from witness_findings(config, probe=probe)
+    yield from gnss_findings(config, probe=probe)
     yield from _profile(config)
 
 

@@ -86,6 +86,7 @@ class Order:
 @click.option("--from", "begin", type=MOMENT, metavar="T", help="Begin at the key frame at or before T.")
 @click.option("--to", "end", type=MOMENT, metavar="T", help="End at T: seconds, mm:ss, hh:mm:ss or UTC.")
 @click.option("--captions", type=NAME, metavar="FILE.vtt", help="UTC and device as subtitles, beside the MP4.")
+@click.option("--gpx", type=NAME, metavar="FILE.gpx", help="Its positions as a track; must not exist.")
 @click.option("--no-captions", is_flag=True, help="No timed text where the frames carry no stamp.")
 @click.option(
     "--c2pa", "certs", type=NAME, metavar="CERTS.pem", help="Sign the MP4 for readers of C2PA with this chain."
@@ -104,14 +105,17 @@ def export(
     begin: Given | None,
     end: Given | None,
     captions: str | None,
+    gpx: str | None,
     no_captions: bool,
     certs: str | None,
     certs_key: str | None,
     force: bool,
 ) -> None:
     """Write one recording as one MP4 without re-encoding, as a contact sheet, as a proof; or each of many."""
-    if not (output or sheet or proof):
-        raise click.UsageError("give -o FILE.mp4, --sheet FILE.html or --proof FILE.zip")
+    if not (output or sheet or proof or gpx):
+        raise click.UsageError("give -o FILE.mp4, --sheet FILE.html, --proof FILE.zip or --gpx FILE.gpx")
+    if gpx and everything:
+        raise click.UsageError("--gpx is for one recording, not for --all")
     if captions and not output:
         raise click.UsageError("--captions FILE.vtt goes with -o FILE.mp4")
     if bool(certs) != bool(certs_key):
@@ -142,6 +146,10 @@ def export(
         if _is_copy(recs[0]):
             sys.exit(0 if _clip(Path(recs[0]), order) else 1)
         folder = find_recording(config_path, recs[0])
+        if gpx and not _gpx(folder, Path(gpx), order):
+            sys.exit(1)
+        if gpx and not (output or sheet or proof):
+            sys.exit(0)
         sys.exit(0 if _one(config_path, folder, order) else 1)
 
 
@@ -191,6 +199,18 @@ def _clip(source: Path, order: Order) -> bool:
     except OSError as error:
         warn(f"{error.filename or source}: {error.strerror or error}")
         return False
+    return True
+
+
+def _gpx(folder: Path, out: Path, order: Order) -> bool:
+    from bwvd.evidence.export.gpx import export_gpx
+
+    try:
+        export_gpx(folder, out, identities=order.keys, signers=order.signers, force=order.force)
+    except EvidenceError as error:
+        warn(str(error))
+        return False
+    click.echo(str(out))
     return True
 
 

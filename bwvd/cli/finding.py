@@ -11,7 +11,7 @@ class Finding:
     """One thing that was looked at."""
 
     # "configuration", "keys", "storage", "socket", "camera", "microphone", "gpio", "input", "serial", "led", "haptic",
-    # "tone", "power", "metrics", "offload", "witness", "profile"
+    # "tone", "power", "metrics", "offload", "witness", "gnss", "profile"
     area: str
     ok: bool
     text: str  # one line that names the key, file or device

@@ -19,7 +19,7 @@ from bwvd.config.load import load
 from bwvd.config.schema import ConfigError
 
 DEFAULT_COMMAND = "/opt/bwvd/venv/bin/bwvd"
-DROP_INS = ("hardware-encoder", "network-camera", "ribbon-camera")
+DROP_INS = ("gpsd", "hardware-encoder", "network-camera", "ribbon-camera")
 
 _CONFIGURATION = "etc/bwvd/bwvd.toml"
 _CUSTODY = "etc/bwvd-custody"

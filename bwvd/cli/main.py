@@ -263,7 +263,11 @@ def devices(as_json: bool) -> None:
 @main.command()
 @click.option("--root", default="/", show_default=True, type=NAME, metavar="DIR", help="Where the file system begins.")
 @click.option(
-    "--drop-in", "drop_ins", multiple=True, metavar="NAME", help="hardware-encoder, network-camera, ribbon-camera."
+    "--drop-in",
+    "drop_ins",
+    multiple=True,
+    metavar="NAME",
+    help="gpsd, hardware-encoder, network-camera, ribbon-camera.",
 )
 @click.option("--custody", is_flag=True, help="What the machine needs where recordings arrive; nothing of a camera's.")
 def install(root: str, drop_ins: tuple[str, ...], *, custody: bool) -> None:

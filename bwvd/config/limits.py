@@ -67,6 +67,7 @@ LIMITS: dict[type[config.Section], dict[str, Limit]] = {
         "warn_percent": Limit(0, 100, "percent"),
         "critical_percent": Limit(0, 100, "percent"),
     },
+    config.Gnss: {"every_s": Limit(0.2, 60, "seconds")},
     config.Offload: {
         "retain_days": Limit(1, 36_500, "days", zero=True),
         "max_mbit": Limit(0.1, 100_000, "megabits a second", zero=True),

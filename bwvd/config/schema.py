@@ -221,6 +221,15 @@ class Witness(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     certs: str = ""  # PEM of the authorities whose tokens are kept; "" = who is trusted is left to `bwvd verify`
 
 
+class Gnss(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where the camera is, by a satellite receiver."""
+
+    source: str = ""  # "" off | gpsd://HOST:PORT, on this machine | serial:/dev/ttyACM0
+    baud: int = 9600  # of a serial line
+    every_s: float = 1.0  # one position in so many seconds
+    in_standby: bool = False  # true: positions of the time that the loop holds go into the recording too
+
+
 class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole configuration. Built by `bwvd.config.load`; every value has been checked."""
 
@@ -245,3 +254,4 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     metrics: Metrics = Metrics()
     offload: Offload = Offload()
     witness: Witness = Witness()
+    gnss: Gnss = Gnss()

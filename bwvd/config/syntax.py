@@ -40,6 +40,7 @@ _AUTHORITY = re.compile(
     r"(?:/[A-Za-z0-9._~/%+-]{0,200})?(?:\?[A-Za-z0-9._~/%+=&-]{1,200})?",
     re.ASCII,
 )
+_GPSD = re.compile(r"gpsd://(?P<host>127\.0\.0\.1|localhost|\[::1\])(?::(?P<port>[0-9]{1,5}))?/?", re.ASCII)
 _REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?", re.ASCII)
 _KEY_NAME = re.compile(r"(KEY|BTN|SW)_[A-Z0-9_]+", re.ASCII)
 
@@ -193,6 +194,22 @@ def authority(text: str) -> str:
     if match is None or int(match["port"] or 443) not in range(1, 65536):
         return "must be https://HOST[:PORT][/PATH], or http://, without a password"
     return ""
+
+
+def receiver(text: str) -> str:
+    """A satellite receiver: none, by gpsd on this machine, or on a serial line."""
+    if not text:
+        return ""
+    if text.startswith("gpsd://"):
+        found = _GPSD.fullmatch(text)
+        if found is None or int(found["port"] or 2947) not in range(1, 65536):
+            return "must be gpsd://127.0.0.1[:PORT], or [::1] or localhost: the recorder reaches no other machine"
+        return ""
+    if text.startswith("serial:"):
+        return "" if not absolute(text.removeprefix("serial:")) else "must be serial:PATH, as in serial:/dev/ttyACM0"
+    if text.startswith("/dev/"):
+        return f"did you mean {shown('serial:' + text)}?"
+    return 'must be "" (off), gpsd://127.0.0.1:2947 or serial:/dev/ttyACM0'
 
 
 def region(text: str) -> str:

@@ -112,6 +112,7 @@ _JUDGES: dict[type[c.Section], dict[str, Callable[[Any], str]]] = {
         "region": grammar.region,
         "credentials": grammar.absolute,
     },
+    c.Gnss: {"source": grammar.receiver, "baud": _baud},
     c.Witness: {"certs": _or_empty(grammar.absolute)},
 }
 

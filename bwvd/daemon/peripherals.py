@@ -43,6 +43,10 @@ def all_peripherals(config: Config, config_path: Path) -> list[Peripheral]:
 
         found.append(partial(_feedback, indicators(config), config.feedback.stealth))
     found += [partial(_power, config), _clockwatch, _service]
+    if config.gnss.source:
+        from bwvd.daemon.position_source import position
+
+        found.append(partial(position, config))
     if config.metrics.textfile:
         found.append(partial(_metrics, Path(config.metrics.textfile)))
     return found

@@ -16,19 +16,19 @@ import trio
 from bwvd.clock import NS, Clock
 from bwvd.media.samples import Batch, Gop, Track
 from bwvd.messages import (
+    Annotation,
     Answer,
     Assigned,
     AudioSwitched,
-    ClockStepped,
     Command,
     Event,
     FaultChanged,
+    LastKnown,
     Marked,
     MediaEvent,
     MediaGap,
     Muted,
     Note,
-    PowerRead,
     Pressed,
     Reminder,
     SourceDown,
@@ -88,7 +88,7 @@ class Recorder:
         self.video: Track | None = None  # of the camera, while it delivers
         self.audio: Track | None = None  # of the microphone, while it delivers
         self._known_audio: Track | None = None  # the last of these
-        self._power: PowerRead | None = None  # the last reading
+        self._known: dict[type, LastKnown] = {}  # the last of each
         self.frames = self.frames_lost = 0
         self._backlog = backlog
         self._devices = devices
@@ -280,15 +280,15 @@ class Recorder:
                 pre_event_audio=self._pre_event_audio,
                 officer=self.officer,
             )
-            self._note_power(current)
+            self._note_known(current)
         self.frames_lost += (lost := current.hand_on(gop, last=self.machine.ends_with(gop.end_ns)))
         if gop.video:
             self._publish(backlog_fault(lost, self._clock.monotonic_ns()))
 
-    def _note_power(self, current: RecordingInProgress) -> None:
-        """The battery's level, at a recording's beginning and end."""
-        if self._power is not None:
-            current.note(replace(self._power, at_ns=self._clock.monotonic_ns()))
+    def _note_known(self, current: RecordingInProgress) -> None:
+        """The battery's level and the position, at a recording's beginning and end."""
+        for known in self._known.values():
+            current.note(replace(known, at_ns=self._clock.monotonic_ns()))
 
     def _note(self, note: Note) -> None:
         """Something for the manifest of the recording in progress, if there is one."""
@@ -303,7 +303,7 @@ class Recorder:
         if current is None:
             return
         if current.opened:
-            self._note_power(current)
+            self._note_known(current)
             current.lack_audio(self._builder.late_audio(current.handed_ns), "late")
         if not current.close(reason, now_ns, self._completion.lacks_until_ns(reason, current, now_ns)):
             # No GOP ever came, and nothing was recorded under its number.
@@ -443,8 +443,8 @@ class Recorder:
 
     # --- from other actors -------------------------------------------------------------------------------------------
 
-    def annotate(self, note: FaultChanged | ClockStepped | PowerRead) -> None:
-        """Let the recording in progress say what else happened: a fault, a clock step, the battery's level."""
-        if isinstance(note, PowerRead):
-            self._power = note
+    def annotate(self, note: Annotation) -> None:
+        """Let the recording in progress say what else happened: a fault, a clock step, the battery's level, where."""
+        if isinstance(note, LastKnown):
+            self._known[type(note)] = note
         self._note(note)

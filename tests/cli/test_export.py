@@ -250,7 +250,7 @@ def test_all_of_this_device(storage: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["x"], "give -o FILE.mp4, --sheet FILE.html or --proof FILE.zip"),
+        (["x"], "give -o FILE.mp4, --sheet FILE.html, --proof FILE.zip or --gpx FILE.gpx"),
         (["-o", "out.mp4"], "give one recording"),
         (["x", "y", "-o", "out.mp4"], "give one recording"),
         (["--all", "x", "--from", "1", "-o", "out"], "not for --all"),

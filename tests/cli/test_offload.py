@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from bwvd.cli.check_gnss import gnss_findings
 from bwvd.cli.check_offload import offload_findings
 from bwvd.cli.check_witness import witness_findings
 from bwvd.cli.main import main
@@ -330,3 +331,20 @@ def test_status_shows_what_waits_for_a_time_stamp(tmp_path: Path, monkeypatch: p
             "3 recordings waiting for a time-stamp, 40 tokens on the flash, the last 2026-11-22T07:16:01Z by CN=a",
         )
     ]
+
+
+# --- the receiver ----------------------------------------------------------------------------------------------------
+
+
+def test_check_says_whether_a_receiver_answers(tmp_path: Path) -> None:
+    config = tmp_path / "bwvd.toml"
+    config.write_text('[gnss]\nsource = "gpsd://127.0.0.1:1"\n')
+    (finding,) = gnss_findings(load(config), probe=True)
+    assert (finding.ok, finding.advice) == (True, True)
+    assert "gpsd does not answer" in finding.text
+    config.write_text(f'[gnss]\nsource = "serial:{tmp_path}/ttyACM0"\n')
+    (finding,) = gnss_findings(load(config), probe=True)
+    assert "not now" in finding.text
+    (finding,) = gnss_findings(load(config), probe=False)
+    assert not finding.advice
+    assert list(gnss_findings(Config(), probe=True)) == []

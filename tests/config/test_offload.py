@@ -129,3 +129,29 @@ def test_authorities_that_can_be_asked() -> None:
 )
 def test_authorities_that_can_not(text: str, said: str) -> None:
     assert said in refused(f"[witness]\n{text}")
+
+
+# --- the receiver ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "source", ["", "gpsd://127.0.0.1:2947", "gpsd://localhost", "gpsd://[::1]:1", "serial:/dev/ttyACM0"]
+)
+def test_receivers(source: str) -> None:
+    assert parse(f'[gnss]\nsource = "{source}"', "f").gnss.source == source
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('source = "gpsd://192.0.2.1"', "the recorder reaches no other machine"),
+        ('source = "gpsd://127.0.0.1:0"', "must be gpsd://127.0.0.1"),
+        ('source = "/dev/ttyACM0"', 'did you mean "serial:/dev/ttyACM0"?'),
+        ('source = "serial:ttyACM0"', "must be serial:PATH"),
+        ('source = "gps"', 'must be "" (off), gpsd://'),
+        ("every_s = 0", "must be from 0.2 to 60 seconds"),
+        ("baud = 9601", "must be one of"),
+    ],
+)
+def test_receivers_that_are_none(text: str, said: str) -> None:
+    assert said in refused(f"[gnss]\n{text}")

@@ -55,6 +55,7 @@ ALLOWED: dict[str, set[str]] = {
     "capture.device": {*ON_THE_CAMERA, "capture", "capture.audio", "capture.program", "capture.video"},
     "controls": {*ON_THE_CAMERA, "service.gpio_chip", "service.input_codes", "service.input_device"},
     "feedback": {*ON_THE_CAMERA, "service.gpio_chip", "service.input_device"},
+    "position": {*ON_THE_CAMERA},
     "evidence.errors": set(),
     "evidence.flash": {*GROUND, "evidence.errors", "evidence.format.layout"},  # layout: names alone, imports nothing
     "evidence.keys": {*GROUND, "evidence.errors", "evidence.flash"},
@@ -94,8 +95,8 @@ ALLOWED: dict[str, set[str]] = {
     },
     "daemon": {
         *ON_THE_CAMERA, "config", "service", "recorder", "capture", "capture.device", "capture.video.encoder_choice",
-        "capture.audio.drift_statistics", "controls", "feedback", "evidence.evidence_side", "evidence.errors",
-        "evidence.flash", "evidence.keys",
+        "position", "capture.audio.drift_statistics", "controls", "feedback", "evidence.evidence_side",
+        "evidence.errors", "evidence.flash", "evidence.keys",
         "evidence.format", "evidence.write", "evidence.journal.events", "evidence.journal.witness",
         "evidence.release", "evidence.startup",
     },
@@ -104,7 +105,7 @@ ALLOWED: dict[str, set[str]] = {
         "capture.program.rpicam_cameras", "capture.video.encoder_choice", "capture.video.jpeg", "feedback",
         "evidence.errors", "evidence.flash", "evidence.format",
         "evidence.keys", "evidence.verify", "evidence.export", "evidence.release.receipt", "evidence.release.issue",
-        "offload", "custody", "desk", "store", "store.open",
+        "offload", "custody", "desk", "store", "store.open", "position",
         "evidence.startup.admission",
     },
     "testing": {

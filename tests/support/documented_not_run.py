@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bwvd.capture.program.rpicam_cameras import parse_list
-from bwvd.cli.install import install
+from bwvd.cli.install import DROP_INS, install
 from bwvd.config.schema import Offload
 from bwvd.testing.rpicam_vid import Board, script
 from tests.machine import install_page
@@ -169,6 +169,11 @@ def in_the_witness_extra(command: str) -> None:
     assert extra("witness")
 
 
+def the_drop_in_is_known(command: str) -> None:
+    assert command.split()[-1] in DROP_INS
+    assert (ROOT / f"systemd/bwvd.service.d/{command.split()[-1]}.conf").is_file()
+
+
 def extra(name: str) -> list[str]:
     found: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"][name]
     return found
@@ -307,6 +312,10 @@ NOT_RUN = {
         "sudo chown bwvd-offload: /etc/bwvd/offload_credentials": NotRun("needs the user", is_the_default),
         "sudo chmod 400 /etc/bwvd/offload_credentials": NotRun("needs the file", is_the_default),
         "sudo systemctl enable --now bwvd-offload": NotRun("asks the running systemd", carriers_unit_is_named),
+    },
+    "position": {
+        "sudo bwvd install --drop-in gpsd": NotRun("would change this machine", the_drop_in_is_known),
+        "bwvd export REC --gpx track.gpx": NotRun("needs a receiver; tests/position/test_actor.py does it", nothing),
     },
     "time": {
         "sudo /opt/bwvd/venv/bin/pip install 'bwvd[witness]'": NotRun("fetches packages", in_the_witness_extra),

@@ -157,7 +157,7 @@ def _happening(
         case records.Close() | records.Recovered():
             told.end = record
             return None
-        case records.TornTail():
+        case records.Position() | records.TornTail():  # one a second: `bwvd export --gpx` has them
             return None
         case _:
             assert_never(record)

@@ -160,6 +160,9 @@ def describe(record: records.Record | Unknown) -> str:
             return f"{_at(record.at_ns)} the wall clock stepped by {record.step_ns / NS:.3f} s to {record.stamp.utc}"
         case records.Power():
             return f"{_at(record.at_ns)} {record.supply} {'' if record.percent is None else f'{record.percent} %'}"
+        case records.Position(fix=fix):
+            where = f"{fix.latitude:.6f} {fix.longitude:.6f}" if fix is not None else "sealed" if record.sealed else "-"
+            return f"{_at(record.at_ns)} position {where}"
         case records.State():
             return f"{_at(record.at_ns)} {record.state} {record.source}"
         case records.Close():

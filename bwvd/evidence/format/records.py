@@ -198,6 +198,27 @@ class Power(Record, frozen=True, kw_only=True, tag="power"):
     flags: list[str] = []
 
 
+class Fix(msgspec.Struct, frozen=True, kw_only=True):
+    """A position as the receiver gave it."""
+
+    stamp: Stamp  # when it came, by the camera's clocks
+    utc: str  # the receiver's time of it; "" = it gave none
+    latitude: float
+    longitude: float
+    altitude_m: float | None
+    error_m: float | None
+    mode: Int64
+    satellites: Int64 | None
+
+
+class Position(Record, frozen=True, kw_only=True, tag="position"):
+    """Where the camera was; neither `fix` nor `sealed` = that was not known any more."""
+
+    at_ns: Int64
+    fix: Fix | None
+    sealed: str = ""  # Base64 of an age file with `fix` in it
+
+
 class State(Record, frozen=True, kw_only=True, tag="state"):
     """Stop asked, stop not confirmed, post-roll begun, resumed."""
 
@@ -289,6 +310,7 @@ ManifestRecord = (
     | Audio
     | ClockStep
     | Power
+    | Position
     | State
     | Close
     | Recovered

@@ -16,6 +16,7 @@ NOTES = (
     records.Audio,
     records.ClockStep,
     records.Power,
+    records.Position,
     records.State,
 )
 

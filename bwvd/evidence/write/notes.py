@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import os
 from dataclasses import dataclass
 from typing import assert_never
+
+import msgspec
 
 from bwvd.clock import Reading
 from bwvd.evidence.format import records
 from bwvd.evidence.format.utc import stamp_at
+from bwvd.evidence.keys.age import Sealer, private_json
 from bwvd.messages import (
     Assigned,
     AudioSwitched,
     ClockStepped,
     FaultChanged,
+    Fix,
     GapSeen,
+    Located,
     Marked,
     Note,
     PowerRead,
@@ -28,6 +35,20 @@ class Place:
     n: int
     origin_ns: int  # the CLOCK_MONOTONIC that is media time 0
     reading: Reading
+
+
+def fix_record(fix: Fix, reading: Reading) -> records.Fix:
+    """A fix, with the camera's clocks when it came."""
+    return records.Fix(
+        stamp=stamp_at(fix.at_ns, reading),
+        utc=fix.utc,
+        latitude=fix.latitude,
+        longitude=fix.longitude,
+        altitude_m=fix.altitude_m,
+        error_m=fix.error_m,
+        mode=fix.mode,
+        satellites=fix.satellites,
+    )
 
 
 def note_record(note: Note, place: Place, label: str, sealed: records.Sealed | None) -> records.Record:
@@ -49,6 +70,10 @@ def note_record(note: Note, place: Place, label: str, sealed: records.Sealed | N
         case PowerRead():
             flags = list(note.flags)
             return records.Power(n=n, at_ns=at_ns, percent=note.percent, supply=note.supply, flags=flags)
+        case Located(fix=fix):
+            return records.Position(
+                n=n, at_ns=max(0, at_ns), fix=fix_record(fix, place.reading) if fix is not None else None
+            )
         case Stage():
             return records.State(n=n, state=note.stage, at_ns=at_ns, source=note.source)
         case FaultChanged():
@@ -60,3 +85,11 @@ def note_record(note: Note, place: Place, label: str, sealed: records.Sealed | N
             return records.Officer(n=n, at_ns=at_ns, officer="", sealed=sealed)
         case _:
             assert_never(note)
+
+
+def sealed_position(record: records.Record, sealer: Sealer | None) -> records.Record:
+    """A position with its fix sealed, where the recording is; any other record as it is."""
+    if sealer is None or not isinstance(record, records.Position) or record.fix is None:
+        return record
+    stored = sealer.seal(private_json({"fix": msgspec.json.encode(record.fix).decode()}, os.urandom(16)))
+    return msgspec.structs.replace(record, fix=None, sealed=base64.b64encode(stored).decode())

@@ -29,7 +29,7 @@ from bwvd.evidence.keys.age import Sealer, private_json
 from bwvd.evidence.write.group import Committed
 from bwvd.evidence.write.interrupted import Interrupted
 from bwvd.evidence.write.lost_media import Unwritten
-from bwvd.evidence.write.notes import Place, note_record
+from bwvd.evidence.write.notes import Place, note_record, sealed_position
 from bwvd.evidence.write.row import Row
 from bwvd.media.audio_line import AudioLine
 from bwvd.media.fragment import Epoch
@@ -384,7 +384,7 @@ class RecordingFolder:
         if isinstance(note, Assigned):
             return self._line(self._officer(note.officer, note.at_ns - self._origin_ns))
         place = Place(self._chain.n, self._origin_ns, self._clock.read())
-        return self._line(note_record(note, place, label, sealed))
+        return self._line(sealed_position(note_record(note, place, label, sealed), self._device.sealer))
 
     def _officer(self, officer: str, at_ns: int) -> records.Officer:
         text, sealed = self._private("officer", officer)

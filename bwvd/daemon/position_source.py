@@ -1,0 +1,61 @@
+"""The receiver of the configuration, wired to the recorder: by gpsd, or on a serial line as controls open it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+from bwvd.config.schema import Config, Serial
+from bwvd.controls.ports import CommandLine, ControlLost
+from bwvd.daemon.daemon import Daemon
+from bwvd.position.actor import Position
+from bwvd.position.receiver import Feed, GpsdReceiver, LineReceiver, Receiver, ReceiverLost
+
+
+def receiver_of(config: Config) -> Receiver:
+    """The receiver that `gnss.source` names."""
+    source, baud = config.gnss.source, config.gnss.baud
+    if source.startswith("gpsd://"):
+        return GpsdReceiver(source)
+    from bwvd.controls.serial_port import SerialPort
+
+    port = SerialPort(Serial(port=source.removeprefix("serial:"), baud=baud))
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Feed]:
+        await trio.lowlevel.checkpoint()
+        try:
+            with port.open() as line:
+                yield _Line(line)
+        except ControlLost as lost:
+            raise ReceiverLost(str(lost)) from lost
+
+    return LineReceiver(source, opened)
+
+
+class _Line:
+    def __init__(self, line: CommandLine) -> None:
+        self._line = line
+
+    async def receive(self) -> bytes:
+        try:
+            return await self._line.receive()
+        except ControlLost as lost:
+            raise ReceiverLost(str(lost)) from lost
+
+
+async def position(config: Config, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
+    """Where the camera is, for the recording in progress and the next press."""
+    with daemon.ledger.pulse("gnss") as pulse:
+        await Position(
+            config=config.gnss,
+            receiver=receiver_of(config),
+            clock=daemon.clock,
+            state=lambda: daemon.recorder.machine.state,
+            locate=daemon.recorder.annotate,
+            fault=daemon.hub.report,
+            held_s=config.loop.seconds,
+            pulse=pulse,
+        ).run(task_status=task_status)

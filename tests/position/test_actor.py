@@ -1,0 +1,388 @@
+"""The actor: what it tells while the loop turns, while something is recorded, asleep; receivers that come and go."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pyrage
+import pytest
+import trio
+from trio.testing import MockClock
+
+from bwvd.clock import NS, Reading, SystemClock
+from bwvd.config.schema import Gnss
+from bwvd.daemon.position_source import position
+from bwvd.evidence.errors import ExportRefused
+from bwvd.evidence.export.gpx import export_gpx
+from bwvd.evidence.format import records
+from bwvd.evidence.format.chain_reader import ChainReader
+from bwvd.evidence.keys.age import AgeSealer
+from bwvd.messages import Fix, Located, Order, State
+from bwvd.position import actor
+from bwvd.position.actor import Position
+from bwvd.position.gpsd import Gpsd
+from bwvd.position.receiver import Feed, GpsdReceiver, Language, LineReceiver, ReceiverLost
+from bwvd.position.watch import FASTEST_M_S, LOST_AFTER_S, PositionWatch, Told
+from bwvd.testing.clock import VirtualClock
+from tests.support.desk import SIGNERS
+from tests.support.rig import Rig, configuration
+from tests.support.stock import need
+
+HERE = (52.33, 4.8933)
+
+
+def line(number: int = 0, where: tuple[float, float] = HERE, *, mode: int = 3) -> bytes:
+    lat, lon = where[0] + number * 1e-5, where[1]
+    return (
+        json.dumps({"class": "TPV", "mode": mode, "lat": lat, "lon": lon, "altMSL": 3.0, "eph": 5.0}).encode() + b"\n"
+    )
+
+
+class Virtual:
+    """A receiver in virtual time: says a position each second, as long as it is there."""
+
+    def __init__(self) -> None:
+        self.name = "virtual:receiver"
+        self.there = True
+        self.mode = 3
+        self.silent = False
+        self.where = HERE
+        self.said = 0
+        self.opened = 0
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Feed]:
+        await trio.lowlevel.checkpoint()
+        self.opened += 1
+        if not self.there:
+            raise ReceiverLost(f"{self.name}: no such file")
+        yield self
+
+    def language(self) -> Language:
+        return Gpsd()
+
+    async def receive(self) -> bytes:
+        await trio.sleep(1)
+        if self.silent:
+            await trio.sleep_forever()
+        if not self.there:
+            raise ReceiverLost(f"{self.name}: hung up")
+        self.said += 1
+        return line(self.said, self.where, mode=self.mode)
+
+
+class Bench:
+    """The actor, and what it tells."""
+
+    def __init__(self, *, every_s: float = 1.0, in_standby: bool = False) -> None:
+        self.receiver = Virtual()
+        self.state = State.STANDBY
+        self.told: list[Located] = []
+        self.faults: dict[str, str] = {}
+        self.clock = VirtualClock()
+        self.actor = Position(
+            config=Gnss(source="virtual:", every_s=every_s, in_standby=in_standby),
+            receiver=self.receiver,
+            clock=self.clock,
+            state=lambda: self.state,
+            locate=self.told.append,
+            fault=self._fault,
+        )
+
+    def _fault(self, name: str, active: bool, detail: str) -> None:
+        if active:
+            self.faults[name] = detail
+        else:
+            self.faults.pop(name, None)
+
+
+@asynccontextmanager
+async def running(bench: Bench) -> AsyncIterator[None]:
+    async with trio.open_nursery() as nursery:
+        await nursery.start(bench.actor.run)
+        yield
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_position_each_second_and_no_oftener_than_asked(autojump_clock: MockClock) -> None:
+    bench, slow = Bench(), Bench(every_s=10.0)
+    async with running(bench), running(slow):
+        await trio.sleep(100.5)
+    assert 98 <= len(bench.told) <= 100
+    assert 9 <= len(slow.told) <= 11
+
+
+async def test_what_was_before_the_press_goes_into_the_recording_only_if_asked(autojump_clock: MockClock) -> None:
+    """Invariant 1: positions are of the loop, and turn with it."""
+    for asked in (False, True):
+        bench = Bench(in_standby=asked)
+        async with running(bench):
+            await trio.sleep(100.5)
+            bench.told.clear()
+            bench.state = State.RECORDING
+            await trio.sleep(1)
+        fixes = [one.fix.at_ns for one in bench.told if one.fix is not None]
+        assert len(fixes) == (31 if asked else 1)
+        assert fixes == sorted(fixes)
+        assert fixes[-1] - fixes[0] <= 30 * NS
+
+
+async def test_asleep_nothing_is_kept(autojump_clock: MockClock) -> None:
+    """Invariant 1."""
+    bench = Bench(in_standby=True)
+    async with running(bench):
+        await trio.sleep(20.5)
+        bench.state = State.ASLEEP
+        await trio.sleep(5)
+        assert bench.told[-1].fix is None
+        assert bench.actor.last is None
+        bench.told.clear()
+        bench.state = State.RECORDING
+        await trio.sleep(1)
+        assert len(bench.told) == 1
+
+
+async def test_a_lost_fix_is_told_and_not_the_last_one(autojump_clock: MockClock) -> None:
+    bench = Bench()
+    async with running(bench):
+        await trio.sleep(5.5)
+        bench.receiver.mode = 1
+        await trio.sleep(LOST_AFTER_S + 2)
+        assert bench.faults == {"gnss_fix": "no fix for 10 s"}
+        assert bench.told[-1].fix is None
+        bench.receiver.mode = 3
+        await trio.sleep(2)
+        assert bench.faults == {}
+        assert bench.told[-1].fix is not None
+
+
+async def test_a_receiver_that_is_gone_is_opened_again(autojump_clock: MockClock) -> None:
+    bench = Bench()
+    async with running(bench):
+        await trio.sleep(5.5)
+        bench.receiver.there = False
+        await trio.sleep(100)
+        assert bench.faults["gnss"] == "virtual:receiver: hung up"
+        assert bench.told[-1].fix is None
+        assert bench.receiver.opened < 12
+        bench.receiver.there = True
+        await trio.sleep(actor.AGAIN.limit_s + 3)
+        assert bench.faults == {}
+        bench.receiver.silent = True
+        await trio.sleep(actor.SILENT_S + 3)
+        assert bench.faults["gnss"] == "virtual:receiver: silent for 15 s"
+
+
+async def test_a_jump_is_a_fault_for_a_while_and_stays_in_the_track(autojump_clock: MockClock) -> None:
+    bench = Bench()
+    async with running(bench):
+        await trio.sleep(5.5)
+        bench.receiver.where = (HERE[0] + 1, HERE[1])
+        await trio.sleep(2)
+        assert re.fullmatch(r"jumped: 1111\d\d m in 1.0 s", bench.faults["gnss_doubt"])
+        assert all(one.fix is not None for one in bench.told)
+        await trio.sleep(actor.DOUBT_S + 1)
+        assert bench.faults == {}
+
+
+def test_a_receivers_time_against_the_clock() -> None:
+    """Invariant 9: it changes nothing but what is told."""
+    fix = Fix(0, "2026-11-22T07:15:03.000Z", *HERE, None, 5.0, 2, None)
+    utc_ns = 1_795_331_703 * NS
+    for quality, off_s, told in (
+        ("synchronised", 0, [Told.FOUND]),
+        ("synchronised", 60, [Told.FOUND, Told.CLOCK]),
+        ("free", 3600, [Told.FOUND]),
+    ):
+        watch = PositionWatch()
+        news = watch.take(fix, Reading(0, utc_ns + off_s * NS, quality, None))
+        assert [one.what for one in news] == told
+        after = watch.take(replace(fix, at_ns=NS), Reading(NS, utc_ns, "synchronised", None))
+        assert [one.what for one in after] == ([Told.CLOCK_OVER] if Told.CLOCK in told else [])
+
+
+def test_who_goes_fast_does_not_jump() -> None:
+    watch = PositionWatch()
+    reading = Reading(0, 0, "free", None)
+    for second in range(100):
+        metres = second * FASTEST_M_S * 0.9
+        fix = Fix(second * NS, "", HERE[0] + metres / 111_195, HERE[1], None, 5.0, 2, None)
+        assert [one.what for one in watch.take(fix, reading)] == ([Told.FOUND] if second == 0 else [])
+
+
+class Line:
+    """A receiver on a line, in pieces as a driver gives them."""
+
+    def __init__(self) -> None:
+        self.second = 0
+
+    async def receive(self) -> bytes:
+        await trio.sleep(0.5)
+        self.second += 1
+        time = f"0715{self.second // 2 % 60:02}.00"
+        if self.second % 2:
+            return nmea(f"GPGGA,{time},5219.8000,N,00453.6000,E,1,08,1.1,12.4,M,45.0,M,,").encode()[:30]
+        text = nmea(f"GPRMC,{time},A,5219.8000,N,00453.6000,E,0.50,84.4,221126,,,A").encode()
+        return b"\xff\x00\r\n" + text
+
+
+async def test_a_receiver_on_a_line_that_is_torn_now_and_then(autojump_clock: MockClock) -> None:
+    bench = Bench()
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Feed]:
+        yield Line()
+
+    bench.actor.receiver = LineReceiver("serial:/dev/ttyACM0", opened)
+    async with running(bench):
+        await trio.sleep(20.5)
+    assert bench.faults == {}
+    assert 15 <= len(bench.told) <= 21
+    fix = bench.told[-1].fix
+    assert fix is not None
+    assert (fix.latitude, fix.mode) == (52.33, 2)
+
+
+# --- in a recording --------------------------------------------------------------------------------------------------
+
+
+async def recorded(rig: Rig, receiver: Virtual) -> list[records.Position]:
+    def made(_: object) -> Virtual:
+        return receiver
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bwvd.daemon.position_source.receiver_of", made)
+        rig.peripherals = [partial(position, rig.config)]
+        async with rig.running():
+            await trio.sleep(10)
+            await rig.order(Order.RECORD)
+            await trio.sleep(10)
+            await rig.order(Order.STOP, confirmed=True)
+            await trio.sleep(20)
+    (folder,) = rig.volume.names("recordings")
+    data = rig.volume.read(f"recordings/{folder}manifest.jsonl")
+    return [one.record for one in ChainReader(io.BytesIO(data), "m") if isinstance(one.record, records.Position)]
+
+
+async def test_the_manifest_has_the_fix_at_the_press_and_one_each_second(autojump_clock: MockClock) -> None:
+    rig = Rig(config=configuration(loop={"seconds": 5}, gnss={"source": "gpsd://127.0.0.1"}))
+    found = await recorded(rig, Virtual())
+    assert 10 <= len(found) <= 24
+    assert all(one.fix is not None and not one.sealed for one in found)
+    times = [one.at_ns for one in found]
+    assert times == sorted(times)
+    assert found[0].fix is not None
+    assert abs(found[0].fix.latitude - HERE[0]) < 0.001
+
+
+async def test_in_an_encrypted_recording_they_are_sealed(autojump_clock: MockClock) -> None:
+    identity = pyrage.x25519.Identity.generate()
+    sealer = AgeSealer([str(identity.to_public())])
+    rig = Rig(config=configuration(loop={"seconds": 5}, gnss={"source": "gpsd://127.0.0.1"}), sealer=sealer)
+    found = await recorded(rig, Virtual())
+    assert len(found) >= 10
+    assert all(one.fix is None and one.sealed for one in found)
+    (folder,) = rig.volume.names("recordings")
+    assert b"latitude" not in rig.volume.read(f"recordings/{folder}manifest.jsonl")
+    plain = json.loads(pyrage.decrypt(base64.b64decode(found[0].sealed), [identity]))
+    assert abs(json.loads(plain["fix"])["latitude"] - HERE[0]) < 0.001
+
+
+async def test_a_track_for_a_map(autojump_clock: MockClock, tmp_path: Path) -> None:
+    from bwvd.testing.flash.storage import VirtualVolume
+
+    identity = pyrage.x25519.Identity.generate()
+    for sealer in (None, AgeSealer([str(identity.to_public())])):
+        rig = Rig(config=configuration(loop={"seconds": 5}, gnss={"source": "gpsd://127.0.0.1"}), sealer=sealer)
+        await recorded(rig, Virtual())
+        root = tmp_path / ("sealed" if sealer else "plain")
+        assert isinstance(rig.volume, VirtualVolume)
+        for name, content in rig.volume.tree().items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if content is not None:
+                path.write_bytes(content)
+        (folder,) = (root / "recordings").iterdir()
+        out = root / "track.gpx"
+        if sealer is not None:
+            with pytest.raises(ExportRefused, match="give --identity"):
+                export_gpx(folder, out, signers=SIGNERS)
+            assert not out.exists()
+        export_gpx(folder, out, signers=SIGNERS, identities=[identity])
+        text = out.read_text()
+        assert 10 <= text.count("<trkpt ") <= 24
+        assert text.count("<trkseg>") == 1
+        assert "<ele>3.0</ele>" in text
+
+
+# --- the real gpsd ---------------------------------------------------------------------------------------------------
+
+
+def nmea(text: str) -> str:
+    total = 0
+    for letter in text.encode():
+        total ^= letter
+    return f"${text}*{total:02X}\r\n"
+
+
+def _begin(command: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+
+
+@pytest.mark.slow
+async def test_the_real_gpsd(tmp_path: Path) -> None:
+    """gpsfake feeds gpsd a log by a pseudo-terminal; we read what gpsd makes of it."""
+    need("gpsd")
+    log = tmp_path / "log.nmea"
+    log.write_text(
+        "".join(
+            nmea(f"GPGGA,0715{second:02}.00,5219.80{second:02},N,00453.6000,E,1,08,1.1,12.4,M,45.0,M,,")
+            + nmea(f"GPRMC,0715{second:02}.00,A,5219.80{second:02},N,00453.6000,E,0.50,84.4,221126,,,A")
+            for second in range(30)
+        )
+    )
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    command = [need("gpsfake"), "-n", "-q", "-P", str(port), "-c", "0.2", str(log)]
+    fake = await trio.to_thread.run_sync(_begin, command)
+    told: list[Located] = []
+    enough = trio.Event()
+
+    def locate(one: Located) -> None:
+        told.append(one)
+        if len(told) >= 3 and one.fix is not None and one.fix.utc:  # the first ones come before the date
+            enough.set()
+
+    bench = Position(
+        config=Gnss(source=f"gpsd://127.0.0.1:{port}", every_s=0.2),
+        receiver=GpsdReceiver(f"gpsd://127.0.0.1:{port}"),
+        clock=SystemClock(),
+        state=lambda: State.RECORDING,
+        locate=locate,
+        fault=lambda *_: None,
+    )
+    try:
+        with trio.move_on_after(90):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(bench.run)
+                await enough.wait()
+                nursery.cancel_scope.cancel()
+    finally:
+        fake.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            fake.wait(10)
+    assert len(told) >= 3
+    fix = told[-1].fix
+    assert fix is not None
+    assert (round(fix.latitude, 2), round(fix.longitude, 3), fix.mode) == (52.33, 4.893, 3)
+    assert fix.utc.startswith("2026-11-22T07:15:")
