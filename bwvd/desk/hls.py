@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from bwvd.clock import NS
 from bwvd.desk.filler import Heads, audio_begins_ns, filled, held, last_key_frame
-from bwvd.desk.timeline import NO_FILE, NO_VIDEO, NOTHING, Span, Timeline
+from bwvd.desk.timeline import NO_FILE, NO_VIDEO, NOTHING, WITHHELD, Span, Timeline
 from bwvd.evidence.errors import IdentityUnusable
 from bwvd.evidence.format import records
 from bwvd.evidence.verify.files import SEGMENT_BYTES
@@ -162,7 +162,7 @@ class Media:
                 return Served(filled(plain, heads, span.begin_ns, span.end_ns), why)
             return Served(self._held(folder, span.begin_ns, span.end_ns, plain), why or NO_VIDEO)
         except NotPlayable as error:
-            why = error.why
+            why = WITHHELD if (error.why, span.why) == (NO_FILE, WITHHELD) else error.why
         except BoxUnusable:
             why = UNREADABLE
         return Served(self._held(folder, span.begin_ns, span.end_ns), why)

@@ -22,7 +22,7 @@ from bwvd.desk.page import page
 from bwvd.desk.query import PAGE_ROWS, Query
 from bwvd.desk.receipts import Taken
 from bwvd.desk.source import Found, Key, NotThere
-from bwvd.desk.timeline import signed_lines, timeline, without_files
+from bwvd.desk.timeline import WITHHELD, signed_lines, timeline, without_files
 from bwvd.evidence.export.sealed_text import reader
 from bwvd.evidence.format.layout import MANIFEST
 from bwvd.evidence.verify.folder import Folder
@@ -112,6 +112,8 @@ async def verdict_json(request: Request) -> Response:
     report = desk.background.known(found)
     if report is None and (why := desk.background.failed.get(found.key)) is not None:
         return JSONResponse({"known": False, "failed": why})
+    if report is not None and (excerpt := report.excerpt) is not None:
+        media.line = media.line.lacking(lambda one: "" if excerpt.first <= one.segment <= excerpt.last else WITHHELD)
     taken = await _taken(desk, found) if report is not None else None
     return JSONResponse(verdict(media.line, report, taken))
 

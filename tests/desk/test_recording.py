@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pyrage
 import pytest
+import trio
 
 from bwvd.evidence.format.layout import MANIFEST
 from bwvd.evidence.keys.age import AgeSealer
+from tests.support.desk import export_proof
 from tests.support.desk_page import desk_of
 from tests.support.evidence_folder import make_recording, make_storage
 
@@ -117,3 +120,21 @@ async def test_no_more_than_four_stand_beside_each_other(storage: Path) -> None:
         assert viewed == [folder.name for folder in folders[:4]]
         assert (await asked.client.get("/several")).status_code == 404
         assert (await asked.client.get("/several?r=a/b")).status_code == 404
+
+
+async def test_what_an_excerpt_withholds_is_not_called_gone(storage: Path, tmp_path: Path) -> None:
+    """Invariant 7: its declaration says that it was left out, and the verification believes it."""
+    folder = make_recording(storage, seconds=6)
+    export_proof(folder, tmp_path / "excerpt.zip", from_s=2.5, to_s=3.5)
+    async with desk_of(tmp_path / "excerpt.zip") as asked:
+        base = address(folder)
+        before = (await asked.client.get(f"{base}/timeline.json")).json()
+        assert [span[3] for span in before["spans"]] == ["no_file", "no_file", "", "", "no_file", "no_file"]
+        told: dict[str, Any] = {"known": False}
+        with trio.fail_after(30):
+            while not told["known"]:
+                told = (await asked.client.get(f"{base}/verdict.json")).json()
+                await trio.sleep(0.02)
+        assert (told["verdict"], told["excerpt"]) == ("excerpt", {"first": 3, "last": 4, "of": 6})
+        why = [(await asked.client.get(f"{base}/seg/{n}.m4s")).headers.get("bwvd-why", "") for n in range(1, 7)]
+        assert why == ["withheld", "withheld", "", "", "withheld", "withheld"]

@@ -308,6 +308,11 @@ class Page {
       }),
       ...found.notes.map((note) => made("li", `${note.where}: ${note.what}`, { class: "note", lang: "en" })),
     );
+    if (found.excerpt) {
+      const { first, last } = found.excerpt;
+      for (const span of this.line.spans) if (span[2] && (span[2] < first || span[2] > last)) span[3] = "withheld";
+      this.listEvents();
+    }
     this.strip.draw();
     this.refresh();
   }
