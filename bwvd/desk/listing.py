@@ -47,7 +47,10 @@ async def listing(request: Request) -> Response:
         before=query.address(query.page - 1) if query.page > 1 else "",
         behind=query.address(query.page + 1) if query.page < pages else "",
         verdicts=[*OF_RECORDINGS, UNKNOWN],
-        pending=any(desk.background.lacks(row) for row in found.rows),
+        # By what stands on this page: what was found out since it was begun is to be asked for as well.
+        pending=any(
+            not (row.verdict and row.facts.whole) and row.key not in desk.background.failed for row in found.rows
+        ),
     )
 
 
