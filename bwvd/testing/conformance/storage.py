@@ -232,13 +232,14 @@ def a_reserve_that_does_not_fit_changes_nothing(subject: Subject) -> None:
 
 
 def files_are_counted_or_not_at_all(subject: Subject) -> None:
+    """Always or never; the number itself also moves by what others do on the same file system."""
     volume = subject.volume
     before = volume.free_files()
     _put(volume, "a", b"")
     volume.make_dir("d")
     after = volume.free_files()
     assert (before is None) == (after is None)
-    assert before is None or (after is not None and 0 <= after <= before)
+    assert before is None or (after is not None and before >= 0 and after >= 0)
 
 
 CHECKS: tuple[Callable[[Subject], None], ...] = (
