@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -84,6 +85,17 @@ def finds_tests(command: str) -> None:
         run.append(next((f"tests/{room}" for word, room in _ROOMS if word in command), "tests/walk"))
     done = subprocess.run(run, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def finds_browser_tests(command: str) -> None:
+    """pytest finds them where their extra is installed; else they are there, and marked as the command says."""
+    if importlib.util.find_spec("playwright") is not None:
+        finds_tests(command)
+        return
+    pages = (ROOT / "tests/desk/test_page.py").read_text()
+    assert "pytestmark = pytest.mark.browser\n" in pages
+    assert "short" not in command or "@pytest.mark.short\n" in pages
+    assert "browser" in extras()
 
 
 def names_mutants(command: str) -> None:
@@ -174,6 +186,10 @@ def the_drop_in_is_known(command: str) -> None:
     assert (ROOT / f"systemd/bwvd.service.d/{command.split()[-1]}.conf").is_file()
 
 
+def extras() -> set[str]:
+    return set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+
+
 def extra(name: str) -> list[str]:
     found: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"][name]
     return found
@@ -219,6 +235,7 @@ LONG = NotRun("takes minutes or hours", options_are_known)
 ITSELF = NotRun("runs this very suite", in_the_test_extra)
 MACHINE = NotRun("builds and boots a machine", finds_tests)
 MINUTES = NotRun("takes many minutes", finds_tests)
+BROWSER = NotRun("plays in a browser for minutes", finds_browser_tests)
 STOCK = NotRun("names a stock tool's command", proven_elsewhere)
 SYSTEMD = NotRun("asks the running systemd", unit_is_named)
 
@@ -385,8 +402,8 @@ NOT_RUN = {
         "python -m tests.bench.store --megabytes 300 --rounds 3": LONG,
         "python -m tests.bench.carrying": LONG,
         "python -m tests.bench.desk_player": LONG,
-        "pytest -m browser": MINUTES,
-        "pytest -m 'browser and short'": MINUTES,
+        "pytest -m browser": BROWSER,
+        "pytest -m 'browser and short'": BROWSER,
         "python -m tests.faults KIND PLACE": LONG,
         "python -m tests.fuzz": LONG,
         "python -m tests.mutants": LONG,
