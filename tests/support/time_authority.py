@@ -140,6 +140,7 @@ class TimeServer:
     answer: Answer
     port: int = 0
     requests: list[bytes] = field(default_factory=list)
+    gets: list[str] = field(default_factory=list)  # what else it was asked for, by path
 
     @property
     def url(self) -> str:
@@ -165,6 +166,12 @@ def time_server(answer: Answer) -> Iterator[TimeServer]:
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        def do_GET(self) -> None:
+            told.gets.append(self.path)
+            self.send_error(404)
+
+        do_HEAD = do_GET  # noqa: N815  the name is http.server's
 
         def log_message(self, *_: object) -> None:
             pass

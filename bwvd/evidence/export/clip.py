@@ -1,12 +1,14 @@
 """A clip of an exported MP4: a part of it as it is coded, with credentials that carry the history of both.
 
 A clip of a recording is made from the recording (`export_mp4`), which can be verified. This is for who has the copy
-alone: it vouches that nothing was changed since it had that copy, and by its credentials for nothing before.
+alone: it vouches that nothing was changed since it had that copy, and by its credentials for nothing before. What the
+copy's metadata says of a recording is in an assertion of its own, so that nobody takes it for what was verified.
 """
 
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,7 +21,7 @@ from bwvd.evidence.export.credentials import Credentials, Told
 from bwvd.evidence.flash.whole_file import new_files
 from bwvd.evidence.format.moment import Elapsed, Given
 from bwvd.evidence.format.utc import parse_utc, utc_after
-from bwvd.evidence.verify.copy import CLAIMS, NoMp4, tags_of
+from bwvd.evidence.verify.copy import NoMp4, claims_of, tags_of
 from bwvd.text import counted, one_line
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 _NS = 1_000_000_000
 _INTERLEAVED_S = 2  # a frame may lie that long before the audio of its time
+_LONGEST_S = 366 * 86_400.0  # of a recording: what says more says nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ def export_clip(source: Path, out: Path, credentials: Credentials, begin: Given 
         raise ExportRefused(f"{source}: not an MP4: {error}") from None
     if not tags.get("bwvd_recording"):
         raise ExportRefused(f"{source}: names no recording: a clip is made of an MP4 that bwvd has exported")
+    started_s = _started_s(source, tags)
     from_s, to_s = _seconds(begin, tags), _seconds(end, tags)
     if from_s is not None and to_s is not None and from_s >= to_s:
         raise ExportRefused(f"{begin} is not before {end}")
@@ -71,12 +75,23 @@ def export_clip(source: Path, out: Path, credentials: Credentials, begin: Given 
             if isinstance(error, OSError) and not isinstance(error, av.error.FFmpegError):
                 raise
             raise ExportRefused(f"{source}: {one_line(error)}") from None
-        started_s = float(tags.get("bwvd_from_s") or 0)
-        claims = {name: tags[f"bwvd_{name}"] for name in CLAIMS if tags.get(f"bwvd_{name}")}
+        claims = {name: said for name, said in claims_of(tags).items() if said}
         claims |= {"from_s": str(round(started_s + clip.from_s, 6)), "to_s": str(round(started_s + clip.to_s, 6))}
         whole = from_s is None and to_s is None
         credentials.sign(made, Told(out.name, source.name, claims, clip.from_s, clip.to_s, whole), source)
     return clip
+
+
+def _started_s(source: Path, tags: dict[str, str]) -> float:
+    """Seconds of the recording at which the MP4 begins, as it says. Raises: ExportRefused."""
+    said = tags.get("bwvd_from_s") or "0"
+    try:
+        started_s = float(said)
+    except ValueError:
+        started_s = math.nan
+    if not 0 <= started_s <= _LONGEST_S:
+        raise ExportRefused(f"{source}: says that it begins {one_line(said)[:40]} s into its recording")
+    return started_s
 
 
 def _seconds(given: Given | None, tags: dict[str, str]) -> float | None:

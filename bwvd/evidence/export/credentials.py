@@ -8,11 +8,15 @@ its manifest's digest. The camera's signatures stay in the recording; no C2PA re
 from __future__ import annotations
 
 import datetime
+import errno
+import io
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from bwvd import __version__
@@ -24,8 +28,16 @@ if TYPE_CHECKING:
     from cryptography import x509
 
 MIME = "video/mp4"
-RECORDING = "bwvd.recording"  # the assertion of our own
+RECORDING = "bwvd.recording"  # the assertion of our own: what the recording says, which was verified
+COPY = "bwvd.copy"  # that of a clip of an MP4: what its metadata says, which anybody can write
 _PEM_BYTES = 1024 * 1024  # of a file of certificates or a key: no such file is longer
+_SETTINGS = {
+    "builder": {"thumbnail": {"enabled": False}},
+    # Asks nobody: an MP4 that a clip is made of may name an address for its history, and whoever wrote it would learn
+    # of the desk, or reach through it what only the desk can.
+    "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
+    "core": {"allowed_network_hosts": []},
+}
 
 
 class CredentialsUnusable(EvidenceError):
@@ -38,7 +50,7 @@ class Told:
 
     title: str  # the file's name
     recording: str  # id
-    claims: dict[str, Any]  # of the assertion RECORDING
+    claims: dict[str, Any]  # of the assertion RECORDING; of COPY where it is a clip of an MP4
     from_s: float  # of the recording: where the file begins and ends
     to_s: float
     whole: bool  # nothing was cut off at either end
@@ -74,7 +86,7 @@ class Credentials:
         self._sign_bytes = sign
         self._algorithm = getattr(c2pa.C2paSigningAlg, algorithm)
         self._pem = pem.decode("ascii", "replace")
-        self._context = c2pa.Context.from_dict({"builder": {"thumbnail": {"enabled": False}}})
+        self._context = c2pa.Context.from_dict(_SETTINGS)
 
     def sign(self, path: Path, told: Told, parent: Path | None = None) -> None:
         """Put credentials into the MP4 at `path`, in place.
@@ -85,23 +97,35 @@ class Credentials:
         Blocking. Raises: ExportRefused; OSError. Then the file is as it was.
         """
         signed = path.with_name(f"{path.name}{LEFT}")
+        ended = Event()
         try:
-            signer = self._c2pa.Signer.from_callback(self._sign_bytes, self._algorithm, self._pem)
-            builder = self._c2pa.Builder(_manifest(told, parent), self._context)
-            if parent is not None:
-                with parent.open("rb") as file:
-                    builder.add_ingredient(
-                        {"title": parent.name, "relationship": "parentOf", "label": "original"}, MIME, file
-                    )
-            with path.open("rb") as source, signed.open("x+b") as target:
-                os.fchmod(target.fileno(), 0o640)
-                builder.sign(signer, MIME, source, target)
+            # In a thread of its own: the library calls back for each piece that it reads, and would swallow what a
+            # signal raises there. Here it is raised, and the thread ends at its next piece.
+            with ThreadPoolExecutor(1, "credentials") as pool:
+                signing = pool.submit(self._sign, path, signed, told, parent, ended)
+                try:
+                    signing.result()
+                except BaseException:
+                    ended.set()
+                    raise
             signed.replace(path)
         except self._c2pa.C2paError as error:
             raise ExportRefused(f"{told.title}: {self._why(error)}") from None
         finally:
             with suppress(OSError):
                 signed.unlink()
+
+    def _sign(self, path: Path, signed: Path, told: Told, parent: Path | None, ended: Event) -> None:
+        signer = self._c2pa.Signer.from_callback(self._sign_bytes, self._algorithm, self._pem)
+        builder = self._c2pa.Builder(_manifest(told, parent), self._context)
+        if parent is not None:
+            with io.BufferedReader(_Endable(parent, "rb", ended)) as file:
+                builder.add_ingredient(
+                    {"title": parent.name, "relationship": "parentOf", "label": "original"}, MIME, file
+                )
+        with io.BufferedReader(_Endable(path, "rb", ended)) as source, _Endable(signed, "x+b", ended) as target:
+            os.fchmod(target.fileno(), 0o640)
+            builder.sign(signer, MIME, source, target)
 
     def _why(self, error: Exception) -> str:
         text = one_line(error).removeprefix("Signature: ")
@@ -111,6 +135,26 @@ class Credentials:
                 "emailProtection, that has not signed itself)"
             )
         return f"it can't be given credentials: {text}"
+
+
+class _Endable(io.FileIO):
+    """A file that gives and takes nothing more once `ended` is set."""
+
+    def __init__(self, path: Path, mode: str, ended: Event) -> None:
+        super().__init__(path, mode)
+        self._ended = ended
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        self._require_time()
+        return super().readinto(buffer)
+
+    def write(self, data: Any, /) -> int:
+        self._require_time()
+        return super().write(data)
+
+    def _require_time(self) -> None:
+        if self._ended.is_set():
+            raise OSError(errno.EINTR, "broken off")
 
 
 def _manifest(told: Told, parent: Path | None) -> dict[str, Any]:
@@ -127,7 +171,7 @@ def _manifest(told: Told, parent: Path | None) -> dict[str, Any]:
         "format": MIME,
         "assertions": [
             {"label": "c2pa.actions.v2", "data": {"actions": actions}},
-            {"label": RECORDING, "data": told.claims},
+            {"label": RECORDING if parent is None else COPY, "data": told.claims},
         ],
     }
     if parent is None:

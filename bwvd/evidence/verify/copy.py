@@ -62,6 +62,11 @@ def tags_of(path: Path) -> dict[str, str]:
             raise NoMp4("empty, or cut off") from None  # it was asked for a position that it does not have
 
 
+def claims_of(tags: dict[str, str]) -> dict[str, str]:
+    """What the metadata of `tags_of` says of a recording; "" where it says nothing. Printable, and bounded."""
+    return {name: printable(tags.get(f"bwvd_{name}", "")[:_CHARACTERS]) for name in CLAIMS}
+
+
 def has_credentials(path: Path) -> bool:
     """Whether an MP4 has Content Credentials (C2PA), true or not. Raises: OSError."""
     with path.open("rb") as file:
@@ -87,7 +92,7 @@ def verify_copy(path: Path) -> Report:
         tags = tags_of(path)
     except (NoMp4, OSError) as error:
         return unreadable(path, f"not an MP4: {error}" if isinstance(error, NoMp4) else error.strerror or str(error))
-    claims = {name: printable(tags.get(f"bwvd_{name}", "")[:_CHARACTERS]) for name in CLAIMS}
+    claims = claims_of(tags)
     if not claims["recording"]:
         what = f"no recording: there is no {MANIFEST} beside it, and its metadata names none that it is a copy of"
         return unreadable(path, what)

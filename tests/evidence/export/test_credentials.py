@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,7 @@ from bwvd.evidence.verify.copy import verify_copy
 from tests.support.certificates import Chain, make_chain
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.evidence_keys import fixed_signer
+from tests.support.time_authority import time_server
 
 
 @pytest.fixture
@@ -58,8 +62,14 @@ def actions(manifest: dict[str, Any]) -> list[str]:
 
 
 def claims(manifest: dict[str, Any]) -> dict[str, Any]:
-    [found] = [each["data"] for each in manifest["assertions"] if each["label"] == "bwvd.recording"]
-    return dict(found)
+    return assertion(manifest, "bwvd.recording")
+
+
+def assertion(manifest: dict[str, Any], label: str) -> dict[str, Any]:
+    """The one of our own; the other must not be there."""
+    [(found, data)] = [(each["label"], each["data"]) for each in manifest["assertions"] if "bwvd." in each["label"]]
+    assert found == label
+    return dict(data)
 
 
 KEYS: dict[str, Callable[[], Any]] = {
@@ -160,11 +170,12 @@ def test_the_clip_of_a_clip_keeps_its_history(storage: Path, tmp_path: Path, cha
     [parent] = newest["ingredients"]
     assert (parent["title"], parent["relationship"]) == ("clip.mp4", "parentOf")
     before = found.get_manifest(parent["active_manifest"])
-    assert claims(before)["recording"] == claims(newest)["recording"] == folder.name
-    assert claims(before)["manifest_sha512"] == claims(newest)["manifest_sha512"]
+    taken = assertion(newest, "bwvd.copy")
+    assert claims(before)["recording"] == taken["recording"] == folder.name
+    assert claims(before)["manifest_sha512"] == taken["manifest_sha512"]
     assert [each["title"] for each in before["ingredients"]] == [folder.name]
     # 1 s of the clip is 2 s of the recording, to the frame.
-    assert float(claims(newest)["from_s"]) == 2
+    assert float(taken["from_s"]) == 2
     export_mp4(folder, tmp_path / "whole.mp4")
     whole = pictures(tmp_path / "whole.mp4")
     assert pictures(second) == whole[len(whole) // 2 : len(whole) * 3 // 4]
@@ -259,3 +270,94 @@ def test_verify_says_that_there_are_credentials(storage: Path, tmp_path: Path, c
     assert "C2PA" in " ".join(verify_copy(tmp_path / "out.mp4").sentences)
     assert "nothing in the file is signed" not in " ".join(verify_copy(tmp_path / "out.mp4").sentences)
     assert "nothing in the file is signed" in " ".join(verify_copy(tmp_path / "plain.mp4").sentences)
+
+
+# --- what it must not do ---------------------------------------------------------------------------------------------
+
+
+def test_an_mp4_that_names_an_address_for_its_history_is_not_asked_for_there(
+    storage: Path, tmp_path: Path, chain: Chain
+) -> None:
+    """Whoever wrote the MP4 would learn who cuts it and when, and have the desk ask what only the desk can reach."""
+    export(storage, None, make_recording(storage), "-o", tmp_path / "film.mp4")
+    with time_server(lambda _: (404, "text/plain", b"")) as server:
+        with (tmp_path / "film.mp4").open("ab") as film:
+            film.write(provenance(f"{server.url}/history.c2pa"))
+        done = export(storage, chain, tmp_path / "film.mp4", "-o", tmp_path / "clip.mp4", "--to", "2")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert server.gets == []
+    assert reader(tmp_path / "clip.mp4", chain).get_validation_state() == "Trusted"
+
+
+def provenance(url: str) -> bytes:
+    """A box of XMP that says where a file's C2PA manifest is to be had."""
+    xmp = (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description rdf:about="" xmlns:dcterms="http://purl.org/dc/terms/" '
+        f'dcterms:provenance="{url}"/></rdf:RDF></x:xmpmeta>'
+    ).encode()
+    kind = b"uuid" + bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+    return (4 + len(kind) + len(xmp)).to_bytes(4, "big") + kind + xmp
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_it_is_signed_ends_the_command_and_leaves_nothing(
+    storage: Path, tmp_path: Path, chain: Chain, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """Of several recordings too: what the signal raises must not be lost between the library's calls back to us."""
+    for serial in (1, 2, 3):
+        make_recording(storage, serial)
+    signed: list[int] = []
+
+    def sign(data: bytes) -> bytes:
+        signed.append(len(data))
+        os.kill(os.getpid(), number)
+        time.sleep(0.2)  # the library is busy when the signal comes
+        return bytes(64)
+
+    monkeypatch.setattr("bwvd.evidence.export.credentials._signing", lambda *_: ("ES256", sign))
+    done = export(storage, chain, storage, "--all", "-o", tmp_path / "films")
+    assert done.exit_code == (1 if number == signal.SIGINT else 128 + number)
+    assert len(signed) == 1
+    assert "Traceback" not in done.stderr
+    assert "credentials" not in done.stderr
+    assert not list((tmp_path / "films").iterdir())
+
+
+def test_a_clip_does_not_vouch_for_what_the_metadata_of_a_stranger_s_mp4_says(
+    storage: Path, tmp_path: Path, chain: Chain
+) -> None:
+    """Invariant 14: or anybody could have a film of his own signed as an authentic recording by the desk."""
+    export(storage, None, make_recording(storage), "-o", tmp_path / "film.mp4")
+    tagged(tmp_path / "film.mp4", tmp_path / "stranger.mp4", bwvd_device="\x1b[31m" + "A" * 1_000_000)
+    done = export(storage, chain, tmp_path / "stranger.mp4", "-o", tmp_path / "clip.mp4", "--to", "2")
+    assert (done.exit_code, done.stderr) == (0, "")
+    manifest = reader(tmp_path / "clip.mp4", chain).get_active_manifest()
+    said = assertion(manifest, "bwvd.copy")
+    assert said["verdict"] == "authentic"  # as the film says
+    assert len(said["device"]) <= 210
+    assert said["device"].isprintable()
+    [parent] = manifest["ingredients"]
+    assert "active_manifest" not in parent
+
+
+@pytest.mark.parametrize("said", ["nan", "inf", "-1", "1e30", "a door"])
+def test_a_clip_of_what_begins_at_no_time(storage: Path, tmp_path: Path, chain: Chain, said: str) -> None:
+    export(storage, None, make_recording(storage), "-o", tmp_path / "film.mp4")
+    tagged(tmp_path / "film.mp4", tmp_path / "stranger.mp4", bwvd_from_s=said)
+    done = export(storage, chain, tmp_path / "stranger.mp4", "-o", tmp_path / "clip.mp4", "--from", "1")
+    assert done.exit_code == 1
+    assert f"says that it begins {said} s into its recording" in done.stderr
+    assert not list(tmp_path.glob("clip.mp4*"))
+
+
+def tagged(source: Path, out: Path, **tags: str) -> None:
+    """The film of `source` with other metadata."""
+    with av.open(str(source)) as film, av.open(str(out), "w", options={"movflags": "use_metadata_tags"}) as made:
+        track = film.streams.video[0]
+        copied = made.add_stream_from_template(track)
+        made.metadata.update({**film.metadata, **tags})
+        for packet in film.demux(track):
+            if packet.dts is not None:
+                packet.stream = copied
+                made.mux(packet)
