@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     "--tsa-certs",
     type=NAME,
     metavar="FILE",
-    help="Certificates (PEM) of time-stamp authorities: say before when each recording existed.",
+    help="Root certificates (PEM) of time-stamp authorities: say before when each recording existed.",
 )
 @store_options
 @click.option("-v", "--verbose", is_flag=True, help="Also what follows from a problem, every place, and the notes.")

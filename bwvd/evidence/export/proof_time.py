@@ -16,7 +16,7 @@ _TIME = """
 
 Every time in the recording is by the camera's own clock. The folder {witness} holds time-stamps (RFC 3161) by
 authorities that know nothing of the camera but digests. Who {authorities} is, and whether to believe it, is for you to
-find out; put its certificates, which come from the authority and not from this archive, into a file (PEM):
+find out; put its root certificate, which comes from the authority and not from this archive, into a file (PEM):
 
     CERTS=tsa_certs.pem
 """
@@ -29,7 +29,10 @@ _LIST = """An authority stamps a list of digests at once. The manifest's must be
 must print that line. The list is what the authority has stamped:
 """
 
-_STAMP = """    openssl ts -reply -in {token} -text 2>&1 | sed -n 's/^Time stamp: //p' > stamped_at
+# The time is read from the token alone: the answer that it came in holds words that nobody has signed, and openssl
+# would print a second `Time stamp` of theirs.
+_STAMP = """    openssl ts -reply -in {token} -token_out -out stamped.der 2>&1
+    openssl ts -reply -in stamped.der -token_in -text 2>&1 | sed -n 's/^Time stamp: //p' > stamped_at
     openssl ts -verify -attime "$(date -u -d "$(cat stamped_at)" +%s)" -CAfile "$CERTS" \\
       -data {listed} \\
       -in {token} 2>&1 |

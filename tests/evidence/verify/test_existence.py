@@ -230,6 +230,39 @@ def test_a_stranger_checks_the_time_with_openssl(card: Card, tmp_path: Path) -> 
     assert proof.files == len(report.existed) * 2 + len(list(card.recordings[0].iterdir())) + 4
 
 
+def test_the_stranger_reads_the_time_that_is_signed_and_no_other(card: Card, tmp_path: Path) -> None:
+    """Invariant 7: what an authority says beside its token is not signed, and openssl prints it among what is."""
+    card.stamp(card.recordings[0])
+    token = next(path for path in (card.path / "witness").iterdir() if not is_list(path.name))
+    token.write_bytes(saying(token.read_bytes(), b"\nTime stamp: Jan  1 00:00:00 2026 GMT ("))
+    export_proof(card.recordings[0], tmp_path / "proof.zip")
+    (report,) = card.verify(tmp_path / "proof.zip")
+    assert report.existed is not None
+    assert is_recent(report.existed[0].utc)
+    folder = unpack(tmp_path / "proof.zip", tmp_path / "x")
+    shutil.copy(card.authority.root, folder / "tsa_certs.pem")
+    done = run_readme(folder)
+    assert good(done), done
+    assert done.stdout.count("Verification: OK") == 1
+    assert "Jan  1" not in done.stdout
+    assert done.stdout.rstrip().endswith(f"{time.gmtime().tm_year} GMT")
+
+
+def saying(answer: bytes, words: bytes) -> bytes:
+    """The answer of an authority with other words in its status; the token in it is the same."""
+
+    def element(tag: int, content: bytes) -> bytes:
+        size = len(content)
+        return bytes([tag]) + (bytes([size]) if size < 128 else b"\x82" + size.to_bytes(2, "big")) + content
+
+    granted = element(0x02, b"\0")
+    at = answer.index(granted, 4, 12)
+    assert answer[4] == 0x30
+    behind = 6 + answer[5]
+    assert at + len(granted) <= behind
+    return element(0x30, element(0x30, granted + element(0x30, element(0x0C, words))) + answer[behind:])
+
+
 @pytest.mark.parametrize("damage", ["another list", "flipped token", "untrusted"])
 def test_the_stranger_finds_a_time_that_is_none(card: Card, tmp_path: Path, damage: str) -> None:
     card.stamp(card.recordings[0])
