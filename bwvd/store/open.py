@@ -32,10 +32,22 @@ def open_store(address: str, access: BucketAccess | None = None) -> Store:
         return FolderStore(where.path)
     try:
         from bwvd.store.s3.credentials import read_credentials
+        from bwvd.store.s3.sigv4 import AccessKey
         from bwvd.store.s3.store import S3Store, server_of
     except ModuleNotFoundError as error:
         raise AddressWrong(f"{where}: {error.name} is not installed; install bwvd[s3]") from None
     access = access or BucketAccess()
     credentials = read_credentials(access.credentials)
     server, path_style = server_of(where, access.endpoint, access.region, access.ca_file or credentials.ca_bundle)
-    return S3Store(where, server, credentials.key, region=access.region, path_style=path_style)
+
+    def renew() -> AccessKey:
+        return read_credentials(access.credentials).key
+
+    return S3Store(
+        where,
+        server,
+        credentials.key,
+        region=access.region,
+        path_style=path_style,
+        renew=renew if access.credentials else None,  # of the environment nothing becomes new
+    )

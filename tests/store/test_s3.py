@@ -14,6 +14,7 @@ import trio.lowlevel
 from bwvd.store.address import BucketAddress
 from bwvd.store.body import bytes_body
 from bwvd.store.errors import (
+    AddressWrong,
     BodyDiffers,
     ClockSkewed,
     LockMissing,
@@ -36,9 +37,16 @@ from tests.support.s3_server import KEY, Does, S3Server, Stored
 UNTIL = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=30)
 
 
-def connected(server: S3Server, *, key: AccessKey = KEY, bucket: str = s3_server.BUCKET, prefix: str = "") -> S3Store:
-    where = Server("127.0.0.1", server.port, None)
-    return S3Store(BucketAddress(bucket, prefix), where, key, region=s3_server.REGION, path_style=True)
+def connected(
+    server: S3Server,
+    *,
+    key: AccessKey = KEY,
+    bucket: str = s3_server.BUCKET,
+    prefix: str = "",
+    renew: Callable[[], AccessKey] | None = None,
+) -> S3Store:
+    where, address = Server("127.0.0.1", server.port, None), BucketAddress(bucket, prefix)
+    return S3Store(address, where, key, region=s3_server.REGION, path_style=True, renew=renew)
 
 
 @asynccontextmanager
@@ -305,6 +313,70 @@ async def test_a_body_of_another_size_than_announced_stores_nothing() -> None:
         assert server.objects == {}
         with pytest.raises(StoreRefused, match="one put takes"):
             await store.put("a", bytes_body(b""), size=6 * 1024**3, sha256=digest)
+
+
+ENDED = AccessKey("ASIAENDED", "secret of an hour ago", "token")
+ASKS: list[Callable[[S3Store], Awaitable[object]]] = [
+    lambda store: put(store, "a", b"content"),
+    lambda store: put(store, "b", b"new"),
+    lambda store: store.head("a"),
+    lambda store: read(store, "a"),
+    lambda store: store.page(""),
+    lambda store: store.versions(""),
+    lambda store: store.facts(),
+]
+
+
+@pytest.mark.parametrize("ask", ASKS)
+async def test_a_key_that_has_ended_is_read_anew(ask: Callable[[S3Store], Awaitable[object]]) -> None:
+    """Invariant 8: a temporary key ends in the midst of anything, and the same call is answered by the next key."""
+    async with bucket() as (server, store):
+        await put(store, "a", b"content")
+        wanted = await ask(store) if ask is not ASKS[1] else Put.NEW
+        server.expired.add(ENDED.id)
+        read_anew: list[AccessKey] = []
+
+        def renew() -> AccessKey:
+            read_anew.append(KEY)
+            return KEY
+
+        later = connected(server, key=ENDED, renew=renew)
+        assert await ask(later) == wanted
+        assert await ask(later) in (wanted, Put.SAME)
+        assert read_anew == [KEY]  # not again while it counts
+        await later.aclose()
+
+
+async def test_a_key_that_has_ended_without_another_is_told_by_each_request() -> None:
+    async with bucket() as (server, store):
+        await put(store, "a", b"content")
+        server.expired.add(ENDED.id)
+        news: list[AccessKey | AddressWrong] = [ENDED, AddressWrong("credentials: no aws_access_key_id"), KEY]
+
+        def renew() -> AccessKey:
+            found = news.pop(0)
+            if isinstance(found, AddressWrong):  # it is being written
+                raise found
+            return found
+
+        later = connected(server, key=ENDED, renew=renew)
+        for _ in range(2):
+            with pytest.raises(StoreRefused, match="the temporary key is no longer valid"):
+                await later.head("a")
+        assert await read(later, "a") == b"content"
+        await later.aclose()
+
+
+async def test_many_requests_with_a_key_that_has_ended_read_it_anew() -> None:
+    async with bucket() as (server, store):
+        await put(store, "a", b"content")
+        server.expired.add(ENDED.id)
+        later = connected(server, key=ENDED, renew=lambda: KEY)
+        async with trio.open_nursery() as nursery:
+            for number in range(4):
+                nursery.start_soon(put, later, f"b{number}", b"content")
+        assert len(server.objects) == 5
+        await later.aclose()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote
 from xml.sax.saxutils import escape
 
@@ -25,6 +26,7 @@ from bwvd.store.s3.sigv4 import AccessKey, encoded_path, encoded_query, signed
 from bwvd.testing.store import page_of
 
 KEY = AccessKey("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
+TEMPORARY = AccessKey("ASIATEMPORARY", "secret-of-an-hour", "its-token")
 BUCKET = "evidence"
 REGION = "us-east-1"
 MOST_SKEW = datetime.timedelta(minutes=15)
@@ -86,6 +88,8 @@ class S3Server:
     does: deque[Does] = field(default_factory=deque)
     answers: deque[bytes] = field(default_factory=deque)  # bodies, with 200, instead of what it would say
     refuses: str = ""  # a code, with 400
+    key: AccessKey = KEY  # the one that counts
+    expired: set[str] = field(default_factory=set)  # ids of temporary keys
 
     @property
     def endpoint(self) -> str:
@@ -193,13 +197,15 @@ class S3Server:
         at = datetime.datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.UTC)
         if abs(at - self.now()) > MOST_SKEW:
             return _error(403, "RequestTimeTooSkewed")
-        if f"Credential={KEY.id}/" not in asked.headers.get("authorization", ""):
+        if any(f"Credential={one}/" in asked.headers.get("authorization", "") for one in self.expired):
+            return _error(400, "ExpiredToken")
+        if f"Credential={self.key.id}/" not in asked.headers.get("authorization", ""):
             return _error(403, "InvalidAccessKeyId")
         names = asked.headers["authorization"].partition("SignedHeaders=")[2].partition(",")[0].split(";")
         again = signed(
             asked.method, path, encoded_query(asked.query.items()),
             {name: asked.headers[name] for name in names if name not in ("x-amz-date", "x-amz-content-sha256")},
-            body_sha256=asked.headers["x-amz-content-sha256"], key=KEY, region=REGION, at=at,
+            body_sha256=asked.headers["x-amz-content-sha256"], key=self.key, region=REGION, at=at,
         )  # fmt: skip
         return (
             None if again["authorization"] == asked.headers["authorization"] else _error(403, "SignatureDoesNotMatch")
@@ -274,6 +280,13 @@ async def serving(tls: ssl.SSLContext | None = None) -> AsyncIterator[S3Server]:
             nursery.start_soon(server.accept, nursery, listener)
         yield server
         nursery.cancel_scope.cancel()
+
+
+def write_credentials(path: Path, key: AccessKey) -> None:
+    """A file in AWS' shared format."""
+    token = f"aws_session_token = {key.token}\n" if key.token else ""
+    path.write_text(f"[default]\naws_access_key_id = {key.id}\naws_secret_access_key = {key.secret}\n{token}")
+    path.chmod(0o600)
 
 
 async def _event(stream: trio.abc.Stream, connection: h11.Connection) -> object:

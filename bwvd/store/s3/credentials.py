@@ -6,7 +6,8 @@
     aws_session_token = …            (of a temporary key)
     ca_bundle = /etc/ssl/our-ca.pem  (certificates that sign the endpoint's; without it the system's)
 
-Of a file the profile `default` is used, or the one that AWS_PROFILE names. Nobody else may be able to read it.
+Of a file the profile `default` is used, or the one that AWS_PROFILE names. Nobody else may be able to read it. It
+is read again when a store refuses the key.
 """
 
 from __future__ import annotations

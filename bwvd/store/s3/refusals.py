@@ -23,6 +23,10 @@ _BUSY_CODES = frozenset({"RequestTimeout", "OperationAborted", "ConditionalReque
 _FULL = frozenset({"QuotaExceeded", "ServiceQuotaExceeded", "InsufficientStorage", "XMinioStorageFull"})
 _DAMAGED = frozenset({"BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "IncompleteBody"})
 _NO_LOCK = frozenset({"InvalidRequest", "ObjectLockConfigurationNotFoundError", "InvalidBucketState", "NotImplemented"})
+# The key is not, or no longer, one that counts: there may be another where it was read.
+_KEY = frozenset(
+    {"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
+)
 _REFUSED = {
     "AccessDenied": "these credentials may not do that",
     "AllAccessDisabled": "the account is switched off",
@@ -41,6 +45,11 @@ _REFUSED = {
 def is_busy(said: Refusal) -> bool:
     """True if the same request makes sense again at once."""
     return said.status in _BUSY or said.code in _BUSY_CODES
+
+
+def is_about_key(said: Refusal) -> bool:
+    """True if the same request may be taken with another key."""
+    return said.code in _KEY
 
 
 def error_of(said: Refusal, where: str, now: datetime.datetime) -> StoreError:

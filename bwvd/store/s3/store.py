@@ -46,7 +46,7 @@ from bwvd.store.ports import (
 )
 from bwvd.store.s3 import answers
 from bwvd.store.s3.http import Answer, BodySizeWrong, Client, Server
-from bwvd.store.s3.refusals import error_of, is_busy, put_error
+from bwvd.store.s3.refusals import error_of, is_about_key, is_busy, put_error
 from bwvd.store.s3.sigv4 import EMPTY_SHA256, AccessKey, encoded_path, encoded_query, signed
 from bwvd.text import one_line
 
@@ -76,12 +76,18 @@ class S3Store:
         *,
         region: str,
         path_style: bool,
+        renew: Callable[[], AccessKey] | None = None,
         now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
     ) -> None:
-        """`path_style`: the bucket is the first part of the path; otherwise it is part of the server's name."""
+        """A bucket at a server.
+
+        Args:
+            path_style: the bucket is the first part of the path; otherwise it is part of the server's name.
+            renew: reads the key anew, where the store refuses the one in use. Blocking. Raises AddressWrong.
+        """
         self._address = address
         self._client = Client(server)
-        self._key, self._region, self._now = key, region, now
+        self._key, self._region, self._renew, self._now = key, region, renew, now
         self._base = f"/{address.bucket}/" if path_style else "/"
         self._where = f"{address} at {server.authority}" if path_style else f"{address}"
 
@@ -119,17 +125,21 @@ class S3Store:
 
     async def head(self, name: str) -> StoredObject | None:
         check_name(name)
-        async with self._asked("HEAD", name, headers={"x-amz-checksum-mode": "ENABLED"}) as (answer, _):
-            if answer.status == 404:
-                return None
-            if answer.status == 200:
-                return _told(name, answer.headers)
-        # The answer to HEAD has no body that would say why; that to GET of one byte has.
-        async with self._asked("GET", name, headers={"range": "bytes=0-0"}) as (answer, said):
-            if said is not None and said.status == 404 and said.code != "NoSuchBucket":
-                return None
-            if said is not None:
-                raise error_of(said, self._where, self._now())
+        key: AccessKey | None = None
+        while key != self._key:
+            key = self._key
+            async with self._asked("HEAD", name, headers={"x-amz-checksum-mode": "ENABLED"}) as (answer, _):
+                if answer.status == 404:
+                    return None
+                if answer.status == 200:
+                    return _told(name, answer.headers)
+            # The answer to HEAD has no body that would say why; that to GET of one byte has. Where that was the key,
+            # it is another one now.
+            async with self._asked("GET", name, headers={"range": "bytes=0-0"}) as (answer, said):
+                if said is not None and said.status == 404 and said.code != "NoSuchBucket":
+                    return None
+                if said is not None:
+                    raise error_of(said, self._where, self._now())
         raise StoreMisbehaved(f"{self._where}: gives {shown(name)}, and says nothing of it")
 
     @asynccontextmanager
@@ -296,16 +306,20 @@ class S3Store:
         body_sha256: str = EMPTY_SHA256,
         body: Body | None = None,
     ) -> AsyncIterator[tuple[Answer, answers.Refusal | None]]:
-        """An answer, and what it says if it is an error's. Tries again while the store is busy or does not answer."""
+        """An answer, and what it says if it is an error's.
+
+        Tries again while the store is busy or does not answer, and with a new key where there is one.
+        """
         path = encoded_path(self._base + self._address.prefix + name) if name else encoded_path(self._base)
         asked = encoded_query(query)
         patience = trio.current_time() + PATIENCE_S
         for losses in range(1, TRIES + 1):
+            key = self._key
             async with AsyncExitStack() as stack:
                 try:
                     signed_headers = signed(
                         method, path, asked, {"host": self._client.server.authority, **(headers or {})},
-                        body_sha256=body_sha256, key=self._key, region=self._region, at=self._now(),
+                        body_sha256=body_sha256, key=key, region=self._region, at=self._now(),
                     )  # fmt: skip
                     target = f"{path}?{asked}" if asked else path
                     answer = await stack.enter_async_context(self._client.request(method, target, signed_headers, body))
@@ -318,11 +332,22 @@ class S3Store:
                     if losses == TRIES or trio.current_time() > patience:
                         raise
                 else:
+                    if said is not None and is_about_key(said) and losses < TRIES and await self._renewed(key):
+                        continue
                     if losses == TRIES or not busy:
                         yield answer, said
                         return
             # Many cameras come to one store at the same time, so they come back at different times.
             await pause(AGAIN.delay_s(losses) * random.uniform(0.5, 1.0))  # noqa: S311 - nothing is secret here
+
+    async def _renewed(self, refused: AccessKey) -> bool:
+        """Whether there is another key than the one that was refused: temporary keys end, and others are put there."""
+        if self._key == refused and self._renew is not None:
+            try:
+                self._key = await trio.to_thread.run_sync(self._renew, abandon_on_cancel=True)
+            except AddressWrong:  # it may be written at this moment: the next request looks again
+                return False
+        return self._key != refused
 
 
 def server_of(address: BucketAddress, endpoint: str, region: str, ca_file: str) -> tuple[Server, bool]:
