@@ -200,21 +200,16 @@ def _next(root: Path | None) -> Iterator[str]:
         yield "systemctl daemon-reload"
         yield "systemctl restart systemd-modules-load.service"
         yield "udevadm control --reload && udevadm trigger"
-        yield "bwvd keygen /etc/bwvd && chown root:bwvd /etc/bwvd/device_key && chmod 640 /etc/bwvd/device_key"
+        yield "bwvd keygen /etc/bwvd"
         yield "nano /etc/bwvd/bwvd.toml"
         yield "bwvd check"
         yield "systemctl enable --now bwvd"
         return
     option = f"--root={shlex.quote(str(root))}"
-    folder, key, configuration, groups = (
-        shlex.quote(str(root / name)) for name in ("etc/bwvd", "etc/bwvd/device_key", _CONFIGURATION, "etc/group")
-    )
+    folder, configuration = (shlex.quote(str(root / name)) for name in ("etc/bwvd", _CONFIGURATION))
     yield f"systemd-sysusers {option}"
     yield f"systemd-tmpfiles {option} --create bwvd.conf"
     yield f"bwvd keygen {folder}"
-    # By that machine's number of the group, which this one may not have.
-    group = f"$(sed -n 's/^bwvd:[^:]*:\\([0-9]*\\):.*/\\1/p' {groups})"
-    yield f'chown "0:{group}" {key} && chmod 640 {key}'
     yield f"nano {configuration}"
     yield f"systemctl {option} enable bwvd"
     yield "bwvd check                # on the machine itself, once it runs"

@@ -302,8 +302,6 @@ NOT_RUN = {
         "sudo mount /var/lib/bwvd": ROOT_ONLY,
         "sudo chown bwvd:bwvd /var/lib/bwvd": ROOT_ONLY,
         "sudo chmod 750 /var/lib/bwvd": ROOT_ONLY,
-        "sudo chown root:bwvd /etc/bwvd/device_key": ROOT_ONLY,
-        "sudo chmod 640 /etc/bwvd/device_key": ROOT_ONLY,
         "sudo bwvd check": ROOT_ONLY,
         "sudo systemctl enable --now bwvd": ROOT_ONLY,
         "sudo systemctl disable --now dphys-swapfile": NotRun("a unit of Raspberry Pi OS", nothing),
@@ -343,8 +341,6 @@ NOT_RUN = {
     "hardware": {
         "sudo apt install ./bwvd_*_arm64.deb": ROOT_ONLY,
         "sudo bwvd keygen /etc/bwvd --device BWV-0001": ROOT_ONLY,
-        "sudo chown root:bwvd /etc/bwvd/device_key": ROOT_ONLY,
-        "sudo chmod 640 /etc/bwvd/device_key": ROOT_ONLY,
         "sudo nano /etc/bwvd/bwvd.toml": NotRun("an editor", nothing),
         "sudo bwvd check": ROOT_ONLY,
         "sudo systemctl enable --now bwvd": ROOT_ONLY,

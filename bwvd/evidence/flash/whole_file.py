@@ -23,8 +23,8 @@ _RENAME_NOREPLACE = 1  # linux/fs.h
 _NOT_SUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # by the file system (NFS), or by the kernel
 
 
-def create_whole(path: Path, content: bytes, mode: int) -> None:
-    """Make a durable file that was not there.
+def create_whole(path: Path, content: bytes, mode: int, group: int | None = None) -> None:
+    """Make a durable file that was not there. With `group` it is that group's, and of `mode` whatever the umask.
 
     Blocking. Raises: OSError; FileExistsError if the name is taken.
     """
@@ -35,6 +35,9 @@ def create_whole(path: Path, content: bytes, mode: int) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from None  # the name that was asked for
     try:
         with os.fdopen(fd, "wb") as file:
+            if group is not None:
+                os.fchown(file.fileno(), -1, group)
+                os.fchmod(file.fileno(), mode)
             file.write(content)
         _put_in_place(temporary, path)
     except BaseException:

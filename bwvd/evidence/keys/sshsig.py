@@ -183,10 +183,11 @@ def unarmour(text: str) -> bytes:
     return blob
 
 
-def keygen(folder: str | Path, principal: str = "bwvd") -> list[Path]:
+def keygen(folder: str | Path, principal: str = "bwvd", *, group: int | None = None) -> list[Path]:
     """Make `device_key` (mode 0600), `device_key.pub` and `allowed_signers` in `folder`; returns their paths.
 
-    Never overwrites: if one of them exists, nothing is written.
+    With `group`, a number, the key is lent to that group (mode 0640). Never overwrites: if one of them exists, nothing
+    is written.
 
     Raises: KeyUnusable.
     """
@@ -194,17 +195,17 @@ def keygen(folder: str | Path, principal: str = "bwvd") -> list[Path]:
     private = Ed25519PrivateKey.generate()
     signer = KeySigner(private)
     files = {
-        "device_key": (_openssh_text(private), 0o600),
-        "device_key.pub": (f"{signer.public_key} {principal}\n".encode(), 0o644),
-        "allowed_signers": (signer.allowed_signers(principal).encode(), 0o644),
+        "device_key": (_openssh_text(private), 0o600 if group is None else 0o640, group),
+        "device_key.pub": (f"{signer.public_key} {principal}\n".encode(), 0o644, None),
+        "allowed_signers": (signer.allowed_signers(principal).encode(), 0o644, None),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name in files:
             if (folder / name).is_symlink() or (folder / name).exists():
                 raise KeyUnusable(f"{folder / name} exists; a key is never overwritten")
-        for name, (content, mode) in files.items():
-            create_whole(folder / name, content, mode)
+        for name, (content, mode, lent_to) in files.items():
+            create_whole(folder / name, content, mode, lent_to)
     except OSError as error:
         raise KeyUnusable(f"{error.filename or folder}: {error.strerror}") from None
     return [folder / name for name in files]
