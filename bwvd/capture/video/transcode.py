@@ -62,6 +62,7 @@ class EncodedVideo:
     _encoder: FailoverEncoder
     _not_before_ns: int = 0  # what was taken earlier is left out
     _jpeg: JpegDecoder | None = None  # for MJPEG, where the library is there
+    _libav_decodes: bool = False  # its decoder has given a frame
     _forms: FormReader = field(default_factory=FormReader)
     _fitting: _Fitting | None = None  # of the frames' form
     _stamp: Stamp | None = None
@@ -122,9 +123,13 @@ class EncodedVideo:
 
     def _decode(self, packet: av.Packet[VideoStream]) -> list[av.VideoFrame]:
         """Raises: av.FFmpegError."""
-        frame = self._jpeg.decode(packet) if self._jpeg is not None else None
+        # The first frame is libav's in any case: its decoder takes a JPEG of less than 3/4 of the stream's height for a
+        # field, and weaves two of them into a frame, unless it has seen one of the whole height (mjpegdec.c).
+        frame = self._jpeg.decode(packet) if self._jpeg is not None and self._libav_decodes else None
         if frame is None:
-            return packet.decode()
+            frames = packet.decode()
+            self._libav_decodes = self._libav_decodes or bool(frames)
+            return frames
         frame.pts = packet.pts
         return [frame]
 

@@ -249,3 +249,14 @@ async def test_another_size_shape_or_colour_is_another_track(
         assert {(frame.width, frame.height) for frame in frames} == {(track.width, track.height)}
     starts = [batch.start_ns for batch in listener.batches()]
     assert all(b > a for a, b in pairwise(starts))
+
+
+async def test_a_smaller_jpeg_is_a_frame_and_no_field(tmp_path: Path) -> None:
+    """Invariant 4: libav's decoder weaves JPEGs of less than 3/4 of the stream's height into one frame of two moments,
+    if the first that it sees is such a one."""
+    jpeg = ["-c:v", "mjpeg", "-pix_fmt", "yuvj420p"]
+    path = joined(tmp_path / "changing.mjpeg", [jpeg, [*jpeg, "-s", "96x64"], jpeg])
+    listener = await recorded(path)
+    found = parts(listener.batches())
+    assert [(track.width, track.height, frames) for track, frames in found] == [(192, 96, 8), (96, 64, 8), (192, 96, 8)]
+    assert listener.gaps() == []
