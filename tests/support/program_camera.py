@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,6 +23,8 @@ from av.video.stream import VideoStream
 from bwvd.testing.picture import draw_number
 
 WIDTH, HEIGHT = 64, 48
+FRAME_BYTES = 20  # what is shorter is no frame, but the line before one
+TS_PACKET_BYTES = 188
 OFFSET_S = 1000  # where the program's own times begin: its clock is not ours
 
 
@@ -49,7 +52,7 @@ def _encoder(rate: int, b_frames: int) -> av.VideoCodecContext:
     return context
 
 
-def _writer(form: str, rate: int, b_frames: int, out: BinaryIO) -> Callable[[av.VideoFrame], None]:
+def _writer(form: str, rate: int, b_frames: int, out: _Torn) -> Callable[[av.VideoFrame], None]:
     if form == "yuv4mpegpipe":
         out.write(f"YUV4MPEG2 W{WIDTH} H{HEIGHT} F{rate}:1 Ip A1:1 C420jpeg\n".encode())
 
@@ -86,8 +89,36 @@ def _writer(form: str, rate: int, b_frames: int, out: BinaryIO) -> Callable[[av.
     return write_muxed
 
 
-def _fault(name: str, out: BinaryIO) -> None:
+class _Torn:
+    """A pipe of a program that is killed in the middle of what it writes next."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+        self.torn = False
+
+    def write(self, data: bytes) -> int:
+        if self.torn and len(data) > FRAME_BYTES:
+            whole = len(data) // TS_PACKET_BYTES * TS_PACKET_BYTES
+            # Of an MPEG-TS, at the end of one of its packets: to a reader, the frame only seems to be shorter.
+            self._out.write(bytes(data)[: whole - TS_PACKET_BYTES if whole == len(data) else len(data) * 3 // 4])
+            self._out.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self._out.write(data)
+
+    def writelines(self, parts: Iterable[bytes | memoryview]) -> None:
+        self.write(b"".join(parts))
+
+    def flush(self) -> None:
+        self._out.flush()
+
+    def fileno(self) -> int:
+        return self._out.fileno()
+
+
+def _fault(name: str, out: _Torn) -> None:
     match name:
+        case "torn":
+            out.torn = True
         case "exit":
             print("\x1b[31mERROR: the sensor has gone\x1b[0m", file=sys.stderr)
             os._exit(3)
@@ -105,8 +136,6 @@ def _fault(name: str, out: BinaryIO) -> None:
         case "child":  # one of its own, that would live on
             subprocess.Popen(["sleep", "3600"], stdout=subprocess.DEVNULL)
         case "deaf":  # does not end when it is asked to
-            import signal
-
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         case "garbage":
             out.write(os.urandom(4096))
@@ -124,7 +153,7 @@ def main() -> None:
     fault, _, fault_at = options.fault.partition("@")
     if options.plug is not None and not options.plug.exists():
         sys.exit("ERROR: no camera is attached")
-    out = open(1, "wb", closefd=False)  # noqa: SIM115 - a descriptor
+    out = _Torn(open(1, "wb", closefd=False))  # noqa: SIM115 - a descriptor
     write = _writer(options.format, options.rate, options.b_frames, out)
     began_s = time.monotonic()
     number = 0
@@ -137,6 +166,8 @@ def main() -> None:
         frame.pict_type = PictureType.NONE if number % options.gop else PictureType.I
         write(frame)
         number += 1
+        if fault == "hurry":
+            continue
         time.sleep(max(began_s + number / options.rate - time.monotonic(), 0))
     sys.exit("ERROR: the camera was pulled")
 

@@ -1,7 +1,8 @@
 """A child process that delivers video: started in a group of its own, read without ever blocking for long, ended whole.
 
 It dies with the daemon, also where that is killed: a few lines of Python between fork and exec ask the kernel to see to
-it (PR_SET_PDEATHSIG). What it writes to stderr is logged, and its last line says why it ended.
+it (PR_SET_PDEATHSIG). What it writes to stderr is logged, and its last line says why it ended; the passwords of its
+command line are blotted out there.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from bwvd.capture.program.secrets import Secrets
 from bwvd.capture.source import DeviceLost, SourceRefused, Stopped
 from bwvd.log import get_logger
 from bwvd.text import one_line
@@ -83,6 +85,7 @@ class Child:
         self.shown = shown
         self.last_words = ""  # on stderr; of errors, where it has called something that
         self._meant = meant
+        self._secrets = Secrets(words[1:])
         self._stopping = stopping
         self._torn = b""  # a line of stderr without its end yet
         self._since_s = time.monotonic()  # of a window in which lines are counted
@@ -226,13 +229,13 @@ class Child:
         lines = [line for line in lines if line.strip()]
         self._count(len(lines))
         for line in lines[: max(LINES + len(lines) - self._lines, 0)]:
-            _log.info("program_says", source=self.shown, line=_text_of(line))
+            _log.info("program_says", source=self.shown, line=self._text_of(line))
         for line in lines[-LINES:]:
             self._remember(line)
         return True
 
     def _remember(self, line: bytes) -> None:
-        text = _text_of(line)
+        text = self._text_of(line)
         if "ERROR" in text or "ERROR" not in self.last_words:
             self.last_words = text
 
@@ -248,12 +251,11 @@ class Child:
         meaning = next((f"{meaning}: " for part, meaning in self._meant if part in self.last_words), "")
         return f": {meaning}{self.last_words}" if self.last_words else ""
 
-
-def _text_of(line: bytes) -> str:
-    try:
-        return one_line(_COLOURS.sub("", line[:LINE_BYTES].decode()))
-    except UnicodeDecodeError:  # it may be media
-        return f"{len(line)} bytes that are no text"
+    def _text_of(self, line: bytes) -> str:
+        try:
+            return one_line(self._secrets.blotted(_COLOURS.sub("", line[:LINE_BYTES].decode())))
+        except UnicodeDecodeError:  # it may be media
+            return f"{len(line)} bytes that are no text"
 
 
 def widen(pipe: int) -> None:

@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import chain
+from typing import Any
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.stream import VideoStream
 
 from bwvd.capture.address import Address
@@ -23,7 +25,9 @@ from bwvd.capture.program.annexb import AccessUnit, AccessUnitSplitter, NotAnnex
 from bwvd.capture.program.arrival_beat import ArrivalBeat
 from bwvd.capture.program.child import PIPE_BYTES, Child
 from bwvd.capture.program.coded_stream import NANOSECONDS, packet_of, stream_of
+from bwvd.capture.program.live import COUNTED, STAMPED, LiveWatch
 from bwvd.capture.source import DeviceLost, SourceRefused, Stopped
+from bwvd.capture.timestamps import to_ns
 from bwvd.clock import NS
 from bwvd.config.schema import Config
 
@@ -45,21 +49,22 @@ def open_program(address: Address, config: Config, stopping: Callable[[], bool])
     child = Child(shlex.split(address.target), address.text, address.key, stopping)
     try:
         if config.video.format == "h264":
-            return _open_h264(child, config)
-        return _open_container(child, config.video.format, config)
+            return _open_h264(child, address.key, config)
+        return _open_container(child, address.key, config.video.format, config)
     except BaseException:
         child.end()
         raise
 
 
-def _open_h264(child: Child, config: Config) -> Input:
+def _open_h264(child: Child, key: str, config: Config) -> Input:
     units = _Units(child)
     first = next((unit for _, unit in zip(range(_BEFORE_KEY), units, strict=False) if unit.key), None)
     if first is None:
         raise DeviceLost(f"{child.shown} gives no H.264: {_BEFORE_KEY} frames without parameter sets")
     container = stream_of(first.data, child.shown)
     rate = Fraction(config.video.rate).limit_denominator(1001)
-    packets = _stamped_units(container.streams.video[0], chain([first], units), rate, child.shown)
+    watch = LiveWatch(child.shown, key, COUNTED)
+    packets = _stamped_units(container.streams.video[0], chain([first], units), rate, child.shown, watch)
     return Input(container, packets, child, NANOSECONDS, rate)
 
 
@@ -77,11 +82,8 @@ class _Units:
     def __next__(self) -> AccessUnit:
         while not self._ready:
             data = self._child.read(PIPE_BYTES)
-            if not data:
-                last = self._splitter.flush()
-                if last is None:
-                    raise DeviceLost(self._child.why_ended())
-                return last
+            if not data:  # nothing says that the last one is whole: it is left out
+                raise DeviceLost(self._child.why_ended())
             try:
                 self._ready = self._splitter.feed(data, time.monotonic_ns())
             except NotAnnexB as error:
@@ -89,9 +91,12 @@ class _Units:
         return self._ready.pop(0)
 
 
-def _stamped_units(stream: VideoStream, units: Iterator[AccessUnit], rate: Fraction, shown: str) -> Packets:
+def _stamped_units(
+    stream: VideoStream, units: Iterator[AccessUnit], rate: Fraction, shown: str, watch: LiveWatch
+) -> Packets:
     beat = ArrivalBeat(int(NS / rate))
     for unit in units:
+        watch.given(int(NS / rate), unit.at_ns)
         if unit.bidirectional:
             raise SourceRefused(
                 f'video.format: {shown} gives B-frames, and "h264" does not say when they are shown: let it give none, '
@@ -120,7 +125,7 @@ class _Pipe:
         return data
 
 
-def _open_container(child: Child, form: str, config: Config) -> Input:
+def _open_container(child: Child, key: str, form: str, config: Config) -> Input:
     pipe = _Pipe(child)
     try:
         container = av.open(pipe, "r", format=form, options=_LOOKED_AT[form], buffer_size=1 << 16)
@@ -129,23 +134,39 @@ def _open_container(child: Child, form: str, config: Config) -> Input:
             raise pipe.failure from error
         raise DeviceLost(f"{child.shown} gives no {form}: {why(error)}") from error
     if form != "yuv4mpegpipe":
-        return Input(container, _own_times(container, pipe), child)
+        return Input(container, _own_times(container, pipe, LiveWatch(child.shown, key, STAMPED)), child)
     stream = container.streams.video[0]
     rate = stream.average_rate or Fraction(config.video.rate).limit_denominator(1001)
-    return Input(container, _stamped_frames(container, pipe, rate), child, NANOSECONDS, rate)
+    watch = LiveWatch(child.shown, key, COUNTED)
+    return Input(container, _stamped_frames(container, pipe, rate, watch), child, NANOSECONDS, rate)
 
 
-def _own_times(container: InputContainer, pipe: _Pipe) -> Packets:
-    yield from container.demux()
+def _own_times(container: InputContainer, pipe: _Pipe, watch: LiveWatch) -> Packets:
+    """The packets, but for the last one of each track: libav gives it out though a part may be missing."""
+    last: dict[int, Packet[Any]] = {}
+    for packet in container.demux():
+        if pipe.failure is None:
+            stamp_ns = to_ns(packet.dts if packet.dts is not None else packet.pts, packet.time_base)
+            if isinstance(packet.stream, VideoStream) and stamp_ns is not None:
+                watch.stamped(stamp_ns, time.monotonic_ns())
+            yield packet
+            continue
+        before = last.get(packet.stream_index)
+        if packet.size:
+            last[packet.stream_index] = packet
+        if before is not None and packet.size:
+            yield before
     if pipe.failure is not None:
         raise pipe.failure
 
 
-def _stamped_frames(container: InputContainer, pipe: _Pipe, rate: Fraction) -> Packets:
+def _stamped_frames(container: InputContainer, pipe: _Pipe, rate: Fraction, watch: LiveWatch) -> Packets:
     beat = ArrivalBeat(int(NS / rate))
     asked_ns, waited = time.monotonic_ns(), 0
     for packet in container.demux():
         now_ns = time.monotonic_ns()
+        if packet.size:
+            watch.given(int(NS / rate), now_ns)
         # What has waited while it was opened came at a time that nobody saw.
         if packet.size and waited < _WAITED and now_ns - asked_ns < _LIVE_NS:
             waited += 1

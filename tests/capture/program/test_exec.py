@@ -144,6 +144,37 @@ async def test_a_program_that_is_killed_is_named(plug: Path) -> None:
             await source(command("h264", rate=RATE, gop=GOP, plug=plug), "h264").run(listener.send)
 
 
+@pytest.mark.parametrize("form", ["h264", "mpegts", "nut", "yuv4mpegpipe"])
+async def test_a_frame_that_was_half_written_is_none(form: str, plug: Path) -> None:
+    """Invariant 4: a program that is killed while it writes leaves the beginning of a frame behind."""
+    listener = Listener()
+    text = command(form, rate=RATE, gop=GOP, plug=plug, fault="torn@100")
+    with trio.fail_after(30), pytest.raises(DeviceLost, match="was ended by SIGKILL"):
+        await source(text, form, FORMATS[form]).run(listener.send)
+    found = numbers(listener.batches())
+    assert found[-1] in (98, 99), "number 100 is the torn one"
+    assert found == list(range(found[0], found[-1] + 1))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+async def test_a_program_that_waits_for_no_frames_time_is_refused(form: str, plug: Path) -> None:
+    """Invariant 9: what comes as fast as it is read was not seen by a camera when it came."""
+    rate = 5 if form == "yuv4mpegpipe" else RATE  # we are no faster than our encoder
+    text = command(form, rate=rate, gop=GOP, plug=plug, fault="hurry@0")
+    with trio.fail_after(30), pytest.raises(SourceRefused, match=r"^video\.source: exec:.* gave 1\d s of video within"):
+        await source(text, form, FORMATS[form]).run(ignore)
+    await gone(plug)
+
+
+async def test_a_secret_of_the_command_is_not_in_the_reason(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    says = tmp_path / "says"
+    says.write_text('#!/bin/sh\necho "$2 refused hunter2" >&2\nexit 3\n')
+    says.chmod(0o755)
+    with pytest.raises(DeviceLost, match=r"exit code 3: rtsp://…@host/live refused \*{3}$"):
+        await source(f"exec:{says} -i rtsp://admin:hunter2@host/live", "h264").run(ignore)
+    assert "hunter2" not in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("fault", ["flood@25", "binary@25"])
 async def test_what_it_writes_to_stderr_costs_no_frame(
     fault: str, plug: Path, capfd: pytest.CaptureFixture[str]
