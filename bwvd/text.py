@@ -83,6 +83,14 @@ def stream_address(text: str) -> str:
     return without_credentials(text).replace("…@", "", 1)
 
 
+def source_address(text: str) -> str:
+    """What is shown and stored of a source's address; of a program its name alone: arguments may hold a password."""
+    scheme, _, command = text.partition(":")
+    if scheme == "exec" and (words := command.split()):
+        return f"exec:{words[0].rpartition('/')[2]}"
+    return stream_address(text)
+
+
 def _blotted(match: re.Match[str]) -> str:
     path, sign, _ = re.split(r"([?#]|$)", match["rest"], maxsplit=1)
     parts = [part if _PLAIN.fullmatch(part) else BLOTTED for part in path.split("/")]

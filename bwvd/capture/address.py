@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from bwvd.capture.source import SourceRefused
 from bwvd.config.schema import STREAM_SCHEMES, Scheme
-from bwvd.text import stream_address, without_credentials
+from bwvd.text import source_address, stream_address, without_credentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,7 @@ def parse_address(text: str, key: str, schemes: tuple[Scheme, ...]) -> Address:
         if not _has_host(text):
             raise SourceRefused(f"{key}: {without_credentials(text)!r} names no host")
     elif scheme == "exec" and target:
-        # Arguments may hold a password, and the address is signed and stored: the program's name alone is shown.
-        program = target.split()[0].rpartition("/")[2]
-        return Address(scheme, target, False, key, f"exec:{program}")
+        return Address(scheme, target, False, key, source_address(text))
     if not target:
         raise SourceRefused(f"{key}: {text!r} names nothing after {scheme}:")
     shown = stream_address(text) if scheme in STREAM_SCHEMES else without_credentials(text)

@@ -26,7 +26,7 @@ from bwvd.service.status_document import (
     StorageStatus,
     VideoStatus,
 )
-from bwvd.text import stream_address
+from bwvd.text import source_address
 
 
 class StatusParts(Protocol):
@@ -82,7 +82,7 @@ def snapshot(daemon: StatusSource) -> Status:
         recording=_recording(recorder, written, now_ns),
         stop_asked=recorder.machine.stop_asked,
         video=VideoStatus(
-            source=video.source if video else stream_address(config.video.source),
+            source=video.source if video else source_address(config.video.source),
             encoder=video.encoder if video else "",
             preset=video.preset if video else "",
             width=video.width if video else 0,
@@ -92,7 +92,7 @@ def snapshot(daemon: StatusSource) -> Status:
             dropped=recorder.frames_lost,
         ),
         audio=AudioStatus(
-            source=audio.source if audio else stream_address(config.audio.source),
+            source=audio.source if audio else source_address(config.audio.source),
             up=audio is not None,
             muted=recorder.machine.muted,
             pre_event=config.audio.pre_event,

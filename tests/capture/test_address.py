@@ -12,7 +12,7 @@ from bwvd.capture.address import parse_address
 from bwvd.capture.source import SourceRefused
 from bwvd.config.problem import shown
 from bwvd.config.schema import AUDIO_SCHEMES, VIDEO_SCHEMES
-from bwvd.text import clean, stream_address
+from bwvd.text import clean, source_address, stream_address
 
 
 @pytest.mark.parametrize(
@@ -97,3 +97,19 @@ def test_a_secret_is_shown_nowhere_in_an_address(secret: str) -> None:
 def test_blotting_out_leaves_other_text_alone(text: str) -> None:
     if "://" not in text:
         assert stream_address(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("exec:/opt/camera --password hunter2", "exec:camera"),
+        ("exec: ffmpeg -i rtsp://u:p@h/x", "exec:ffmpeg"),
+        ("v4l2:/dev/video0", "v4l2:/dev/video0"),
+        ("rtsp://u:p@h/live", "rtsp://h/live"),
+        ("exec:", "exec:"),
+        ("", ""),
+    ],
+)
+def test_of_a_program_its_name_alone_is_shown(text: str, shown: str) -> None:
+    """Also in the status, where nothing is recorded yet that would say what was opened."""
+    assert source_address(text) == shown

@@ -24,7 +24,7 @@ from bwvd.service.status_document import Status, StatusUnreadable, read_status
 from bwvd.service.textfile import run_textfile, write_textfile
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
-from tests.support.rig import Rig
+from tests.support.rig import Rig, configuration
 
 CONTRACT: dict[str, Any] = {
     "state": "recording",
@@ -371,3 +371,12 @@ async def test_what_a_daemon_says_is_a_status(autojump_clock: MockClock) -> None
         parsed(exposition(read_status(document)))
     assert set(recording["recording"]) >= set(CONTRACT["recording"])
     assert "R E C O R D I N G" in seen(read_status(recording))
+
+
+async def test_a_program_that_has_given_nothing_yet_is_shown_by_its_name(autojump_clock: MockClock) -> None:
+    """Its arguments may hold a password, and nothing says yet what was opened."""
+    source = "exec:camera --password hunter2"
+    rig = Rig(config=configuration(video={"source": source, "format": "nut"}), clock=VirtualClock())
+    async with rig.running() as daemon:
+        status = daemon.status()
+    assert status["video"]["source"] == "exec:camera"
