@@ -11,7 +11,7 @@ import datetime
 import hashlib
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 3  # to read a journal that is being renamed
 NO_STORAGE = "0" * 32  # of a journal from before storages had an id
+ANOTHERS = "another storage's"
 AHEAD_S = 300.0  # of the clock of whoever verifies: a token from later than that is not believed
 
 
@@ -153,6 +154,8 @@ def date_recording(report: Report, tokens: Tokens, *, judged: bool) -> None:
     report.existed = tokens.existed(report.manifest_sha512) if report.manifest_sha512 else []
     if not report.existed:
         return
+    if report.verdict in ("altered", "unreadable"):  # what was changed since had not been stamped so
+        report.existed = [replace(one, what="its manifest") for one in report.existed]
     at, press = unix_s(report.existed[0].utc), unix_s(report.press_utc)
     if at is not None and press is not None and press > at + 1:
         what = f"its clock says {report.press_utc} for the press, and it existed before {report.existed[0].utc}"
@@ -210,10 +213,16 @@ def _date_storage(report: Report, tokens: Tokens, *, judged: bool) -> None:
         return
     report.existed = []
     seen: dict[Head, str] = {}
+    others: set[str] = set()
     for head, existed in sorted(tokens.heads, key=lambda one: one[1].utc):
         if head not in seen:
             seen[head] = _held_against(Path(report.path), head)
-        if seen[head] == "there":
+        if seen[head] == ANOTHERS:
+            if head.storage not in others:
+                what = f"the journal of storage {head.storage}, which is not this one's"
+                report.note(existed.token, f"vouches for {what}: the card was set up anew, or the journal was")
+            others.add(head.storage)
+        elif seen[head] == "there":
             part = f"the first {head.bytes} bytes of journal file {head.number}, and all before them"
             report.existed.append(Existed(existed.utc, existed.by, existed.token, part))
         elif seen[head]:
@@ -222,14 +231,16 @@ def _date_storage(report: Report, tokens: Tokens, *, judged: bool) -> None:
 
 
 def _held_against(storage: Path, head: Head) -> str:
-    """ "there", "" if it can't be told (released, another card's), or what is not as it was."""
+    """ "there", ANOTHERS, "" if it can't be told (released), or what is not as it was."""
     for _ in range(ATTEMPTS):
         try:
             with DirectoryFolder(storage) as folder:
                 names = {name: _number(folder, name) for name in folder.names() if _is_journal(name)}
                 numbers = {number: name for name, number in names.items() if number is not None}
-                if not numbers or head.storage not in {number[1] for number in numbers}:
+                if not numbers:
                     return ""
+                if head.storage not in {number[1] for number in numbers}:
+                    return ANOTHERS
                 there = [number for number, storage_id in numbers if storage_id == head.storage]
                 name = numbers.get((head.number, head.storage))
                 if name is not None:

@@ -112,7 +112,7 @@ class Existed:
     utc: str
     by: str  # the subject of the certificate that has signed
     token: str  # where the token lies
-    what: str = ""  # "" = the whole recording; of a storage: which part of its journal
+    what: str = ""  # "" = the whole recording; its manifest where that is altered; of a storage: a part of its journal
 
     def as_dict(self) -> dict[str, str]:
         return {"utc": self.utc, "by": self.by, "token": self.token, "what": self.what}

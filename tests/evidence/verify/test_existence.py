@@ -151,8 +151,21 @@ def test_a_journal_that_was_written_anew_is_altered(card: Card) -> None:
     storage, *_ = card.verify()
     assert any("are not what they were; it was so before" in finding.what for finding in storage.findings)
     (card.path / "journal.jsonl").write_bytes(data.replace(storage_id.encode(), b"0" * 31 + b"1"))
-    storage, *_ = card.verify()  # another storage's: of this one the token says nothing
+    storage, *_ = card.verify()  # another storage's: of this one the token says nothing, and that is said once
     assert not any("so before" in finding.what for finding in storage.findings)
+    assert sum(f"vouches for the journal of storage {storage_id}" in note.what for note in storage.notes) == 1
+
+
+def test_of_a_recording_that_was_changed_its_manifest_alone_existed(card: Card) -> None:
+    """Invariant 7: the token holds the manifest; a segment that was changed since then is not what was stamped."""
+    card.stamp(*card.recordings)
+    segment = card.recordings[0] / "000002.m4s"
+    segment.write_bytes(segment.read_bytes()[:-1] + b"x")
+    _, first, second = card.verify()
+    assert first.verdict == "altered"
+    assert first.existed is not None
+    assert second.existed is not None
+    assert ([one.what for one in first.existed], [one.what for one in second.existed]) == (["its manifest"], [""])
 
 
 @pytest.mark.parametrize(
