@@ -213,7 +213,7 @@ def _printer(*, as_json: bool) -> Any:
             if as_json:
                 print_json(_finding_of(each), indent=None)
             elif not each.recording:
-                click.echo(clean(f"{'finding':9} {each.device} {each.kind}: {each.detail}", 600))
+                click.echo(clean(f"{'finding':9} {each.device or 'the store'} {each.kind}: {each.detail}", 600))
         sys.stdout.flush()
 
     return told
@@ -276,7 +276,7 @@ def _print_findings(index_url: str, *, everything: bool, as_json: bool) -> int:
         print_json([dict(row) for row in rows])
     for row in rows if not as_json else []:
         resolved = f" (resolved {row['resolved_utc']}: {row['resolution']})" if row["resolved_utc"] else ""
-        about = row["recording"] or row["device"]
+        about = row["recording"] or row["device"] or "the store"
         line = f"{row['id']} {row['found_utc'][:19]}Z {row['kind']:14} {about}: {row['detail']}{resolved}"
         click.echo(clean(line, 1000))
     return 1 if any(not row["resolved_utc"] for row in rows) else 0

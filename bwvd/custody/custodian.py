@@ -8,14 +8,14 @@ all of it.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
 import trio
 
 from bwvd.custody import index as at
-from bwvd.custody import shelf
+from bwvd.custody import shelf, strangers
 from bwvd.custody.device import DeviceRound, Post, Round
 from bwvd.custody.index import IndexLost
 from bwvd.custody.judge import State
@@ -128,6 +128,7 @@ class Custodian:
 
     async def _pass(self, *, everything: bool, versions: bool, share: bool) -> Pass:
         done = Pass()
+        strange: list[str] = []
         send, receive = trio.open_memory_channel[str](QUEUE)
         async with trio.open_nursery() as nursery:
             for _ in range(self._jobs):
@@ -136,6 +137,7 @@ class Custodian:
             with send:
                 try:
                     async for page in EveryPage(self._post.store, DEVICES, folders=True):
+                        strange += strangers.in_page(page)[: shelf.MOST_STRANGE - len(strange)]
                         for device in shelf.devices_of(page):
                             if not share or takes(self._instance, device, self._at_work):
                                 await send.send(device)
@@ -146,8 +148,24 @@ class Custodian:
                     pass
         if done.broken is not None:
             raise done.broken
+        if everything and "" not in done.failed and (not share or takes(self._instance, "", self._at_work)):
+            await self._beside_devices(strange, done)
         await self._remember()
         return done
+
+    async def _beside_devices(self, strange: Sequence[str], done: Pass) -> None:
+        """Enter what lies where devices do and is none. Raises: LogBroken."""
+        try:
+            found = await strangers.enter(self._post.store, self._post.index, self._post.log, strange)
+        except (StoreError, IndexLost) as error:
+            done.fail("", clean(str(error)))
+            _log.error("store_not_listed", error=str(error))
+            return
+        if found:
+            round_ = Round("", findings=found)
+            done.findings += len(found)
+            done.idle = False
+            self._told(round_)
 
     async def _work(
         self, receive: trio.MemoryReceiveChannel[str], done: Pass, everything: bool, versions: bool

@@ -19,7 +19,7 @@ from bwvd.clock import Clock
 from bwvd.custody import archives, journals, judge, shelf, versions
 from bwvd.custody import index as at
 from bwvd.custody.bridge import Bridge, in_thread
-from bwvd.custody.findings import BLOCKING, Finding, finding
+from bwvd.custody.findings import BLOCKING, Finding, act_of, finding
 from bwvd.custody.index import SEEN, Index
 from bwvd.custody.journals import CheckedJournal, KnownHead
 from bwvd.custody.judge import Judged, State
@@ -428,17 +428,6 @@ class DeviceRound:
 
     async def _in_thread(self, job: Callable[[Bridge], T]) -> T:
         return await in_thread(self._post.store, job, self._post.threads)
-
-
-def act_of(one: Finding) -> Detail:
-    """What the log has of a finding."""
-    return {
-        "finding": one.id,
-        "device": one.device,
-        "recording": one.recording,
-        "kind": one.kind,
-        "what": one.detail,
-    }
 
 
 def _head(head: Head) -> str:

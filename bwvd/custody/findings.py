@@ -56,3 +56,14 @@ def finding(device: str, kind: str, detail: str, recording: str = "") -> Finding
     if (kind in ABOUT_A_RECORDING) != bool(recording):
         raise ValueError(f"{kind} of {recording!r}")
     return Finding(clean(device), kind, clean(detail, DETAIL_CHARACTERS), clean(recording))
+
+
+def act_of(one: Finding) -> dict[str, str | int | float | bool | None]:
+    """What the log has of a finding."""
+    return {
+        "finding": one.id,
+        "device": one.device,
+        "recording": one.recording,
+        "kind": one.kind,
+        "what": one.detail,
+    }

@@ -62,7 +62,8 @@ def _enter(connection: Connection, one: Entered) -> None:
             if kind in KINDS and (kind in ABOUT_A_RECORDING) == bool(recording):
                 found = Finding(device, kind, what, recording)
                 if not at.is_known(connection, found):
-                    at.set_device(connection, device)
+                    if device:  # "" = of what lies beside the devices
+                        at.set_device(connection, device)
                     at.add_finding(connection, found, one.utc)
         case "resolved", {"finding": str(id_), "why": str(why)}:
             at.resolve(connection, [id_], one.utc, why)

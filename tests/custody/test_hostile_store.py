@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 import trio
 
+from bwvd.custody import index as at
 from bwvd.custody import shelf
+from bwvd.custody.reindex import replay
 from bwvd.store.names import DEVICES
 from bwvd.store.ports import PAGE_OBJECTS, HostileName, Page, StoredObject
-from bwvd.testing.store import VirtualStore
-from tests.support.custody_store import custody
+from bwvd.testing.store import Held, VirtualStore
+from tests.support.custody_store import Camera, carry, custody
 
 
 class Endless(VirtualStore):
@@ -73,3 +75,36 @@ async def test_many_devices_are_worked_on_as_they_are_listed(tmp_path: Path) -> 
         done = await working.once()
         assert done.devices == 1_000
         assert done.failed == {}
+
+
+async def test_what_lies_beside_the_devices_is_a_finding(tmp_path: Path) -> None:
+    """Invariant 16: a name that no camera has is told, opened by nobody, and holds nobody's receipt back."""
+    store = VirtualStore()
+    camera = Camera(tmp_path / "card")
+    camera.record()
+    await carry(store, camera)
+    hostile = ["devices/\x1b[31mred/recordings/a", "devices/-rf/x", "devices/file"]
+    for name in hostile:
+        store.objects[name] = Held(b"x")
+    async with custody(store, tmp_path / "index") as working:
+        done = await working.once()
+        assert (done.received, done.failed) == (1, {})
+        rows = working.post.index.do(at.all_findings)
+        assert {(row["device"], row["kind"]) for row in rows} == {("", "stranger")}
+        assert len(rows) == len(hostile) == done.findings
+        assert all(row["detail"].isprintable() for row in rows)
+        assert (await working.once()).findings == 0
+        await replay(working.post)
+        assert working.post.index.do(at.all_findings) == rows
+        for name in hostile[:2]:
+            del store.objects[name]
+        await working.once()
+        assert [row["detail"] for row in working.post.index.do(at.all_findings)] == [
+            "devices/file: no camera has such a name"
+        ]
+
+
+async def test_a_million_names_beside_the_devices_are_told_within_bounds(tmp_path: Path) -> None:
+    async with custody(Endless(20_000, hostile=True), tmp_path / "index") as working:
+        done = await working.once()
+        assert (done.findings, done.failed) == (shelf.MOST_STRANGE, {})
