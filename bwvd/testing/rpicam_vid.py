@@ -19,7 +19,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
@@ -56,6 +56,9 @@ SHORT = {
 FAILED = 255  # main returns -1
 LATE_S = 0.012  # from the begin of a frame to its end in the encoder
 FRAMES_HELD = 5  # by libx264's threads on a board of four cores
+# How far it falls behind its sensor at most. Frames wait in a handful of buffers, and while none is free those of the
+# sensor are lost; one that runs beside other tests is given longer than that.
+MOST_BEHIND_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class Board:
     model: str = "imx708_wide"
     plug: str = ""  # a file: while it is not there, no camera is
     lock: str = ""  # a file that the camera's user locks
+    orders: str = ""  # a file: the fault that stands in it strikes at the next frame, and the file is gone
     fault: str = ""
     at: int = 0
     count: int = 1  # frames or lines that the fault takes
@@ -190,7 +194,7 @@ class _Output:
 
     def __init__(self, options: dict[str, str], board: Board, elementary: bool) -> None:
         self._options = options
-        self._board = board
+        self.board = board  # as it is now
         self._elementary = elementary  # else libav writes the file, and there is no metadata
         self._file: BinaryIO | None = None
         self._metadata: BinaryIO | None = None
@@ -216,13 +220,13 @@ class _Output:
         if self._metadata is None or not self._elementary:
             return
         stamp_ns = self._queue.popleft()
-        if self._faulty("no_line", number) or (self._board.fault == "no_lines" and number >= self._board.at):
+        if self._faulty("no_line", number) or (self.board.fault == "no_lines" and number >= self.board.at):
             return
         self._metadata.write(_metadata(stamp_ns, self._options.get("metadata-format", "json")))
         self._metadata.flush()
 
     def _faulty(self, fault: str, number: int) -> bool:
-        return self._board.fault == fault and self._board.at <= number < self._board.at + self._board.count
+        return self.board.fault == fault and self.board.at <= number < self.board.at + self.board.count
 
 
 def _metadata(stamp_ns: int, form: str) -> bytes:
@@ -244,11 +248,26 @@ def _stamps(rate: Fraction, board: Board) -> Iterator[int]:
     began_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + 20_000_000
     number = 0
     while True:
+        behind_s = (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - began_ns) / 1e9 - number / rate
+        if behind_s > MOST_BEHIND_S:
+            number += int(behind_s * rate)
         if board.fault == "dropped" and board.at <= number < board.at + board.count:
             number += 1
             continue
         yield began_ns + int(number * 1_000_000_000 / rate)
         number += 1
+
+
+def _ordered(board: Board, number: int) -> Board:
+    """The board from this frame on: with another fault, where one was ordered."""
+    try:
+        fault = Path(board.orders).read_text() if board.orders else ""
+    except FileNotFoundError:
+        return board
+    if not fault:  # it is being written
+        return board
+    Path(board.orders).unlink()
+    return replace(board, fault=fault, at=number)
 
 
 def _strike(board: Board, number: int) -> None:
@@ -309,6 +328,7 @@ def _run(options: dict[str, str], board: Board) -> None:
 
     signal.signal(signal.SIGINT, stop)
     for number, stamp_ns in enumerate(_stamps(rate, board)):
+        board = output.board = _ordered(board, number)
         _strike(board, number)
         done_ns = stamp_ns + int(1_000_000_000 / rate) + int(LATE_S * 1e9)
         time.sleep(max(done_ns - time.clock_gettime_ns(time.CLOCK_BOOTTIME), 0) / 1e9)

@@ -9,7 +9,7 @@ import socket
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -87,13 +87,18 @@ class Figures:
 class Story:
     """One storage, and one kill after another."""
 
-    def __init__(self, folder: Path, camera: str, seed: str) -> None:
+    def __init__(
+        self, folder: Path, camera: str, seed: str, *, more: str = "", killed: Callable[[], None] = lambda: None
+    ) -> None:
+        """camera: what stands in [video]. more: tables beside it. killed: called after each kill."""
         self.folder = folder
-        self.text = CONFIGURATION.format(camera=camera, gop_s=GOP_S, loop_s=LOOP_S)
+        self.text = CONFIGURATION.format(camera=camera, gop_s=GOP_S, loop_s=LOOP_S) + more
+        self._killed = killed
         self.chance = random.Random(seed)
         self.figures = Figures()
         self.known: dict[str, Recording] = {}
         self._verified: set[str] = set()
+        self._numbered = "lavfi:" not in camera
 
     def run(self, kills: int, kinds: tuple[str, ...] = ("standby", "recording", "closing", "starting")) -> Figures:
         """So many kills, each followed by a start on what it left."""
@@ -153,6 +158,7 @@ class Story:
     def _kill(self, bwvd: Process, recording: Recording | None, kind: str) -> None:
         killed_s = bwvd.kill()
         self.figures.kills[kind] += 1
+        self._killed()
         if recording is not None:
             recording.lived_s = killed_s - recording.pressed_s
             if not recording.asked_to_stop:
@@ -210,14 +216,13 @@ class Story:
         """Time of every frame of the presentation that recovery made, with its number where the pictures have one."""
         if not (folder / "index.m3u8").exists():
             return
-        numbered = "file:" in self.text
         media = folder / "init.mp4", *sorted(folder.glob("*.m4s"))
         whole = self.folder / "whole.mp4"
         whole.write_bytes(b"".join(path.read_bytes() for path in media))
         with av.open(str(whole), "r") as container:
             for frame in container.decode(video=0):
                 assert frame.time is not None
-                yield frame.time, frame_number(frame) if numbered else None
+                yield frame.time, frame_number(frame) if self._numbered else None
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from bwvd.clock import NS, SystemClock
 from bwvd.config.schema import Config, Loop, Video
 from bwvd.messages import MediaEvent, SourceDown
 from tests.support.capture_listen import Listener, numbers
+from tests.support.children import gone, processes
 from tests.support.program_camera import command
 from tests.support.source_tree import ROOT
 from tests.support.stock import need
@@ -36,26 +37,6 @@ def source(text: str, form: str, encoder: str = "copy") -> LibavSource:
 
 def ignore(event: MediaEvent) -> None:
     """For a source that has nothing to say, or is not listened to."""
-
-
-def processes(of: Path) -> list[int]:
-    """The processes whose command line names a file, zombies left out, and all that run in their groups."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                words = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if str(of).encode() in words and int(entry.name) != os.getpid():
-                found.append(int(entry.name))
-    return found
-
-
-async def gone(of: Path) -> None:
-    with trio.fail_after(10):
-        while processes(of):  # noqa: ASYNC110  a process that is no child of ours tells nobody of its end
-            await trio.sleep(0.02)
 
 
 @pytest.fixture

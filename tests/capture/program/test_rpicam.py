@@ -22,8 +22,9 @@ from bwvd.config.schema import Config, Loop, Rpicam, Video
 from bwvd.media.samples import Batch
 from bwvd.messages import MediaEvent, SourceDown
 from bwvd.testing.rpicam_vid import LATE_S, Board, script
-from tests.capture.program.test_exec import gone, ignore, processes
+from tests.capture.program.test_exec import ignore
 from tests.support.capture_listen import Listener, numbers
+from tests.support.children import gone, processes
 from tests.support.source_tree import ROOT
 
 RATE, GOP = 50, 10
@@ -175,6 +176,24 @@ async def test_a_flood_of_messages_costs_no_frame(tmp_path: Path, capfd: pytest.
     found = numbers(listener.batches())
     assert found == list(range(len(found)))
     assert len(capfd.readouterr().err.splitlines()) <= 25
+
+
+async def test_frames_that_it_had_no_time_for_are_lost_and_no_frame_is_old(tmp_path: Path, runtime: Path) -> None:
+    """Invariants 3 and 4: a board that falls behind has no buffer for what its sensor gives: the loop ends now."""
+    listener = Listener()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(camera(tmp_path, Board()).run, listener.send)
+        with trio.fail_after(20):
+            await listener.wait_batches(2)
+            (child,) = processes(runtime)
+            os.kill(child, signal.SIGSTOP)
+            await trio.sleep(2)
+            os.kill(child, signal.SIGCONT)
+            await listener.wait(listener.gaps)
+        nursery.cancel_scope.cancel()
+    (gap,) = listener.gaps()
+    assert gap.cause == "stalled"
+    assert gap.to_ns - gap.from_ns > NS
 
 
 async def test_a_camera_in_use_is_named_and_taken_when_it_is_free(tmp_path: Path) -> None:
