@@ -282,6 +282,7 @@ async def test_it_dies_with_the_daemon_that_is_killed(tmp_path: Path, runtime: P
     children = [pid for pid in processes(runtime) if pid != daemon.pid]
     assert len(children) == 1
     assert left_in(runtime) == [], "both ends are open: the folder is gone while it runs"
+    os.kill(children[0], signal.SIGSTOP)  # one that hangs does not see that nobody reads any more
     daemon.send_signal(signal.SIGKILL)
     await daemon.wait()
     with trio.fail_after(5):

@@ -1,0 +1,40 @@
+"""Mutants of what a camera's program gives: frames, their times, and its end (invariants 4 and 9)."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+PROGRAMS = (
+    Mutant(
+        "count a time without a frame as nothing",
+        4,
+        "capture/program/rpicam_times.py",
+        "self.frameless += lines - frames",
+        "self.frameless += 0",
+        ("capture/program/test_rpicam_times.py",),
+    ),
+    Mutant(
+        "give a frame the next line, whichever is missing",
+        9,
+        "capture/program/rpicam_times.py",
+        "place = least + offs.index(min(offs))",
+        "place = least",
+        ("capture/program/test_rpicam_times.py",),
+    ),
+    Mutant(
+        "take the sensor's time for CLOCK_MONOTONIC",
+        9,
+        "capture/program/rpicam_input.py",
+        "        return self._ahead_ns\n",
+        "        return 0\n",
+        ("capture/program/test_rpicam_times.py",),
+    ),
+    Mutant(
+        "end a frame with each slice",
+        4,
+        "capture/program/annexb.py",
+        "slice_begins = kind in _PICTURE and bool(first & 0x80)",
+        "slice_begins = kind in _PICTURE",
+        ("capture/program/test_annexb.py",),
+    ),
+)
