@@ -112,7 +112,10 @@ def _existed(report: Report) -> Link:
     """Before when it existed, by the earliest time-stamp of an authority that counts."""
     if report.existed:
         earliest = report.existed[0]
-        return Link("existed", "holds", {"utc": printable(earliest.utc), "by": printable(earliest.by)})
+        parts = {"utc": printable(earliest.utc), "by": printable(earliest.by)}
+        if earliest.what:  # a part of it
+            return Link("existed_manifest", "said", parts)
+        return Link("existed", "holds", parts)
     return Link("existed_none", "open")
 
 

@@ -142,8 +142,10 @@ class Stamping:
             if not wanted and head is None:
                 return
             listed = DigestList(frozenset(sorted(wanted)[:MOST_MANIFESTS]), head).encode()
-            for one in asking:
-                await self._ask(one, listed, found)
+            self._kept = ""
+            async with trio.open_nursery() as nursery:  # one that does not answer holds up none of the others
+                for one in asking:
+                    nursery.start_soon(self._ask, one, listed, found)
             if self._kept:
                 return
 
@@ -154,8 +156,8 @@ class Stamping:
         except TokenBad as error:
             self._later(one, str(error))
             return
-        self._kept = await self._give(listed, label, answer)
-        if self._kept:
+        if refused := await self._give(listed, label, answer):
+            self._kept = refused
             self._later(one, "")
             return
         one.tries, one.trouble = 0, ""

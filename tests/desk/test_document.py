@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,10 @@ def test_a_time_stamp_says_before_when_it_existed(tmp_path: Path) -> None:
     [link] = [link for link in verdict(line, report)["chain"] if link["text"] == "existed"]
     assert link["standing"] == "holds"
     assert link["parts"] == {"utc": "2026-11-22T07:16:00.000Z", "by": "CN=An authority"}
+    report.existed = [replace(report.existed[0], what="its manifest")]
+    texts = {link["text"]: link["standing"] for link in verdict(line, report)["chain"]}
+    assert "existed" not in texts
+    assert texts["existed_manifest"] == "said"
 
 
 def test_a_manifest_without_a_recording_has_an_empty_axis() -> None:

@@ -102,6 +102,20 @@ async def test_one_request_for_everything_that_waits(autojump_clock: MockClock) 
     assert len(bench.authorities[0].asked) == 1
 
 
+async def test_an_authority_that_does_not_answer_holds_up_no_other(autojump_clock: MockClock) -> None:
+    bench = Bench("slow.example", "one.example")
+    bench.authorities[0].hangs_s = 30.0
+    bench.camera.enter()
+    made = bench.camera.record(1)
+    with trio.move_on_after(1):
+        await bench.stamping.round()
+    assert bench.stamped() == {bench.manifest(made)}
+    assert bench.stamped("slow.example") == set()
+    with trio.move_on_after(31):
+        await bench.stamping.round()
+    assert bench.stamped("slow.example") == {bench.manifest(made)}
+
+
 async def test_what_waits_stands_on_the_flash(autojump_clock: MockClock) -> None:
     """Without a network for weeks, and with any number of starts: the first answer covers all of it."""
     bench = Bench()

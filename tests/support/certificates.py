@@ -46,6 +46,7 @@ def make_chain(
     pem = [certificate.public_bytes(Encoding.PEM) for certificate in (leaf, root)]
     chain.certs.write_bytes(b"".join(pem))
     chain.anchors.write_bytes(pem[1])
+    chain.key.touch(0o600)
     chain.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return chain
 

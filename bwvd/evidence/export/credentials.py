@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from bwvd import __version__
 from bwvd.evidence.errors import EvidenceError, ExportRefused, KeyUnusable
-from bwvd.evidence.flash.whole_file import LEFT
+from bwvd.evidence.flash.regular_file import read_regular
+from bwvd.evidence.flash.whole_file import beside_again
+from bwvd.evidence.keys.sshsig import read_key_file
 from bwvd.text import one_line
 
 if TYPE_CHECKING:
@@ -61,7 +63,8 @@ class Credentials:
 
     Args:
         certs: PEM; the signer's certificate first, then those that vouch for it.
-        key: PEM, without a passphrase: Ed25519, P-256, P-384, P-521, or RSA of 2048 bits at least.
+        key: PEM, without a passphrase, readable by nobody else: Ed25519, P-256, P-384, P-521, or RSA of 2048 bits at
+            least.
 
     Raises: CredentialsUnusable, KeyUnusable; OSError.
     """
@@ -96,7 +99,7 @@ class Credentials:
 
         Blocking. Raises: ExportRefused; OSError. Then the file is as it was.
         """
-        signed = path.with_name(f"{path.name}{LEFT}")
+        signed = beside_again(path)
         ended = Event()
         try:
             # In a thread of its own: the library calls back for each piece that it reads, and would swallow what a
@@ -192,8 +195,7 @@ def _manifest(told: Told, parent: Path | None) -> dict[str, Any]:
 
 
 def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(_PEM_BYTES)
+    return read_regular(path, _PEM_BYTES, follow=True)
 
 
 def _chain(path: Path, pem: bytes) -> Sequence[x509.Certificate]:
@@ -208,7 +210,7 @@ def _chain(path: Path, pem: bytes) -> Sequence[x509.Certificate]:
 def _private(path: Path) -> Any:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    pem = _read(path)
+    pem = read_key_file(path, secret=True)
     try:
         return load_pem_private_key(pem, None)
     except TypeError:

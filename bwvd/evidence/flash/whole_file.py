@@ -91,6 +91,11 @@ def left_beside(path: Path) -> list[Path]:
     return []
 
 
+def beside_again(temporary: Path) -> Path:
+    """Another name of that kind, for what is made of a file that `new_files` has given: `left_beside` finds both."""
+    return _beside(temporary.with_name(temporary.name.rsplit(".", 2)[0]))
+
+
 def is_left(path: Path) -> bool:
     """Whether a name is that of a file that was never whole."""
     return path.name.endswith(LEFT)

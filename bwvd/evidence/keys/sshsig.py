@@ -62,11 +62,11 @@ class KeySigner:
         Raises: KeyUnusable, naming the file: absent, not a regular file, readable by others, encrypted, not Ed25519.
         """
         path = Path(path)
-        private = _private_key(path, _read(path, secret=True))
+        private = _private_key(path, read_key_file(path, secret=True))
         certificate_path = path.with_name(path.name + "-cert.pub")
         if not os.path.lexists(certificate_path):
             return cls(private)
-        text = _read(certificate_path, secret=False).decode("utf-8", "replace")
+        text = read_key_file(certificate_path, secret=False).decode("utf-8", "replace")
         try:
             return cls(private, _certificate(text))
         except KeyUnusable as error:
@@ -233,8 +233,11 @@ def _openssh_text(private: Ed25519PrivateKey) -> bytes:
     return private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
 
 
-def _read(path: Path, *, secret: bool) -> bytes:
-    """A key file's bytes. A symbolic link is followed (credentials are often linked); what it leads to is judged."""
+def read_key_file(path: Path, *, secret: bool) -> bytes:
+    """A key file's bytes. A symbolic link is followed (credentials are often linked); what it leads to is judged.
+
+    Raises: KeyUnusable, naming the file: absent, not a regular file, too long; readable by others where it is `secret`.
+    """
     try:
         with open_regular(path, follow=True) as file:
             status = os.fstat(file.fileno())

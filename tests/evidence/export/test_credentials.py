@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from bwvd.cli.main import main
 from bwvd.evidence.export.mp4 import export_mp4
+from bwvd.evidence.flash.whole_file import left_beside
 from bwvd.evidence.format.layout import MANIFEST
 from bwvd.evidence.verify.copy import verify_copy
 from tests.support.certificates import Chain, make_chain
@@ -218,6 +219,9 @@ def test_a_clip_of_what_was_changed_carries_that_on(storage: Path, tmp_path: Pat
         (lambda chain: make_chain(chain.certs.parent, weak_rsa()), "C2PA takes"),
         (lambda chain: make_chain(chain.certs.parent, usage=None), "with an extended key usage"),
         (lambda chain: with_passphrase(chain.key), "desk.key: has a passphrase"),
+        (lambda chain: chain.key.chmod(0o644), "desk.key: mode 0644 lets others at the key; chmod 600 it"),
+        (lambda chain: fifo(chain.key), "desk.key: a FIFO, not a regular file"),
+        (lambda chain: fifo(chain.certs), "certs.pem: a FIFO, not a regular file"),
     ],
 )
 def test_a_chain_or_key_that_can_not_be_used(
@@ -229,6 +233,11 @@ def test_a_chain_or_key_that_can_not_be_used(
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.glob("out.mp4*"))
+
+
+def fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
 
 
 def weak_rsa() -> Any:
@@ -251,6 +260,24 @@ def test_a_full_disk_leaves_nothing(
     assert done.exit_code == 1
     assert "No space left on device" in done.stderr
     assert not list(tmp_path.glob("out.mp4*"))
+
+
+def test_what_a_kill_leaves_of_signing_is_named_by_the_next_export(
+    storage: Path, tmp_path: Path, chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[str]] = []
+
+    def look(builder: object, *_: object) -> None:
+        seen.append(sorted(path.name for path in tmp_path.glob("out.mp4*")))
+        raise OSError(5, "stopped")
+
+    monkeypatch.setattr("c2pa.Builder.sign", look)
+    export(storage, chain, make_recording(storage), "-o", tmp_path / "out.mp4")
+    [names] = seen
+    assert len(names) == 2
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    assert sorted(path.name for path in left_beside(tmp_path / "out.mp4")) == names
 
 
 def test_a_copy_without_credentials_is_not_exported(storage: Path, tmp_path: Path, chain: Chain) -> None:
