@@ -124,3 +124,28 @@ def test_the_rights_of_the_page_are_enough(tmp_path: Path) -> None:
         done_once = once(engine, tmp_path, "s3://evidence", "retain_days = 1\n")
         told = json.loads(done_once.stdout)
         assert (told["complete"], told["faults"]) == (True, {})
+
+
+@pytest.mark.short
+def test_put_alone_and_its_receipts_are_enough(tmp_path: Path) -> None:
+    """Invariant 8: the least that the page names; a start that can't look puts again, and replaces nothing."""
+    if reason := seaweed.why_not():
+        pytest.fail(reason)
+    mine = "evidence/devices/BWV-0001"
+    identities = seaweed.rights_of(page("offload"))
+    (camera,) = (one for one in identities if one["name"] == CAMERA.lower())
+    camera["actions"] = [f"Write:{mine}/*", f"Read:{mine}/receipts/*"]
+    with seaweed.running(tmp_path / "weed", identities) as engine:
+        trio.run(made, engine)
+        for standing in ("stored", "stored", "receipt"):
+            told = json.loads(once(engine, tmp_path, f"s3://{BUCKET}", "release = false\n").stdout)
+            assert (told["complete"], told["faults"]) == (True, {})
+            (row,) = told["recordings"]
+            assert row["standing"] == standing
+            if standing == "stored":
+                folder, path = f"/{mine}/recordings/{row['recording']}", f"/{mine}/receipts/{row['recording']}.json"
+                secret = trio.run(lambda: Client(engine, CAMERA).ask("GET", f"{folder}/manifest.jsonl"))  # noqa: B023  run at once
+                assert secret.status == 403
+                if (tmp_path / "again").exists():
+                    trio.run(lambda: Client(engine, ADMIN).ask("PUT", path, content=b"{}"))  # noqa: B023  run at once
+                (tmp_path / "again").touch()
