@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 LOOPBACK = "127.0.0.1"
 
-_TABLE = Path("/proc/net/tcp")  # connections of this machine: "sl local_address rem_address st … uid …"
+NOBODY = -1  # no system user has it: a connection that the kernel does not list
+
+# Connections of this machine: "sl local_address rem_address st … uid …". A program may reach 127.0.0.1 by a socket of
+# either kind.
+_TABLES = Path("/proc/net/tcp"), Path("/proc/net/tcp6")
+_MAPPED = "0000000000000000FFFF0000"  # before an IPv4 address that is written as one of IPv6 (RFC 4291, 2.5.5.2)
+_LOOKS = 2  # a table that changes while it is read may lack a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +35,7 @@ class Access:
     reason_needed: bool = False
     secure: bool = False  # people reach it by https
     user: str = ""  # the system user's name, for the log
-    peers: Path = field(default=_TABLE)
+    peers: Sequence[Path] = _TABLES
 
     @classmethod
     def loopback(cls, port: int, uid: int, user: str, *, reason_needed: bool = False) -> Access:
@@ -57,22 +64,34 @@ class Access:
         return self.proxy_uid is not None and uid == self.proxy_uid
 
     def peer(self, address: tuple[str, int] | None) -> int | None:
-        """The system user at the other end of a connection from this machine; None if that can't be told. Blocking."""
+        """The system user at the other end of a connection from this machine. Blocking.
+
+        None if that can't be told, because this machine shows no table; NOBODY if no table has the connection.
+        """
         if address is None:
             return None
-        try:
-            text = self.peers.read_text(encoding="ascii")
-        except (OSError, UnicodeDecodeError):
-            return None
-        return peer_uid(text, address, (LOOPBACK, self.port))
+        for _ in range(_LOOKS):
+            told = False
+            for path in self.peers:
+                try:
+                    text = path.read_text(encoding="ascii")
+                except (OSError, UnicodeDecodeError):
+                    continue
+                told = True
+                if (uid := peer_uid(text, address, (LOOPBACK, self.port))) is not None:
+                    return uid
+            if not told:
+                return None
+        return NOBODY
 
 
 def peer_uid(table: str, client: tuple[str, int], server: tuple[str, int]) -> int | None:
-    """The owner of the socket that is `client`, connected to `server`, in the kernel's table of connections."""
-    wanted = [_hexadecimal(*client), _hexadecimal(*server)]
+    """The owner of the socket that is `client`, connected to `server`, in one of the kernel's tables of connections."""
+    ends = [_hexadecimal(*client), _hexadecimal(*server)]
+    wanted = [ends, [_MAPPED + end for end in ends]]
     for line in table.splitlines()[1:]:
         parts = line.split()
-        if len(parts) > 7 and parts[1:3] == wanted and parts[7].isdigit():
+        if len(parts) > 7 and parts[1:3] in wanted and parts[7].isdigit():
             return int(parts[7])
     return None
 

@@ -15,17 +15,21 @@ from bwvd.desk.page import page
 from bwvd.desk.session import Session, said
 
 FORM_BYTES = 65_536  # a name, a reason, some numbers
+MOST_FIELDS = 100
 
 
 async def form(request: Request) -> dict[str, str]:
-    """The fields of a form, the last of each name. A longer one than any of ours has none."""
+    """The fields of a form, the last of each name. One that is longer than any of ours, or has more, has none."""
     data = bytearray()
     async with aclosing(request.stream()) as pieces:
         async for piece in pieces:
             data += piece
             if len(data) > FORM_BYTES:
                 return {}
-    fields = parse_qs(data.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=100)
+    try:
+        fields = parse_qs(data.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+    except ValueError:
+        return {}
     return {name: values[-1] for name, values in fields.items()}
 
 

@@ -61,8 +61,9 @@ class Guard:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        if scope["type"] != "http":
-            raise ValueError(f"{scope['type']}: the desk speaks HTTP alone")
+        if scope["type"] != "http":  # a WebSocket, which this page never opens
+            await send({"type": "websocket.close", "code": 1008})
+            return
         static = scope["path"].startswith("/static/")
 
         async def guarded(message: Message) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +12,11 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
-from bwvd.desk.access import peer_uid, public_names
-from bwvd.desk.entrance import FORM_BYTES, form
-from bwvd.desk.guard import HEADERS
+from bwvd.desk.access import NOBODY, Access, peer_uid, public_names
+from bwvd.desk.app import application
+from bwvd.desk.entrance import FORM_BYTES, MOST_FIELDS, form
+from bwvd.desk.guard import HEADERS, Guard
+from bwvd.desk.serve import listen
 from bwvd.testing.store import VirtualStore
 from tests.support.desk_page import ORIGIN, PORT, a_desk, browser, come_in, desk_of, loopback
 from tests.support.evidence_folder import make_recording, make_storage
@@ -116,7 +120,7 @@ async def test_every_answer_forbids_what_a_page_could_be_made_to_do(card: Path) 
 async def test_another_user_of_this_machine_is_refused_even_with_the_cookie(card: Path, tmp_path: Path) -> None:
     table = tmp_path / "tcp"
     table.write_text(_table(OTHER))
-    access = replace(loopback(), peers=table)
+    access = replace(loopback(), peers=(table,))
     desk = a_desk([], VirtualStore(), access=access)
     async with browser(desk) as client:
         answer = await client.get("/enter", params={"token": desk.sessions.ticket})
@@ -136,12 +140,33 @@ def test_the_owner_of_a_connection_is_found_in_the_kernel_s_table() -> None:
     assert peer_uid(table, ("::1", 50_000), ("127.0.0.1", PORT)) is None
 
 
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_a_socket_of_either_kind_has_an_owner(family: socket.AddressFamily) -> None:
+    """A program may reach 127.0.0.1 as ::ffff:127.0.0.1, which the kernel lists in another table."""
+    with listen(0) as listening, socket.socket(family) as client:
+        port = listening.getsockname()[1]
+        client.connect(("127.0.0.1" if family == socket.AF_INET else "::ffff:127.0.0.1", port))
+        server, address = listening.accept()
+        with server:
+            access = Access.loopback(port, os.getuid(), "tester")
+            assert access.peer(address) == os.getuid()
+            assert access.peer(("127.0.0.1", 1)) == NOBODY
+
+
+async def test_a_connection_that_the_kernel_does_not_list_is_nobody_s(card: Path, tmp_path: Path) -> None:
+    table = tmp_path / "tcp"
+    table.write_text("")
+    desk = a_desk([], VirtualStore(), access=replace(loopback(), peers=(table,)))
+    async with browser(desk) as client:
+        assert (await client.get("/enter", params={"token": desk.sessions.ticket})).status_code == 403
+
+
 async def test_a_header_is_believed_of_the_proxy_alone(card: Path, tmp_path: Path) -> None:
     """Off by default; and any program of this machine can write a header."""
     table = tmp_path / "tcp"
     table.write_text(_table(OTHER))
     named = {"x-remote-user": "Ann"}
-    direct = replace(loopback(), peers=tmp_path / "none")
+    direct = replace(loopback(), peers=(tmp_path / "none",))
     async with desk_of(card, access=direct) as asked, browser(asked.desk, **named) as stranger:
         assert (await stranger.get("/")).status_code == 403
     host, origin = public_names("https://desk.example")
@@ -151,7 +176,7 @@ async def test_a_header_is_believed_of_the_proxy_alone(card: Path, tmp_path: Pat
         origins=loopback().origins | {origin},
         trusted=("x-remote-user",),
         proxy_uid=OTHER,
-        peers=table,
+        peers=(table,),
         secure=True,
     )
     desk = a_desk([], VirtualStore(), access=behind)
@@ -190,6 +215,28 @@ async def test_a_form_without_end_is_not_read_to_its_end() -> None:
 
     assert await form(Request({"type": "http", "method": "POST", "headers": []}, receive)) == {}
     assert pieces * 9000 < 2 * FORM_BYTES
+
+
+async def test_a_form_of_too_many_fields_has_none(card: Path) -> None:
+    async with desk_of(card) as asked:
+        fields = {f"name{number}": "x" for number in range(MOST_FIELDS)}
+        answer = await asked.client.post("/who", data={**fields, "name": "Ann"}, headers={"origin": ORIGIN})
+        assert answer.status_code == 422
+
+
+async def test_a_websocket_is_closed_before_anything_is_asked() -> None:
+    """Any program of this machine can ask for one; it gets no traceback onto the desk's terminal."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "websocket", "path": "/", "headers": [], "client": ("127.0.0.1", 50_000)}
+    await Guard(application(desk := a_desk([], VirtualStore())), desk)(scope, receive, send)
+    assert [message["type"] for message in sent] == ["websocket.close"]
 
 
 def _table(uid: int) -> str:
