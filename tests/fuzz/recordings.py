@@ -177,20 +177,29 @@ def entries(data: bytes) -> None:
         judged(report)
 
 
-def verify(data: bytes) -> None:
-    """The first byte chooses a file, the second how it is changed: wholly, or from an offset on for some bytes."""
+def altered(data: bytes) -> tuple[str, bytes]:
+    """A file of the recording, and what it holds then.
+
+    The first byte chooses it, the second how it is changed: wholly, or from an offset on for some bytes.
+    """
     names = sorted(files())
     head, rest = data[:2].ljust(2, b"\0"), data[2:]
     name = names[head[0] % len(names)]
     before = files()[name]
-    after = rest
     match head[1] % 3:
         case 1:
             at, gone = int.from_bytes(rest[:3], "big") % (len(before) + 1), int.from_bytes(rest[3:5], "big")
-            after = before[:at] + rest[5:] + before[at + gone :]
+            return name, before[:at] + rest[5:] + before[at + gone :]
         case 2:
             at = int.from_bytes(rest[:3], "big") % (len(before) + 1)
-            after = before[:at]
+            return name, before[:at]
+        case _:
+            return name, rest
+
+
+def verify(data: bytes) -> None:
+    name, after = altered(data)
+    before = files()[name]
     folder = scratch() / "verify" / recording().name
     if not folder.is_dir():
         shutil.copytree(recording(), folder)
