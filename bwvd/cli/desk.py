@@ -23,6 +23,8 @@ from bwvd.store.address import is_address
 from bwvd.text import without_credentials
 
 if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
     from bwvd.desk.access import Access
     from bwvd.desk.desk import Desk
     from bwvd.desk.facts import Listed
@@ -55,6 +57,7 @@ class Order:
     receipts: tuple[str, ...]
     receipt_key: str | None
     out: str = "."
+    tsa_certs: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class Reading:
     signers: AllowedSigners | None
     identities: Sequence[Any]
     receipts: Sequence[Path]
+    roots: Sequence[Certificate] | None
     buckets: BucketAccess
 
 
@@ -78,6 +82,12 @@ class Reading:
     help="age identity or SSH key to decrypt with.",
 )
 @click.option("--signers", type=NAME, metavar="FILE", help="allowed_signers file: only these keys count.")
+@click.option(
+    "--tsa-certs",
+    type=NAME,
+    metavar="FILE",
+    help="Certificates (PEM) of time-stamp authorities: say before when each recording existed.",
+)
 @click.option("--port", default=0, type=click.IntRange(0, 65535), metavar="N", help="Default: any that is free.")
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @click.option("--log", metavar="DIR|STORE", type=NAME, help="Where the desk's log goes; default: this user's own.")
@@ -169,13 +179,19 @@ async def _desk(order: Order, access: Access, opened: AsyncExitStack) -> Desk:
 
     signers = listed(order.signers)
     identities = load_identities(order.identities) if order.identities else ()
+    roots: Sequence[Certificate] | None = None
+    if order.tsa_certs is not None:
+        from bwvd.evidence.keys.rfc3161 import load_certificates, require_library
+
+        require_library()
+        roots = load_certificates(order.tsa_certs)
     buckets = BucketAccess(**order.access)
     signer, name = _key(order, access.user)
     store = open_store(_log_address(order), buckets)
     opened.push_async_callback(store.aclose)
     log = CustodyLog(store, signer, name, SystemClock(), DESK)
     await log.find()
-    reading = Reading(signers, identities, [Path(folder) for folder in order.receipts], buckets)
+    reading = Reading(signers, identities, [Path(folder) for folder in order.receipts], roots, buckets)
     sources: list[Listed] = []
     for number, place in enumerate(order.places, 1):
         source = _source(place, number, reading)
@@ -213,7 +229,9 @@ def _source(place: str, number: int, reading: Reading) -> Listed:
     path = Path(place)
     if not path.is_dir() and not (path.is_file() and path.suffix.lower() == ".zip"):
         raise Failure(f"{place}: neither a folder nor a proof (.zip), nor a store, nor an index", 2)
-    return FolderSource(path, reading.signers, reading.identities, receipts=reading.receipts, number=number)
+    return FolderSource(
+        path, reading.signers, reading.identities, receipts=reading.receipts, roots=reading.roots, number=number
+    )
 
 
 def _store(address: str, number: int, reading: Reading) -> StoreSource:
@@ -227,7 +245,9 @@ def _store(address: str, number: int, reading: Reading) -> StoreSource:
         raise Failure(f"{address}: name a store, or one device of it: STORE/devices/ID", 2)
     device = parts[1] if len(parts) == 2 else ""
     opened = open_store(store, reading.buckets)
-    return StoreSource(opened, store, reading.signers, reading.identities, device=device, number=number)
+    return StoreSource(
+        opened, store, reading.signers, reading.identities, roots=reading.roots, device=device, number=number
+    )
 
 
 def _index(url: str, number: int, reading: Reading) -> Listed:

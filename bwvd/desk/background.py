@@ -30,6 +30,7 @@ class Background:
         self.failed: dict[Key, str] = {}  # why there is no verdict, in one line
         self._rows: list[Row] = []
         self._first: dict[Key, Found] = {}  # recordings that are looked at
+        self._anew: set[Key] = set()  # of those: what a person wants to be verified again
         self._news = trio.Event()
         self._locks: dict[Key, trio.Lock] = {}
 
@@ -48,10 +49,20 @@ class Background:
 
     def known(self, found: Found) -> Report | None:
         """The report on a recording that is looked at; None if there is none yet: then it is verified next."""
+        if found.key in self._anew:
+            return None
         if (report := self.memory.reports.get(found.key)) is None and found.key not in self.failed:
             self._first[found.key] = found
             self._news.set()
         return report
+
+    def again(self, found: Found) -> None:
+        """Verify a recording next, whatever is known of it; until then nothing is."""
+        self._anew.add(found.key)
+        self.memory.verdicts.pop(found.key, None)
+        self.failed.pop(found.key, None)
+        self._first[found.key] = found
+        self._news.set()
 
     async def run(self) -> None:
         """Work until it is cancelled."""
@@ -70,7 +81,7 @@ class Background:
         try:
             if found is not None:
                 del self._first[found.key]
-                await self.report(found)
+                await self.report(found, again=found.key in self._anew)
             elif row is not None and self._lacks_facts(row):
                 source: Listed = row.found.source  # type: ignore[assignment]  # what has given rows
                 self.memory.facts[row.key] = await source.complete(row.found) or row.facts
@@ -78,6 +89,9 @@ class Background:
                 await self.report(row.found)
         except FAILURES as error:
             self.failed[found.key if found is not None else row.key] = clean(str(error))  # type: ignore[union-attr]  # one of both is there
+        finally:
+            if found is not None:
+                self._anew.discard(found.key)
         return True
 
     def _lacks_facts(self, row: Row) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
@@ -17,6 +18,7 @@ from bwvd.evidence.export.catalogue import Entry, entry, with_texts
 from bwvd.evidence.export.sealed_text import reader_at
 from bwvd.evidence.format.layout import MANIFEST
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
+from bwvd.evidence.verify.existence import date_reports
 from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.folder import DirectoryFolder, Folder
 from bwvd.evidence.verify.gather import Place, gather
@@ -26,6 +28,9 @@ from bwvd.evidence.verify.report import Report, unreadable
 from bwvd.evidence.verify.zip_folder import ZipFolder
 from bwvd.text import printable
 
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
 T = TypeVar("T")
 
 THREADS = 4  # that read at once
@@ -33,6 +38,11 @@ THREADS = 4  # that read at once
 
 class FolderSource:
     """What lies at and below a path.
+
+    Args:
+        receipts: folders with receipts for what lies there.
+        roots: of the time-stamp authorities that count; None = no time-stamp is judged.
+        number: of the source among all.
 
     **Synchronization:** trio's thread.
     """
@@ -44,6 +54,7 @@ class FolderSource:
         identities: Sequence[Any] = (),
         *,
         receipts: Sequence[Path] = (),
+        roots: Sequence[Certificate] | None = None,
         number: int = 1,
     ) -> None:
         self.path = path
@@ -51,6 +62,7 @@ class FolderSource:
         self.number = number
         self._signers = signers
         self._identities = identities
+        self._roots = roots
         self._receipts = ReceiptFolders(receipts, signers)
         self._checks = OneByOne(signers)
         self._places: dict[Key, Place] = {}
@@ -138,13 +150,18 @@ class FolderSource:
     async def verify(self, found: Found, progress: Progress | None = None) -> Report:
         place = _place(found)
 
-        def run() -> Report:
+        def checked() -> Report:
             if place.why:
                 return unreadable(place.path, place.why)
             if not place.inside:
                 return self._checks.verify(place.path, progress)
             reports = {report.path: report for report in verify_proof(place.path, self._signers, progress=progress)}
             return reports.get(str(place)) or unreadable(str(place), "is not in the archive")
+
+        def run() -> Report:
+            report = checked()
+            date_reports([report], self._roots, time.time())
+            return report
 
         return await trio.to_thread.run_sync(run, limiter=self._verifying)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from bwvd.clock import NS
@@ -23,6 +23,7 @@ from bwvd.desk.query import PAGE_ROWS, Query
 from bwvd.desk.receipts import Taken
 from bwvd.desk.source import Found, Key, NotThere
 from bwvd.desk.timeline import WITHHELD, signed_lines, timeline, without_files
+from bwvd.desk.trail import about
 from bwvd.evidence.export.sealed_text import reader
 from bwvd.evidence.format.layout import MANIFEST
 from bwvd.evidence.verify.folder import Folder
@@ -129,6 +130,15 @@ async def _taken(desk: Desk, found: Found) -> Taken | None:
     return None
 
 
+async def verify(request: Request) -> Response:
+    """Verify it again: somebody may have mended, or altered, what the page has a verdict on."""
+    desk: Desk = request.app.state.desk
+    found = await find(request)
+    await desk.trail.enter(request.state.session, "verifying", dict(about(found)))
+    desk.background.again(found)
+    return RedirectResponse(found.key.path, 303)
+
+
 async def others_json(request: Request) -> Response:
     """Recordings of other cameras of which a part lies in this one's time."""
     found = await find(request)
@@ -220,6 +230,7 @@ def routes() -> list[BaseRoute]:
         Route(below, recording, name="recording"),
         Route(f"{below}/timeline.json", timeline_json),
         Route(f"{below}/verdict.json", verdict_json),
+        Route(f"{below}/verify", verify, methods=["POST"]),
         Route(f"{below}/others.json", others_json),
         Route(f"{below}/playlist.m3u8", playlist),
         Route(f"{below}/init-{{epoch:int}}.mp4", init),

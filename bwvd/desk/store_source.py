@@ -7,7 +7,7 @@ is looked at: so a search finds in a store what it knows by then, and says how m
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
@@ -28,6 +28,9 @@ from bwvd.store import names
 from bwvd.store.ports import EveryPage, Store
 from bwvd.text import printable
 
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
 T = TypeVar("T")
 
 MOST_LISTED = 200_000  # recordings: more need an index
@@ -37,6 +40,11 @@ FRESH_S = 30.0  # for so long a listing counts as what is there
 
 class StoreSource:
     """What lies in a store, all of it or one device's.
+
+    Args:
+        roots: of the time-stamp authorities that count; None = no time-stamp is judged.
+        device: only this one's; "" = every.
+        number: of the source among all.
 
     **Synchronization:** trio's thread.
     """
@@ -48,6 +56,7 @@ class StoreSource:
         signers: AllowedSigners | None = None,
         identities: Sequence[Any] = (),
         *,
+        roots: Sequence[Certificate] | None = None,
         device: str = "",
         number: int = 1,
     ) -> None:
@@ -57,6 +66,7 @@ class StoreSource:
         self.address = address
         self._signers = signers
         self._identities = identities
+        self._roots = roots
         self._device = device
         self._listed: list[tuple[str, str]] = []
         self._listed_at = -FRESH_S
@@ -149,7 +159,7 @@ class StoreSource:
 
     async def verify(self, found: Found, progress: Progress | None = None) -> Report:
         device, recording = self._parts(found.key)
-        verifier = StoreVerifier(self._store, self._signers, address=self.address, progress=progress)
+        verifier = StoreVerifier(self._store, self._signers, (), self._roots, address=self.address, progress=progress)
         async with self._verifying:
             return (await verifier.verify(names.recording_folder(device, recording).rstrip("/")))[0]
 

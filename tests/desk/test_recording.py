@@ -13,7 +13,7 @@ import trio
 from bwvd.evidence.format.layout import MANIFEST
 from bwvd.evidence.keys.age import AgeSealer
 from tests.support.desk import export_proof
-from tests.support.desk_page import desk_of
+from tests.support.desk_page import ORIGIN, desk_of
 from tests.support.evidence_folder import make_recording, make_storage
 
 PARTS = (
@@ -138,3 +138,19 @@ async def test_what_an_excerpt_withholds_is_not_called_gone(storage: Path, tmp_p
         assert (told["verdict"], told["excerpt"]) == ("excerpt", {"first": 3, "last": 4, "of": 6})
         why = [(await asked.client.get(f"{base}/seg/{n}.m4s")).headers.get("bwvd-why", "") for n in range(1, 7)]
         assert why == ["withheld", "withheld", "", "", "withheld", "withheld"]
+
+
+async def test_a_recording_is_verified_again_when_a_person_asks(tmp_path: Path) -> None:
+    """Invariant 7: a verdict is of the moment of its verification, and a segment may be altered behind it."""
+    folder = make_recording(make_storage(tmp_path / "card"))
+    place = f"/r/BWV-0001/{folder.name}"
+    segment = folder / "000001.m4s"
+    whole = segment.read_bytes()
+    async with desk_of(tmp_path / "card") as asked:
+        for data, verdict in ((whole, "authentic"), (whole[:-1] + b"x", "altered"), (whole, "authentic")):
+            segment.write_bytes(data)
+            answer = await asked.client.post(f"{place}/verify", headers={"origin": ORIGIN})
+            assert (answer.status_code, answer.headers["location"]) == (303, place)
+            assert (await asked.verdict(place))["verdict"] == verdict
+        assert [event for event, _ in await asked.log()].count("verifying") == 3
+        assert (await asked.client.post(f"{place}/verify")).status_code == 403
