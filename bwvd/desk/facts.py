@@ -246,3 +246,7 @@ class Listed(Source, Protocol):
     async def complete(self, found: Found, /) -> Facts | None:
         """All facts about a recording; None where the rows have them already. Raises: StoreError."""
         ...
+
+    def said(self) -> list[str]:
+        """What verifications have found to be wrong with the storages themselves, a printable line each."""
+        ...

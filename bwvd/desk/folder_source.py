@@ -65,6 +65,7 @@ class FolderSource:
         self._roots = roots
         self._receipts = ReceiptFolders(receipts, signers)
         self._checks = OneByOne(signers)
+        self._told: dict[Path, list[str]] = {}  # what is wrong with storages
         self._places: dict[Key, Place] = {}
         self._entries: dict[Key, tuple[object, Entry]] = {}  # each with how its manifest stood
         self._limiter = trio.CapacityLimiter(THREADS)
@@ -120,6 +121,9 @@ class FolderSource:
         self._entries[found.key] = stamp, one
         return Facts.of_entry(one)
 
+    def said(self) -> list[str]:
+        return [printable(line) for lines in list(self._told.values()) for line in lines]
+
     # --- one recording -----------------------------------------------------------------------------------------------
 
     async def find(self, key: Key) -> Found | None:
@@ -154,7 +158,9 @@ class FolderSource:
             if place.why:
                 return unreadable(place.path, place.why)
             if not place.inside:
-                return self._checks.verify(place.path, progress)
+                report = self._checks.verify(place.path, progress)
+                self._told[place.path.parent] = self._checks.told(place.path)
+                return report
             reports = {report.path: report for report in verify_proof(place.path, self._signers, progress=progress)}
             return reports.get(str(place)) or unreadable(str(place), "is not in the archive")
 

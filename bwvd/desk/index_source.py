@@ -114,6 +114,9 @@ class IndexSource:
     async def complete(self, _found: Found, /) -> Facts | None:
         return None
 
+    def said(self) -> list[str]:
+        return []  # the custodian holds a store's journals against what is there
+
     # --- one recording -----------------------------------------------------------------------------------------------
 
     async def find(self, key: Key) -> Found | None:

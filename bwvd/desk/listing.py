@@ -21,6 +21,7 @@ from bwvd.evidence.verify.report import OF_RECORDINGS
 from bwvd.text import clean, readable
 
 SHOWN_TEXTS = 3  # markers and officers in a cell; how many more there are is said
+MOST_PROBLEMS = 20  # lines above the list
 MOST_KEYS = PAGE_ROWS  # of one question for verdicts
 
 Translator = Callable[..., str]
@@ -42,6 +43,7 @@ async def listing(request: Request) -> Response:
         query=query,
         rows=[(row, shown(row, t, desk)) for row in found.rows],
         found=found,
+        problems=[*found.problems, *_said(desk)],
         first=query.first + 1,
         pages=pages,
         before=query.address(query.page - 1) if query.page > 1 else "",
@@ -96,7 +98,12 @@ async def verdicts(request: Request) -> Response:
         else:
             pending = True
         answer[text] = told
-    return JSONResponse({"rows": answer, "pending": pending})
+    return JSONResponse({"rows": answer, "pending": pending, "problems": _said(desk)})
+
+
+def _said(desk: Desk) -> list[str]:
+    """What is wrong with storages themselves, as far as it was found."""
+    return [line for source in desk.sources for line in source.said()][:MOST_PROBLEMS]
 
 
 def shown(row: Row, t: Translator, desk: Desk) -> dict[str, str]:

@@ -125,6 +125,9 @@ class StoreSource:
                 self._receipts[found.key] = said[1]
         return await self.read(found, lambda folder: facts_or_none(folder, self._identities))
 
+    def said(self) -> list[str]:
+        return []  # the custodian holds a store's journals against what is there
+
     # --- one recording -----------------------------------------------------------------------------------------------
 
     async def find(self, key: Key) -> Found | None:

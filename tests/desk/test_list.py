@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,13 @@ import pytest
 from bwvd.desk.listing import rows_of
 from bwvd.desk.query import Query
 from bwvd.desk.source import Key
+from bwvd.evidence.flash.posix import PosixVolume
 from bwvd.evidence.format.records import JournalHead
+from bwvd.evidence.journal.journal import Draft, Journal
+from bwvd.testing.clock import VirtualClock
 from tests.support.desk_page import desk_of
 from tests.support.evidence_folder import make_recording, make_storage
+from tests.support.evidence_keys import fixed_signer
 
 HOSTILE = "<script>alert(1)</script>\"'&{{7*7}}\x1b[31m‮"
 
@@ -177,3 +182,23 @@ async def test_a_list_changes_nothing_and_makes_nothing(tmp_path: Path) -> None:
 def _state(root: Path) -> dict[str, str]:
     files = sorted(path for path in root.rglob("*") if path.is_file())
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+async def test_a_recording_that_the_journal_knows_and_that_is_gone_is_named_above_the_list(tmp_path: Path) -> None:
+    """Invariant 13: no verdict on what is still there can say it."""
+    root = make_storage(tmp_path / "card")
+    with PosixVolume(root) as volume:
+        journal = Journal.open(volume, fixed_signer(), device="BWV-0001", limit_bytes=65_536)
+        made = []
+        for serial in (1, 2):
+            made.append(make_recording(root, serial, journal=journal.head()))
+            detail: dict[str, str | int | float | None] = {"recording": made[-1].name, "serial": serial}
+            journal.append([Draft("opened", detail, VirtualClock(seconds=lambda: 1.0).read())])
+        journal.close()
+    missing = f"{made[0].name}: is missing: the journal knows of no release"
+    async with desk_of(root) as asked:
+        assert missing not in (await asked.told()).text
+    shutil.rmtree(made[0])
+    async with desk_of(root) as asked:
+        assert missing in (await asked.told()).text
+        assert any(missing in line for line in (await asked.client.get("/verdicts")).json()["problems"])

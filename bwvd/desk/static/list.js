@@ -23,6 +23,11 @@ async function ask() {
       verdict.title = cells.why;
     }
   }
+  const place = document.getElementById("list-problems");
+  const known = new Set([...place.children].map((line) => line.textContent));
+  for (const text of told.problems.filter((line) => !known.has(line))) {
+    place.append(Object.assign(document.createElement("p"), { className: "problem", textContent: text }));
+  }
   return told.pending;
 }
 
