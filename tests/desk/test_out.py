@@ -13,13 +13,17 @@ import pyrage
 import pytest
 import trio
 
+from bwvd.desk import jobs
 from bwvd.desk.jobs import State
+from bwvd.desk.session import Session
+from bwvd.desk.source import Found, Key
+from bwvd.desk.store_source import StoreSource
 from bwvd.evidence.errors import ExportRefused
 from bwvd.evidence.export.still import export_still
 from bwvd.evidence.keys.age import AgeSealer
-from bwvd.testing.store import Fault
+from bwvd.testing.store import Fault, VirtualStore
 from tests.support.desk import SIGNERS, export_mp4, verify_proof
-from tests.support.desk_page import ORIGIN, Asked, desk_of
+from tests.support.desk_page import ORIGIN, Asked, a_desk, desk_of
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.evidence_keys import fixed_signer
 
@@ -228,3 +232,17 @@ async def test_what_is_encrypted_goes_out_with_the_identity_alone(tmp_path: Path
     with zipfile.ZipFile(tmp_path / f"{RECORDING}.zip") as archive:
         assert any(name.endswith(".m4s.age") for name in archive.namelist())
     assert not list(root.rglob("*.m4s"))
+
+
+async def test_so_many_jobs_wait_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks again and again is told, and neither kept waiting nor entered into the log."""
+    monkeypatch.setattr(jobs, "MOST_WAITING", 2)
+    desk = a_desk([], VirtualStore())  # nothing of it is at work
+    source = StoreSource(VirtualStore(), "s3://evidence")
+    found = Found(Key("BWV-0001", "x"), "x", "x", source)
+    with trio.fail_after(10):
+        for _ in range(2):
+            await desk.jobs.add(jobs.Job("mp4", found, Session("a"), lambda _: [], {}, 1.0))
+        with pytest.raises(jobs.TooMany, match="2 jobs wait already"):
+            await desk.jobs.add(jobs.Job("mp4", found, Session("a"), lambda _: [], {}, 1.0))
+    assert len(desk.jobs.all()) == 2

@@ -37,6 +37,19 @@ async def test_every_look_and_search_is_entered_with_who_and_why(card: Path) -> 
     assert entries[3][1]["recording"] == "20261122T071505Z-BWV-0001-000001"
 
 
+async def test_another_recording_and_another_search_are_other_looks(tmp_path: Path) -> None:
+    storage = make_storage(tmp_path / "card")
+    names = [make_recording(storage, serial).name for serial in (1, 2)]
+    async with desk_of(tmp_path / "card") as asked:
+        for name in (*names, *names):
+            assert (await asked.client.get(f"/r/BWV-0001/{name}")).status_code == 200
+        for officer in ("4711", "4712", "4711"):
+            assert (await asked.client.get(f"/?officer={officer}")).status_code == 200
+        entries = await asked.log()
+    assert [detail["recording"] for event, detail in entries if event == "viewed"] == names
+    assert [detail["officer"] for event, detail in entries if event == "searched"] == ["4711", "4712"]
+
+
 async def test_another_reason_is_another_look(card: Path) -> None:
     async with desk_of(card) as asked:
         await asked.client.get("/")
