@@ -18,6 +18,7 @@ _WIDTH, _HEIGHT, _BOX_HEIGHT, _FONT_SIZE = 384, 288, 48, 16
 # Display flags of Apple's subtitles: some samples are forced, and all are. These are shown unasked; in VLC a track that
 # is enabled and no more is not.
 _ALL_FORCED = bytes.fromhex("C0000000")
+_UNDETERMINED = bytes.fromhex("55C4")  # the language "und", three letters of five bits
 _FONT = box(b"ftab", b"\0\1\0\1\5Arial")
 
 
@@ -115,6 +116,21 @@ def customary_tags(tags: dict[bytes, str]) -> bytes:
         full_box(b"hdlr", 0, 0, bytes(4), b"mdirappl", bytes(8), b"\0"),
         box(b"ilst", *(box(name, _data(value)) for name, value in tags.items())),
     )
+
+
+def location_box(latitude: float, longitude: float, altitude_m: float, notes: str) -> bytes:
+    """The `loci` box of user data (3GPP TS 26.244): where something was recorded, to 1/65536 of a degree.
+
+    Args:
+        altitude_m: above sea level; the box has no way to say that it is not known.
+    """
+    role = b"\0"  # the shooting location
+    degrees = (_fixed(longitude), _fixed(latitude), _fixed(max(-32_768.0, min(32_767.0, altitude_m))))
+    return full_box(b"loci", 0, 0, _UNDETERMINED, b"\0", role, *degrees, b"earth\0", notes.encode(), b"\0")
+
+
+def _fixed(value: float) -> bytes:
+    return round(value * 65_536).to_bytes(4, "big", signed=True)
 
 
 def _data(value: str) -> bytes:

@@ -8,6 +8,7 @@ from tests.mutants.daemon import DAEMON
 from tests.mutants.decoding import DECODING
 from tests.mutants.desk import DESK
 from tests.mutants.mutant import Mutant
+from tests.mutants.place import PLACE
 from tests.mutants.programs import PROGRAMS
 from tests.mutants.stamping import STAMPING
 from tests.mutants.store import STORE
@@ -882,6 +883,7 @@ MUTANTS = (
     *DAEMON,
     *DECODING,
     *DESK,
+    *PLACE,
     *CARRYING,
     *PROGRAMS,
     *STAMPING,

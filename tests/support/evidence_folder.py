@@ -22,7 +22,7 @@ from bwvd.evidence.write.recording_folder import Device, RecordingFolder
 from bwvd.evidence.write.row import Row
 from bwvd.media.init_segment import MUXER_OPTIONS
 from bwvd.media.samples import Batch, Gop, Sample, Track
-from bwvd.messages import AudioSwitched, GapSeen, Marked, Note, OpenRecording, PreEvent
+from bwvd.messages import AudioSwitched, GapSeen, Located, Marked, Note, OpenRecording, PreEvent
 from bwvd.testing.clock import VirtualClock
 from tests.support.evidence_keys import fixed_signer
 
@@ -139,6 +139,10 @@ def _packed(group: list[tuple[Sample, bytes]]) -> tuple[tuple[Sample, ...], byte
     return tuple(samples), b"".join(data for _, data in group)
 
 
+def _gop_of(at_ns: int, gops: int) -> int:
+    return min(gops - 1, max(0, (at_ns - START_NS) // NS))
+
+
 def make_storage(root: Path, signer: KeySigner | None = None, device: str = "BWV-0001") -> Path:
     """An empty storage, with the device's allowed_signers."""
     (root / RECORDINGS).mkdir(parents=True)
@@ -171,6 +175,7 @@ def make_recording(
     quality: str = "synchronised",
     row: Row | None = None,  # which recordings came before it; None = nothing is known
     step_after: int | None = None,  # the wall clock jumps an hour ahead behind this GOP
+    located: Sequence[Located] = (),  # where it was, in the order of the records
 ) -> Path:
     """A recording's folder."""
     signer = signer or fixed_signer()
@@ -204,6 +209,7 @@ def make_recording(
             pending.append(gop)
             if index == 0:
                 folder.create(gop, journal)
+            notes += [one for one in located if _gop_of(one.at_ns, seconds) == index]
             if index == 1 and label:
                 notes.append(Marked(gop.start_ns, "gpio:record", label))
                 notes += [Marked(gop.start_ns + n * 1_000_000, "gpio:record", text) for n, text in enumerate(labels, 1)]

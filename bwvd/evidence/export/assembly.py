@@ -53,12 +53,13 @@ class Expected:
     gops: int
     seconds: float
     texts: int  # bytes of chapters and tags
+    fixes: int = 0  # a cue begins with each
 
     @property
     def room(self) -> int:
         """Bytes of the index at the most."""
         samples = _FRAME * self.frames + _AUDIO_FRAME * self.audio_frames + 4 * _CHUNK * self.gops
-        return samples + _CUE * round(self.seconds + self.gops) + 2 * self.texts + _REST
+        return samples + _CUE * round(self.seconds + self.gops + self.fixes) + 2 * self.texts + _REST
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,11 @@ class Assembly:
     def begin_ns(self) -> int | None:
         """Media time of what became time 0; None as long as there is nothing."""
         return None if self._zero is None else _ns(*self._zero)
+
+    @property
+    def end_ns(self) -> int:
+        """Media time behind what was taken so far."""
+        return self._end_reached_ns
 
     def take(self, plain: memoryview, runs: Sequence[Run]) -> None:
         """Write a segment's samples, as far as they are wanted. The memory may be used anew when this returns."""
@@ -275,6 +281,7 @@ class Assembly:
         tags: dict[str, str],
         customary: dict[bytes, str],
         chapters: Sequence[tuple[int, str]],
+        location: bytes = b"",
     ) -> Assembled:
         """Write the index: from here on the file is an MP4. It is not durable yet.
 
@@ -283,6 +290,7 @@ class Assembly:
             tags: names of our own, and what stands under them.
             customary: likewise, under the names that most players know.
             chapters: media time (ns) and title, in order; those outside of the file are left out.
+            location: the box that says where it was recorded.
 
         Raises: ExportRefused if there is no frame.
         """
@@ -299,7 +307,7 @@ class Assembly:
             self._write([memoryview(coded)])
             tracks[0] = replace(tracks[0], chapters=len(tracks))
         listed = [chapter_list(titles)] if titles else []
-        index = movie(tracks, created, own_tags(tags), box(b"udta", customary_tags(customary), *listed))
+        index = movie(tracks, created, own_tags(tags), box(b"udta", customary_tags(customary), location, *listed))
         mdat = (1).to_bytes(4, "big") + b"mdat" + (self._at - self._data).to_bytes(8, "big")
         if len(index) + HEADER <= self._room:
             free = (self._room - len(index)).to_bytes(4, "big") + b"free"

@@ -7,7 +7,10 @@ from pathlib import Path
 from bwvd.clock import NS
 from bwvd.evidence.export.credentials import Told
 from bwvd.evidence.export.media_index import Outline, Span
+from bwvd.evidence.export.track import Track
 from bwvd.evidence.verify.report import Report
+from bwvd.media.text_track import location_box
+from bwvd.text import printable
 
 
 def metadata(
@@ -51,6 +54,17 @@ def customary(tags: dict[str, str], software: str) -> dict[bytes, str]:
         b"\xa9cmt": tags["comment"],
         b"\xa9too": software,
     }
+
+
+def location(track: Track, begin_ns: int | None, end_ns: int) -> bytes:
+    """The box that says where a file was recorded; nothing where no position of it is known. Times are media time."""
+    found = track.place_of(begin_ns or 0, end_ns)
+    if found is None:
+        return b""
+    fix, which = found
+    # Its altitude can't be left out; that it is none is said beside it.
+    notes = f"{which}, {printable(fix.stamp.utc)}" + (", no altitude" if fix.altitude_m is None else "")
+    return location_box(fix.latitude, fix.longitude, fix.altitude_m or 0.0, notes)
 
 
 def told(outline: Outline, tags: dict[str, str], path: Path, span_s: tuple[float, float], *, whole: bool) -> Told:

@@ -2,60 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-import msgspec
-
-from bwvd.evidence.errors import ExportRefused, IdentityUnusable
+from bwvd.evidence.errors import ExportRefused
 from bwvd.evidence.export.mp4 import admit
+from bwvd.evidence.export.track import Track
 from bwvd.evidence.flash.whole_file import new_files
-from bwvd.evidence.format import records
-from bwvd.evidence.format.decode import Unknown
-from bwvd.evidence.keys.age import open_sealed
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.folder import DirectoryFolder
 from bwvd.evidence.verify.recording import Verification
 from bwvd.evidence.verify.report import Report
 from bwvd.evidence.verify.trust import Trust
 from bwvd.text import printable
-
-
-@dataclass(slots=True)
-class Track:
-    """The fixes of a recording in the order of their records; None where the position was lost."""
-
-    identities: Sequence[Any] = ()
-    fixes: list[records.Fix | None] = field(default_factory=list)
-    sealed: int = 0  # that were not opened
-
-    def take(self, record: records.Record | Unknown) -> None:
-        if not isinstance(record, records.Position):
-            return
-        fix = record.fix
-        if record.sealed:
-            fix = _opened(record.sealed, self.identities)
-            if fix is None:
-                self.sealed += 1
-                return
-        if fix is None or fix not in self.fixes[-1:]:  # the last one is said again at the end
-            self.fixes.append(fix)
-
-    @property
-    def stretches(self) -> list[list[records.Fix]]:
-        """Runs of fixes without a loss between them: what lies between two is not drawn."""
-        runs: list[list[records.Fix]] = [[]]
-        for fix in self.fixes:
-            if fix is None:
-                runs.append([])
-            else:
-                runs[-1].append(fix)
-        return [run for run in runs if run]
 
 
 def export_gpx(
@@ -107,13 +68,3 @@ def gpx_text(report: Report, track: Track) -> str:
             lines.append(f"<trkpt {where}>{inner}</trkpt>")
         lines.append("</trkseg>")
     return "\n".join([*lines, "</trk>", "</gpx>", ""])
-
-
-def _opened(sealed: str, identities: Sequence[Any]) -> records.Fix | None:
-    if not identities:
-        return None
-    try:
-        plain = open_sealed(base64.b64decode(sealed, validate=True), identities)
-        return msgspec.json.decode(msgspec.json.decode(plain)["fix"], type=records.Fix)
-    except (IdentityUnusable, binascii.Error, msgspec.DecodeError, LookupError, TypeError):
-        return None

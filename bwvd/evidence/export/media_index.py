@@ -11,6 +11,7 @@ from typing import Any
 
 from bwvd.clock import NS
 from bwvd.evidence.errors import EvidenceError, IdentityUnusable
+from bwvd.evidence.export.track import Track, track_of
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain_reader import ChainReader
 from bwvd.evidence.format.decode import Unknown, decode
@@ -57,6 +58,7 @@ class Outline:
     gaps: list[records.Gap]
     marks: list[records.Mark]
     audio: list[records.Audio]  # it went on or off
+    positions: list[records.Position]
     manifest_sha512: str = ""
 
     @property
@@ -71,6 +73,10 @@ class Outline:
     def stamped(self, span: Span) -> bool:
         """Whether time and device are drawn into the frames of a segment."""
         return any(track.stamped for track in self.tracks[span.record.epoch - 1])
+
+    def track(self, identities: Sequence[Any]) -> Track:
+        """Where the camera was, as far as that can be read."""
+        return track_of([self.open, *self.positions], identities)
 
     def plain(self, span: Span, identities: Sequence[Any], *, check: bool = True) -> bytes:
         """The media segment, decrypted if it is sealed.
@@ -125,12 +131,17 @@ def read_outline(where: Where, *, signed_only: bool = True) -> Iterator[Outline]
 
 def _outline(folder: Folder, file: io.BufferedReader, *, signed_only: bool) -> Outline:
     index = MediaIndex()
+    positions: list[records.Position] = []
     for record in _signed(file) if signed_only else _unsigned(file):
         index.take(record)
+        if isinstance(record, records.Position):
+            positions.append(record)
     if index.open is None:
         raise SegmentUnusable(f"{folder.path}: the manifest opens no recording")
     spans = [Span(segment) for segment in index.segments]
-    return Outline(folder, index.open, spans, index.inits, index.tracks, index.gaps, index.marks, index.audio)
+    return Outline(
+        folder, index.open, spans, index.inits, index.tracks, index.gaps, index.marks, index.audio, positions
+    )
 
 
 def _signed(file: io.BufferedReader) -> Iterator[records.Record | Unknown]:

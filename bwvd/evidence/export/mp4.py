@@ -22,9 +22,10 @@ from bwvd.evidence.errors import ExportRefused
 from bwvd.evidence.export.assembly import Assembly, Expected, without_frames
 from bwvd.evidence.export.captions import CaptionWriter, web_vtt
 from bwvd.evidence.export.chapters import chapters, silences
-from bwvd.evidence.export.claims import customary, metadata, told
+from bwvd.evidence.export.claims import customary, location, metadata, told
 from bwvd.evidence.export.credentials import Credentials
 from bwvd.evidence.export.media_index import Outline, SegmentUnusable, Span, read_outline
+from bwvd.evidence.export.track import Track
 from bwvd.evidence.flash.whole_file import new_files
 from bwvd.evidence.format.utc import parse_utc
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
@@ -76,7 +77,7 @@ class _Part:
     audio: TrackHead | None = None  # of the first span that has any
     captions: CaptionWriter | None = None
 
-    def expected(self, texts: int) -> Expected:
+    def expected(self, texts: int, fixes: int) -> Expected:
         each = [span.record for span in self.spans]
         rate = self.audio.timescale if self.audio is not None else 0
         return Expected(
@@ -86,6 +87,7 @@ class _Part:
             sum(one.gops for one in each),
             sum(one.duration_ns for one in each) / NS,
             texts,
+            fixes,
         )
 
     @property
@@ -116,7 +118,8 @@ def export_mp4(
             frame at or before `from_s`; the result says where.
         signers: whose keys count; None = nobody's. What nobody vouches for is exported, and the metadata says so.
         force: export also what does not verify, as far as it can be read; the metadata says so.
-        captions: where the frames carry no stamp, add what it would say as a timed-text track.
+        captions: where the frames carry no stamp, add what it would say as a timed-text track; where positions are
+            known, those as well.
         vtt: write that text to a WebVTT file of this name as well, whether the frames carry a stamp or not.
         credentials: sign each MP4 with them, for readers of C2PA.
         progress: counts the recording's bytes once; with `force` twice, because it is verified before it is read.
@@ -131,7 +134,8 @@ def export_mp4(
             outline = opened.enter_context(read_outline(folder, signed_only=not force))
             if outline.open.recipients and not identities:
                 raise _needs_key(outline.open.recording)
-            parts = _parts(outline, _wanted(outline, from_s, to_s), captions=captions)
+            track = outline.track(identities)
+            parts = _parts(outline, _wanted(outline, from_s, to_s), track, captions=captions)
         except (ExportRefused, SegmentUnusable) as error:
             if report is None:
                 # What is wrong with the recording is told before what follows from that.
@@ -140,7 +144,8 @@ def export_mp4(
         paths = _names(Path(out), len(parts))
         texts = _names(Path(vtt), len(parts)) if vtt is not None else []
         temporary = opened.enter_context(new_files([*paths, *texts]))
-        copy = opened.enter_context(_Copy(outline, parts, identities, temporary[: len(paths)], paths, from_s, to_s))
+        made = temporary[: len(paths)]
+        copy = opened.enter_context(_Copy(outline, parts, track, identities, made, paths, from_s, to_s))
         try:
             if report is None:
                 report = verify_recording(folder, signers, progress=progress, taker=copy)
@@ -152,12 +157,12 @@ def export_mp4(
             raise ExportRefused(str(error)) from None
         exported = Exported(report, notes=[*standing(report), *copy.notes])
         copy.finish(report, exported, paths)
-        for number, made in enumerate(temporary[len(paths) :]):
-            made.write_text(copy.web_vtt(number), encoding="utf-8")
+        for number, text in enumerate(temporary[len(paths) :]):
+            text.write_text(copy.web_vtt(number), encoding="utf-8")
         if credentials is not None:
             whole = from_s is None and to_s is None and len(paths) == 1
-            for made, path, file in zip(temporary, paths, exported.files, strict=False):  # the captions are not signed
-                credentials.sign(made, told(outline, file.tags, path, (file.from_s, file.to_s), whole=whole))
+            for file_made, path, file in zip(made, paths, exported.files, strict=True):
+                credentials.sign(file_made, told(outline, file.tags, path, (file.from_s, file.to_s), whole=whole))
     return exported
 
 
@@ -201,7 +206,7 @@ def _wanted(outline: Outline, from_s: float | None, to_s: float | None) -> list[
     return [span for span in outline.spans[max(before, default=0) :] if end is None or span.begin_ns < end]
 
 
-def _parts(outline: Outline, spans: Sequence[Span], *, captions: bool) -> list[_Part]:
+def _parts(outline: Outline, spans: Sequence[Span], track: Track, *, captions: bool) -> list[_Part]:
     parts: list[_Part] = []
     known: dict[int, dict[str, TrackHead]] = {}
     for span in spans:
@@ -216,8 +221,8 @@ def _parts(outline: Outline, spans: Sequence[Span], *, captions: bool) -> list[_
         parts[-1].spans.append(span)
         if parts[-1].audio is None and span.record.audio_frames:
             parts[-1].audio = known[epoch].get("audio")
-        if captions and parts[-1].captions is None and not outline.stamped(span):
-            parts[-1].captions = CaptionWriter(outline.open.device)
+        if captions and parts[-1].captions is None and (track.fixes or not outline.stamped(span)):
+            parts[-1].captions = CaptionWriter(outline.open.device, track)
     return parts
 
 
@@ -242,6 +247,7 @@ class _Copy:
         self,
         outline: Outline,
         parts: Sequence[_Part],
+        track: Track,
         identities: Sequence[Any],
         paths: Sequence[Path],
         names: Sequence[Path],
@@ -251,6 +257,7 @@ class _Copy:
         self.notes: list[str] = []
         self._outline = outline
         self._parts = parts
+        self._track = track
         self._identities = identities
         self._names = names
         self._heads: dict[int, list[TrackHead]] = {}
@@ -267,7 +274,7 @@ class _Copy:
                 opened.enter_context(
                     Assembly(
                         path,
-                        part.expected(titles),
+                        part.expected(titles, len(track.places)),
                         begin_ns=begin_ns if number == 0 else None,
                         end_ns=end_ns,
                         captions=part.captions,
@@ -329,8 +336,8 @@ class _Copy:
                 runs = self._with_the_file_before(number - 1, plain, runs)
             assembly.take(plain, runs)
             captions = self._parts[number].captions
-            if captions is not None and not self._outline.stamped(span):
-                captions.add(span)
+            if captions is not None:
+                captions.add(span, stamped=self._outline.stamped(span))
                 assembly.take_text()
         except BoxUnusable as error:
             raise SegmentUnusable(f"{printable(segment_label(span.record))} can't be read: {one_line(error)}") from None
@@ -364,7 +371,11 @@ class _Copy:
             tags |= {"bwvd_silent_frames": str(silent), "bwvd_added_frames": str(added)}
             titles = [*self._chapters, *silences(outline, filled.lacking_ns if filled is not None else ())]
             done = assembly.finish(
-                parse_utc(tags["creation_time"]), tags, customary(tags, outline.open.software), titles
+                parse_utc(tags["creation_time"]),
+                tags,
+                customary(tags, outline.open.software),
+                titles,
+                location(self._track, begin_ns, assembly.end_ns),
             )
             if filled is not None and filled.silence is None and filled.lacking_ns:
                 lacks_ns = sum(end_ns - from_ns for from_ns, end_ns in filled.lacking_ns)
@@ -391,7 +402,9 @@ class _Copy:
     def web_vtt(self, number: int) -> str:
         """Captions of a part, after `finish`."""
         zero_ns = self._assemblies[number].begin_ns or 0
-        return web_vtt(self._taken[number], zero_ns, self._frames_end_ns[number], self._outline.open.device)
+        return web_vtt(
+            self._taken[number], zero_ns, self._frames_end_ns[number], self._outline.open.device, self._track
+        )
 
 
 def _changed(outline: Outline) -> SegmentUnusable:

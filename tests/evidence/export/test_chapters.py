@@ -111,7 +111,7 @@ def test_each_part_has_captions_of_its_own(storage: Path, tmp_path: Path) -> Non
 
 def test_a_name_in_the_captions_is_no_markup(storage: Path, tmp_path: Path) -> None:
     with read_outline(make_recording(storage)) as outline:
-        text = web_vtt(outline.spans, outline.first_ns, 1 << 62, "<b>&-->")
+        text = web_vtt(outline.spans, outline.first_ns, 1 << 62, "<b>&-->", outline.track(()))
     assert "&lt;b&gt;&amp;--&gt;" in text
     assert text.count("-->") == 4
 
