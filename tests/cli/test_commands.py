@@ -71,6 +71,7 @@ COMMANDS = (
     "export",
     "journal",
     "keygen",
+    "desk",
     "devices",
     "custody",
     "offload",

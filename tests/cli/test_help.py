@@ -29,7 +29,7 @@ def give(*words: str) -> tuple[int, str, str]:
 def test_without_a_topic_every_page_is_named_with_what_it_is_about() -> None:
     code, out, _ = give()
     assert code == 0
-    rows = dict(re.findall(r"^  (\w+) +(\S.*)$", out, re.MULTILINE))
+    rows = dict(re.findall(r"^  ([\w-]+) +(\S.*)$", out, re.MULTILINE))
     assert set(rows) == {*(page.stem for page in documents.pages()), "format"}
     assert all(len(about) > 10 for about in rows.values())
 
