@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import wave
 from collections.abc import Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +18,7 @@ import trio.testing
 from bwvd.capture.address import parse_address
 from bwvd.capture.device import demux as reading
 from bwvd.capture.device.libav_source import LibavSource
+from bwvd.capture.input import Input
 from bwvd.capture.source import AudioGate, DeviceLost
 from bwvd.clock import NS, Reading, SystemClock
 from bwvd.config.schema import Audio, Config, Loop, Video
@@ -131,14 +131,11 @@ class Device:
         self._step_ns = step_ns
         self.taken: list[int] = []  # CLOCK_MONOTONIC of each packet's beginning
 
-    @contextmanager
-    def opened(self) -> Iterator[Device]:
-        with av.open(str(self._path)) as container:
-            self._container = container
-            self.streams = container.streams
-            yield self
+    def opened(self) -> Input:
+        self._container = av.open(str(self._path))
+        return Input(self._container, self.packets())
 
-    def demux(self) -> Iterator[av.Packet[Any]]:
+    def packets(self) -> Iterator[av.Packet[Any]]:
         stream: Any = self._container.streams[0]
         smoothing: Smoothing | None = None
         base: Fraction = stream.time_base

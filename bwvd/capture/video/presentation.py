@@ -68,6 +68,7 @@ class FormReader:
         self._of_camera = of_camera
         self._form: Form | None = None
         self._container_says: Fraction | None = None  # a sample's aspect, against what the frames say
+        self._turned = 0  # degrees, as of the last frame
 
     def read(self, frame: av.VideoFrame, stream: VideoStream) -> Form:
         """The form of a frame that the stream's decoder has just given out."""
@@ -84,7 +85,13 @@ class FormReader:
         elif before is not None and size == (before.width, before.height):
             fields = before.presentation.fields  # a stream of fields may have whole frames among them
         aspect = _sensible(self._container_says or told)
-        form = Form(*size, Presentation(Colours.of(frame, of_camera=self._of_camera), aspect, fields), turn_of(frame))
+        # A frame that was asked for its matrix holds itself, and stays in memory until the next collection: a second of
+        # them is 40 MB. So only one is asked, and another where anything else has changed.
+        turned = frame.rotation
+        known = before is not None and size == (before.width, before.height) and turned == self._turned
+        self._turned = turned
+        turn = before.turn if before is not None and known else turn_of(frame)
+        form = Form(*size, Presentation(Colours.of(frame, of_camera=self._of_camera), aspect, fields), turn)
         if form != before:
             self._form = form
         return self._form or form

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 from collections.abc import Sequence
 from fractions import Fraction
@@ -17,7 +18,7 @@ from bwvd.capture.device.libav_source import open_camera
 from bwvd.capture.source import AudioGate, SourceEnded
 from bwvd.capture.video.colours import Colours
 from bwvd.capture.video.libav_encoder import _OPTIONS, VideoEncoder
-from bwvd.capture.video.presentation import Presentation
+from bwvd.capture.video.presentation import FormReader, Presentation
 from bwvd.clock import NS, SystemClock
 from bwvd.config.schema import Config, Video
 from bwvd.media.fragment import Epoch
@@ -260,3 +261,20 @@ async def test_a_smaller_jpeg_is_a_frame_and_no_field(tmp_path: Path) -> None:
     found = parts(listener.batches())
     assert [(track.width, track.height, frames) for track, frames in found] == [(192, 96, 8), (96, 64, 8), (192, 96, 8)]
     assert listener.gaps() == []
+
+
+def test_a_frame_that_was_read_goes_without_a_collection(tmp_path: Path) -> None:
+    """The daemon collects now and then alone: frames that hold themselves would fill a small board's memory."""
+    clip(tmp_path / "clip.mkv", frames=30)
+    reader = FormReader()
+    with av.open(str(tmp_path / "clip.mkv")) as container:
+        stream = container.streams.video[0]
+        gc.collect()
+        gc.disable()
+        try:
+            read = sum(reader.read(frame, stream) is not None for frame in container.decode(stream))
+            held = gc.collect()
+        finally:
+            gc.enable()
+    assert read == 30
+    assert held < 10  # the first frame's, and what libav's binding has made for the stream

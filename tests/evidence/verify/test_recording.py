@@ -77,6 +77,7 @@ def test_a_recording_is_authentic(storage: Path) -> None:
         "excerpt": None,
         "before": None,
         "after": None,
+        "existed_before": None,
         "manifest_sha512": hashlib.sha512((folder / "manifest.jsonl").read_bytes()).hexdigest(),
     }
     assert report.good
