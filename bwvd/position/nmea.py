@@ -1,108 +1,88 @@
-"""NMEA 0183 from a receiver's own line: fixes out of GGA and RMC. Pure.
+"""NMEA 0183 from a receiver's own line: fixes out of GGA and RMC, which pynmea2 takes apart.
 
 Two sentences of the same second make a fix: GGA has the height and the satellites, RMC the date, and only RMC says that
-the receiver itself holds it for valid. A line whose sum is not right is none. No library: of the standard's hundred
-sentences these two count, and what a library makes of a torn line is another program's business.
+the receiver itself holds it for valid. A line whose sum is not right is none.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+import datetime
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import pynmea2
 
 from bwvd.messages import Fix
-from bwvd.position.fix import metres, position, unix_s
+from bwvd.position.fix import metres, position
 
-MOST_LINE = 256  # bytes; the standard allows 82, and receivers exceed it
+T = TypeVar("T")
 
-_SENTENCE = re.compile(rb"\$([\x20-\x7e]{6,200})\*([0-9A-Fa-f]{2})")
-_TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d)([0-5]\d)(\.\d{1,6})?", re.ASCII)
-_DATE = re.compile(r"(0[1-9]|[12]\d|3[01])(0[1-9]|1[0-2])(\d{2})", re.ASCII)
-_ANGLE = re.compile(r"(\d{2,3})([0-5]\d(?:\.\d{1,8})?)", re.ASCII)
-_NUMBER = re.compile(r"-?\d{1,6}(?:\.\d{1,6})?", re.ASCII)
 _ERROR_OF_DOP_M = 5.0  # of one unit of dilution: what a plain receiver has
 
 
-@dataclass(frozen=True, slots=True)
-class _Height:
-    """What a GGA says beside the position."""
-
-    time: str
-    satellites: int | None
-    dilution: float | None
-    altitude_m: float | None
+# What the library raises for fields that are missing, or none of their kind, with a sum that is right.
+_NONE = (ValueError, TypeError, AttributeError, LookupError, OverflowError)
 
 
 class Nmea:
     """Reads a receiver's lines, one after the other."""
 
     def __init__(self) -> None:
-        self._height: _Height | None = None
+        self._height: Any = None  # the last GGA
         self.speaks = False  # a whole sentence has come
 
     def take(self, line: bytes, at_ns: int) -> Fix | None:
         """A fix, if the line is an RMC with one."""
-        fields = sentence(line)
-        if fields is None:
+        said = sentence(line)
+        if said is None:
             return None
         self.speaks = True
-        match fields[0][2:]:
-            case "GGA" if len(fields) >= 10:
-                satellites = fields[7]
-                self._height = _Height(
-                    time=fields[1],
-                    satellites=int(satellites) if re.fullmatch(r"\d{1,2}", satellites, re.ASCII) else None,
-                    dilution=_number(fields[8]),
-                    altitude_m=metres(_number(fields[9])),
-                )
-            case "RMC" if len(fields) >= 10 and fields[2] == "A":
-                return self._fix(fields, at_ns)
-        return None
+        if said.sentence_type == "GGA":
+            self._height = said
+        return self._fix(said, at_ns) if said.sentence_type == "RMC" and said.status == "A" else None
 
-    def _fix(self, fields: list[str], at_ns: int) -> Fix | None:
-        where = position(_angle(fields[3], fields[4], "NS"), _angle(fields[5], fields[6], "EW"))
+    def _fix(self, said: Any, at_ns: int) -> Fix | None:
+        where = _position(said)
         if where is None:
             return None
-        height = self._height if self._height is not None and self._height.time == fields[1] else None
-        dilution = height.dilution if height is not None else None
+        height: Any = self._height if self._height is not None and self._height.data[:1] == said.data[:1] else None
+        altitude_m = _read(lambda: metres(height.altitude))
+        dilution = _read(lambda: metres(float(height.horizontal_dil), 100.0))
         return Fix(
             at_ns=at_ns,
-            utc=_utc(fields[9], fields[1]),
+            utc=_read(lambda: _utc(said.datetime)) or "",
             latitude=where[0],
             longitude=where[1],
-            altitude_m=height.altitude_m if height is not None else None,
+            altitude_m=altitude_m,
             error_m=None if dilution is None else round(dilution * _ERROR_OF_DOP_M, 1),
-            mode=3 if height is not None and height.altitude_m is not None else 2,
-            satellites=height.satellites if height is not None else None,
+            mode=2 if altitude_m is None else 3,
+            satellites=_read(lambda: int(height.num_sats)),
         )
 
 
-def sentence(line: bytes) -> list[str] | None:
-    """The fields of a line whose sum is right; None for any other."""
-    found = _SENTENCE.fullmatch(line.strip())
-    if found is None:
+def sentence(line: bytes) -> Any:
+    """A sentence whose sum is right, as pynmea2 has it; None for any other line. Its values are read when asked for."""
+    try:
+        said = pynmea2.parse(line.strip().decode("ascii"), check=True)
+    except (pynmea2.ParseError, *_NONE):
         return None
-    total = 0
-    for byte in found[1]:
-        total ^= byte
-    return found[1].decode("ascii").split(",") if total == int(found[2], 16) else None
+    return said if isinstance(said, pynmea2.TalkerSentence) else None
 
 
-def _angle(text: str, side: str, sides: str) -> float | None:
-    found = _ANGLE.fullmatch(text)
-    if found is None or side not in sides or not side:
+def _position(said: Any) -> tuple[float, float] | None:
+    # For a side that is none, and for an empty field, the library gives 0.
+    if said.lat_dir not in ("N", "S") or said.lon_dir not in ("E", "W") or not said.lat or not said.lon:
         return None
-    degrees = int(found[1]) + float(found[2]) / 60
-    return round(degrees if side == sides[0] else -degrees, 8)
+    return _read(lambda: position(round(said.latitude, 8), round(said.longitude, 8)))
 
 
-def _number(text: str) -> float | None:
-    return float(text) if _NUMBER.fullmatch(text) else None
+def _utc(moment: datetime.datetime) -> str:
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
-def _utc(date: str, time: str) -> str:
-    day, moment = _DATE.fullmatch(date), _TIME.fullmatch(time)
-    if day is None or moment is None:
-        return ""
-    text = f"20{day[3]}-{day[2]}-{day[1]}T{moment[1]}:{moment[2]}:{moment[3]}{(moment[4] or '.')[:4].ljust(4, '0')}Z"
-    return text if unix_s(text) is not None else ""
+def _read(value: Callable[[], T | None]) -> T | None:
+    """What a field says; None where it is not there, or says nothing that it may."""
+    try:
+        return value()
+    except _NONE:
+        return None

@@ -11,7 +11,6 @@ import trio
 
 from bwvd.messages import Fix
 from bwvd.position.gpsd import MOST_LINE, WATCH, Gpsd
-from bwvd.position.nmea import Nmea
 
 CONNECT_S = 5.0
 GPSD_PORT = 2947
@@ -103,6 +102,8 @@ class LineReceiver:
         self.open = open_line
 
     def language(self) -> Language:
+        from bwvd.position.nmea import Nmea  # here: gpsd's readers have no use for a library of sentences
+
         return Nmea()
 
 
