@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bwvd.cli.options import NAME, Failure, json_option, print_json
+from bwvd.cli.options import NAME, Failure, identity_option, json_option, print_json, signers_option
 from bwvd.cli.printing import warn
 from bwvd.cli.signing import desk_key
 from bwvd.cli.store_options import run_with_store, store_options
@@ -34,9 +34,7 @@ TAKE_OVER, FINDINGS, LOG, RESOLVE = "take-over", "findings", "log", "resolve"
 @click.command()
 @json_option
 @store_options
-@click.option(
-    "--signers", type=NAME, metavar="FILE", help="allowed_signers file of the cameras: only these keys count."
-)
+@signers_option("allowed_signers file of the cameras: only these keys count.")
 @click.option("--key", type=NAME, metavar="FILE", help="OpenSSH Ed25519 key that the cameras' keys.release lists.")
 @click.option("--by", metavar="NAME", help="The name that the lists have for the key; default: KEY.pub's comment.")
 @click.option(
@@ -50,7 +48,7 @@ TAKE_OVER, FINDINGS, LOG, RESOLVE = "take-over", "findings", "log", "resolve"
 )
 @click.option("--once", is_flag=True, help="Do all there is, and end: 0 if nothing was ever found, 1 otherwise.")
 @click.option("--reindex", is_flag=True, help="Make the index anew from the store first.")
-@click.option("--identity", "identities", multiple=True, type=NAME, metavar="FILE", help="Open texts for the index.")
+@identity_option("Open texts for the index.")
 @click.option(
     "--jobs", default=0, type=click.IntRange(0, 256), metavar="N", help="Devices at once; default: a core each."
 )

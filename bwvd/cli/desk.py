@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bwvd.cli.options import NAME, Failure
+from bwvd.cli.options import NAME, Failure, identity_option, signers_option, tsa_certs_option
 from bwvd.cli.store_options import store_options
 from bwvd.cli.vouching import listed
 from bwvd.clock import SystemClock
@@ -73,21 +73,9 @@ class Reading:
 
 @click.command()
 @store_options
-@click.option(
-    "--identity",
-    "identities",
-    multiple=True,
-    type=NAME,
-    metavar="FILE",
-    help="age identity or SSH key to decrypt with.",
-)
-@click.option("--signers", type=NAME, metavar="FILE", help="allowed_signers file: only these keys count.")
-@click.option(
-    "--tsa-certs",
-    type=NAME,
-    metavar="FILE",
-    help="Certificates (PEM) of time-stamp authorities: say before when each recording existed.",
-)
+@identity_option("age identity or SSH key to decrypt with.")
+@signers_option()
+@tsa_certs_option
 @click.option("--port", default=0, type=click.IntRange(0, 65535), metavar="N", help="Default: any that is free.")
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @click.option("--log", metavar="DIR|STORE", type=NAME, help="Where the desk's log goes; default: this user's own.")

@@ -17,8 +17,10 @@ from bwvd.cli.options import (
     Failure,
     config_option,
     find_recording,
+    identity_option,
     load_config,
     log_access,
+    signers_option,
 )
 from bwvd.cli.printing import warn
 from bwvd.cli.progress import progress_bar, size_of
@@ -74,15 +76,8 @@ class Order:
 @click.option(
     "--all", "everything", is_flag=True, help="All recordings at REC… or of this device; -o and the like name folders."
 )
-@click.option(
-    "--identity",
-    "identities",
-    multiple=True,
-    type=NAME,
-    metavar="FILE",
-    help="age identity or SSH key to decrypt with.",
-)
-@click.option("--signers", type=NAME, metavar="FILE", help="allowed_signers file: only these keys count.")
+@identity_option("age identity or SSH key to decrypt with.")
+@signers_option()
 @click.option("--from", "begin", type=MOMENT, metavar="T", help="Begin at the key frame at or before T.")
 @click.option("--to", "end", type=MOMENT, metavar="T", help="End at T: seconds, mm:ss, hh:mm:ss or UTC.")
 @click.option("--captions", type=NAME, metavar="FILE.vtt", help="UTC and device as subtitles, beside the MP4.")

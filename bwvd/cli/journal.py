@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from bwvd.cli.evidence_printing import print_journal
-from bwvd.cli.options import NAME, config_option, json_option, load_config, print_json
+from bwvd.cli.options import NAME, config_option, json_option, load_config, print_json, signers_option
 from bwvd.cli.printing import warn
 from bwvd.evidence.flash.regular_file import open_regular
 from bwvd.evidence.format import records
@@ -22,7 +22,7 @@ from bwvd.evidence.format.chain_reader import ChainReader
 @config_option
 @json_option
 @click.option("--desk", is_flag=True, help="The log of this user's own bwvd desk.")
-@click.option("--signers", type=NAME, metavar="FILE", help="With LOG: whose logs count, by a line for bwvd-desk.")
+@signers_option("With LOG: whose logs count, by a line for bwvd-desk.")
 @click.argument("log", type=NAME, required=False, metavar="[LOG]")
 def journal(config_path: str, as_json: bool, desk: bool, signers: str | None, log: str | None) -> None:
     """Print the device's journal; or the log of a desk, in a folder or a store: who looked at what, when and why."""

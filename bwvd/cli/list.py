@@ -10,7 +10,16 @@ from pathlib import Path
 import click
 
 from bwvd.cli.moments import FROM_TIME, TO_TIME
-from bwvd.cli.options import NAME, Failure, config_option, json_option, load_config, print_json
+from bwvd.cli.options import (
+    NAME,
+    Failure,
+    config_option,
+    identity_option,
+    json_option,
+    load_config,
+    print_json,
+    signers_option,
+)
 from bwvd.cli.printing import warn
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.export.catalogue import Entry
@@ -39,12 +48,8 @@ from bwvd.text import counted
     type=click.Choice(OF_RECORDINGS),
     help="Verify them, which reads every byte, and show those with this verdict.",
 )
-@click.option(
-    "--signers", type=NAME, metavar="FILE", help="For --verdict: allowed_signers file; only these keys count."
-)
-@click.option(
-    "--identity", "identities", multiple=True, type=NAME, metavar="FILE", help="Opens sealed officers and markers."
-)
+@signers_option("For --verdict: allowed_signers file; only these keys count.")
+@identity_option("Opens sealed officers and markers.")
 @click.argument("paths", type=NAME, nargs=-1, metavar="[PATH…]")
 def list_(
     config_path: str,

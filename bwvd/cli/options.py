@@ -70,6 +70,28 @@ def json_option(command: Command) -> Command:
     )
 
 
+def identity_option(purpose: str) -> Callable[[Command], Command]:
+    """--identity, which may be given again; the command gets it as `identities`."""
+    return click.option("--identity", "identities", multiple=True, type=NAME, metavar="FILE", help=purpose)
+
+
+def signers_option(
+    purpose: str = "allowed_signers file: only these keys count.",
+) -> Callable[[Command], Command]:
+    """--signers; the command gets it as `signers`."""
+    return click.option("--signers", type=NAME, metavar="FILE", help=purpose)
+
+
+def tsa_certs_option(command: Command) -> Command:
+    """--tsa-certs; the command gets it as `tsa_certs`."""
+    return click.option(
+        "--tsa-certs",
+        type=NAME,
+        metavar="FILE",
+        help="Root certificates (PEM) of time-stamp authorities: say before when each recording existed.",
+    )(command)
+
+
 def load_config(path: str) -> Config:
     # Here, as below: a desk has no configuration, and its commands would wait for what reads one.
     from bwvd.config.load import load

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from bwvd.cli.interrupts import ended_in_order
-from bwvd.cli.options import NAME, Failure, json_option, print_json
+from bwvd.cli.options import NAME, Failure, json_option, print_json, signers_option
 from bwvd.cli.printing import warn
 from bwvd.cli.progress import progress_bar, size_of
 from bwvd.cli.signing import desk_key
@@ -31,9 +31,7 @@ from bwvd.text import clean
 )
 @click.option("--by", metavar="NAME", help="The name that the list has for the key; default: KEY.pub's comment.")
 @click.option("-o", "--output", default=".", type=NAME, metavar="DIR", help="Where the receipts go; default: here.")
-@click.option(
-    "--signers", type=NAME, metavar="FILE", help="allowed_signers file of the cameras: only these keys count."
-)
+@signers_option("allowed_signers file of the cameras: only these keys count.")
 @click.argument("paths", type=NAME, nargs=-1, required=True, metavar="PATH…")
 def receipt(as_json: bool, key: str, by: str | None, output: str, signers: str | None, paths: tuple[str, ...]) -> None:
     """Verify copies, and sign a receipt for each good recording, and archive of a copied storage's journal.

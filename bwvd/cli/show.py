@@ -14,6 +14,7 @@ from bwvd.cli.options import (
     Failure,
     config_option,
     find_recording,
+    identity_option,
     json_option,
     print_json,
 )
@@ -32,9 +33,7 @@ from bwvd.text import clean, counted, readable
 @click.command()
 @config_option
 @json_option
-@click.option(
-    "--identity", "identities", multiple=True, type=NAME, metavar="FILE", help="Opens sealed officers and markers."
-)
+@identity_option("Opens sealed officers and markers.")
 @click.argument("rec", type=NAME)
 def show(config_path: str, as_json: bool, identities: tuple[str, ...], rec: str) -> None:
     """Show one recording: REC is an id, a serial number, "last", a folder, or a proof."""

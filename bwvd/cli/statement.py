@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from bwvd.cli.interrupts import ended_in_order
-from bwvd.cli.options import NAME, Failure
+from bwvd.cli.options import NAME, Failure, signers_option
 from bwvd.cli.progress import progress_bar, size_of
 from bwvd.cli.signing import desk_key
 from bwvd.cli.vouching import listed
@@ -21,9 +21,7 @@ from bwvd.text import clean
 @click.option("--key", required=True, type=NAME, metavar="FILE", help="OpenSSH Ed25519 key to sign with.")
 @click.option("--note", required=True, metavar="TEXT", help="What was done, in a line.")
 @click.option("--by", metavar="NAME", help="The name that lists have for the key; default: KEY.pub's comment.")
-@click.option(
-    "--signers", type=NAME, metavar="FILE", help="allowed_signers file of the cameras: only these keys count."
-)
+@signers_option("allowed_signers file of the cameras: only these keys count.")
 @click.argument("original", type=NAME)
 @click.argument("redacted", type=NAME)
 def statement(key: str, note: str, by: str | None, signers: str | None, original: str, redacted: str) -> None:

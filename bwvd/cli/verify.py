@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bwvd.cli.options import NAME, config_option, json_option, load_config, log_access, print_json
+from bwvd.cli.options import (
+    NAME,
+    config_option,
+    identity_option,
+    json_option,
+    load_config,
+    log_access,
+    print_json,
+    signers_option,
+    tsa_certs_option,
+)
 from bwvd.cli.printing import warn
 from bwvd.cli.progress import progress_bar, size_of
 from bwvd.cli.store_options import store_options, verify_in_store
@@ -29,16 +39,9 @@ if TYPE_CHECKING:
 @click.command()
 @config_option
 @json_option
-@click.option("--signers", type=NAME, metavar="FILE", help="allowed_signers file: only these keys count.")
-@click.option(
-    "--identity", "identities", multiple=True, type=NAME, metavar="FILE", help="Decrypt, and decode every frame."
-)
-@click.option(
-    "--tsa-certs",
-    type=NAME,
-    metavar="FILE",
-    help="Root certificates (PEM) of time-stamp authorities: say before when each recording existed.",
-)
+@signers_option()
+@identity_option("Decrypt, and decode every frame.")
+@tsa_certs_option
 @store_options
 @click.option("-v", "--verbose", is_flag=True, help="Also what follows from a problem, every place, and the notes.")
 @click.argument("paths", type=NAME, nargs=-1, metavar="PATH…")

@@ -66,20 +66,14 @@ class Index:
 
         Raises: IndexUnusable; IndexLost.
         """
-        index = cls(_engine(url))
-        try:
-            with index.begin() as connection:
-                if connection.dialect.name == "postgresql":
-                    connection.execute(select(func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
-                schema.prepare(connection)
-                _bind(connection, store)
-        except SQLAlchemyError as error:
-            index.close()
-            raise _lost(error) from None
-        except BaseException:
-            index.close()
-            raise
-        return index
+
+        def ready(connection: Connection) -> None:
+            if connection.dialect.name == "postgresql":
+                connection.execute(select(func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+            schema.prepare(connection)
+            _bind(connection, store)
+
+        return cls._with(_engine(url), ready)
 
     @classmethod
     def reading(cls, url: str) -> Index:
@@ -87,10 +81,15 @@ class Index:
 
         Raises: IndexUnusable; IndexLost.
         """
-        index = cls(_engine(url, read_only=True))
+        return cls._with(_engine(url, read_only=True), schema.require)
+
+    @classmethod
+    def _with(cls, engine: Engine, ready: Callable[[Connection], None]) -> Index:
+        """Of an engine for which `ready` has been called; closed again where that fails."""
+        index = cls(engine)
         try:
             with index.begin() as connection:
-                schema.require(connection)
+                ready(connection)
         except SQLAlchemyError as error:
             index.close()
             raise _lost(error) from None

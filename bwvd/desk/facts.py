@@ -134,6 +134,13 @@ class Rows:
     problems: list[str] = field(default_factory=list)  # of sources that could not be asked, a line each
     unread: int = 0  # left out because nothing is known of them yet
 
+    def paged(self, first: int, most: int) -> Rows:
+        """The same, counted and in order, with rows `first` to `first + most` alone."""
+        self.total = len(self.rows)
+        self.rows.sort(key=lambda row: row.order, reverse=True)
+        self.rows = self.rows[first : first + most]
+        return self
+
 
 def merged(found: Iterable[Rows], first: int, most: int) -> Rows:
     """Rows `first` to `first + most` of all of them together."""

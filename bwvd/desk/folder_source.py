@@ -92,10 +92,7 @@ class FolderSource:
             row = Row(found, facts, memory.verdict(key), receipt=receipts.get(found.name))
             if matches(row, query, result.unsure):
                 result.rows.append(row)
-        result.total = len(result.rows)
-        result.rows.sort(key=lambda row: row.order, reverse=True)
-        result.rows = result.rows[first : first + most]
-        return result
+        return result.paged(first, most)
 
     def _read(self, places: dict[Key, Place], *, texts: bool) -> dict[Key, tuple[object, Entry]]:
         """Each place's entry: the one that is known, if nothing has changed there. Blocking."""

@@ -92,10 +92,7 @@ class StoreSource:
             )
             if matches(row, query, result.unsure):
                 result.rows.append(row)
-        result.total = len(result.rows)
-        result.rows.sort(key=lambda row: row.order, reverse=True)
-        result.rows = result.rows[first : first + most]
-        return result
+        return result.paged(first, most)
 
     async def _listing(self) -> list[tuple[str, str]]:
         """Device and id of each recording that has come. Raises: StoreError."""
