@@ -169,7 +169,9 @@ class Reading:
                 self._channel.alive()
                 self._job.choice.transport = transport_of(self._address, config, log)
                 self._set_up(source)
-                self._read_source(source, PacketReader(source, self._address.text, self._channel, log))
+                self._read_source(
+                    source, PacketReader(source, self._address.text, self._channel, log if listens else None)
+                )
             if not self._address.loop:
                 return
             length_ns = 0 if self._playback is None else self._playback.length_ns(self._leading)

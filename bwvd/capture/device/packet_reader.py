@@ -26,8 +26,9 @@ _MISSED = re.compile(r"RTP: missed (\d+) packets")  # as libavformat writes it
 class PacketReader:
     """Reads packets of all tracks, one after the other. **Synchronization:** the device's thread."""
 
-    def __init__(self, source: Input, text: str, channel: ThreadChannel, log: list[Line]) -> None:
-        """text: the address, for messages. log: libav's, from before the opening on; emptied here."""
+    def __init__(self, source: Input, text: str, channel: ThreadChannel, log: list[Line] | None) -> None:
+        """text: the address, for messages. log: libav's, from before the opening on; emptied here. None: none is
+        kept, as no packet can be lost on the way."""
         # Of all tracks: a read would not come back while only packets arrive that nobody wants.
         self._packets: Iterator[av.Packet[Any]] = source.packets
         self._text = text
@@ -55,7 +56,7 @@ class PacketReader:
             raise DeviceLost(f"{self._text}: {why(error)}") from error
         finally:
             self._channel.back()
-        if packet is not None and packet.size:
+        if self._log is not None and packet is not None and packet.size:
             self._mark(packet)
         return packet
 
