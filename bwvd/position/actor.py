@@ -52,7 +52,7 @@ class Position:
     pulse: Pulse = field(default_factory=lambda: Pulse("gnss"))
     last: Fix | None = None  # None while there is none
     _watch: PositionWatch = field(default_factory=PositionWatch)
-    _held: deque[Fix] = field(default_factory=lambda: deque(maxlen=36_000))
+    _held: deque[Fix] = field(default_factory=deque)
     _told_ns: int | None = None
     _doubt_until_ns: int = 0
     _doubts_clock: bool = False
@@ -73,6 +73,7 @@ class Position:
                     self.fault("gnss", True, str(lost))
             self.pulse.idle()
             await trio.sleep(supervised.delay_s)
+            self._let_go(self.clock.monotonic_ns())
 
     async def _read(self, feed: Feed, language: Language, supervised: Supervised) -> None:
         buffer = bytearray()
@@ -91,6 +92,7 @@ class Position:
             for line in lines_of(buffer):
                 if (fix := language.take(line, now_ns)) is not None:
                     self._take(fix)
+            self._let_go(now_ns)
             self._news(self._watch.idle(now_ns))
             self._end_doubt(now_ns)
 
@@ -106,16 +108,20 @@ class Position:
         if early and self.last is not None:
             return
         self._told_ns, self.last = fix.at_ns, fix
+        self._let_go(fix.at_ns)
         if state is State.STANDBY:
             if self.config.in_standby:
                 self._held.append(fix)
         else:
-            oldest_ns = fix.at_ns - round(self.held_s * NS)
             for earlier in self._held:
-                if earlier.at_ns >= oldest_ns:
-                    self.locate(Located(earlier.at_ns, earlier))
+                self.locate(Located(earlier.at_ns, earlier))
             self._held.clear()
         self.locate(Located(fix.at_ns, fix))
+
+    def _let_go(self, now_ns: int) -> None:
+        """Of the fixes whose frames the loop does not hold any more."""
+        while self._held and self._held[0].at_ns < now_ns - round(self.held_s * NS):
+            self._held.popleft()
 
     def _forget(self, now_ns: int) -> None:
         if self.last is not None:

@@ -137,6 +137,19 @@ async def test_what_was_before_the_press_goes_into_the_recording_only_if_asked(a
         assert fixes[-1] - fixes[0] <= 30 * NS
 
 
+@pytest.mark.parametrize("ends", ["turns", "unplugged"])
+async def test_positions_are_held_for_no_longer_than_frames(autojump_clock: MockClock, ends: str) -> None:
+    """Invariant 2: an hour of standby leaves the loop's seconds of positions, and none where the receiver is gone."""
+    bench = Bench(in_standby=True)
+    async with running(bench):
+        await trio.sleep(3600)
+        assert 28 <= len(bench.actor._held) <= 31
+        if ends == "unplugged":
+            bench.receiver.there = False
+            await trio.sleep(100)
+            assert not bench.actor._held
+
+
 async def test_asleep_nothing_is_kept(autojump_clock: MockClock) -> None:
     """Invariant 1."""
     bench = Bench(in_standby=True)
