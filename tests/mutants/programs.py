@@ -37,4 +37,20 @@ PROGRAMS = (
         "slice_begins = kind in _PICTURE",
         ("capture/program/test_annexb.py",),
     ),
+    Mutant(
+        "leave the camera's program running when the daemon is killed",
+        1,
+        "capture/program/child.py",
+        "ctypes.CDLL(None).prctl(1, signal.SIGKILL)\n",
+        "",
+        ("capture/program/test_rpicam.py",),
+    ),
+    Mutant(
+        "ask each frame for its matrix",
+        2,
+        "capture/video/presentation.py",
+        "turn = before.turn if before is not None and known else turn_of(frame)",
+        "turn = turn_of(frame)",
+        ("capture/video/test_presentation.py",),
+    ),
 )

@@ -264,13 +264,21 @@ async def test_it_ends_with_its_source_and_leaves_nothing(tmp_path: Path, runtim
     assert len(os.listdir("/proc/self/fd")) <= before + 1  # noqa: PTH208  trio may have opened one of its own
 
 
+def blocks(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has blocked a signal, as the fake does when it hangs."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    [mask] = [int(line.split()[1], 16) for line in lines if line.startswith("SigBlk:")]
+    return bool(mask >> (number - 1) & 1)
+
+
 async def test_it_dies_with_the_daemon_that_is_killed(tmp_path: Path, runtime: Path) -> None:
+    """Invariant 1: what a camera sees goes nowhere when nobody is left to hold it."""
     script_text = (
         "import sys, trio\n"
         "from pathlib import Path\n"
         "from bwvd.testing.rpicam_vid import Board\n"
         "from tests.capture.program.test_rpicam import camera\n"
-        "run = camera(Path(sys.argv[1]), Board()).run\n"
+        "run = camera(Path(sys.argv[1]), Board(fault='hangs', at=10)).run\n"
         "trio.run(run, lambda event: print(type(event).__name__, flush=True))\n"
     )
     daemon = await trio.lowlevel.open_process(
@@ -282,7 +290,10 @@ async def test_it_dies_with_the_daemon_that_is_killed(tmp_path: Path, runtime: P
     children = [pid for pid in processes(runtime) if pid != daemon.pid]
     assert len(children) == 1
     assert left_in(runtime) == [], "both ends are open: the folder is gone while it runs"
-    os.kill(children[0], signal.SIGSTOP)  # one that hangs does not see that nobody reads any more
+    # One that hangs does not see that nobody reads any more, and is no stopped one, which the kernel hangs up on.
+    with trio.fail_after(20):
+        while not blocks(children[0], signal.SIGTERM):  # noqa: ASYNC110  it tells nobody that it hangs
+            await trio.sleep(0.02)
     daemon.send_signal(signal.SIGKILL)
     await daemon.wait()
     with trio.fail_after(5):

@@ -264,7 +264,7 @@ async def test_a_smaller_jpeg_is_a_frame_and_no_field(tmp_path: Path) -> None:
 
 
 def test_a_frame_that_was_read_goes_without_a_collection(tmp_path: Path) -> None:
-    """The daemon collects now and then alone: frames that hold themselves would fill a small board's memory."""
+    """Invariant 2: the daemon collects now and then alone, and frames that hold themselves would outlive the loop, and fill memory."""
     clip(tmp_path / "clip.mkv", frames=30)
     reader = FormReader()
     with av.open(str(tmp_path / "clip.mkv")) as container:
