@@ -264,7 +264,7 @@ async def test_a_smaller_jpeg_is_a_frame_and_no_field(tmp_path: Path) -> None:
 
 
 def test_a_frame_that_was_read_goes_without_a_collection(tmp_path: Path) -> None:
-    """Invariant 2: the daemon collects now and then alone, and frames that hold themselves would outlive the loop, and fill memory."""
+    """Invariant 2: frames that hold themselves would outlive the loop until the next collection, and fill memory."""
     clip(tmp_path / "clip.mkv", frames=30)
     reader = FormReader()
     with av.open(str(tmp_path / "clip.mkv")) as container:
