@@ -321,14 +321,6 @@ def set_recording(
         connection.execute(insert(schema.RECEIPTS), [{**key, **receipt}])
 
 
-def with_serial(connection: Connection, device: str, serial: int) -> dict[str, str]:
-    """The recordings of a device with this number, each with the SHA-512 of its manifest."""
-    found = select(schema.RECORDINGS.c.recording, schema.RECORDINGS.c.manifest_sha512).where(
-        schema.RECORDINGS.c.device == device, schema.RECORDINGS.c.serial == serial
-    )
-    return {row.recording: row.manifest_sha512 for row in connection.execute(found)}
-
-
 # --- findings -----------------------------------------------------------------------------------------------------
 
 
