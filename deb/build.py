@@ -41,6 +41,8 @@ EXTRAS = "s3"  # what a camera may be configured to use: offload to a bucket
 
 VENV = "opt/bwvd/venv"
 SITE = f"{VENV}/lib/site-packages"
+DEBIANS = "/usr/lib/python3/dist-packages"  # of modules that are Debian's to compile
+FROM_DEBIAN = ("evdev",)  # no wheels for ARM; recommended, and not there for this environment without a link
 CONFIGURATION = "etc/bwvd/bwvd.toml"
 SCRIPTS = ("postinst", "prerm", "postrm")
 MAINTAINER = ("bwvd maintainers", "bwvd@invalid.invalid")  # DEBFULLNAME and DEBEMAIL say who builds it
@@ -141,6 +143,8 @@ def _environment(stage: Path) -> None:
         folder = venv / "lib" / f"python{python}"
         folder.mkdir()
         (folder / "site-packages").symlink_to("../site-packages")
+    for name in FROM_DEBIAN:
+        (stage / SITE / name).symlink_to(f"{DEBIANS}/{name}")
     script = f"#!/{VENV}/bin/python3\nimport sys\n\nfrom bwvd.cli.main import main\n\nsys.exit(main())\n"
     _write(stage / DEFAULT_COMMAND.lstrip("/"), script, 0o755)
 

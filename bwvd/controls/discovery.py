@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from bwvd.service.evdev_library import evdev
+
 NAMED_ONLY_FROM = 64  # a chip with more lines than a header has pins is listed by its named ones
 
 # Keys that a recording button has had on boards, headsets and remotes, the likeliest first.
@@ -127,10 +129,14 @@ def _input(root: Path) -> Iterator[Found]:
     for entry in _natural((root / "sys/class/input").glob("event*")):
         device = root / "dev/input" / entry.name
         name = _read(entry / "device/name")
-        keys = [
-            *_names("KEY", _bits(_read(entry / "device/capabilities/key"))),
-            *_names("SW", _bits(_read(entry / "device/capabilities/sw"))),
-        ]
+        codes = [_bits(_read(entry / "device/capabilities" / kind)) for kind in ("key", "sw")]
+        if not any(codes):
+            continue
+        try:
+            keys = [*_names("KEY", codes[0]), *_names("SW", codes[1])]
+        except OSError as error:  # nothing here can name them
+            yield Found("input", str(device), name, "", problem=str(error.strerror))
+            continue
         if not keys:
             continue
         problem = "" if os.access(device, os.R_OK) else _missing_right(device, "input")
@@ -171,11 +177,11 @@ def _bits(text: str) -> list[int]:
 
 
 def _names(kind: Literal["KEY", "SW"], codes: list[int]) -> list[str]:
-    """The kernel's names; one of them where there are several, none where there is no name."""
-    from bwvd.service.input_codes import KEYS, SWITCHES, names
-
-    known = names(KEYS if kind == "KEY" else SWITCHES)
-    return [known[code] for code in codes if code in known]
+    """The kernel's names; one where there are several, none where there is none. OSError without python-evdev."""
+    ecodes = evdev("ecodes")
+    known = ecodes.keys if kind == "KEY" else ecodes.SW
+    names = [known.get(code) for code in codes]
+    return [name if isinstance(name, str) else min(name, key=len) for name in names if name]
 
 
 # --- serial ports -----------------------------------------------------------------------------------------------------

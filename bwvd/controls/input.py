@@ -20,7 +20,7 @@ from bwvd.clock import NS
 from bwvd.config.schema import Input
 from bwvd.controls.device_errors import device_errors
 from bwvd.controls.ports import ControlLost, ControlRefused, Edge
-from bwvd.service.input_device import InputDevice
+from bwvd.service.evdev_library import evdev
 
 EV_SYN, EV_KEY, EV_SW = 0, 1, 5
 SYN_REPORT, SYN_DROPPED = 0, 3
@@ -31,22 +31,17 @@ _EVIOCGSW_8 = 0x8008451B  # _IOC(_IOC_READ, 'E', 0x1b, 8)
 
 
 class Event(Protocol):
-    """The part of an input event that this adapter uses."""
+    """The part of `evdev.InputEvent` that this adapter uses."""
 
-    @property
-    def sec(self) -> int: ...
-    @property
-    def usec(self) -> int: ...
-    @property
-    def type(self) -> int: ...
-    @property
-    def code(self) -> int: ...
-    @property
-    def value(self) -> int: ...
+    sec: int
+    usec: int
+    type: int
+    code: int
+    value: int
 
 
 class Device(Protocol):
-    """The part of an input device that this adapter uses."""
+    """The part of `evdev.InputDevice` that this adapter uses."""
 
     fd: int
 
@@ -63,17 +58,22 @@ class Device(Protocol):
 
 def open_device(path: str) -> Device:
     """Open an input device. Raises OSError."""
-    return InputDevice(path)
+    device: Device = evdev().InputDevice(path)
+    return device
 
 
 def key_code(key: str) -> tuple[int, int] | None:
-    """(event type, code) of a name like KEY_RECORD, BTN_0 or SW_MUTE_DEVICE; None if the kernel has no such name."""
-    from bwvd.service.input_codes import KEYS, SWITCHES  # here: few cameras have such a button
+    """(event type, code) of a name like KEY_RECORD, BTN_0 or SW_MUTE_DEVICE; None if the kernel has no such name.
 
-    if key in KEYS:
-        return EV_KEY, KEYS[key]
-    if key in SWITCHES:
-        return EV_SW, SWITCHES[key]
+    Raises OSError where python-evdev is not installed.
+    """
+    code = evdev("ecodes").ecodes.get(key)
+    if not isinstance(code, int):
+        return None
+    if key.startswith(("KEY_", "BTN_")):
+        return EV_KEY, code
+    if key.startswith("SW_"):
+        return EV_SW, code
     return None
 
 
@@ -104,10 +104,11 @@ class InputContact:
         self, edge: Callable[[Edge], None], *, task_status: trio.TaskStatus[bool] = trio.TASK_STATUS_IGNORED
     ) -> None:
         await trio.lowlevel.checkpoint()
-        key = key_code(self._config.key)
+        errors = functools.partial(device_errors, self._config.device, "input.device")
+        with errors():
+            key = key_code(self._config.key)
         if key is None:
             raise ControlRefused(f"input.key: {self._config.key!r} is no key that the kernel knows")
-        errors = functools.partial(device_errors, self._config.device, "input.device")
         with errors():
             device = self._open_device(self._config.device)
         try:

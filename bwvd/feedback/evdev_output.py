@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 from bwvd.feedback.ports import IndicatorLost
-from bwvd.service.input_device import EV_FF, FF_RUMBLE, InputDevice
+from bwvd.service.evdev_library import evdev
 
 # The longest pattern step is far shorter. If this process dies the kernel stops the effect; if it hangs, this does.
 RUMBLE_MS = 5000
@@ -33,9 +33,9 @@ class KernelDevice:
     """The kernel's input device."""
 
     def __init__(self, path: str) -> None:
-        self._device = InputDevice(path)
+        self._device: Any = evdev().InputDevice(path)
         try:
-            self._capabilities = self._device.capabilities()
+            self._capabilities: dict[int, list[int]] = self._device.capabilities(absinfo=False)
         except BaseException:
             self._device.close()
             raise
@@ -44,10 +44,16 @@ class KernelDevice:
         return code in self._capabilities.get(event_type, [])
 
     def write(self, event_type: int, code: int, value: int) -> None:
-        self._device.write(event_type, code, value)
+        try:
+            self._device.write(event_type, code, value)
+        except evdev().EvdevError as error:  # it could only be opened for reading
+            raise PermissionError(13, "may not be written to") from error
 
     def upload_rumble(self, length_ms: int) -> int:
-        return self._device.upload_rumble(length_ms)
+        ecodes, ff = evdev("ecodes"), evdev("ff")
+        rumble = ff.EffectType(ff_rumble_effect=ff.Rumble(strong_magnitude=0xFFFF, weak_magnitude=0xFFFF))
+        effect = ff.Effect(ecodes.FF_RUMBLE, -1, 0, ff.Trigger(0, 0), ff.Replay(length_ms, 0), rumble)
+        return int(self._device.upload_effect(effect))
 
     def close(self) -> None:
         self._device.close()
@@ -56,10 +62,10 @@ class KernelDevice:
 class InputLamp:
     """A lamp on an input device: `set(level)` writes one event."""
 
-    # Numbers of <linux/input-event-codes.h>.
-    EV_LED, EV_SND, EV_FF = 0x11, 0x12, EV_FF
+    # Kept as numbers of <linux/input-event-codes.h>, so that evdev is only imported where a device is opened.
+    EV_LED, EV_SND, EV_FF = 0x11, 0x12, 0x15
     SND_TONE = 0x02
-    FF_RUMBLE = FF_RUMBLE
+    FF_RUMBLE = 0x50
 
     def __init__(
         self,

@@ -6,5 +6,5 @@
 - `privacy` and `memory`: pages that leave no trace, and do not grow.
 - `status_document` is the status as types; `metrics` and `textfile` make it Prometheus text.
 - `backoff` says when to try a lost device again; `gpio_chip` finds a chip's device file.
-- `input_device` is an open input device of the kernel; `input_codes` the names of its keys.
+- `evdev_library` is python-evdev, where it is installed.
 """

@@ -22,7 +22,8 @@ root_mib=3072
 
 # What it carries besides Debian's base. python3-venv is what bwvd/docs/install.md asks for; the rest is for looking, and for breaking things.
 packages=(linux-image-amd64 initramfs-tools kmod dbus udev openssh-server sudo iproute2 procps psmisc jq xxd socat
-    util-linux-extra e2fsprogs f2fs-tools python3 python3-venv v4l-utils alsa-utils libasound2-data libturbojpeg0 age tzdata)
+    util-linux-extra e2fsprogs f2fs-tools python3 python3-venv v4l-utils alsa-utils libasound2-data libturbojpeg0
+    python3-evdev age tzdata)
 
 # What the kernel has to have.
 modules=(vivid gpio-sim v4l2loopback snd-aloop softdog i6300esb uinput f2fs virtio_blk)

@@ -53,8 +53,8 @@ ALLOWED: dict[str, set[str]] = {
     "capture.video": {*ON_THE_CAMERA, "capture"},
     "capture.program": {*ON_THE_CAMERA, "capture"},
     "capture.device": {*ON_THE_CAMERA, "capture", "capture.audio", "capture.program", "capture.video"},
-    "controls": {*ON_THE_CAMERA, "service.gpio_chip", "service.input_codes", "service.input_device"},
-    "feedback": {*ON_THE_CAMERA, "service.gpio_chip", "service.input_device"},
+    "controls": {*ON_THE_CAMERA, "service.gpio_chip", "service.evdev_library"},
+    "feedback": {*ON_THE_CAMERA, "service.gpio_chip", "service.evdev_library"},
     "position": {*ON_THE_CAMERA},
     "evidence.errors": set(),
     "evidence.flash": {*GROUND, "evidence.errors", "evidence.format.layout"},  # layout: names alone, imports nothing

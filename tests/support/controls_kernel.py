@@ -6,13 +6,13 @@ import errno
 import os
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from bwvd.config.schema import Gpio, Serial
 from bwvd.controls.gpio import InputLine
-from bwvd.controls.input import EV_KEY, EV_SW, EV_SYN, SYN_DROPPED, SYN_REPORT, Device
+from bwvd.controls.input import EV_KEY, EV_SW, EV_SYN, SYN_DROPPED, SYN_REPORT, Device, Event
 from bwvd.controls.modem_line import ModemPort
-from bwvd.service.input_device import InputEvent, read_events
+from bwvd.service.evdev_library import evdev
 
 KEY_RECORD = 167
 SW_MUTE_DEVICE = 14
@@ -86,7 +86,7 @@ class _KernelLine:
 
 
 class InputKernel:
-    """An input device: `struct input_event`s through a pipe."""
+    """An input device: `struct input_event`s through a pipe, read by python-evdev itself."""
 
     def __init__(
         self, kind: int = EV_KEY, code: int = KEY_RECORD, now_ns: Callable[[], int] = time.monotonic_ns
@@ -142,11 +142,16 @@ class _KernelDevice:
         self._kernel = kernel
         self.fd, self.write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.grabbed = False
+        self._read = evdev("eventio").EventIO.read
 
-    def read(self) -> list[InputEvent]:
+    def read(self) -> Iterable[Event]:
         if not self._kernel.present:
             raise _error(errno.ENODEV)
-        return read_events(self.fd)
+        events: Iterable[Event] = self._read(self)
+        return events
+
+    def fileno(self) -> int:
+        return self.fd
 
     def active_keys(self) -> list[int]:
         return [self._kernel.code] if self._kernel.down and self._kernel.kind == EV_KEY else []

@@ -284,7 +284,8 @@ NOT_RUN = {
         DEMO: NotRun("needs a keyboard", in_a_keyboard_test),
     },
     "install": {
-        "sudo apt install python3-venv libasound2-data libturbojpeg0": ROOT_ONLY,
+        "sudo apt install python3-venv libasound2-data libturbojpeg0 python3-evdev": ROOT_ONLY,
+        "sudo ln -s /usr/lib/python3/dist-packages/evdev /opt/bwvd/venv/lib/python3*/site-packages/": ROOT_ONLY,
         "sudo python3 -m venv /opt/bwvd/venv": ROOT_ONLY,
         "sudo /opt/bwvd/venv/bin/pip install bwvd-*.whl": ROOT_ONLY,
         "sudo ln -s /opt/bwvd/venv/bin/bwvd /usr/local/bin/bwvd": ROOT_ONLY,
