@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bwvd.evidence.format import records
+from bwvd.evidence.format.layout import SUMS_SIGNATURE
 from tests.support.process_scenario import LOOP_S, RATE, Scene, scenario
 from tests.support.real_volume import break_file_system, detach, ext4, make_ext4, tmpfs
 
@@ -21,7 +22,10 @@ def _fills_up(scene: Scene) -> None:
         first = scene.press()
         time.sleep(1)
         scene.stop()
-        kept = {path: path.read_bytes() for path in (scene.storage / "recordings" / first).iterdir()}
+        folder = scene.storage / "recordings" / first
+        signature = folder / SUMS_SIGNATURE  # comes last, behind the close
+        bwvd.wait_until(lambda _status: signature.is_file() and signature.stat().st_size > 0)
+        kept = {path: path.read_bytes() for path in folder.iterdir()}
         recording = scene.press()
         bwvd.wait_until(lambda status: status["state"] == "standby" and not status["storage"]["backlog_bytes"])
         answer = bwvd.ask(cmd="press")
