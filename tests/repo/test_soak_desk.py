@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from bwvd.clock import NS
 from bwvd.evidence.format.records import ManifestRecord
@@ -22,8 +23,8 @@ POST_ROLL_S = 2.0
 
 
 @pytest.fixture
-async def recorded(autojump_clock: trio.testing.MockClock) -> Recorded:
-    """A recording that was stopped, whole."""
+async def recorded() -> Recorded:
+    """A recording that was stopped, whole. Tests name `autojump_clock` themselves: a fixture's would not count."""
     clock = VirtualClock()
     camera = VirtualCamera(clock, rate=RATE, gop_frames=RATE)
     spans: dict[str, object] = {"post_roll_s": POST_ROLL_S}
@@ -50,7 +51,7 @@ def _cut(recorded: Recorded, frames: int, *, named: bool) -> Recorded:
     return replace(recorded, frames=kept, gaps=[gap] if named else [])
 
 
-async def test_what_is_whole_lacks_nothing(recorded: Recorded) -> None:
+async def test_what_is_whole_lacks_nothing(autojump_clock: MockClock, recorded: Recorded) -> None:
     desk = _desk()
     desk.count(recorded)
     assert (desk.lost, desk.absent, desk.problems) == (0, 0, [])
@@ -58,7 +59,7 @@ async def test_what_is_whole_lacks_nothing(recorded: Recorded) -> None:
 
 
 @pytest.mark.parametrize("frames", [12, 25])
-async def test_an_end_that_is_missing_is_lost(frames: int, recorded: Recorded) -> None:
+async def test_an_end_that_is_missing_is_lost(autojump_clock: MockClock, frames: int, recorded: Recorded) -> None:
     """At most a second of what is there lies behind the post-roll: it may go, nothing more."""
     desk = _desk()
     desk.count(_cut(recorded, frames, named=False))
@@ -66,7 +67,7 @@ async def test_an_end_that_is_missing_is_lost(frames: int, recorded: Recorded) -
     assert "not named" in desk.problems[0]
 
 
-async def test_a_camera_that_was_away_at_the_end_has_to_be_named(recorded: Recorded) -> None:
+async def test_a_camera_that_was_away_at_the_end_has_to_be_named(autojump_clock: MockClock, recorded: Recorded) -> None:
     named, unnamed = _desk(away=True), _desk(away=True)
     named.count(_cut(recorded, 25, named=True))
     assert (named.lost, named.problems) == (0, [])
