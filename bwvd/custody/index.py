@@ -33,13 +33,12 @@ from bwvd.custody import schema
 from bwvd.custody.findings import Finding, finding
 from bwvd.custody.journals import KnownHead
 from bwvd.custody.schema import IndexUnusable
-from bwvd.evidence.export.search import folded
+from bwvd.custody.texts import Kind, texts_of
 from bwvd.text import one_line
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
 
-FOLDED = "lower"  # SQLite's own knows ASCII alone: in an index that is read it is as searches compare texts
 MOST_FINDINGS = 1000  # open ones of a device; what is more is one, that says so
 _LOCK_S = 30  # to wait for another process that writes
 _SCHEMA_LOCK = 0x62777664  # of PostgreSQL's advisory locks: who makes the tables, makes them alone
@@ -155,7 +154,6 @@ def _engine(url: str, *, read_only: bool = False) -> Engine:
     def connected(connection: sqlite3.Connection, _: object) -> None:
         connection.isolation_level = None  # transactions are begun below, not by the driver's guess
         if read_only:
-            connection.create_function(FOLDED, 1, folded, deterministic=True)
             return
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")  # what a power cut takes is in the store
@@ -311,14 +309,47 @@ def set_recording(
 ) -> None:
     """Enter a recording that was judged, with all that belongs to it. The tables' columns are the rows' keys."""
     key = {"device": row["device"], "recording": row["recording"]}
+    markers, officers = list(markers), list(officers)
+    _forget_texts(connection, **key)
     put(connection, schema.RECORDINGS, **row)
     for table in (schema.MARKERS, schema.OFFICERS, schema.RECEIPTS):
         connection.execute(delete(table).where(table.c.device == key["device"], table.c.recording == key["recording"]))
-    for table, rows in ((schema.MARKERS, list(markers)), (schema.OFFICERS, list(officers))):
+    texts = [*((Kind.MARKER, one["label"]) for one in markers), *((Kind.OFFICER, one["officer"]) for one in officers)]
+    name = row["started_utc"], row["recording"], row["device"]
+    schema.enter_texts(connection, {name: texts_of(row["device"], texts)})
+    for table, rows in ((schema.MARKERS, markers), (schema.OFFICERS, officers)):
         if rows:
             connection.execute(insert(table), [{**key, **one} for one in rows])
     if receipt is not None:
         connection.execute(insert(schema.RECEIPTS), [{**key, **receipt}])
+
+
+def _forget_texts(connection: Connection, device: str, recording: str) -> None:
+    """Forget what a recording is found by, which its rows say: no other index than that of searches is needed."""
+    known = {
+        table: connection.execute(select(column).where(table.c.device == device, table.c.recording == recording))
+        .scalars()
+        .all()
+        for table, column in (
+            (schema.RECORDINGS, schema.RECORDINGS.c.started_utc),
+            (schema.MARKERS, schema.MARKERS.c.label),
+            (schema.OFFICERS, schema.OFFICERS.c.officer),
+        )
+    }
+    said = [
+        *((Kind.MARKER, label) for label in known[schema.MARKERS]),
+        *((Kind.OFFICER, officer) for officer in known[schema.OFFICERS]),
+    ]
+    mentions = schema.MENTIONS.c
+    for started_utc in known[schema.RECORDINGS]:
+        connection.execute(
+            delete(schema.MENTIONS).where(
+                mentions.text.in_(texts_of(device, said)),
+                mentions.started_utc == started_utc,
+                mentions.recording == recording,
+                mentions.device == device,
+            )
+        )
 
 
 # --- findings -----------------------------------------------------------------------------------------------------

@@ -6,25 +6,30 @@ The index is read, never written. The recordings themselves lie in the store tha
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
+    CompoundSelect,
     Connection,
     Select,
     Table,
     and_,
-    false,
+    desc,
     func,
+    not_,
     or_,
     select,
-    true,
     tuple_,
+    union_all,
 )
 
 from bwvd.custody import schema
-from bwvd.custody.index import FOLDED, Index, IndexLost
+from bwvd.custody.index import Index, IndexLost
+from bwvd.custody.judge import State
+from bwvd.custody.texts import Kind, text_number
 from bwvd.desk.facts import Facts, Memory, Row, Rows
 from bwvd.desk.query import PAGE_ROWS, UNKNOWN, Query
 from bwvd.desk.receipts import Taken
@@ -41,10 +46,13 @@ from bwvd.text import printable
 T = TypeVar("T")
 Texts = dict[Any, list[Any]]  # rows of a table by device and recording
 
+Matching = Select[Any] | CompoundSelect[Any]
+
 _R, _M, _O, _T = schema.RECORDINGS, schema.MARKERS, schema.OFFICERS, schema.RECEIPTS
+_X, _N = schema.TEXTS, schema.MENTIONS
 _TAKEN = _R.outerjoin(_T, and_(_T.c.device == _R.c.device, _T.c.recording == _R.c.recording))
-_ORDER = _R.c.started_utc.desc(), _R.c.recording.desc()
 CUSTODIAN = "custodian"
+_OF_AN_ID = re.compile(r"[a-z0-9._-]+", re.ASCII)  # folded; no other can be in one: bwvd.store.names
 
 MOST_LONG_S = 172_800.0  # of one recording
 MOST_GOING_ON = 10_000  # at one moment
@@ -68,17 +76,11 @@ class IndexSource:
         """Raises: SourceLost."""
 
         def ask(connection: Connection) -> tuple[int, list[dict[Any, Any]], Texts, Texts]:
-            condition = conditions(query, going_on(connection, query), exactly=connection.dialect.name == "sqlite")
-            table = _TAKEN if query.receipt else _R
-            page = select(_R.c.device, _R.c.recording).select_from(table).where(condition).order_by(*_ORDER)
-            if query.wanted.texts or query.text or query.receipt:
-                # A search through texts takes longer than to read what it finds: it is made once.
-                every = connection.execute(page).all()
-                total, found = len(every), every[first : first + most]
-            else:  # in the order of its index a page of keys is read, and no more
-                counting = select(func.count()).select_from(table).where(condition)
-                total = int(connection.execute(counting).scalar_one())
-                found = connection.execute(page.limit(most).offset(first)).all()
+            every = matching(query, going_on(connection, query))
+            counts = [connection.execute(count_of(one)).scalar_one() for one in every]
+            there = [one for one, count in zip(every, counts, strict=True) if count]
+            total = sum(counts)
+            found = connection.execute(page_of(there, first, most)).all() if total > first else []
             keys = [(row.device, row.recording) for row in found]
             wanted = set(keys)
             answered = connection.execute(_rows(keys)).mappings() if keys else ()
@@ -149,8 +151,8 @@ class IndexSource:
         await self._store.aclose()
 
 
-def going_on(connection: Connection, query: Query) -> list[str]:
-    """The recordings that had begun before the time that is looked for, and went on into it."""
+def going_on(connection: Connection, query: Query) -> list[tuple[str, str]]:
+    """The recordings that had begun before the time that is looked for, and went on into it: begin and id."""
     begin = query.wanted.begin
     if begin is None:
         return []
@@ -161,44 +163,105 @@ def going_on(connection: Connection, query: Query) -> list[str]:
             _R.c.started_utc < _stamp(begin), _R.c.started_utc >= _stamp(before)
         )
     )
-    return [row.recording for row in found if in_time(row.started_utc, row.duration_s, "", Wanted(begin=begin))][
-        :MOST_GOING_ON
-    ]
+    return [
+        (row.started_utc, row.recording)
+        for row in found
+        if in_time(row.started_utc, row.duration_s, "", Wanted(begin=begin))
+    ][:MOST_GOING_ON]
 
 
-def conditions(query: Query, also: Sequence[str], *, exactly: bool) -> ColumnElement[bool]:
-    """What is looked for, of the recordings with their receipts; `also` had begun before.
+def matching(query: Query, also: Sequence[tuple[str, str]]) -> list[Select[Any]]:
+    """What is looked for: when each recording began, its id, its device. No recording is in two of these selections.
+
+    What recordings mention comes in the order of time, each text by itself. A row of the recordings themselves is read
+    where it is looked for by what only they say.
 
     Args:
-        exactly: the database's `lower` is `folded`; where it is its own, a letter may have more ways to be written.
+        also: what had begun before and went on, by its begin and its id.
 
     Pure.
     """
-    wanted = query.wanted
-    found: list[ColumnElement[bool]] = []
-    if wanted.end is not None:
-        found.append(_R.c.started_utc < _stamp(wanted.end))
-    if wanted.begin is not None:
-        found.append(or_(_R.c.started_utc >= _stamp(wanted.begin), _R.c.recording.in_(also)))
-    if wanted.device is not None:
-        found.append(_is(_R.c.device, wanted.device, exactly=exactly))
+    wanted, sought = query.wanted, query.sought
+    mentioned: list[ColumnElement[bool]] = []  # what takes least away comes last
     if wanted.officer is not None:
-        found.append(_in(_O, _is(_O.c.officer, wanted.officer, exactly=exactly)))
+        mentioned.append(_N.c.text == text_number(Kind.OFFICER, folded(wanted.officer)))
+    if wanted.device is not None:
+        mentioned.append(_N.c.text == text_number(Kind.DEVICE, folded(wanted.device)))
     if wanted.marker is not None:
-        found.append(_in(_M, _holds(_M.c.label, wanted.marker, exactly=exactly) if wanted.marker else true()))
-    if query.text:
-        found.append(
-            or_(
-                _holds(_R.c.recording, query.text, exactly=exactly),
-                _in(_M, _holds(_M.c.label, query.text, exactly=exactly)),
-                _in(_O, _holds(_O.c.officer, query.text, exactly=exactly)),
-            )
-        )
+        mentioned.append(_holding(folded(wanted.marker), Kind.MARKER))
+    in_a_text = _holding(sought, Kind.MARKER, Kind.OFFICER)
+    if mentioned:
+        first, *others = mentioned
+        found = _mentions(first, query, also).where(*(_key().in_(_mentions(one, query, also)) for one in others))
+        if sought:
+            found = found.where(or_(_in_id(_N, sought), _key().in_(_mentions(in_a_text, query, also))))
+        return [_judged(found, _N, query)]
+    by_id = _columns(_R).where(*_within(_R, query, also))
+    if not sought:
+        return [_judged(by_id, _R, query)]
+    by_text = _mentions(in_a_text, query, also)
+    if not _OF_AN_ID.fullmatch(sought):
+        return [_judged(by_text, _N, query)]
+    by_text = by_text.where(not_(_in_id(_N, sought)))
+    return [_judged(by_id.where(_in_id(_R, sought)), _R, query), _judged(by_text, _N, query)]
+
+
+def count_of(found: Select[Any]) -> Select[int]:
+    return select(func.count()).select_from(found.subquery())
+
+
+def page_of(found: Sequence[Select[Any]], first: int, most: int) -> Matching:
+    """The newest first. Of one text alone they come in the order of its index, and no more than these are read."""
+    every: Matching = found[0] if len(found) == 1 else union_all(*found)
+    return every.order_by(desc("started_utc"), desc("recording")).limit(most).offset(first)
+
+
+def _mentions(text: ColumnElement[bool], query: Query, also: Sequence[tuple[str, str]]) -> Select[Any]:
+    return _columns(_N).where(text, *_within(_N, query, also)).distinct()
+
+
+def _judged(found: Select[Any], table: Table, query: Query) -> Select[Any]:
+    """Those of them with the verdict that is looked for, and with a receipt or without."""
+    if not (query.verdict or query.receipt):
+        return found
+    if table is not _R:
+        found = found.join_from(table, _R, and_(_R.c.device == table.c.device, _R.c.recording == table.c.recording))
     if query.verdict:
-        found.append(_R.c.verdict == ("" if query.verdict == UNKNOWN else query.verdict))
+        found = found.where(_R.c.verdict == ("" if query.verdict == UNKNOWN else query.verdict))
     if query.receipt:
-        found.append(_T.c.received_utc.is_not(None) if query.receipt == "yes" else _T.c.received_utc.is_(None))
-    return and_(true(), *found)
+        taken = query.receipt == "yes"
+        found = found.where(_R.c.state.in_([state for state in State if (state is State.RECEIVED) == taken]))
+    return found
+
+
+def _key() -> Any:
+    return tuple_(_N.c.started_utc, _N.c.recording, _N.c.device)
+
+
+def _in_id(table: Table, sought: str) -> ColumnElement[bool]:
+    column: ColumnElement[str] = table.c.recording
+    return column.icontains(sought, autoescape=True)
+
+
+def _columns(table: Table) -> Select[Any]:
+    return select(table.c.started_utc, table.c.recording, table.c.device)
+
+
+def _within(table: Table, query: Query, also: Sequence[tuple[str, str]]) -> Iterator[ColumnElement[bool]]:
+    """That a recording lies in the time that is looked for, told by when it began, for which there is an index."""
+    begin, end = query.wanted.begin, query.wanted.end
+    if end is not None:
+        yield table.c.started_utc < _stamp(end)
+    if begin is not None:
+        yield table.c.started_utc >= min([_stamp(begin), *(started for started, _ in also)])
+        if also:
+            yield or_(table.c.started_utc >= _stamp(begin), table.c.recording.in_([name for _, name in also]))
+
+
+def _holding(part: str, *kinds: Kind) -> ColumnElement[bool]:
+    """That a text of one of these kinds, which a recording mentions, holds this one, folded; "" is in each."""
+    texts = select(_X.c.text).where(_X.c.kind.in_(kinds))
+    return _N.c.text.in_(texts.where(_X.c.folded.contains(part, autoescape=True)) if part else texts)
 
 
 def _rows(keys: Sequence[tuple[str, str]]) -> Select[Any]:
@@ -236,39 +299,6 @@ def _of(table: Table, keys: Sequence[tuple[str, str]]) -> ColumnElement[bool]:
     has its device in it; a row that pairs them otherwise is one more than was asked for."""
     devices = sorted({device for device, _ in keys})
     return and_(table.c.device.in_(devices), table.c.recording.in_([recording for _, recording in keys]))
-
-
-def _in(table: Table, condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    """That a recording has such a row in another table."""
-    return tuple_(_R.c.device, _R.c.recording).in_(select(table.c.device, table.c.recording).where(condition))
-
-
-def _is(column: ColumnElement[str], text: str, *, exactly: bool) -> ColumnElement[bool]:
-    return _compared(column, text, lambda one, sought: one == sought, exactly=exactly)
-
-
-def _holds(column: ColumnElement[str], part: str, *, exactly: bool) -> ColumnElement[bool]:
-    return _compared(column, part, lambda one, sought: one.contains(sought, autoescape=True), exactly=exactly)
-
-
-def _compared(
-    column: ColumnElement[str],
-    text: str,
-    compare: Callable[[ColumnElement[str], str], ColumnElement[bool]],
-    *,
-    exactly: bool,
-) -> ColumnElement[bool]:
-    """A text against what is looked for, neither case nor Unicode's ways to write a letter counting.
-
-    Most texts are ASCII, which SQLite compares by itself; `folded` is Python's, and a hundred times as slow.
-    """
-    sought = folded(text)
-    lower: ColumnElement[str] = getattr(func, FOLDED)(column)
-    if not exactly:
-        return compare(lower, sought)
-    strange = column.op("GLOB", is_comparison=True)("*[^ -~]*")
-    own = compare(column.collate("NOCASE"), sought) if sought.isascii() else false()
-    return or_(own, and_(strange, compare(lower, sought)))
 
 
 def _stamp(moment: datetime.datetime) -> str:

@@ -27,6 +27,7 @@ from sqlalchemy import insert
 
 from bwvd.custody import schema
 from bwvd.custody.index import Index
+from bwvd.custody.texts import Kind, texts_of
 from bwvd.desk.facts import Listed
 from bwvd.desk.folder_source import FolderSource
 from bwvd.desk.index_source import IndexSource
@@ -53,6 +54,10 @@ OF_INDEX = (
     "/?marker=KNIFE",
     "/?marker=t%C3%BCr",
     "/?text=000123",
+    "/?text=bwv",
+    "/?text=r",
+    "/?text=2026&marker=knife",
+    "/?any_marker=1",
     "/?verdict=altered",
     "/?receipt=no",
     "/?marker=knife&officer=4711&begin=2026-01-01",
@@ -79,6 +84,7 @@ def fill(index: Index, rows: int) -> None:
     chance = random.Random(7)
     for first in range(0, rows, BATCH):
         recordings, markers, officers, receipts = [], [], [], []
+        found_by = {}
         for number in range(first, min(first + BATCH, rows)):
             device = f"BWV-{number % 100:04d}"
             at = 1_767_225_600 + number * 315
@@ -106,12 +112,15 @@ def fill(index: Index, rows: int) -> None:
                     "signers": "0" * 64,
                 }
             )
-            for marker in range(chance.randint(0, 3)):
-                label = chance.choice(LABELS)
+            labels = [chance.choice(LABELS) for _ in range(chance.randint(0, 3))]
+            for marker, label in enumerate(labels):
                 markers.append(
                     {**key, "marker": marker + 1, "at_ns": marker, "utc": utc, "label": label, "sealed": False}
                 )
-            officers.append({**key, "at_ns": 0, "officer": str(4700 + number % 40)})
+            officer = str(4700 + number % 40)
+            officers.append({**key, "at_ns": 0, "officer": officer})
+            said = [(Kind.OFFICER, officer), *((Kind.MARKER, label) for label in labels)]
+            found_by[utc, recording, device] = texts_of(device, said)
             if verdict != "altered":
                 receipt = {
                     "manifest_sha512": "0" * 128,
@@ -129,6 +138,7 @@ def fill(index: Index, rows: int) -> None:
             ):
                 if made:
                     connection.execute(insert(table), made)
+            schema.enter_texts(connection, found_by)
 
 
 def copies(root: Path, count: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import trio
-from sqlalchemy import select
+from sqlalchemy import Connection, inspect, select, text, update
 
 from bwvd.custody import index as at
 from bwvd.custody import schema
@@ -82,17 +82,82 @@ async def test_a_newer_index_is_refused_and_an_older_one_brought_up_to_date(
     tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index = Index.open(url, "")
-    monkeypatch.setattr(schema, "VERSION", 3)
+    now = schema.VERSION
+    monkeypatch.setattr(schema, "VERSION", now + 2)
     done = []
-    monkeypatch.setattr(schema, "MIGRATIONS", {1: lambda _: done.append(1), 2: lambda _: done.append(2)})
+    monkeypatch.setattr(schema, "MIGRATIONS", {now: lambda _: done.append(1), now + 1: lambda _: done.append(2)})
     index.close()
     Index.open(url, "").close()
     assert done == [1, 2]
     Index.open(url, "").close()
     assert done == [1, 2]
-    monkeypatch.setattr(schema, "VERSION", 2)
-    with pytest.raises(IndexUnusable, match="version '3'"):
+    monkeypatch.setattr(schema, "VERSION", now + 1)
+    with pytest.raises(IndexUnusable, match=f"version '{now + 2}'"):
         Index.open(url, "")
+
+
+async def test_an_index_without_texts_gets_them(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of the version before is brought up to date by a custodian, and a reader is told so."""
+    monkeypatch.setattr(schema, "MIGRATED_TOGETHER", 2)
+    index = Index.open(url, "")
+    with index.begin() as connection:
+        for serial in range(1, 6):
+            enter(connection, serial, "a Door" if serial % 2 else "Straße", officers=("4711", f"471{serial}"))
+    before = contents(index)
+    assert len(before["mentions"]) == 5 * 4 - 1  # the first has one officer twice
+    assert {row[2] for row in before["texts"] if row[1] == "marker"} == {"a door", "strasse"}
+    with index.begin() as connection:
+        connection.execute(update(schema.FACTS).where(schema.FACTS.c.name == "schema").values(value="1"))
+        for table in (schema.TEXTS, schema.MENTIONS):
+            table.drop(connection)
+        for one in ("recordings_in_time", "recordings_of_verdict", "recordings_of_state"):
+            connection.execute(text(f"DROP INDEX {one}"))
+        connection.execute(text("CREATE INDEX recordings_by_time ON recordings (started_utc)"))
+    index.close()
+    with pytest.raises(IndexUnusable, match=r"version '1'.*bwvd custody brings them up to date"):
+        Index.reading(url)
+    index = Index.open(url, "")
+    assert contents(index) == before
+    assert "recordings_by_time" not in index.do(
+        lambda db: {one["name"] for one in inspect(db).get_indexes("recordings")}
+    )
+    index.close()
+    Index.reading(url).close()
+
+
+async def test_a_recording_is_found_by_what_it_says_and_by_nothing_else(url: str) -> None:
+    """Judged again with other texts: none of the old ones stays with it, and another's stay."""
+    index = Index.open(url, "")
+
+    def found() -> set[tuple[str, str]]:
+        with index.begin() as connection:
+            joined = schema.MENTIONS.join(schema.TEXTS, schema.MENTIONS.c.text == schema.TEXTS.c.text)
+            asked = select(schema.MENTIONS.c.recording, schema.TEXTS.c.folded).select_from(joined)
+            return {(row.recording[-1], row.folded) for row in connection.execute(asked)}
+
+    with index.begin() as connection:
+        enter(connection, 1, "ﷺ" * 500)  # each is eighteen letters, as texts are compared
+        enter(connection, 2, "knife")
+    with index.begin() as connection:
+        enter(connection, 1, "a door", started_utc="2026-11-22T08:00:00.000Z")
+    assert found() == {("1", "a door"), ("2", "knife"), ("1", "bwv-0001"), ("2", "bwv-0001")}
+    index.close()
+
+
+def enter(
+    connection: Connection,
+    serial: int,
+    label: str,
+    *,
+    officers: tuple[str, ...] = (),
+    started_utc: str = "2026-11-22T07:15:05.000Z",
+) -> None:
+    row: dict[str, Any] = {column.name: "" for column in schema.RECORDINGS.columns if str(column.type) == "TEXT"}
+    row |= {"serial": serial, "duration_s": 1.0, "segments": 1, "frames": 1, "bytes": 1, "encrypted": False}
+    row |= {"device": "BWV-0001", "recording": recording_id(serial, "BWV-0001"), "started_utc": started_utc}
+    marker = {"marker": 1, "at_ns": 0, "utc": "", "label": label, "sealed": False}
+    worn = [{"at_ns": at_ns, "officer": officer} for at_ns, officer in enumerate(officers)]
+    at.set_recording(connection, row, [marker], worn, None)
 
 
 @pytest.mark.parametrize("url", ["mysql://x/y", "nonsense://x", "sqlite:////nowhere/at/all/index"])

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import insert
+from sqlalchemy.dialects import sqlite
 
 from bwvd.custody import schema
-from bwvd.custody.index import Index
+from bwvd.custody.index import Index, set_recording
 from bwvd.custody.schema import IndexUnusable
-from bwvd.desk.index_source import IndexSource
+from bwvd.desk.index_source import IndexSource, count_of, matching, page_of
 from bwvd.desk.listing import rows_of
 from bwvd.desk.query import Query
 from bwvd.desk.store_source import StoreSource
@@ -32,38 +33,32 @@ def filled(path: Path, rows: int = 5) -> None:
     index = Index.open(str(path), STORE)
     with index.begin() as connection:
         for serial in range(1, rows + 1):
-            key = {"device": "BWV-0001", "recording": recording(serial)}
-            connection.execute(
-                insert(schema.RECORDINGS).values(
-                    **key,
-                    serial=serial,
-                    started_utc=f"2026-11-22T{serial:02d}:00:00.000Z",
-                    press_utc=f"2026-11-22T{serial:02d}:00:30.000Z",
-                    duration_s=600.0,
-                    segments=600,
-                    frames=18_000,
-                    bytes=1,
-                    encrypted=False,
-                    ended="stop",
-                    signer="",
-                    manifest_sha512="",
-                    verdict="altered" if serial == 2 else "" if serial == 3 else "authentic",
-                    state="received",
-                    since_utc="",
-                    signers="",
-                )
-            )
+            row = {
+                "device": "BWV-0001",
+                "recording": recording(serial),
+                "serial": serial,
+                "started_utc": f"2026-11-22T{serial:02d}:00:00.000Z",
+                "press_utc": f"2026-11-22T{serial:02d}:00:30.000Z",
+                "duration_s": 600.0,
+                "segments": 600,
+                "frames": 18_000,
+                "bytes": 1,
+                "encrypted": False,
+                "ended": "stop",
+                "signer": "",
+                "manifest_sha512": "",
+                "verdict": "altered" if serial == 2 else "" if serial == 3 else "authentic",
+                "state": "finding" if serial == 2 else "received",
+                "since_utc": "",
+                "signers": "",
+            }
             label = {1: "Straße", 2: "a DOOR", 3: "100%"}.get(serial, "<b>x</b>")
-            connection.execute(
-                insert(schema.MARKERS).values(**key, marker=1, at_ns=0, utc="", label=label, sealed=serial == 5)
-            )
-            connection.execute(insert(schema.OFFICERS).values(**key, at_ns=0, officer=str(4710 + serial)))
-            if serial != 2:
-                connection.execute(
-                    insert(schema.RECEIPTS).values(
-                        **key, manifest_sha512="", received_utc="2026-11-23T00:00:00Z", by="server", key=""
-                    )
-                )
+            marker = {"marker": 1, "at_ns": 0, "utc": "", "label": label, "sealed": serial == 5}
+            officer = {"at_ns": 0, "officer": str(4710 + serial)}
+            receipt = {"manifest_sha512": "", "received_utc": "2026-11-23T00:00:00Z", "by": "server", "key": ""}
+            # The first says the same text with two markers, and the other's with a third.
+            more = [{**marker, "marker": 2}, {**marker, "marker": 3, "label": "door"}] if serial == 1 else []
+            set_recording(connection, row, [marker, *more], [officer], receipt if serial != 2 else None)
     index.close()
 
 
@@ -79,7 +74,8 @@ def source(tmp_path: Path) -> Callable[[], IndexSource]:
     [
         ({}, [5, 4, 3, 2, 1]),
         ({"marker": "STRASSE"}, [1]),
-        ({"marker": "door"}, [2]),
+        ({"marker": "DOOR"}, [2, 1]),
+        ({"marker": "r"}, [2, 1]),
         ({"marker": "%"}, [3]),
         ({"marker": "_"}, []),
         ({"any_marker": "1"}, [5, 4, 3, 2, 1]),
@@ -98,6 +94,21 @@ def source(tmp_path: Path) -> Callable[[], IndexSource]:
         ({"begin": "2026-11-22T03:11:00Z"}, [5, 4]),
         ({"end": "2026-11-22T02:00:00Z"}, [1]),
         ({"begin": "2026-11-22T02:09:00Z", "end": "2026-11-22T02:09:30Z"}, [2]),
+        ({"text": "bwv-0001"}, [5, 4, 3, 2, 1]),
+        ({"text": "Z-bwv-0001-000005"}, [5]),
+        ({"text": "5"}, [5, 4, 3, 2, 1]),  # each id has it, and one officer
+        ({"text": "nothing of it"}, []),
+        ({"text": "_"}, []),
+        ({"text": "door", "officer": "4711"}, [1]),
+        ({"text": "0001", "officer": "4711", "marker": "door"}, [1]),
+        ({"text": "000002", "marker": "door"}, [2]),
+        ({"marker": "door", "officer": "4713"}, []),
+        ({"marker": "door", "device": "Bwv-0001", "verdict": "altered"}, [2]),
+        ({"marker": "door", "receipt": "yes"}, [1]),
+        ({"text": "door", "verdict": "authentic", "receipt": "yes"}, [1]),
+        ({"text": "bwv", "receipt": "no"}, [2]),
+        ({"marker": "door", "begin": "2026-11-22T01:05:00Z", "end": "2026-11-22T02:00:00Z"}, [1]),  # was going on
+        ({"text": "door", "begin": "2026-11-22T01:30:00Z"}, [2]),
         ({"page": "2"}, []),
     ],
 )
@@ -108,6 +119,44 @@ async def test_a_search_finds_what_it_finds_in_a_folder(
         found = await rows_of(desk.desk, Query.of(asked))
     assert [row.found.name for row in found.rows] == [recording(serial) for serial in serials]
     assert found.total == (5 if "page" in asked else len(serials))
+
+
+SEARCH = "SEARCH mentions USING PRIMARY KEY (text=?"
+
+
+@pytest.mark.parametrize(
+    ("asked", "how"),
+    [
+        ({}, "SCAN recordings USING COVERING INDEX"),
+        ({"verdict": "altered"}, "SEARCH recordings USING COVERING INDEX recordings_of_verdict"),
+        ({"receipt": "no"}, "SEARCH recordings USING COVERING INDEX recordings_of_state"),
+        ({"officer": "4711"}, SEARCH),
+        ({"device": "BWV-0001"}, SEARCH),
+        ({"marker": "door"}, SEARCH),
+        ({"marker": "door", "officer": "4711", "begin": "2026-11-22", "text": "0001"}, SEARCH),
+        ({"marker": "door", "verdict": "altered"}, SEARCH),
+        ({"text": "0001"}, "SCAN recordings USING COVERING INDEX"),  # each id is another
+        ({"text": "a door"}, SEARCH),
+    ],
+)
+@pytest.mark.parametrize("counted", [False, True])
+def test_a_search_reads_indexes_and_no_table_from_end_to_end(
+    tmp_path: Path, asked: dict[str, str], how: str, counted: bool
+) -> None:
+    """What a hundred thousand rows take: each of the different texts is read once, and no row but of the page."""
+    filled(tmp_path / "index.sqlite", 0)
+    index = Index.reading(str(tmp_path / "index.sqlite"))
+    every = matching(Query.of(asked), [])
+    steps = []
+    for asking in map(count_of, every) if counted else [page_of(every, 0, 100)]:
+        plain = str(asking.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))
+        explained = f"EXPLAIN QUERY PLAN {plain}"
+        steps += index.do(lambda db, one=explained: [row.detail for row in db.exec_driver_sql(one)])  # type: ignore[misc]  # mypy infers no lambda with defaults
+    index.close()
+    assert any(step.startswith(how) for step in steps), steps
+    tables = [step for step in steps if step.startswith("SCAN") and "INDEX" not in step and "mentions" in step]
+    assert tables == []
+    assert all("COVERING INDEX" in step or "autoindex" in step for step in steps if " recordings " in step), steps
 
 
 async def test_a_row_says_whose_verdict_it_is_and_who_took_it_over(source: Callable[[], IndexSource]) -> None:

@@ -91,7 +91,7 @@ ALLOWED: dict[str, set[str]] = {
     "desk": {
         *GROUND, *FORMAT, "media", "store", "store.open", "evidence.verify", "evidence.export",
         "evidence.release.receipt", "evidence.release.issue", "custody.bridge", "custody.shelf", "custody.index",
-        "custody.schema", "custody.log", "custody.verify_store", "custody.journals", "custody.judge",
+        "custody.schema", "custody.texts", "custody.log", "custody.verify_store", "custody.journals", "custody.judge",
     },
     "daemon": {
         *ON_THE_CAMERA, "config", "service", "recorder", "capture", "capture.device", "capture.video.encoder_choice",
