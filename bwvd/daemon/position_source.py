@@ -9,6 +9,7 @@ import trio
 
 from bwvd.config.schema import Config, Serial
 from bwvd.controls.ports import CommandLine, ControlLost
+from bwvd.controls.serial import Port
 from bwvd.daemon.daemon import Daemon
 from bwvd.position.actor import Position
 from bwvd.position.receiver import Feed, GpsdReceiver, LineReceiver, Receiver, ReceiverLost
@@ -21,7 +22,11 @@ def receiver_of(config: Config) -> Receiver:
         return GpsdReceiver(source)
     from bwvd.controls.serial_port import SerialPort
 
-    port = SerialPort(Serial(port=source.removeprefix("serial:"), baud=baud))
+    return on_line(source, SerialPort(Serial(port=source.removeprefix("serial:"), baud=baud)))
+
+
+def on_line(source: str, port: Port) -> Receiver:
+    """The receiver at the other end of a serial line, which `port` opens."""
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Feed]:

@@ -87,7 +87,7 @@ class _Stream:
     async def receive(self) -> bytes:
         try:
             data = await self._stream.receive_some(READ_BYTES)
-        except trio.BrokenResourceError:
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
             data = b""
         if not data:
             raise ReceiverLost(f"{self._name}: gpsd hung up")

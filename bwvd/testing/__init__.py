@@ -19,6 +19,8 @@ calls that are made, and needs neither pytest nor any other library for tests.
                                     was not synced, torn sectors included
     contact.VirtualContact          press, bounce, chattering_press, storm, stick, lose (edges), unplug
     line.VirtualLine                noise, flood, damage (bits), stall, hang_up
+    receiver.VirtualReceiver        by gpsd or on a line: lose_fix, jump, deceive (its clock), hush, delay, dribble,
+                                    tear, noise, be_foreign (another release), hang_up
     clock.VirtualClock              step, drift, quality
     supply.VirtualSupply            drain, plug_in, set, flag, mute, wedge, unplug; `show` writes it as a tree of sysfs
     store.VirtualStore              capacity, latency_s; strike or every (lost answers, no answer, slow, refused, skewed
@@ -37,6 +39,7 @@ CHECKS, a tuple of functions that take a subject of their own each and raise Ass
     conformance.jobs       Storage: who runs the jobs
     conformance.contact    Contact: buttons and switches
     conformance.line       CommandLine and its port
+    conformance.receiver   Receiver: where the camera is
     conformance.clock      Clock
     conformance.supply     what reads the power
     conformance.witness    Witness: who remembers the journal's head

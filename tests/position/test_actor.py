@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import json
 import re
 import socket
@@ -13,6 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import pyrage
 import pytest
@@ -30,10 +32,10 @@ from bwvd.evidence.keys.age import AgeSealer
 from bwvd.messages import Fix, Located, Order, State
 from bwvd.position import actor
 from bwvd.position.actor import Position
-from bwvd.position.gpsd import Gpsd
-from bwvd.position.receiver import Feed, GpsdReceiver, Language, LineReceiver, ReceiverLost
+from bwvd.position.receiver import Feed, GpsdReceiver, LineReceiver
 from bwvd.position.watch import FASTEST_M_S, LOST_AFTER_S, PositionWatch, Told
 from bwvd.testing.clock import VirtualClock
+from bwvd.testing.receiver import VirtualReceiver, sentence
 from tests.support.desk import SIGNERS
 from tests.support.rig import Rig, configuration
 from tests.support.stock import need
@@ -41,55 +43,17 @@ from tests.support.stock import need
 HERE = (52.33, 4.8933)
 
 
-def line(number: int = 0, where: tuple[float, float] = HERE, *, mode: int = 3) -> bytes:
-    lat, lon = where[0] + number * 1e-5, where[1]
-    return (
-        json.dumps({"class": "TPV", "mode": mode, "lat": lat, "lon": lon, "altMSL": 3.0, "eph": 5.0}).encode() + b"\n"
-    )
-
-
-class Virtual:
-    """A receiver in virtual time: says a position each second, as long as it is there."""
-
-    def __init__(self) -> None:
-        self.name = "virtual:receiver"
-        self.there = True
-        self.mode = 3
-        self.silent = False
-        self.where = HERE
-        self.said = 0
-        self.opened = 0
-
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator[Feed]:
-        await trio.lowlevel.checkpoint()
-        self.opened += 1
-        if not self.there:
-            raise ReceiverLost(f"{self.name}: no such file")
-        yield self
-
-    def language(self) -> Language:
-        return Gpsd()
-
-    async def receive(self) -> bytes:
-        await trio.sleep(1)
-        if self.silent:
-            await trio.sleep_forever()
-        if not self.there:
-            raise ReceiverLost(f"{self.name}: hung up")
-        self.said += 1
-        return line(self.said, self.where, mode=self.mode)
-
-
 class Bench:
     """The actor, and what it tells."""
 
-    def __init__(self, *, every_s: float = 1.0, in_standby: bool = False) -> None:
-        self.receiver = Virtual()
+    def __init__(
+        self, *, every_s: float = 1.0, in_standby: bool = False, speaks: Literal["gpsd", "nmea"] = "gpsd"
+    ) -> None:
+        self.clock = VirtualClock()
+        self.receiver = VirtualReceiver(self.clock, "virtual:receiver", speaks=speaks)
         self.state = State.STANDBY
         self.told: list[Located] = []
         self.faults: dict[str, str] = {}
-        self.clock = VirtualClock()
         self.actor = Position(
             config=Gnss(source="virtual:", every_s=every_s, in_standby=in_standby),
             receiver=self.receiver,
@@ -145,7 +109,7 @@ async def test_positions_are_held_for_no_longer_than_frames(autojump_clock: Mock
         await trio.sleep(3600)
         assert 28 <= len(bench.actor._held) <= 31
         if ends == "unplugged":
-            bench.receiver.there = False
+            bench.receiver.hang_up()
             await trio.sleep(100)
             assert not bench.actor._held
 
@@ -169,11 +133,11 @@ async def test_a_lost_fix_is_told_and_not_the_last_one(autojump_clock: MockClock
     bench = Bench()
     async with running(bench):
         await trio.sleep(5.5)
-        bench.receiver.mode = 1
+        bench.receiver.lose_fix()
         await trio.sleep(LOST_AFTER_S + 2)
         assert bench.faults == {"gnss_fix": "no fix for 10 s"}
         assert bench.told[-1].fix is None
-        bench.receiver.mode = 3
+        bench.receiver.lose_fix(False)
         await trio.sleep(2)
         assert bench.faults == {}
         assert bench.told[-1].fix is not None
@@ -183,15 +147,15 @@ async def test_a_receiver_that_is_gone_is_opened_again(autojump_clock: MockClock
     bench = Bench()
     async with running(bench):
         await trio.sleep(5.5)
-        bench.receiver.there = False
+        bench.receiver.hang_up()
         await trio.sleep(100)
         assert bench.faults["gnss"] == "virtual:receiver: hung up"
         assert bench.told[-1].fix is None
         assert bench.receiver.opened < 12
-        bench.receiver.there = True
+        bench.receiver.plug()
         await trio.sleep(actor.AGAIN.limit_s + 3)
         assert bench.faults == {}
-        bench.receiver.silent = True
+        bench.receiver.hush()
         await trio.sleep(actor.SILENT_S + 3)
         assert bench.faults["gnss"] == "virtual:receiver: silent for 15 s"
 
@@ -200,12 +164,73 @@ async def test_a_jump_is_a_fault_for_a_while_and_stays_in_the_track(autojump_clo
     bench = Bench()
     async with running(bench):
         await trio.sleep(5.5)
-        bench.receiver.where = (HERE[0] + 1, HERE[1])
+        bench.receiver.jump(111_195)
         await trio.sleep(2)
-        assert re.fullmatch(r"jumped: 1111\d\d m in 1.0 s", bench.faults["gnss_doubt"])
+        assert re.fullmatch(r"jumped: 11119\d m in 1.0 s", bench.faults["gnss_doubt"])
         assert all(one.fix is not None for one in bench.told)
         await trio.sleep(actor.DOUBT_S + 1)
         assert bench.faults == {}
+
+
+@pytest.mark.parametrize("speaks", ["gpsd", "nmea"])
+async def test_a_line_that_is_noisy_slow_and_torn_loses_no_more_than_what_was_torn(
+    speaks: Literal["gpsd", "nmea"], autojump_clock: MockClock
+) -> None:
+    bench = Bench(speaks=speaks)
+    bench.receiver.dribble(7)
+    async with running(bench):
+        for second in range(20):
+            await trio.sleep(1.5)
+            bench.receiver.tear() if second % 5 == 4 else bench.receiver.noise(50, seed=second)
+            await trio.sleep(0.5)
+    assert bench.faults == {}
+    # Torn, or glued to noise that has no end of a line: one of two.
+    assert len(bench.told) >= 20
+    said = {(round(one.latitude, 6), round(one.longitude, 6)) for _, one in bench.receiver.said}
+    assert {(round(fix.latitude, 6), round(fix.longitude, 6)) for fix in fixes(bench)} <= said
+
+
+async def test_what_another_release_says_is_no_position_and_is_told(autojump_clock: MockClock) -> None:
+    bench = Bench()
+    async with running(bench):
+        await trio.sleep(5.5)
+        bench.receiver.be_foreign()
+        await trio.sleep(LOST_AFTER_S + 2)
+        assert bench.faults == {"gnss_fix": "no fix for 10 s"}
+        assert bench.told[-1].fix is None
+        assert len(fixes(bench)) == 5
+        bench.receiver.be_foreign(False)
+        await trio.sleep(2)
+        assert bench.faults == {}
+
+
+async def test_a_receivers_wrong_time_is_told_for_as_long_as_it_is_wrong(autojump_clock: MockClock) -> None:
+    """Invariant 9: nothing goes by it."""
+    bench = Bench()
+    async with running(bench):
+        await trio.sleep(5.5)
+        bench.receiver.deceive(3600)
+        await trio.sleep(3)
+        assert re.fullmatch(r"the receiver says 20\S+Z, 3600 s ahead of the clock", bench.faults["gnss_doubt"])
+        times = [fix.at_ns for fix in fixes(bench)]
+        assert [b - a for a, b in itertools.pairwise(times)] == [NS] * (len(times) - 1)
+        bench.receiver.deceive(0)
+        await trio.sleep(3)
+        assert bench.faults == {}
+
+
+async def test_a_position_that_comes_late_is_of_when_it_came(autojump_clock: MockClock) -> None:
+    bench = Bench()
+    bench.receiver.delay(2.0)
+    async with running(bench):
+        await trio.sleep(10.5)
+    said = {round(one.latitude, 9): at_ns for at_ns, one in bench.receiver.said}
+    assert [fix.at_ns - said[round(fix.latitude, 9)] for fix in fixes(bench)] == [2 * NS] * 8
+    assert bench.faults == {}
+
+
+def fixes(bench: Bench) -> list[Fix]:
+    return [one.fix for one in bench.told if one.fix is not None]
 
 
 def test_a_receivers_time_against_the_clock() -> None:
@@ -244,8 +269,8 @@ class Line:
         self.second += 1
         time = f"0715{self.second // 2 % 60:02}.00"
         if self.second % 2:
-            return nmea(f"GPGGA,{time},5219.8000,N,00453.6000,E,1,08,1.1,12.4,M,45.0,M,,").encode()[:30]
-        text = nmea(f"GPRMC,{time},A,5219.8000,N,00453.6000,E,0.50,84.4,221126,,,A").encode()
+            return sentence(f"GPGGA,{time},5219.8000,N,00453.6000,E,1,08,1.1,12.4,M,45.0,M,,")[:30]
+        text = sentence(f"GPRMC,{time},A,5219.8000,N,00453.6000,E,0.50,84.4,221126,,,A")
         return b"\xff\x00\r\n" + text
 
 
@@ -269,9 +294,9 @@ async def test_a_receiver_on_a_line_that_is_torn_now_and_then(autojump_clock: Mo
 # --- in a recording --------------------------------------------------------------------------------------------------
 
 
-async def recorded(rig: Rig, receiver: Virtual) -> list[records.Position]:
-    def made(_: object) -> Virtual:
-        return receiver
+async def recorded(rig: Rig) -> list[records.Position]:
+    def made(_: object) -> VirtualReceiver:
+        return VirtualReceiver(rig.clock)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bwvd.daemon.position_source.receiver_of", made)
@@ -289,7 +314,7 @@ async def recorded(rig: Rig, receiver: Virtual) -> list[records.Position]:
 
 async def test_the_manifest_has_the_fix_at_the_press_and_one_each_second(autojump_clock: MockClock) -> None:
     rig = Rig(config=configuration(loop={"seconds": 5}, gnss={"source": "gpsd://127.0.0.1"}))
-    found = await recorded(rig, Virtual())
+    found = await recorded(rig)
     assert 10 <= len(found) <= 24
     assert all(one.fix is not None and not one.sealed for one in found)
     times = [one.at_ns for one in found]
@@ -302,7 +327,7 @@ async def test_in_an_encrypted_recording_they_are_sealed(autojump_clock: MockClo
     identity = pyrage.x25519.Identity.generate()
     sealer = AgeSealer([str(identity.to_public())])
     rig = Rig(config=configuration(loop={"seconds": 5}, gnss={"source": "gpsd://127.0.0.1"}), sealer=sealer)
-    found = await recorded(rig, Virtual())
+    found = await recorded(rig)
     assert len(found) >= 10
     assert all(one.fix is None and one.sealed for one in found)
     (folder,) = rig.volume.names("recordings")
@@ -317,7 +342,7 @@ async def test_a_track_for_a_map(autojump_clock: MockClock, tmp_path: Path) -> N
     identity = pyrage.x25519.Identity.generate()
     for sealer in (None, AgeSealer([str(identity.to_public())])):
         rig = Rig(config=configuration(loop={"seconds": 5}, gnss={"source": "gpsd://127.0.0.1"}), sealer=sealer)
-        await recorded(rig, Virtual())
+        await recorded(rig)
         root = tmp_path / ("sealed" if sealer else "plain")
         assert isinstance(rig.volume, VirtualVolume)
         for name, content in rig.volume.tree().items():
@@ -335,17 +360,10 @@ async def test_a_track_for_a_map(autojump_clock: MockClock, tmp_path: Path) -> N
         text = out.read_text()
         assert 10 <= text.count("<trkpt ") <= 24
         assert text.count("<trkseg>") == 1
-        assert "<ele>3.0</ele>" in text
+        assert "<ele>12.4</ele>" in text
 
 
 # --- the real gpsd ---------------------------------------------------------------------------------------------------
-
-
-def nmea(text: str) -> str:
-    total = 0
-    for letter in text.encode():
-        total ^= letter
-    return f"${text}*{total:02X}\r\n"
 
 
 def _begin(command: list[str]) -> subprocess.Popen[bytes]:
@@ -357,10 +375,10 @@ async def test_the_real_gpsd(tmp_path: Path) -> None:
     """gpsfake feeds gpsd a log by a pseudo-terminal; we read what gpsd makes of it."""
     need("gpsd")
     log = tmp_path / "log.nmea"
-    log.write_text(
-        "".join(
-            nmea(f"GPGGA,0715{second:02}.00,5219.80{second:02},N,00453.6000,E,1,08,1.1,12.4,M,45.0,M,,")
-            + nmea(f"GPRMC,0715{second:02}.00,A,5219.80{second:02},N,00453.6000,E,0.50,84.4,221126,,,A")
+    log.write_bytes(
+        b"".join(
+            sentence(f"GPGGA,0715{second:02}.00,5219.80{second:02},N,00453.6000,E,1,08,1.1,12.4,M,45.0,M,,")
+            + sentence(f"GPRMC,0715{second:02}.00,A,5219.80{second:02},N,00453.6000,E,0.50,84.4,221126,,,A")
             for second in range(30)
         )
     )

@@ -112,11 +112,11 @@ ALLOWED: dict[str, set[str]] = {
         *VOCABULARY, "config.schema", "capture", "capture.video.presentation",
         "capture.video.encoder", "capture.video.pixel_format", "controls",
         "feedback.ports", "service", "evidence.flash.volume", "evidence.errors", "evidence.journal.witness",
-        "capture.video.libav_encoder", "store",
+        "capture.video.libav_encoder", "store", "position",
     },
     "testing.conformance": {
         *VOCABULARY, "capture.source", "controls.ports", "controls.serial", "feedback.ports", "service",
-        "evidence.flash.volume", "evidence.journal.witness", "store",
+        "evidence.flash.volume", "evidence.journal.witness", "store", "position", "testing.receiver",
     },
     "testing.flash": {"evidence.flash.volume"},
 }  # fmt: skip

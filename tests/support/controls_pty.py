@@ -29,6 +29,11 @@ class Pty:
         self._link.symlink_to(os.ttyname(slave))
         os.close(slave)
 
+    @property
+    def device(self) -> str:
+        """What the name leads to, while it is plugged in: `/dev/pts/7`."""
+        return str(self._link.readlink())
+
     def leads_to(self, device: str) -> None:
         """Another device takes the name."""
         self._link.symlink_to(device)

@@ -6,7 +6,8 @@ What stands here is what somebody outside would write; it uses nothing but `bwvd
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,16 @@ from bwvd.clock import Clock
 from bwvd.controls.ports import ControlLost, Edge
 from bwvd.evidence.flash.posix import PosixVolume
 from bwvd.media.samples import Batch
-from bwvd.messages import MediaEvent
+from bwvd.messages import Fix, MediaEvent
+from bwvd.position.gpsd import Gpsd
+from bwvd.position.receiver import Language
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.conformance import contact as conformance_contact
+from bwvd.testing.conformance import receiver as conformance_receiver
 from bwvd.testing.conformance import source as conformance_source
 from bwvd.testing.conformance import storage as conformance_storage
+from bwvd.testing.receiver import VirtualReceiver, as_gpsd
 
 # --- a camera that comes over a link of its own -----------------------------------------------------------------------
 
@@ -187,3 +192,84 @@ async def test_a_button_of_ones_own(check: Callable[..., object], autojump_clock
             clock.monotonic_ns,
         )
     )
+
+
+# --- a receiver with a reader of one's own ----------------------------------------------------------------------------
+
+
+class Reader(Gpsd):
+    """What a reader of one's own makes of the lines: here gpsd's, and `change` of what comes out."""
+
+    def __init__(self, change: Callable[[Fix | None, Fix | None], Fix | None]) -> None:
+        super().__init__()
+        self._change = change
+        self._last: Fix | None = None
+
+    def take(self, line: bytes, at_ns: int) -> Fix | None:
+        fix, last = super().take(line, at_ns), self._last
+        self._last = fix or last
+        return self._change(fix, last)
+
+
+class ReadReceiver(VirtualReceiver):
+    """A receiver that is read by one's own."""
+
+    change: Callable[[Fix | None, Fix | None], Fix | None]
+
+    def language(self) -> Language:
+        return Reader(self.change)
+
+
+async def _try_receiver(
+    check: Callable[[conformance_receiver.Subject], Awaitable[None]],
+    change: Callable[[Fix | None, Fix | None], Fix | None],
+) -> None:
+    receiver = ReadReceiver(VirtualClock(), every_s=0)
+    receiver.change = change
+
+    def soon(do: Callable[..., object]) -> Callable[..., Awaitable[None]]:
+        async def done(*given: object) -> None:
+            do(*given)
+            await trio.lowlevel.checkpoint()
+
+        return done
+
+    await check(
+        conformance_receiver.Subject(
+            receiver,
+            soon(receiver.tell),
+            soon(receiver.hang_up),
+            soon(receiver.plug),
+            as_gpsd,
+            soon(receiver.say),
+        )
+    )
+
+
+@pytest.mark.parametrize("check", conformance_receiver.CHECKS, ids=lambda check: check.__name__)
+async def test_a_receiver_of_ones_own(
+    check: Callable[[conformance_receiver.Subject], Awaitable[None]], autojump_clock: trio.testing.MockClock
+) -> None:
+    await _try_receiver(check, lambda fix, _: fix)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda fix, last: fix or last,
+        lambda fix, _: fix and replace(fix, longitude=abs(fix.longitude)),
+        lambda fix, _: fix and replace(fix, altitude_m=fix.altitude_m or 0.0),
+        lambda fix, _: fix and replace(fix, utc="2026-11-22T07:15:03.000Z"),
+    ],
+    ids=["the last one again", "no west", "a height of 0", "a time of its own"],
+)
+async def test_a_wrong_receiver_is_found_out(
+    change: Callable[[Fix | None, Fix | None], Fix | None], autojump_clock: trio.testing.MockClock
+) -> None:
+    failed = []
+    for check in conformance_receiver.CHECKS:
+        try:
+            await _try_receiver(check, change)
+        except (AssertionError, ValueError, trio.TooSlowError):
+            failed.append(check.__name__)
+    assert failed
