@@ -126,6 +126,7 @@ class OpenRecording:
     audio: Track | None  # a microphone that may come to deliver during the recording
     pre_event_audio: bool
     officer: str
+    located: Located | None = None  # as it was known when the press was handled; None = there is no receiver
 
 
 @dataclass(frozen=True, slots=True)

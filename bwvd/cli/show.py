@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ from bwvd.evidence.errors import EvidenceError, IdentityUnusable
 from bwvd.evidence.export.catalogue import signed_records
 from bwvd.evidence.export.describe import describe
 from bwvd.evidence.export.narrative import Narrative, end_text, narrative, pre_event_text, press_text, track_text
+from bwvd.evidence.export.positions import Positions, positions
 from bwvd.evidence.export.private_text import SEALED, PrivateText, Reader, unopened
+from bwvd.evidence.export.track import track_of
 from bwvd.evidence.format.moment import clock_text
 from bwvd.evidence.verify.gather import Place, gather
 from bwvd.evidence.verify.report import Excerpt
@@ -39,15 +41,18 @@ def show(config_path: str, as_json: bool, identities: tuple[str, ...], rec: str)
     """Show one recording: REC is an id, a serial number, "last", a folder, or a proof."""
     try:
         read: Reader = unopened
+        keys: Sequence[Any] = ()
         place = _place(config_path, rec)
         if identities:
             # Here: without an identity no cryptography is needed.
             from bwvd.evidence.export.sealed_text import reader_at
             from bwvd.evidence.keys.age import load_identities
 
-            read = reader_at(place, load_identities(identities))
+            keys = load_identities(identities)
+            read = reader_at(place, keys)
         document = describe(place, read)
-        told = None if as_json else narrative(signed_records(place), read)
+        every = list(signed_records(place))
+        told, where = narrative(every, read), positions(track_of(every, keys))
     except IdentityUnusable as error:
         raise Failure(str(error), 2) from None
     except EvidenceError as error:
@@ -56,10 +61,10 @@ def show(config_path: str, as_json: bool, identities: tuple[str, ...], rec: str)
         raise Failure(f"{rec}: no recording: {error.filename} is missing", 1) from None
     except OSError as error:
         raise Failure(f"{error.filename or rec}: {error.strerror or error}", 1) from None
-    if told is None:
-        print_json(document)
+    if as_json:
+        print_json(document | {"positions": None if where is None else where.as_dict()})
     else:
-        print_recording(document, told)
+        print_recording(document, told, where)
 
 
 def _place(config_path: str, rec: str) -> Place:
@@ -72,7 +77,7 @@ def _place(config_path: str, rec: str) -> Place:
     return places[0]
 
 
-def print_recording(document: Mapping[str, Any], told: Narrative) -> None:
+def print_recording(document: Mapping[str, Any], told: Narrative, where: Positions | None) -> None:
     """`bwvd show`: a recording in sentences, everything that happened with its time."""
     opening = told.open
     rows: list[tuple[str, str]] = [("recording", document["id"]), ("folder", document["path"])]
@@ -82,6 +87,7 @@ def print_recording(document: Mapping[str, Any], told: Narrative) -> None:
             ("device", f"{opening.device}, recording number {opening.serial}, {opening.software}"),
             ("officer", ", ".join(_text(text) for text in told.officers) or "not named"),
             ("press", press_text(opening.press)),
+            *([("position", where.press_text()), ("track", where.track_text())] if where is not None else []),
             ("before it", pre_event_text(opening.pre_event)),
             ("recorded", "; ".join(track_text(track) for track in opening.tracks)),
             ("encrypted", encrypted),

@@ -35,7 +35,7 @@ class Position:
 
     Args:
         state: what the recorder does now.
-        locate: told of each position, and of its end; must not block.
+        locate: told of each position, of its end, and at the start that there is none yet; must not block.
         fault: told "gnss" (no receiver), "gnss_fix" (no position), "gnss_doubt" (one that can't be right).
         held_s: how far back the loop goes.
 
@@ -59,6 +59,7 @@ class Position:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Read until cancelled; a receiver that is lost is opened again."""
+        self.locate(Located(self.clock.monotonic_ns(), None))  # there is a receiver, and nothing is known by it yet
         task_status.started()
         supervised = Supervised(AGAIN)
         while True:

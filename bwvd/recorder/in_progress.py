@@ -17,6 +17,7 @@ from bwvd.messages import (
     Command,
     FaultChanged,
     GapSeen,
+    Located,
     MediaGap,
     Note,
     OpenRecording,
@@ -57,12 +58,21 @@ class RecordingInProgress:
     """One recording on its way to the writer. **Synchronization:** trio's thread, never waits."""
 
     def __init__(
-        self, serial: int, recording: str, command: Command, handled_ns: int, backlog: Backlog, why_missing: WhyMissing
+        self,
+        serial: int,
+        recording: str,
+        command: Command,
+        handled_ns: int,
+        located: Located | None,
+        backlog: Backlog,
+        why_missing: WhyMissing,
     ) -> None:
+        """located: where the camera was when the press was handled, as far as that was known."""
         self.serial = serial
         self.recording = recording
         self.press = command
         self.handled_ns = handled_ns
+        self._located = located
         self.opened = False  # the writer was told: the first GOP was handed on
         self.handed_ns = 0  # where the last GOP that the writer took ends
         self.first_ns = 0
@@ -105,6 +115,7 @@ class RecordingInProgress:
                 audio=audio,
                 pre_event_audio=pre_event_audio,
                 officer=officer,
+                located=self._located,
             )
         )
         self.opened = True

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import assert_never
 
 import trio
@@ -43,6 +42,7 @@ from bwvd.recorder.backlog import Backlog
 from bwvd.recorder.completion import Completion
 from bwvd.recorder.gop_builder import GopBuilder
 from bwvd.recorder.in_progress import RecordingInProgress, backlog_fault
+from bwvd.recorder.last_known import Known
 from bwvd.recorder.loop import Loop
 from bwvd.recorder.ports import Devices, Numbering
 from bwvd.recorder.recent_gaps import RecentGaps
@@ -88,7 +88,7 @@ class Recorder:
         self.video: Track | None = None  # of the camera, while it delivers
         self.audio: Track | None = None  # of the microphone, while it delivers
         self._known_audio: Track | None = None  # the last of these
-        self._known: dict[type, LastKnown] = {}  # the last of each
+        self.known = Known()
         self.frames = self.frames_lost = 0
         self._backlog = backlog
         self._devices = devices
@@ -257,7 +257,9 @@ class Recorder:
 
     def _begin(self, command: Command, now_ns: int) -> None:
         serial, recording = self._numbering.take(command.at_ns)
-        self.current = RecordingInProgress(serial, recording, command, now_ns, self._backlog, self._recent.why_missing)
+        self.current = RecordingInProgress(
+            serial, recording, command, now_ns, self.known.located, self._backlog, self._recent.why_missing
+        )
         for fault in self._recent.faults:
             self.current.note(fault)
         self._devices.keep_partial(True)
@@ -280,15 +282,10 @@ class Recorder:
                 pre_event_audio=self._pre_event_audio,
                 officer=self.officer,
             )
-            self._note_known(current)
+            self.known.tell(current.note, self._clock.monotonic_ns())
         self.frames_lost += (lost := current.hand_on(gop, last=self.machine.ends_with(gop.end_ns)))
         if gop.video:
             self._publish(backlog_fault(lost, self._clock.monotonic_ns()))
-
-    def _note_known(self, current: RecordingInProgress) -> None:
-        """The battery's level and the position, at a recording's beginning and end."""
-        for known in self._known.values():
-            current.note(replace(known, at_ns=self._clock.monotonic_ns()))
 
     def _note(self, note: Note) -> None:
         """Something for the manifest of the recording in progress, if there is one."""
@@ -303,7 +300,7 @@ class Recorder:
         if current is None:
             return
         if current.opened:
-            self._note_known(current)
+            self.known.tell(current.note, now_ns)
             current.lack_audio(self._builder.late_audio(current.handed_ns), "late")
         if not current.close(reason, now_ns, self._completion.lacks_until_ns(reason, current, now_ns)):
             # No GOP ever came, and nothing was recorded under its number.
@@ -446,5 +443,5 @@ class Recorder:
     def annotate(self, note: Annotation) -> None:
         """Let the recording in progress say what else happened: a fault, a clock step, the battery's level, where."""
         if isinstance(note, LastKnown):
-            self._known[type(note)] = note
+            self.known.take(note)
         self._note(note)

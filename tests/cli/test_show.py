@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,8 +18,10 @@ from bwvd.evidence.export.narrative import narrative
 from bwvd.evidence.export.private_text import PrivateText, unopened
 from bwvd.evidence.format import records
 from bwvd.evidence.keys.age import AgeSealer
+from bwvd.messages import Located
+from tests.evidence.export.test_track import fix, walked
 from tests.support.desk import export_proof
-from tests.support.evidence_folder import make_recording, make_storage
+from tests.support.evidence_folder import PRESS_NS, make_recording, make_storage
 
 STAMP = records.Stamp(mono_ns=0, utc="2026-11-22T08:00:00.000Z", quality="synchronised")
 SECOND = 1_000_000_000
@@ -173,7 +176,7 @@ def test_json_says_what_it_said(storage: Path) -> None:
     document = json.loads(show(make_recording(storage), "--json").stdout)
     assert list(document) == [
         "id", "path", "open", "end", "events",
-        "segments", "frames", "audio_frames", "bytes", "silent_frames", "seconds", "excerpt",
+        "segments", "frames", "audio_frames", "bytes", "silent_frames", "seconds", "excerpt", "positions",
     ]  # fmt: skip
     assert not {"init", "pad"} & set(document["open"])
     [mark] = [event for event in document["events"] if event["type"] == "mark"]
@@ -226,3 +229,29 @@ def test_a_change_of_officer_is_told_and_each_is_named_once() -> None:
     told = narrative(worn, unopened)
     assert told.officers == [PrivateText("a"), PrivateText("b")]
     assert [one.quoted for one in told.happenings] == [PrivateText("a"), PrivateText("b"), PrivateText("a"), None]
+
+
+def test_where_it_was(storage: Path, tmp_path: Path) -> None:
+    """At the press, first and last, and where it was lost; what is sealed by who can open it."""
+    identity = pyrage.x25519.Identity.generate()
+    (tmp_path / "id").write_text(str(identity))
+    (tmp_path / "id").chmod(0o600)
+    press = Located(PRESS_NS, fix(1.4, 1))
+    plain = make_recording(storage, press_located=press, located=walked())
+    sealer = AgeSealer([str(identity.to_public())])
+    sealed = make_recording(storage, 2, sealer=sealer, press_located=press, located=walked())
+    none = make_recording(storage, 3)
+    at_press = "52.331000, -4.893300 ±5 m, 0.6 s before the press"
+    for done in (show(plain), show(sealed, "--identity", tmp_path / "id")):
+        assert f"position   {at_press}\ntrack      3 positions, from 52.330000, " in done.stdout
+        assert re.search(r"00:03.\d{3}  .{24}  the position was not known for 0.\d{3} s, to 00:04.000\n", done.stdout)
+    assert "position   sealed, 0.6 s before the press" in show(sealed).stdout
+    assert "the position was not known for" in show(sealed).stdout
+    assert "52.33" not in show(sealed).stdout + show(sealed, "--json").stdout
+    assert "position" not in show(none).stdout
+    told = json.loads(show(sealed, "--json", "--identity", tmp_path / "id").stdout)["positions"]
+    assert told["at_press"]["known"] == "sealed"
+    assert told["at_press"]["fix"]["latitude"] == pytest.approx(52.331)
+    assert told["first"]["latitude"] == 52.33
+    assert (told["fixes"], told["sealed"], len(told["losses"])) == (3, 0, 1)
+    assert json.loads(show(none, "--json").stdout)["positions"] is None

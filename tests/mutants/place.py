@@ -22,6 +22,14 @@ PLACE = (
         ("evidence/export/test_track.py",),
     ),
     Mutant(
+        "take the newest position for the press's, whatever its own record says",
+        9,
+        "evidence/export/track.py",
+        "return self.at(self.press_ns) if self.at_press is None else self.at_press.fix",
+        "return self.at(self.press_ns)",
+        ("evidence/export/test_track.py",),
+    ),
+    Mutant(
         "date a position by its record instead of when it came",
         9,
         "evidence/export/track.py",

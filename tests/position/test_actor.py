@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 import pyrage
 import pytest
 import trio
@@ -82,8 +83,9 @@ async def test_a_position_each_second_and_no_oftener_than_asked(autojump_clock: 
     bench, slow = Bench(), Bench(every_s=10.0)
     async with running(bench), running(slow):
         await trio.sleep(100.5)
-    assert 98 <= len(bench.told) <= 100
-    assert 9 <= len(slow.told) <= 11
+    assert bench.told[0].fix is slow.told[0].fix is None  # that there is none yet
+    assert 98 <= len(bench.told[1:]) <= 100
+    assert 9 <= len(slow.told[1:]) <= 11
 
 
 async def test_what_was_before_the_press_goes_into_the_recording_only_if_asked(autojump_clock: MockClock) -> None:
@@ -167,7 +169,7 @@ async def test_a_jump_is_a_fault_for_a_while_and_stays_in_the_track(autojump_clo
         bench.receiver.jump(111_195)
         await trio.sleep(2)
         assert re.fullmatch(r"jumped: 11119\d m in 1.0 s", bench.faults["gnss_doubt"])
-        assert all(one.fix is not None for one in bench.told)
+        assert all(one.fix is not None for one in bench.told[1:])
         await trio.sleep(actor.DOUBT_S + 1)
         assert bench.faults == {}
 
@@ -294,22 +296,39 @@ async def test_a_receiver_on_a_line_that_is_torn_now_and_then(autojump_clock: Mo
 # --- in a recording --------------------------------------------------------------------------------------------------
 
 
-async def recorded(rig: Rig) -> list[records.Position]:
+async def recorded(
+    rig: Rig, *, receiver: bool = True, fixes: bool = True, asleep: bool = False
+) -> list[records.Position]:
     def made(_: object) -> VirtualReceiver:
-        return VirtualReceiver(rig.clock)
+        virtual = VirtualReceiver(rig.clock)
+        virtual.lose_fix(not fixes)
+        return virtual
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bwvd.daemon.position_source.receiver_of", made)
-        rig.peripherals = [partial(position, rig.config)]
+        rig.peripherals = [partial(position, rig.config)] if receiver else []
         async with rig.running():
             await trio.sleep(10)
+            if asleep:
+                await rig.order(Order.SLEEP)
+                await trio.sleep(10)
             await rig.order(Order.RECORD)
             await trio.sleep(10)
             await rig.order(Order.STOP, confirmed=True)
             await trio.sleep(20)
+    return [record for record in manifest(rig) if isinstance(record, records.Position)]
+
+
+def manifest(rig: Rig) -> list[object]:
     (folder,) = rig.volume.names("recordings")
     data = rig.volume.read(f"recordings/{folder}manifest.jsonl")
-    return [one.record for one in ChainReader(io.BytesIO(data), "m") if isinstance(one.record, records.Position)]
+    return [one.record for one in ChainReader(io.BytesIO(data), "m")]
+
+
+def press_of(rig: Rig) -> records.Press:
+    opening = manifest(rig)[0]
+    assert isinstance(opening, records.Open)
+    return opening.press
 
 
 async def test_the_manifest_has_the_fix_at_the_press_and_one_each_second(autojump_clock: MockClock) -> None:
@@ -334,6 +353,61 @@ async def test_in_an_encrypted_recording_they_are_sealed(autojump_clock: MockClo
     assert b"latitude" not in rig.volume.read(f"recordings/{folder}manifest.jsonl")
     plain = json.loads(pyrage.decrypt(base64.b64decode(found[0].sealed), [identity]))
     assert abs(json.loads(plain["fix"])["latitude"] - HERE[0]) < 0.001
+
+
+async def test_the_press_itself_says_where_it_was(autojump_clock: MockClock) -> None:
+    """In the record of the press, with how old the position was then; the journal, which is never sealed, has none."""
+    rig = Rig(config=configuration(loop={"seconds": 5}, gnss={"source": "gpsd://127.0.0.1"}))
+    first = (await recorded(rig))[0]
+    press = press_of(rig)
+    assert press.position is not None
+    assert press.position.known == "known"
+    assert press.position.fix is not None
+    assert abs(press.position.fix.latitude - HERE[0]) < 0.001
+    assert press.position.age_s is not None
+    assert 0 <= press.position.age_s <= 1
+    assert press.position.age_s == pytest.approx(
+        (press.stamp.mono_ns - press.position.fix.stamp.mono_ns) / NS, abs=1e-3
+    )
+    assert first.fix is not None
+    assert press.position.fix.stamp.mono_ns == first.fix.stamp.mono_ns
+    journal = rig.volume.read("journal.jsonl")
+    assert b'"press"' in journal
+    assert b"52.33" not in journal
+    assert b"latitude" not in journal
+
+
+async def test_in_an_encrypted_recording_the_press_seals_it_and_says_its_age_alone(autojump_clock: MockClock) -> None:
+    identity = pyrage.x25519.Identity.generate()
+    sealer = AgeSealer([str(identity.to_public())])
+    rig = Rig(config=configuration(loop={"seconds": 5}, gnss={"source": "gpsd://127.0.0.1"}), sealer=sealer)
+    await recorded(rig)
+    said = press_of(rig).position
+    assert said is not None
+    assert (said.known, said.fix) == ("sealed", None)
+    assert said.age_s is not None
+    plain = json.loads(pyrage.decrypt(base64.b64decode(said.sealed), [identity]))
+    assert abs(json.loads(plain["fix"])["latitude"] - HERE[0]) < 0.001
+    (folder,) = rig.volume.names("recordings")
+    for name in (f"recordings/{folder}manifest.jsonl", "journal.jsonl"):
+        assert b"52.33" not in rig.volume.read(name)
+
+
+async def test_a_press_without_a_fix_says_that_there_was_none(autojump_clock: MockClock) -> None:
+    """Nothing is guessed: one that came behind the press, before the first frame did, is not where the press was."""
+    for asleep in (False, True):
+        rig = Rig(config=configuration(loop={"seconds": 5}, gnss={"source": "gpsd://127.0.0.1"}))
+        found = await recorded(rig, fixes=asleep, asleep=asleep)
+        assert press_of(rig).position == records.PressPosition(fix=None)
+        assert any(one.fix is not None for one in found) is asleep
+
+
+async def test_without_a_receiver_the_press_is_written_as_before(autojump_clock: MockClock) -> None:
+    """Old recordings and new ones without a receiver have the same lines: nothing is said of a position."""
+    rig = Rig(config=configuration(loop={"seconds": 5}))
+    assert await recorded(rig, receiver=False) == []
+    assert press_of(rig).position is None
+    assert b"position" not in msgspec.json.encode(press_of(rig))
 
 
 async def test_a_track_for_a_map(autojump_clock: MockClock, tmp_path: Path) -> None:

@@ -176,6 +176,7 @@ def make_recording(
     row: Row | None = None,  # which recordings came before it; None = nothing is known
     step_after: int | None = None,  # the wall clock jumps an hour ahead behind this GOP
     located: Sequence[Located] = (),  # where it was, in the order of the records
+    press_located: Located | None = None,  # and at the press, in the record of the press
 ) -> Path:
     """A recording's folder."""
     signer = signer or fixed_signer()
@@ -194,6 +195,7 @@ def make_recording(
         audio=clip.audio,
         pre_event_audio=False,
         officer=officer,
+        located=press_located,
     )
     clock = VirtualClock(seconds=lambda: 2.0, quality=quality)
     with PosixVolume(storage) as volume:

@@ -63,6 +63,7 @@ class Entry:
     officers: list[PrivateText] = field(default_factory=list)  # at its beginning, and the later ones that were read
     markers: list[PrivateText] | None = None  # labels; None = nobody has looked for any
     verdict: str = ""  # "" = nobody has verified it
+    position: str = ""  # at the press: "known" | "sealed" | "unknown"; "" = the recording says nothing of it
 
 
 def catalogue(storage: Path) -> list[Entry]:
@@ -183,6 +184,7 @@ def entry(place: Place, read: Reader = unopened) -> Entry:
         missing_pre_event_s=missing.pre_event_s,
         clock=opening.press.stamp.quality,
         officers=officers,
+        position=opening.press.position.known if opening.press.position is not None else "",
     )
 
 

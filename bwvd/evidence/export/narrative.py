@@ -12,6 +12,7 @@ from typing import assert_never
 
 from bwvd.clock import NS
 from bwvd.evidence.export.private_text import PrivateText, Reader
+from bwvd.evidence.export.track import track_of
 from bwvd.evidence.format import records
 from bwvd.evidence.format.moment import clock_text
 from bwvd.evidence.format.utc import utc_after
@@ -43,7 +44,8 @@ class Happening:
     """One thing that happened: a sentence, and what a person wrote behind it where that is not None."""
 
     at_ns: int  # media time
-    kind: str  # "press" | "officer" | "marker" | "gap" | "fault" | "sound" | "clock" | "power" | "state" | "camera"
+    # "press" | "officer" | "marker" | "gap" | "fault" | "sound" | "clock" | "power" | "position" | "state" | "camera"
+    kind: str
     what: str
     quoted: PrivateText | None = None
     utc: str = ""  # "" where no segment's stamp is a time
@@ -79,6 +81,10 @@ def narrative(found: Iterable[records.ManifestRecord], read: Reader) -> Narrativ
         happening = _happening(record, told, read, until)
         if happening is not None:
             told.happenings.append(happening)
+    for from_ns, to_ns in track_of(every).losses:
+        end_ns = told.first_ns + told.length_ns if to_ns is None else to_ns
+        what = f"the position was not known {_span(told, from_ns, max(from_ns, end_ns))}"
+        told.happenings.append(Happening(from_ns, "position", what))
     told.happenings.sort(key=lambda happening: happening.at_ns)
     _date(told, segments)
     return told
@@ -157,7 +163,7 @@ def _happening(
         case records.Close() | records.Recovered():
             told.end = record
             return None
-        case records.Position() | records.TornTail():  # one a second: `bwvd export --gpx` has them
+        case records.Position() | records.TornTail():  # one a second: `positions` and --gpx have them
             return None
         case _:
             assert_never(record)

@@ -23,34 +23,55 @@ class Placed(NamedTuple):
     fix: records.Fix | None
 
 
+class AtPress(NamedTuple):
+    """What the record of the press says of the position."""
+
+    known: records.PositionKnown
+    fix: records.Fix | None  # as far as it could be opened
+    age_s: float | None  # at the press
+
+
 @dataclass(slots=True)
 class Track:
     """The positions of a recording, as its records are taken. **Synchronization:** one thread."""
 
     identities: Sequence[Any] = ()
     sealed: int = 0  # that were not opened
+    at_press: AtPress | None = None  # None: the recording says nothing of it
     _open: records.Open | None = None
     _taken: list[Placed] = field(default_factory=list)
+    _said: list[tuple[int, bool]] = field(default_factory=list)  # in media time: the position was known, or was not
     _in_order: list[Placed] | None = None
 
     def take(self, record: records.Record | Unknown) -> None:
         """The next record of any kind; positions count behind the `open` record."""
         if isinstance(record, records.Open) and self._open is None:
             self._open = record
+            if (said := record.press.position) is not None:
+                fix, known = self._fix(said)
+                self.at_press = AtPress(said.known, fix, said.age_s)
+                if fix is not None:
+                    self._taken.append(Placed(fix.stamp.mono_ns - record.origin_mono_ns, fix))
         if not isinstance(record, records.Position) or self._open is None:
             return
-        fix = record.fix
-        if record.sealed:
-            fix = _opened(record.sealed, self.identities)
-            if fix is None:
-                self.sealed += 1
-                return
-        if fix is not None and not (abs(fix.latitude) <= 90 and abs(fix.longitude) <= 180):
-            return  # no place on earth
+        fix, known = self._fix(record)
         # A fix is of the moment when it came. The one at the press is told first, those of the loop behind it.
         at_ns = record.at_ns if fix is None else fix.stamp.mono_ns - self._open.origin_mono_ns
-        self._taken.append(Placed(at_ns, fix))
+        self._said.append((at_ns, known))
+        if fix is not None or not known:
+            self._taken.append(Placed(at_ns, fix))
         self._in_order = None
+
+    def _fix(self, said: records.Position | records.PressPosition) -> tuple[records.Fix | None, bool]:
+        """The fix as far as it can be read, and whether there is one."""
+        fix = said.fix
+        if said.sealed:
+            fix = _opened(said.sealed, self.identities)
+            if fix is None:
+                self.sealed += 1
+        if fix is not None and not (abs(fix.latitude) <= 90 and abs(fix.longitude) <= 180):
+            return None, True  # no place on earth
+        return fix, fix is not None or bool(said.sealed)
 
     @property
     def places(self) -> list[Placed]:
@@ -58,7 +79,8 @@ class Track:
         if self._in_order is None:
             found: list[Placed] = []
             for one in sorted(self._taken, key=lambda placed: placed.at_ns):
-                if one.fix is None or one not in found[-1:]:
+                again = bool(found) and found[-1].fix is not None and found[-1].at_ns == one.at_ns
+                if one.fix is None or not again:
                     found.append(one)
             self._in_order = found
         return self._in_order
@@ -84,6 +106,23 @@ class Track:
         """Media time of the press."""
         return 0 if self._open is None else self._open.press.stamp.mono_ns - self._open.origin_mono_ns
 
+    @property
+    def losses(self) -> list[tuple[int, int | None]]:
+        """Media time from and to, where the position was not known; to None = to the end. Also of what is sealed."""
+        found: list[tuple[int, int | None]] = []
+        lost_ns: int | None = None
+        for at_ns, known in sorted(self._said, key=lambda said: said[0]):
+            if not known and lost_ns is None:
+                lost_ns = at_ns
+            elif known and lost_ns is not None:
+                found.append((lost_ns, at_ns))
+                lost_ns = None
+        return found if lost_ns is None else [*found, (lost_ns, None)]
+
+    def _fix_at_press(self) -> records.Fix | None:
+        """As the press says it; in a recording whose press says nothing, the newest one before it."""
+        return self.at(self.press_ns) if self.at_press is None else self.at_press.fix
+
     def at(self, at_ns: int) -> records.Fix | None:
         """The newest fix at a moment of media time; None where it was lost, or not known yet."""
         places = self.places
@@ -101,7 +140,7 @@ class Track:
 
         The one at the press if the press lies in it, else the first one of the stretch.
         """
-        if from_ns <= self.press_ns < to_ns and (fix := self.at(self.press_ns)) is not None:
+        if from_ns <= self.press_ns < to_ns and (fix := self._fix_at_press()) is not None:
             return fix, "at the press"
         for at_ns in (from_ns, *self.changes(from_ns, to_ns)):
             if (fix := self.at(at_ns)) is not None:

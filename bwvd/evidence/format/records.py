@@ -8,7 +8,7 @@ not know.
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -18,6 +18,9 @@ FORMAT = 1  # changes when a reader of the last one would misread; new fields an
 
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 """What a reader in any language can hold; a line with a larger number is malformed, like one with a wrong type."""
+
+PositionKnown = Literal["known", "sealed", "unknown"]
+"""What a record says of where the camera was: in the clear, for who has an identity, or that nobody knew."""
 
 
 class Sealed(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,10 +60,38 @@ class TrackInfo(msgspec.Struct, frozen=True, kw_only=True):
     times: str = ""  # "arrival": the frames brought no time of their own
 
 
-class Press(msgspec.Struct, frozen=True, kw_only=True):
+class Fix(msgspec.Struct, frozen=True, kw_only=True):
+    """A position as the receiver gave it."""
+
+    stamp: Stamp  # when it came, by the camera's clocks
+    utc: str  # the receiver's time of it; "" = it gave none
+    latitude: float
+    longitude: float
+    altitude_m: float | None
+    error_m: float | None
+    mode: Int64
+    satellites: Int64 | None
+
+
+class PressPosition(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the camera was at the press; neither `fix` nor `sealed` = that was not known."""
+
+    fix: Fix | None
+    sealed: str = ""  # Base64 of an age file with `fix` in it
+    age_s: float | None = None  # of the fix at the press, in seconds; null where there is none
+
+    @property
+    def known(self) -> PositionKnown:
+        """Whether there is a position, and who can read it."""
+        return "sealed" if self.sealed else "known" if self.fix is not None else "unknown"
+
+
+# omit_defaults: a press without a receiver is written as it was before there were positions.
+class Press(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: str
     stamp: Stamp  # of the press: the kernel's edge time where it gives one
     handled_mono_ns: Int64
+    position: PressPosition | None = None  # None: no receiver, or of a version that did not say it
 
 
 class PreEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,19 +227,6 @@ class Power(Record, frozen=True, kw_only=True, tag="power"):
     percent: Int64 | None
     supply: str  # "battery", "charging", "full", "external", "unknown"
     flags: list[str] = []
-
-
-class Fix(msgspec.Struct, frozen=True, kw_only=True):
-    """A position as the receiver gave it."""
-
-    stamp: Stamp  # when it came, by the camera's clocks
-    utc: str  # the receiver's time of it; "" = it gave none
-    latitude: float
-    longitude: float
-    altitude_m: float | None
-    error_m: float | None
-    mode: Int64
-    satellites: Int64 | None
 
 
 class Position(Record, frozen=True, kw_only=True, tag="position"):

@@ -268,6 +268,7 @@ class Verification:
         report.software = record.software
         report.started_utc, report.press_utc = record.origin_utc, record.press.stamp.utc
         report.pre_event_s = record.pre_event.got_s
+        report.press_position = position.known if (position := record.press.position) is not None else ""
         self._missing.opened(record)
         report.missing_pre_event_s = self._missing.pre_event_s
         report.encrypted = bool(record.recipients)

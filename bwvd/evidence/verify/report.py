@@ -139,6 +139,7 @@ class Report:
     software: str = ""
     started_utc: str = ""  # of the first frame
     press_utc: str = ""
+    press_position: str = ""  # "known" | "sealed" | "unknown"; "" = the recording says nothing of it
     pre_event_s: float = 0.0
     duration_s: float = 0.0
     segments: int = 0
@@ -270,6 +271,7 @@ _PLAIN_FIELDS = (
     "software",
     "started_utc",
     "press_utc",
+    "press_position",
     "pre_event_s",
     "duration_s",
     "audio_frames",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import os
 from dataclasses import dataclass
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 import msgspec
 
-from bwvd.clock import Reading
+from bwvd.clock import NS, Reading
 from bwvd.evidence.format import records
 from bwvd.evidence.format.utc import stamp_at
 from bwvd.evidence.keys.age import Sealer, private_json
@@ -87,9 +87,20 @@ def note_record(note: Note, place: Place, label: str, sealed: records.Sealed | N
             assert_never(note)
 
 
-def sealed_position(record: records.Record, sealer: Sealer | None) -> records.Record:
+def press_position(located: Located | None, press_ns: int, reading: Reading) -> records.PressPosition | None:
+    """Where the camera was at the press, not sealed yet; None where there is no receiver."""
+    if located is None or located.fix is None:
+        return None if located is None else records.PressPosition(fix=None)
+    age_s = round((press_ns - located.fix.at_ns) / NS, 3)
+    return records.PressPosition(fix=fix_record(located.fix, reading), age_s=age_s)
+
+
+Positioned = TypeVar("Positioned", records.Record, records.PressPosition, records.PressPosition | None)
+
+
+def sealed_position(record: Positioned, sealer: Sealer | None) -> Positioned:
     """A position with its fix sealed, where the recording is; any other record as it is."""
-    if sealer is None or not isinstance(record, records.Position) or record.fix is None:
+    if sealer is None or not isinstance(record, records.Position | records.PressPosition) or record.fix is None:
         return record
     stored = sealer.seal(private_json({"fix": msgspec.json.encode(record.fix).decode()}, os.urandom(16)))
     return msgspec.structs.replace(record, fix=None, sealed=base64.b64encode(stored).decode())

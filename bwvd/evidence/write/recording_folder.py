@@ -29,7 +29,7 @@ from bwvd.evidence.keys.age import Sealer, private_json
 from bwvd.evidence.write.group import Committed
 from bwvd.evidence.write.interrupted import Interrupted
 from bwvd.evidence.write.lost_media import Unwritten
-from bwvd.evidence.write.notes import Place, note_record, sealed_position
+from bwvd.evidence.write.notes import Place, note_record, press_position, sealed_position
 from bwvd.evidence.write.row import Row
 from bwvd.media.audio_line import AudioLine
 from bwvd.media.fragment import Epoch
@@ -153,6 +153,9 @@ class RecordingFolder:
                 source=opening.press_source,
                 stamp=stamp_at(opening.press_ns, reading),
                 handled_mono_ns=opening.handled_ns,
+                position=sealed_position(
+                    press_position(opening.located, opening.press_ns, reading), self._device.sealer
+                ),
             ),
             pre_event=records.PreEvent(
                 asked_s=opening.pre_event.asked_ns / NS,

@@ -11,12 +11,15 @@ import pyrage
 import pytest
 
 from bwvd.clock import NS
-from bwvd.evidence.export.track import Track
+from bwvd.evidence.export.catalogue import entry, signed_records
+from bwvd.evidence.export.positions import positions
+from bwvd.evidence.export.track import Track, track_of
 from bwvd.evidence.format import records
 from bwvd.evidence.keys.age import AgeSealer
+from bwvd.evidence.verify.gather import Place
 from bwvd.messages import Fix, Located
 from tests.evidence.export.test_captions import kinds, shown
-from tests.support.desk import export_mp4
+from tests.support.desk import export_mp4, verify_recording
 from tests.support.evidence_folder import PRESS_NS, START_NS, make_recording, make_storage
 from tests.support.stock import need
 
@@ -54,6 +57,7 @@ def storage(tmp_path: Path) -> Path:
 
 
 def export(folder: Path, tmp_path: Path, **options: Any) -> Path:
+    tmp_path.mkdir(exist_ok=True)
     [file] = export_mp4(folder, tmp_path / "out.mp4", **options).files
     return Path(file.path)
 
@@ -150,6 +154,52 @@ def test_what_is_no_place_on_earth_is_left_out(
     odd = Fix(START_NS, "", latitude, longitude, None, None, 2, None)
     path = export(make_recording(storage, located=[Located(START_NS, odd)]), tmp_path)
     assert location(path) == ""
+
+
+def test_the_press_says_its_own_place(storage: Path, tmp_path: Path) -> None:
+    """Invariant 9: what the record of the press says counts, and no record behind it; also that nobody knew it."""
+    folder = make_recording(storage, press_located=Located(PRESS_NS, fix(1.4, 1)), located=[at(0.4), at(2.4, 2)])
+    path = export(folder, tmp_path)
+    assert "at the press" in located(path)["LocationInformation"]
+    assert location(path).startswith("+52.3310")
+    unknown = make_recording(storage, 2, press_located=Located(PRESS_NS, None), located=[at(0.4), at(2.4, 2)])
+    path = export(unknown, tmp_path / "2")
+    assert "first position" in located(path)["LocationInformation"]
+    assert location(path).startswith("+52.3300")
+
+
+def test_a_summary(storage: Path) -> None:
+    """The one at the press is told again behind it, and the last one at the end: each is one position."""
+    press = Located(PRESS_NS, fix(1.4, 1))
+    folder = make_recording(storage, press_located=press, located=walked())
+    found = positions(track_of(signed_records(folder)))
+    assert found is not None
+    assert (found.fixes, found.sealed) == (3, 0)
+    assert found.press_text() == "52.331000, -4.893300 ±5 m, 0.6 s before the press"
+    assert found.track_text() == (
+        "3 positions, from 52.330000, -4.893300 ±5 m to 52.332000, -4.893300 ±5 m; lost 1 time"
+    )
+    [(from_ns, to_ns)] = found.losses
+    assert from_ns == pytest.approx(3.4 * NS, abs=0.2 * NS)
+    assert to_ns is None
+    assert positions(track_of(signed_records(make_recording(storage, 2)))) is None
+
+
+def test_a_summary_of_what_is_sealed(storage: Path) -> None:
+    identity = pyrage.x25519.Identity.generate()
+    sealer = AgeSealer([str(identity.to_public())])
+    press = Located(PRESS_NS, fix(1.4, 1))
+    folder = make_recording(storage, sealer=sealer, press_located=press, located=walked())
+    found = positions(track_of(signed_records(folder)))
+    assert found is not None
+    assert (found.fixes, found.sealed, found.first) == (0, 5, None)
+    assert found.press_text() == "sealed, 0.6 s before the press: --identity FILE opens it"
+    assert found.track_text() == "5 sealed positions; lost 1 time"
+    opened = positions(track_of(signed_records(folder), [identity]))
+    assert opened is not None
+    assert (opened.fixes, opened.sealed, len(opened.losses)) == (3, 0, 1)
+    assert verify_recording(folder).press_position == "sealed"
+    assert entry(Place(folder)).position == "sealed"
 
 
 def test_positions_before_the_recording_is_opened_count_for_nothing() -> None:

@@ -228,6 +228,7 @@ def test_every_record_and_member_is_described() -> None:
         records.Stamp,
         records.TrackInfo,
         records.Press,
+        records.PressPosition,
     ]
     structs += [records.PreEvent, records.JournalHead, records.Found]
     missing = {

@@ -62,6 +62,7 @@ def test_a_recording_is_authentic(storage: Path) -> None:
         "software": report.software,
         "started_utc": "2026-11-22T07:15:03.016Z",
         "press_utc": "2026-11-22T07:15:05.000Z",
+        "press_position": "",
         "pre_event_s": 1.984,
         "duration_s": 4.0,
         "audio_frames": 187,
