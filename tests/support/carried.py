@@ -14,11 +14,12 @@ import trio
 from bwvd.clock import Clock
 from bwvd.controls.client import Unreachable
 from bwvd.evidence.errors import EvidenceError
-from bwvd.evidence.format.layout import RECORDINGS
+from bwvd.evidence.flash.reserve import Reserve
+from bwvd.evidence.format.layout import MANIFEST, RECORDINGS
 from bwvd.evidence.journal.journal import Draft, Journal
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.keys.sshsig import KeySigner, armour
-from bwvd.evidence.release.archive import ArchiveRelease
+from bwvd.evidence.release.archive import ArchiveRelease, finish_archive_release
 from bwvd.evidence.release.handing_in import AlreadyReleased
 from bwvd.evidence.release.receipt import (
     RECEIPT_NAMESPACE,
@@ -27,7 +28,11 @@ from bwvd.evidence.release.receipt import (
     accept_archive_receipt,
     accept_receipt,
 )
-from bwvd.evidence.release.release import Release
+from bwvd.evidence.release.release import Release, finish_releases
+from bwvd.evidence.startup.newest import ends_not_entered
+from bwvd.evidence.startup.outcome import drafts_of
+from bwvd.evidence.startup.recovery import recover
+from bwvd.evidence.startup.serials import next_serial, unrecorded
 from bwvd.offload.book import Book
 from bwvd.offload.carrier import Carrier, Terms
 from bwvd.offload.collector import Collector
@@ -37,7 +42,7 @@ from bwvd.offload.pace import Pacer
 from bwvd.store import names
 from bwvd.store.ports import Body, Put
 from bwvd.testing.clock import VirtualClock
-from bwvd.testing.flash.storage import VirtualVolume
+from bwvd.testing.flash.storage import BLOCK, VirtualVolume
 from bwvd.testing.store import Held, VirtualStore
 from tests.support.evidence_keys import fixed_signer
 from tests.support.storage_recording import SIGNER, new_volume, write_recording
@@ -103,6 +108,7 @@ class Camera:
     volume: VirtualVolume = field(default_factory=new_volume)
     clock: VirtualClock = field(default_factory=VirtualClock)
     signers: list[AllowedSigners] = field(default_factory=lambda: list(CUSTODIANS))
+    journal_bytes: int = JOURNAL_BYTES  # of a file of the journal
     released: list[str] = field(default_factory=list)
     answers: list[dict[str, Any]] = field(default_factory=list)
     down: bool = False  # the recorder can't be asked
@@ -111,18 +117,55 @@ class Camera:
         self.journal = self.open_journal()
 
     def open_journal(self) -> Journal:
-        self.journal = Journal.open(self.volume, SIGNER, device=DEVICE, limit_bytes=JOURNAL_BYTES)
+        self.journal = Journal.open(self.volume, SIGNER, device=DEVICE, limit_bytes=self.journal_bytes)
         return self.journal
 
     def enter(self, event: str = "boot", **detail: str | int) -> None:
         self.journal.append([Draft(event, {**detail}, self.clock.read())])
 
     def record(self, serial: int, *, close: bool = True, segments: int = 3) -> str:
-        write_recording(self.volume, serial, close=close, segments=segments)
+        """A recording, with the journal's entries of its beginning and its end."""
         recording = f"20261122T071505Z-{DEVICE}-{serial:06d}"
+
+        def begun(index: int) -> None:
+            if index == 0:
+                self.enter("opened", recording=recording, serial=serial)
+
+        write_recording(
+            self.volume, serial, close=close, segments=segments, journal=self.journal.head(), before_commit=begun
+        )
         if close:
-            self.enter("closed", recording=recording, serial=serial)
+            manifest = hashlib.sha512(self.volume.read(f"{RECORDINGS}/{recording}/{MANIFEST}")).hexdigest()
+            self.enter(
+                "closed",
+                recording=recording,
+                serial=serial,
+                reason="stop",
+                segments=segments,
+                manifest_sha512=manifest,
+            )
         return recording
+
+    def boot(self, volume: VirtualVolume, boot: str) -> None:
+        """The recorder's start on what a power cut has left: releases are finished, recordings brought to their end."""
+        self.volume = volume
+        journal = self.open_journal()
+        assert finish_releases(volume, journal) == []
+        assert finish_archive_release(volume, journal) == []
+        results = recover(volume, SIGNER, self.clock, boot, reserve=Reserve(BLOCK), said=journal.said)
+        folders, reading = volume.names(RECORDINGS), self.clock.read()
+        drafts = [
+            Draft("opened", {"recording": recording, "serial": serial, "found": "at_start"}, reading)
+            for serial, recording in unrecorded(folders, journal.last_serial)
+        ]
+        drafts += drafts_of(results, reading)
+        ends = ends_not_entered(volume, DEVICE, folders, results, journal.said)
+        drafts += [Draft(event, detail, reading) for event, detail in ends]
+        journal.append([*drafts, Draft("boot", {"boot": boot}, reading)])
+
+    @property
+    def next_serial(self) -> int:
+        return next_serial(self.volume.names(RECORDINGS), self.journal.last_serial)
 
     def files(self, recording: str) -> dict[str, bytes]:
         """What lies in a recording's folder."""

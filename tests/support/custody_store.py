@@ -170,14 +170,29 @@ async def custody(
     signers_sha256: str = "list-1",
     jobs: int = 2,
 ) -> AsyncIterator[Working]:
-    signers = signers or list_of(device_line())
     opened = Index.open(str(index), "virtual:")
     try:
-        clock = VirtualClock(seconds=trio.current_time)
-        log = CustodyLog(store, signer, name, clock)
-        desk = Desk(signer, name, signers)
-        post = Post(store, opened, log, desk, clock, signers_sha256, trio.CapacityLimiter(jobs))
-        rounds: list[Round] = []
-        yield Working(post, Custodian(post, jobs=jobs, told=rounds.append), rounds)
+        yield at_work(
+            store, opened, signer, name, signers or list_of(device_line()), signers_sha256=signers_sha256, jobs=jobs
+        )
     finally:
         opened.close()
+
+
+def at_work(
+    store: Store,
+    index: Index,
+    signer: KeySigner,
+    name: str,
+    signers: AllowedSigners,
+    *,
+    signers_sha256: str = "list-1",
+    jobs: int = 2,
+) -> Working:
+    """A custodian's process that has just begun."""
+    clock = VirtualClock(seconds=trio.current_time)
+    log = CustodyLog(store, signer, name, clock)
+    desk = Desk(signer, name, signers)
+    post = Post(store, index, log, desk, clock, signers_sha256, trio.CapacityLimiter(jobs))
+    rounds: list[Round] = []
+    return Working(post, Custodian(post, jobs=jobs, told=rounds.append), rounds)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bwvd.clock import NS
+from bwvd.evidence.format.records import JournalHead
 from bwvd.evidence.verify.recording import Verification
 from bwvd.evidence.verify.report import Report
 from bwvd.evidence.verify.trust import Trust
@@ -67,6 +68,7 @@ def write_recording(
     segments: int = 3,
     close: bool = True,
     finish: bool = True,
+    journal: JournalHead | None = None,
     acknowledged: list[Acknowledged] | None = None,
     before_commit: Callable[[int], None] = lambda _: None,
     after_commit: Callable[[RecordingFolder], None] = lambda _: None,
@@ -84,7 +86,7 @@ def write_recording(
         start_ns = START_NS + (index - index % 4) * NS
         gop = clip.gop(index % 4, sound=False, start_ns=start_ns)
         if index == 0:
-            folder.create(gop, None)
+            folder.create(gop, journal)
             tell({})
         before_commit(index)
         folder.commit([gop], [Marked(gop.start_ns, "gpio:record", "a door")] if index == 1 else [])
@@ -92,7 +94,7 @@ def write_recording(
         tell({name: volume.tree()[f"{path}/{name}"] or b""})
         after_commit(folder)
     if not segments:
-        folder.create(None, None)
+        folder.create(None, journal)
         tell({})
     if close:
         folder.close("stop")
