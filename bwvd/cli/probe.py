@@ -61,8 +61,7 @@ def camera_trial(config: Config, address: str) -> Trial:
     kinds: tuple[Kind, ...] = ("video", "audio") if config.audio.source == "video" else ("video",)
     choice = EncoderChoice()
     opened = partial(open_camera, config, SystemClock(), AudioGate(), choice)
-    trial = partial(_try_source, "camera", "video.source", address, opened, kinds, _patience_s(config))
-    return partial(trial, transport=lambda: choice.transport)
+    return partial(_try_source, "camera", "video.source", address, opened, kinds, _patience_s(config), choice)
 
 
 def microphone_trial(config: Config, address: str) -> Trial:
@@ -74,7 +73,7 @@ def microphone_trial(config: Config, address: str) -> Trial:
         return source
 
     patience_s = LibavSource.OPENING_S + LibavSource.SILENCE_S
-    return partial(_try_source, "microphone", "audio.source", address, opened, ("audio",), patience_s)
+    return partial(_try_source, "microphone", "audio.source", address, opened, ("audio",), patience_s, EncoderChoice())
 
 
 def _patience_s(config: Config) -> float:
@@ -117,8 +116,7 @@ async def _try_source(
     opened: Callable[[], LibavSource],
     kinds: tuple[Kind, ...],
     patience_s: float,
-    *,
-    transport: Callable[[], str] = str,
+    choice: EncoderChoice,
 ) -> list[Finding]:
     advised: list[Finding] = []
     for left in reversed(range(OPENINGS)):
@@ -129,10 +127,11 @@ async def _try_source(
         advised += [Finding(area, True, f"{key}: {fault.detail}", advice=True) for fault in seen.faults]
         if not seen.missing:
             tracks = ", ".join(_shown(track) for track in seen.tracks)
-            tracks += f", over {transport().upper()}" if transport() else ""
+            tracks += f", from MJPEG by {choice.jpeg_decoder}" if choice.jpeg_decoder else ""
+            tracks += f", over {choice.transport.upper()}" if choice.transport else ""
             advised += [
                 Finding(area, True, f"{key}: {text}", advice=True)
-                for text in _advice(address, seen.tracks, transport())
+                for text in _advice(address, seen.tracks, choice.transport)
             ]
             return [Finding(area, True, f"{key}: {address}: {tracks}"), *advised]
         if not (left and any(fault.name == "encoder" for fault in seen.faults)):

@@ -26,6 +26,7 @@ from bwvd.daemon.process import USAGE, run_daemon
 from bwvd.evidence.startup.admission import HeldVolume, open_storage
 from bwvd.media.samples import Track
 from bwvd.testing.clip import numbered_clip
+from tests.support.jpegs import needs_turbojpeg
 from tests.support.process import DEVICE, Process, write_configuration
 from tests.support.real_volume import tmpfs
 
@@ -397,6 +398,21 @@ def test_a_camera_without_libjpeg_turbo_is_told_what_it_costs(
     monkeypatch.setattr(jpeg, "is_there", lambda: there)
     track = Track(kind="video", codec="h264", timescale=90_000, init=b"", source=address, encoder=encoder)
     assert _advice(address, [track]) == said
+
+
+@pytest.mark.parametrize(("there", "by"), [(True, "libjpeg-turbo"), (False, "libav")])
+def test_what_decodes_a_cameras_jpegs_is_told(
+    there: bool, by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if there:
+        needs_turbojpeg()
+    else:
+        monkeypatch.setattr(jpeg, "is_there", lambda: False)
+    clip = tmp_path / "clip.avi"
+    numbered_clip(clip, 60, rate=30, codec="mjpeg")
+    video = f'[video]\nsource = "file:{clip}?loop=1"\nencoder = "libx264"\nkeyframe_s = 0.5\n'
+    (camera,) = (found for found in _check(write_configuration(tmp_path, video)) if found.area == "camera")
+    assert camera.text.endswith(f", h264 by libx264, from MJPEG by {by}")
 
 
 def test_what_the_units_sandbox_does_not_open_is_advised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -265,10 +265,10 @@ class Reading:
         if config.video.encoder == "copy" or source.copies:
             return CopiedVideo(stream, config, self._address, rate, times, losses, not_before_ns)
         encoder = FailoverEncoder(config.video, self._address.text, rate, losses, self._job.choice, self._job.call)
-        forms = FormReader(of_camera=self._address.scheme == "v4l2")
-        return EncodedVideo(
-            config, self._job.clock, times, losses, encoder, not_before_ns, decoder_of(stream), _forms=forms
-        )
+        forms, jpeg = FormReader(of_camera=self._address.scheme == "v4l2"), decoder_of(stream)
+        if stream.codec_context.codec.canonical_name == "mjpeg":
+            self._job.choice.jpeg_decoder = "libav" if jpeg is None else "libjpeg-turbo"
+        return EncodedVideo(config, self._job.clock, times, losses, encoder, not_before_ns, jpeg, _forms=forms)
 
     def _read_source(self, source: Input, packets: PacketReader) -> None:
         self._streams(source)

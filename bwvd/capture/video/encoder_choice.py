@@ -26,6 +26,7 @@ class EncoderChoice:
         self.served: set[str] = set()  # these have given frames
         self.had_audio = False  # where its own audio is asked for: it is as configured, and another camera may not be
         self.transport = ""  # by which a network camera's packets have come last: "tcp" or "udp"
+        self.jpeg_decoder = ""  # of a camera's MJPEG, as it was opened last: "libjpeg-turbo" or "libav"
         self._find_hardware = find_hardware
 
     def choose(self, config: Video, width: int, height: int, call: EncoderCall) -> str:
