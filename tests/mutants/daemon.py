@@ -97,8 +97,8 @@ DAEMON = (
         "call every camera good",
         5,
         "cli/probe.py",
-        '    trial = partial(_try_source, "camera",',
-        _good('"camera"', "address") + '    trial = partial(_try_source, "camera",',
+        '    return partial(_try_source, "camera",',
+        _good('"camera"', "address") + '    return partial(_try_source, "camera",',
         ("cli/test_check.py",),
     ),
     Mutant(

@@ -41,8 +41,8 @@ DECODING = (
         "take every second line of chroma",
         4,
         "capture/video/pixel_format.py",
-        "interpolation=Interpolation.AREA",
-        "interpolation=Interpolation.POINT",
+        '"all_mode=average"',
+        '"all_mode=normal"',
         ("capture/video/test_pixel_format.py",),
     ),
     Mutant(

@@ -25,9 +25,9 @@ LIMITS: dict[str, dict[str, dict[str, float]]] = {
     },
     "libx264": {
         "start": {"opcodes": 4_000_000, "reads": 1_500, "faults": 15_000},
-        "standby, a frame": {"opcodes": 4_650, "steps": 0.5, "waits": 0.25, "reads": 0.8, "writes": 0.05, "faults": 9},
+        "standby, a frame": {"opcodes": 3_500, "steps": 0.5, "waits": 0.25, "reads": 0.8, "writes": 0.05, "faults": 9},
         "press, beside its frames": {"opcodes": 270_000, "steps": 150, "writes": 25, "faults": 5_000},
-        "recording, a frame": {"opcodes": 5_000, "steps": 0.5, "reads": 0.8, "writes": 0.1, "faults": 26},
+        "recording, a frame": {"opcodes": 4_100, "steps": 0.5, "reads": 0.8, "writes": 0.1, "faults": 26},
     },
 }  # fmt: skip
 

@@ -14,7 +14,7 @@ from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from bwvd.capture.video.colours import JFIF
-from bwvd.capture.video.pixel_format import ENCODED_FORMAT, ChromaMean
+from bwvd.capture.video.pixel_format import ChromaMean, new_frame
 
 LIBRARY = "libturbojpeg.so.0"
 
@@ -143,7 +143,7 @@ class JpegDecoder:
     def _writable(self) -> av.VideoFrame:
         frame = self._frame
         if frame is None:
-            frame = self._frame = av.VideoFrame(*self._size, ENCODED_FORMAT)
+            frame = self._frame = new_frame(*self._size)
             frame.color_range = ColorRange.JPEG
             frame.colorspace = JFIF.matrix
         frame.make_writable()

@@ -25,7 +25,7 @@ from bwvd.config.schema import Video
 from bwvd.media.init_segment import HEVC_TAG, VIDEO_TIMESCALE, InitSegment, init_of_annexb
 from bwvd.media.nal import NalForm, prefixed_room, write_prefixed
 from bwvd.media.presets import PRESET_ENCODERS, PRESETS
-from bwvd.media.samples import Batch, Track, overwrite
+from bwvd.media.samples import Batch, Track, overwrite, ticks
 
 HARDWARE = "h264_v4l2m2m"
 SOFTWARE = "libx264"
@@ -40,7 +40,7 @@ COPYING = frozenset({SOFTWARE, "libx265"})
 # These say in their parameter sets that frames are of full range, where they are; of others nobody knows.
 FULL_RANGE = COPYING
 
-_TICK_NS = Fraction(NS, VIDEO_TIMESCALE)
+_BASE = Fraction(1, VIDEO_TIMESCALE)
 _TRIAL_FRAMES = 8  # the first come out of a memory-to-memory encoder only when some are in
 _LATE_KEY_FRAMES = 8  # a hardware encoder hears of a key frame that is asked for some frames late
 _VBV_S = 1.5  # the encoder's buffer: how long it may spend more than the bit rate
@@ -195,8 +195,8 @@ class VideoEncoder:
 
         The frame must be in the encoder's size and format; its `pts`, `time_base` and `pict_type` are overwritten.
         """
-        frame.pts = round((at_ns - self._begin_ns) / _TICK_NS)
-        frame.time_base = Fraction(1, VIDEO_TIMESCALE)
+        frame.pts = ticks(at_ns - self._begin_ns, VIDEO_TIMESCALE)
+        frame.time_base = _BASE
         # Decoders leave their own picture type in the frame: an MJPEG camera would make every frame a key frame.
         frame.pict_type = PictureType.NONE
         if self.begins_group(at_ns):
@@ -257,8 +257,8 @@ class VideoEncoder:
         if packet.pts is None or packet.dts is None or not packet.size:
             return
         self._check_key(packet.pts, packet.is_keyframe)
-        pts_ns = self._begin_ns + round(packet.pts * _TICK_NS)
-        dts_ns = self._begin_ns + round(packet.dts * _TICK_NS)
+        pts_ns = self._begin_ns + packet.pts * NS // VIDEO_TIMESCALE
+        dts_ns = self._begin_ns + packet.dts * NS // VIDEO_TIMESCALE
         if packet.is_keyframe and not self._assembler.empty and self.track is not None:
             self._ended.append(self._assembler.take(self.track, dts_ns))
         duration_ns = self._half_frame_ns * 2

@@ -69,11 +69,28 @@ class FormReader:
         self._form: Form | None = None
         self._container_says: Fraction | None = None  # a sample's aspect, against what the frames say
         self._turned = 0  # degrees, as of the last frame
+        self._said: tuple[object, ...] = ()  # all that a form is read from, of the last frame
 
     def read(self, frame: av.VideoFrame, stream: VideoStream) -> Form:
         """The form of a frame that the stream's decoder has just given out."""
         before = self._form
         context = stream.codec_context
+        said = (
+            frame.width,
+            frame.height,
+            frame.format.name,
+            frame.color_range,
+            frame.colorspace,
+            frame.color_primaries,
+            frame.color_trc,
+            frame.interlaced_frame,
+            frame.rotation,
+            context.sample_aspect_ratio,
+            context.field_order,
+        )
+        if said == self._said and before is not None:
+            return before
+        self._said = said
         told = context.sample_aspect_ratio
         if before is None:
             guessed = stream.sample_aspect_ratio

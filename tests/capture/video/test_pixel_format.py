@@ -8,7 +8,7 @@ import av
 import pytest
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from bwvd.capture.video.pixel_format import PixelConverter
+from bwvd.capture.video.pixel_format import PixelConverter, RowMean
 from tests.support.jpegs import another_reference, psnr
 
 FORMATS = ["yuyv422", "uyvy422", "yuvj422p", "yuvj420p", "yuvj444p", "nv12", "yuv420p", "rgb24", "gray", "yuv422p"]
@@ -56,6 +56,36 @@ def test_chroma_is_the_mean_of_what_it_stands_for(source: str, graph: str) -> No
     )
     assert psnr(fitted.planes[0], expected.planes[0]) == math.inf
     assert min(psnr(a, b) for a, b in zip(fitted.planes, expected.planes, strict=True)) >= 45
+
+
+@pytest.mark.parametrize("source", ["yuv422p", "yuvj422p", "gray"])
+def test_the_mean_of_two_lines_is_that_of_the_frame_given(source: str) -> None:
+    """To the bit, rounded down, frame by frame: filters hold frames back where two inputs are joined."""
+    mean: RowMean | None = None
+    with av.open(f"testsrc2=size=322x242:rate=30,format={source}", format="lavfi") as noise:
+        for made, _ in zip(noise.decode(video=0), range(4), strict=False):
+            mean = mean or RowMean(made)
+            found = mean.apply(made)
+            assert (found.width, found.height, found.format.name) == (322, 121, source)
+            for whole, half in zip(made.planes, found.planes, strict=True):
+                lines, line = memoryview(whole), whole.line_size
+                for y in range(half.height):
+                    pair = zip(
+                        lines[2 * y * line : 2 * y * line + half.width],
+                        lines[(2 * y + 1) * line : (2 * y + 1) * line + half.width],
+                        strict=True,
+                    )
+                    row = memoryview(half)[y * half.line_size : y * half.line_size + half.width]
+                    assert bytes(row) == bytes((a + b) // 2 for a, b in pair)
+
+
+@pytest.mark.parametrize("size", ["320x240", "800x600", "1280x720"])
+def test_a_plane_of_means_is_copied_at_once(size: str) -> None:
+    """Lines that lie otherwise are copied one by one: thousands of steps of Python for each frame."""
+    made = of_graph(f"testsrc2=size={size},format=yuv422p")
+    fitted = PixelConverter(made.width, made.height).fit(made)
+    halved = RowMean(made).apply(made)
+    assert [plane.line_size for plane in fitted.planes[1:]] == [plane.line_size for plane in halved.planes[1:]]
 
 
 def test_a_frame_that_somebody_holds_is_not_written_on() -> None:
