@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from bwvd.desk import entrance, listing, out, recording
+from bwvd.desk import entrance, listing, out, recording, static_files
 from bwvd.desk.desk import Desk
 from bwvd.desk.guard import Guard
 from bwvd.desk.page import page
@@ -42,7 +42,7 @@ def application(desk: Desk) -> Starlette:
             *listing.routes(),
             *recording.routes(),
             *out.routes(),
-            Mount("/static", StaticFiles(packages=[("bwvd.desk", "static")]), name="static"),
+            Mount(static_files.address(), StaticFiles(packages=[("bwvd.desk", "static")]), name="static"),
         ],
         middleware=[Middleware(Guard, desk=desk)],
         exception_handlers={

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterable
 
 import trio
@@ -17,6 +19,36 @@ from bwvd.text import clean
 FAILURES = (EvidenceError, StoreError, OSError)  # of one recording, or of one source: the others go on
 
 
+PAUSE_S = 1.0  # for a page that waits for its first frame
+
+
+class Pause:
+    """A pause that what reads behind the pages makes, while one of them waits for its first frame.
+
+    **Synchronization:** `begin` and `end` from the thread that has made it; `wait` from any, never holding up that one.
+    """
+
+    def __init__(self) -> None:
+        self._over = threading.Event()
+        self._over.set()
+        self._until_s = 0.0  # time.monotonic
+        self._own = threading.get_ident()
+
+    def begin(self) -> None:
+        """For a second at most: who has asked may be gone."""
+        self._until_s = time.monotonic() + PAUSE_S
+        self._over.clear()
+
+    def end(self) -> None:
+        self._over.set()
+
+    def wait(self, _bytes: int = 0) -> None:
+        """Wait until it is over. Blocking."""
+        left_s = self._until_s - time.monotonic()
+        if left_s > 0 and threading.get_ident() != self._own:
+            self._over.wait(left_s)
+
+
 class Background:
     """Reads and verifies what pages have asked for last, one recording after the other.
 
@@ -27,6 +59,7 @@ class Background:
 
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
+        self.pause = Pause()
         self.failed: dict[Key, str] = {}  # why there is no verdict, in one line
         self._rows: list[Row] = []
         self._first: dict[Key, Found] = {}  # recordings that are looked at
@@ -81,12 +114,12 @@ class Background:
         try:
             if found is not None:
                 del self._first[found.key]
-                await self.report(found, again=found.key in self._anew)
+                await self.report(found, self.pause.wait, again=found.key in self._anew)
             elif row is not None and self._lacks_facts(row):
                 source: Listed = row.found.source  # type: ignore[assignment]  # what has given rows
                 self.memory.facts[row.key] = await source.complete(row.found) or row.facts
             elif row is not None:
-                await self.report(row.found)
+                await self.report(row.found, self.pause.wait)
         except FAILURES as error:
             self.failed[found.key if found is not None else row.key] = clean(str(error))  # type: ignore[union-attr]  # one of both is there
         finally:

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bwvd.desk.desk import Desk
 from bwvd.desk.page import page
 from bwvd.desk.session import Session
+from bwvd.desk.static_files import FOREVER, PREFIX
 
 POLICY = "; ".join(
     (
@@ -42,8 +43,9 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
+FOUND = (200, 206, 304)
 READING = ("GET", "HEAD")
-OPEN_TO_ALL = ("/enter", "/static/")  # what nobody's evidence is in
+OPEN_TO_ALL = ("/enter", PREFIX)  # what nobody's evidence is in
 BEFORE_A_NAME = ("/who",)  # what who has come in may ask before saying who it is
 
 
@@ -64,7 +66,7 @@ class Guard:
         if scope["type"] != "http":  # a WebSocket, which this page never opens
             await send({"type": "websocket.close", "code": 1008})
             return
-        static = scope["path"].startswith("/static/")
+        static = scope["path"].startswith(PREFIX)
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -72,7 +74,7 @@ class Guard:
                 for name, value in HEADERS.items():
                     headers[name] = value
                 # What is decrypted stays in memory, the browser's too.
-                headers["cache-control"] = "no-cache" if static else "no-store"
+                headers["cache-control"] = FOREVER if static and message["status"] in FOUND else "no-store"
             await send(message)
 
         answer = await self._judge(scope)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 
 from bwvd.clock import NS
 from bwvd.desk.filler import Heads, audio_begins_ns, filled, held, last_key_frame
+from bwvd.desk.plain import PlainSegments
 from bwvd.desk.timeline import NO_FILE, NO_VIDEO, NOTHING, WITHHELD, Span, Timeline
 from bwvd.evidence.errors import IdentityUnusable
 from bwvd.evidence.format import records
@@ -27,7 +27,6 @@ from bwvd.media.fragment_reader import read_fragments, read_init
 from bwvd.media.init_maps import maps
 
 HOLD_NS = 10 * NS  # a longer stretch without a picture comes in pieces of this length
-KEPT_BYTES = 16 * 1024 * 1024  # of plain segments, in memory: a person goes back and forth
 
 # Why a segment can't be played, beside what the timeline knows
 ALTERED = "altered"  # its bytes are not those that were signed
@@ -67,17 +66,18 @@ class Media:
 
     Args:
         identities: to decrypt with.
+        kept: keeps plain segments, of other recordings too.
 
     **Synchronization:** any threads.
     """
 
     line: Timeline
     identities: Sequence[Any] = ()
+    kept: PlainSegments = field(default_factory=PlainSegments)
     _maps: list[int] = field(init=False)
     _heads: dict[int, Heads] = field(default_factory=dict)
-    _plain: OrderedDict[int, bytes] = field(default_factory=OrderedDict)
     _keys: dict[int, bytes] = field(default_factory=dict)  # key frames to hold, by segment
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _owner: object = field(default_factory=object)  # of what is kept
 
     def __post_init__(self) -> None:
         self._maps = maps(self.line.index.inits)
@@ -203,10 +203,8 @@ class Media:
 
         Raises: NotPlayable.
         """
-        with self._lock:
-            if record.segment in self._plain:
-                self._plain.move_to_end(record.segment)
-                return Served(self._plain[record.segment], "")
+        if (known := self.kept.get(self._owner, record.segment)) is not None:
+            return Served(known, "")
         try:
             stored = read_file(folder, record.file, SEGMENT_BYTES)
         except FileNotFoundError:
@@ -218,7 +216,7 @@ class Media:
             raise NotPlayable(ALTERED, f"{record.file} is not what was recorded")
         plain = self._opened(record, stored, signed=signed)
         if signed:
-            self._keep(record.segment, plain)
+            self.kept.keep(self._owner, record.segment, plain)
         return Served(plain, "" if signed else ALTERED)
 
     def _opened(self, record: records.Segment, stored: bytes, *, signed: bool) -> bytes:
@@ -234,11 +232,9 @@ class Media:
         except IdentityUnusable as error:
             raise NotPlayable(SEALED if signed else ALTERED, f"{record.file} {error}") from None
 
-    def _keep(self, number: int, plain: bytes) -> None:
-        with self._lock:
-            self._plain[number] = plain
-            while len(self._plain) > 1 and sum(map(len, self._plain.values())) > KEPT_BYTES:
-                self._plain.popitem(last=False)
+    def close(self) -> None:
+        """Forget what was decrypted of it."""
+        self.kept.forget(self._owner)
 
     def _held(self, folder: Folder, begin_ns: int, end_ns: int, audio: bytes = b"") -> bytes:
         """What lets the player's time go on. Any segment of the epoch will do for a frame: the page covers it."""

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from bwvd.desk.static_files import address
 from bwvd.desk.texts import language_of, texts
 
 LANGUAGE_COOKIE = "bwvd-language"
@@ -44,7 +45,7 @@ def translator(request: Request) -> Callable[..., str]:
 def page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
     """The page of a template.
 
-    It has `t("section.name", key=…)`, `words("section")`, `language`, `session`, `desk` beside `values`.
+    It has `t("section.name", key=…)`, `words("section")`, `language`, `session`, `desk`, `static` beside `values`.
     """
     language = language_for(request)
 
@@ -62,6 +63,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
             session=getattr(request.state, "session", None),
             desk=request.app.state.desk,
             path=request.url.path,
+            static=address(),
             **values,
         )
     )

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import trio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -19,6 +20,7 @@ from bwvd.desk.desk import Desk
 from bwvd.desk.document import document, verdict
 from bwvd.desk.hls import Media, Served
 from bwvd.desk.page import page
+from bwvd.desk.plain import PlainSegments
 from bwvd.desk.query import PAGE_ROWS, Query
 from bwvd.desk.receipts import Taken
 from bwvd.desk.source import Found, Key, NotThere
@@ -46,15 +48,30 @@ class Opened:
     """
 
     media: OrderedDict[Key, Media] = field(default_factory=OrderedDict)
+    plain: PlainSegments = field(default_factory=PlainSegments)
+    _reading: dict[Key, trio.Lock] = field(default_factory=dict)
 
     async def of(self, desk: Desk, found: Found, *, anew: bool = False) -> Media:
         """A recording as it was read last; `anew` reads it again: it may be growing.
 
+        Who asks while it is read waits for that: a page asks for its timeline and its first frame at once.
+
         Raises: NotThere where its manifest can't be read; what `Found.read` raises.
         """
-        if not anew and found.key in self.media:
-            self.media.move_to_end(found.key)
-            return self.media[found.key]
+        before = self.media.get(found.key) if anew else None
+        lock = self._reading.setdefault(found.key, trio.Lock())
+        try:
+            async with lock:
+                known = self.media.get(found.key)
+                if known is None or known is before:
+                    return await self._read(desk, found)
+                self.media.move_to_end(found.key)
+                return known
+        finally:
+            if not (lock.locked() or lock.statistics().tasks_waiting):
+                self._reading.pop(found.key, None)
+
+    async def _read(self, desk: Desk, found: Found) -> Media:
 
         def read(folder: Folder) -> Media:
             try:
@@ -63,13 +80,14 @@ class Opened:
                     line = timeline(signed_lines(file), reader(folder, desk.identities))
             except OSError as error:
                 raise NotThere(f"its manifest can't be read: {error.strerror}") from None
-            return Media(line.lacking(without_files(names, lambda _: False)), desk.identities)
+            return Media(line.lacking(without_files(names, lambda _: False)), desk.identities, self.plain)
 
         media = await found.read(read)
+        if (before := self.media.pop(found.key, None)) is not None:
+            before.close()
         self.media[found.key] = media
-        self.media.move_to_end(found.key)
         while len(self.media) > KEPT:
-            self.media.popitem(last=False)
+            self.media.popitem(last=False)[1].close()
         return media
 
 
@@ -93,7 +111,10 @@ async def find(request: Request) -> Found:
 async def recording(request: Request) -> Response:
     """The page."""
     found = await find(request)
-    return page(request, "recording.html", found=found)
+    request.app.state.desk.background.pause.begin()
+    # The first frame is not to wait until the page's modules have found out what to ask for.
+    from_begin = not request.query_params.keys() & {"t", "altered"}
+    return page(request, "recording.html", found=found, from_begin=from_begin)
 
 
 async def timeline_json(request: Request) -> Response:
@@ -102,13 +123,14 @@ async def timeline_json(request: Request) -> Response:
     media = await opened(request).of(request.app.state.desk, found, anew=True)
     if media.line.open is None:
         raise NotThere("its manifest opens no recording")
-    return JSONResponse(document(media.line, media))
+    return JSONResponse({**document(media.line, media), "playlist": media.playlist()})
 
 
 async def verdict_json(request: Request) -> Response:
     """What is known of its verification; asked for again until it is known, or has failed."""
     found = await find(request)
     desk: Desk = request.app.state.desk
+    desk.background.pause.end()  # the page asks behind its first frame
     media = await opened(request).of(desk, found)
     report = desk.background.known(found)
     if report is None and (why := desk.background.failed.get(found.key)) is not None:

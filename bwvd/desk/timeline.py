@@ -237,7 +237,7 @@ def _spans(index: MediaIndex) -> tuple[list[Span], list[int]]:
             if begin - last.end_ns >= HOLE_NS:
                 spans.append(Span(last.end_ns, begin, why=NOTHING))
             elif begin != last.end_ns:
-                spans[-1] = replace(last, end_ns=begin)
+                spans[-1] = Span(last.begin_ns, begin, last.record, last.why)  # `replace` takes three times as long
         spans.append(Span(begin, end, segment, "" if segment.frames > 0 else NO_VIDEO))
     if spans:
         behind_ns = max((min(gap.to_ns, LONGEST_NS) for gap in index.gaps), default=0)

@@ -43,14 +43,16 @@ _SETTLED = "(video) => !video.seeking && video.readyState >= 2"
 
 
 @contextlib.contextmanager
-def served(*paths: Path, options: tuple[str, ...] = (), home: Path) -> Iterator[str]:
+def served(*paths: Path, options: tuple[str, ...] = (), home: Path, tree: Path | None = None) -> Iterator[str]:
     """`bwvd desk` on these paths; gives the address that lets one browser in.
 
     home: where the desk keeps its log and its key, and puts what it hands out.
+    tree: another working tree whose bwvd it is; None = this one's.
     """
     command = [sys.executable, "-m", "bwvd", "desk", *map(str, paths), "--no-browser", "--port", "0", *options]
     home.mkdir(exist_ok=True)
     environment = {**os.environ, "HOME": str(home), "XDG_STATE_HOME": str(home), "XDG_CONFIG_HOME": str(home)}
+    environment |= {"PYTHONPATH": str(tree.resolve())} if tree is not None else {}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, env=environment, cwd=home, text=True
     ) as desk:

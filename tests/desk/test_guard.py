@@ -17,6 +17,7 @@ from bwvd.desk.app import application
 from bwvd.desk.entrance import FORM_BYTES, MOST_FIELDS, form
 from bwvd.desk.guard import HEADERS, Guard
 from bwvd.desk.serve import listen
+from bwvd.desk.static_files import FOREVER, address
 from bwvd.testing.store import VirtualStore
 from tests.support.desk_page import ORIGIN, PORT, a_desk, browser, come_in, desk_of, loopback
 from tests.support.evidence_folder import make_recording, make_storage
@@ -103,14 +104,18 @@ async def test_every_answer_forbids_what_a_page_could_be_made_to_do(card: Path) 
         answers = [
             await asked.client.get("/"),
             await asked.client.get("/nothing"),
-            await asked.client.get("/static/desk.css"),
+            await asked.client.get(f"{address()}/desk.css"),
+            await asked.client.get(f"{address()}/none.css"),
+            await asked.client.get("/static/0000000000000000/desk.css"),
             await asked.client.get("/verdicts"),
             await stranger.get("/"),
             await stranger.get("/", headers={"host": "evil.example"}),
         ]
     for answer in answers:
         assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
-        assert answer.headers["cache-control"] == ("no-cache" if "/static/" in str(answer.url) else "no-store")
+        kept = answer.status_code == 200 and "/static/" in str(answer.url)
+        assert answer.headers["cache-control"] == (FOREVER if kept else "no-store")
+    assert [answer.status_code for answer in answers[2:5]] == [200, 404, 404]
     policy = HEADERS["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy

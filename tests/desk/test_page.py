@@ -19,6 +19,7 @@ pytest.importorskip("playwright.sync_api", reason="pip install -e '.[browser]'")
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
+from bwvd.desk.static_files import address
 from bwvd.desk.timeline import signed_lines, timeline
 from bwvd.evidence.export.mp4 import export_mp4
 from bwvd.evidence.format.layout import MANIFEST
@@ -123,6 +124,29 @@ def test_it_plays_from_the_first_frame_on(opened: Open, gap: Recording) -> None:
 
 
 @pytest.mark.short
+def test_the_first_frame_waits_for_nothing_that_it_does_not_need(opened: Open, gap: Recording) -> None:
+    """No request is made twice, none for what the browser has, and the verdict is asked for behind the frame."""
+    visit = opened(folder_of(gap))
+    page = visit.recording()
+    path = re.sub(r"^https?://[^/]+", "", page.url)
+    page.goto(f"{visit.origin}/")
+    asked: list[str] = []
+    page.on("request", lambda one: asked.append(re.sub(r"^https?://[^/]+", "", one.url)))
+    page.evaluate("() => { window.desk = null; }")
+    page.click(f"main a[href='{path}']")
+    page.wait_for_function("() => window.desk?.player.shown_us !== null && window.desk !== undefined")
+    page.wait_for_function("() => document.querySelector('#chain li:not(.open)')")
+    own = [one.removeprefix(path) for one in asked if one.startswith(path)]
+    first = own[: own.index("/verdict.json")]
+    assert first[:4] == ["", "/timeline.json", "/init-1.mp4", "/seg/1.m4s"]
+    assert [one for one in own if own.count(one) > 1 and "verdict" not in one] == []
+    assert "/playlist.m3u8" not in own
+    served_by_desk = page.evaluate(
+        "() => performance.getEntriesByType('resource').filter((one) => one.transferSize > 0).map((one) => one.name)"
+    )
+    assert [one for one in served_by_desk if "/static/" in one] == []
+
+
 def test_a_gap_is_shown_as_a_gap_and_played_through(opened: Open, gap: Recording) -> None:
     """Invariant 4: no frame stands for what the camera did not see, and the time goes on."""
     visit = opened(folder_of(gap))
@@ -195,8 +219,8 @@ def test_the_clock_of_the_page_is_the_timelines(opened: Open, tmp_path: Path) ->
         back = page.evaluate("(us) => window.desk.clock.find(window.desk.clock.at(us).ms)", at)
         assert back == pytest.approx(at, abs=2)
     texts = page.evaluate(
-        "async (all) => { const { elapsed } = await import('/static/time.js'); return all.map((us) => elapsed(us)); }",
-        [0, 999, 61_000_000, 3_600_000_000, -2_400_000],
+        "async ([of, all]) => { const { elapsed } = await import(of); return all.map((us) => elapsed(us)); }",
+        [f"{address()}/time.js", [0, 999, 61_000_000, 3_600_000_000, -2_400_000]],
     )
     assert texts == [
         clock_text(us * 1000).replace("-", "\u2212") for us in (0, 999, 61_000_000, 3_600_000_000, -2_400_000)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyrage
 import pytest
 import trio
+import trio.testing
 
+from bwvd.desk.plain import PlainSegments
+from bwvd.desk.recording import Opened
+from bwvd.desk.timeline import Line, signed_lines
 from bwvd.evidence.format.layout import MANIFEST
+from bwvd.evidence.format.line_reader import Readable
 from bwvd.evidence.keys.age import AgeSealer
 from tests.support.desk import export_proof
 from tests.support.desk_page import ORIGIN, desk_of
@@ -65,6 +72,95 @@ async def test_each_segment_of_the_playlist_is_there(storage: Path) -> None:
             why[name] = answer.headers.get("bwvd-why", "")
         assert [reason for name, reason in why.items() if name.startswith("hold/")] == ["nothing"]
         assert {reason for name, reason in why.items() if not name.startswith("hold/")} == {""}
+
+
+async def test_the_timeline_comes_with_its_own_playlist(storage: Path) -> None:
+    """Read at one moment: where a recording grows, a playlist that was asked for later would know more, or less."""
+    folder = make_recording(storage, gap_after=1)
+    async with desk_of(storage) as asked:
+        line = (await asked.client.get(f"{address(folder)}/timeline.json")).json()
+        assert line["playlist"] == (await asked.client.get(f"{address(folder)}/playlist.m3u8")).text
+
+
+async def test_who_asks_while_it_is_read_waits_for_that(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page asks for its timeline and its first frame at once: the manifest is read once."""
+    folder = make_recording(storage)
+    read: list[str] = []
+
+    def counted(file: Readable) -> Iterator[Line]:
+        read.append("")
+        return signed_lines(file)
+
+    monkeypatch.setattr("bwvd.desk.recording.signed_lines", counted)
+    async with desk_of(storage) as asked:
+        found = await asked.desk.find(*address(folder).split("/")[2:])
+        opened = Opened()
+        async with trio.open_nursery() as nursery:
+            for anew in (False, True, False):
+                nursery.start_soon(partial(opened.of, asked.desk, found, anew=anew))
+        assert read == [""]
+        await opened.of(asked.desk, found)
+        assert read == [""]
+        await opened.of(asked.desk, found, anew=True)
+        assert read == ["", ""]
+
+
+async def test_the_page_says_what_its_first_frame_needs_where_it_begins_with_it(storage: Path) -> None:
+    folder = make_recording(storage)
+    async with desk_of(storage) as asked:
+        for query, first in (("", True), ("?t=1.5", False), ("?altered=1", False)):
+            text = (await asked.client.get(address(folder) + query)).text
+            named = re.findall(r'rel="preload" as="fetch" crossorigin href="([^"]+)"', text)
+            parts = ["timeline.json", *(["init-1.mp4", "seg/1.m4s"] if first else [])]
+            assert named == [f"{address(folder)}/{part}" for part in parts]
+
+
+async def test_what_reads_behind_a_page_waits_until_its_first_frame_is_there(storage: Path) -> None:
+    """For as long as the page has not asked for the verdict, or for a second."""
+    folder = make_recording(storage)
+    async with desk_of(storage) as asked:
+        pause = asked.desk.background.pause
+        through = trio.Event()
+
+        async def read() -> None:
+            await trio.to_thread.run_sync(pause.wait)
+            through.set()
+
+        pause.wait()  # nothing waits
+        await asked.client.get(address(folder))
+        pause.wait(1)  # the page's own thread is never held up
+        asked.nursery.start_soon(read)
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        assert not through.is_set()
+        await asked.client.get(f"{address(folder)}/verdict.json")
+        with trio.fail_after(20):
+            await through.wait()
+        pause.begin()
+        with trio.fail_after(20):
+            await trio.to_thread.run_sync(pause.wait)  # nobody ends it
+
+
+async def test_four_recordings_keep_no_more_in_memory_than_one(storage: Path) -> None:
+    """Plain segments of all of them together; those of one that is read anew are forgotten."""
+    kept = PlainSegments(1000)
+    first, second = object(), object()
+    for number in range(4):
+        kept.keep(first, number, bytes(300))
+    kept.keep(second, 3, bytes(300))
+    assert [kept.get(first, number) is not None for number in range(4)] == [False, False, True, True]
+    kept.keep(second, 3, bytes(301))
+    assert kept.get(first, 2) is not None
+    kept.forget(first)
+    assert kept.get(first, 3) is None
+    kept.keep(first, 9, bytes(5000))  # one is kept however large it is
+    assert (kept.get(second, 3), kept.get(first, 9)) == (None, bytes(5000))
+    folder = make_recording(storage)
+    async with desk_of(storage) as asked:
+        for part in ("/timeline.json", "/seg/1.m4s", "/timeline.json"):
+            await asked.client.get(address(folder) + part)
+        opened: Opened = asked.client._transport.app.state.opened  # type: ignore[attr-defined]  # httpx names none
+        assert len(opened.media) == 1
+        assert not opened.plain._kept
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,31 @@ const SETTINGS = {
 
 const MENDED_MOST = 3; // times that a decoder is set up anew, until what it can't decode is given up
 
+/** What gives hls.js a playlist that has come with the timeline: the two belong together, also where a recording grows. */
+function loaderOf(playlist) {
+  return class {
+    context = null;
+    stats = { aborted: false, loaded: 0, total: 0, retry: 0, chunkCount: 0, bwEstimate: 0, loading: { start: 0, first: 0, end: 0 }, parsing: { start: 0, end: 0 }, buffering: { start: 0, first: 0, end: 0 } };
+
+    load(context, _, callbacks) {
+      this.context = context;
+      const now = performance.now();
+      Object.assign(this.stats, { loaded: playlist.length, total: playlist.length, loading: { start: now, first: now, end: now } });
+      queueMicrotask(() => {
+        if (!this.stats.aborted) callbacks.onSuccess({ url: new URL(context.url, location.href).href, data: playlist, code: 200 }, this.stats, context, null);
+      });
+    }
+
+    abort() {
+      this.stats.aborted = true;
+    }
+
+    destroy() {
+      this.abort();
+    }
+  };
+}
+
 /** Events: `time` (the moment has changed), `state` (plays, stands, is broken), `spans` (more is known to be missing). */
 export class Player extends EventTarget {
   /**
@@ -62,13 +87,24 @@ export class Player extends EventTarget {
       this._break("codec");
       return;
     }
-    const hls = (this.hls = new Hls({ ...SETTINGS, startPosition: us / SECOND }));
+    const playlist = this.altered ? this.line.playlist.replace(/^seg\/\d+\.m4s$/gm, "$&?altered=1") : this.line.playlist;
+    const hls = (this.hls = new Hls({ ...SETTINGS, pLoader: loaderOf(playlist), startPosition: us / SECOND }));
     hls.on(Hls.Events.LEVEL_LOADED, () => this._setOrigin());
     hls.on(Hls.Events.INIT_PTS_FOUND, (_, found) => this._checkOrigin(found));
     hls.on(Hls.Events.FRAG_LOADED, (_, loaded) => this._learn(loaded));
     hls.on(Hls.Events.ERROR, (_, error) => this._failed(error));
-    hls.loadSource(`${this.base}/playlist.m3u8${this.altered ? "?altered=1" : ""}`);
+    hls.loadSource(`${this.base}/playlist.m3u8`);
     hls.attachMedia(this.video);
+  }
+
+  /** Resolves when a frame is shown, or when none will be, or after a second: then there is time for all else. */
+  begun() {
+    if (this.covered()) return Promise.resolve();
+    return new Promise((done) => {
+      for (const name of ["loadeddata", "error"]) this.video.addEventListener(name, () => done(), { once: true });
+      this.addEventListener("state", () => this.broken && done());
+      setTimeout(done, 1000);
+    });
   }
 
   close() {

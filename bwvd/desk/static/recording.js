@@ -77,8 +77,10 @@ class Page {
       requestAnimationFrame(frame);
     };
     requestAnimationFrame(frame);
-    this.verify();
-    this.others();
+    this.player.begun().then(() => {
+      this.verify();
+      this.others();
+    });
   }
 
   // --- what does not change ---------------------------------------------------------------------------------------------
