@@ -54,6 +54,14 @@ DECODING = (
         ("capture/video/test_colours.py",),
     ),
     Mutant(
+        "forget what a camera's driver says of its colours",
+        4,
+        "capture/device/demux.py",
+        "FormReader(told_by_driver(self._address))",
+        "FormReader()",
+        ("capture/device/test_v4l2_colours.py",),
+    ),
+    Mutant(
         "give full range to an encoder that may not say so",
         4,
         "capture/video/encoder_failover.py",

@@ -22,6 +22,7 @@ from bwvd.capture.device.open_input import open_input, transport_of
 from bwvd.capture.device.packet_reader import PacketReader
 from bwvd.capture.device.packet_stamps import NominalStamps, nominal_rate, stamp_first, untold
 from bwvd.capture.device.track_watch import NAMED_NS, TrackWatch
+from bwvd.capture.device.v4l2_colours import told_by_driver
 from bwvd.capture.input import Input
 from bwvd.capture.libav_errors import STRICT
 from bwvd.capture.source import AudioGate, DeviceLost, SourceRefused, Stopped
@@ -265,7 +266,7 @@ class Reading:
         if config.video.encoder == "copy" or source.copies:
             return CopiedVideo(stream, config, self._address, rate, times, losses, not_before_ns)
         encoder = FailoverEncoder(config.video, self._address.text, rate, losses, self._job.choice, self._job.call)
-        forms, jpeg = FormReader(of_camera=self._address.scheme == "v4l2"), decoder_of(stream)
+        forms, jpeg = FormReader(told_by_driver(self._address)), decoder_of(stream)
         if stream.codec_context.codec.canonical_name == "mjpeg":
             self._job.choice.jpeg_decoder = "libav" if jpeg is None else "libjpeg-turbo"
         return EncodedVideo(config, self._job.clock, times, losses, encoder, not_before_ns, jpeg, _forms=forms)

@@ -27,22 +27,23 @@ class Colours:
     transfer: int = UNSPECIFIED
 
     @classmethod
-    def of(cls, frame: av.VideoFrame, *, of_camera: bool = False) -> Colours:
+    def of(cls, frame: av.VideoFrame, *, camera: Colours | None = None) -> Colours:
         """Those of a decoded frame when it has become 4:2:0 in its own range, completed.
 
-        of_camera: where nothing is said of the frame, it is a camera's.
+        camera: what holds where the frame itself says nothing; None = it is no camera's.
         """
         is_rgb = frame.format.is_rgb
         matrix = SMPTE170M if is_rgb else int(frame.colorspace)
         primaries, transfer = int(frame.color_primaries), int(frame.color_trc)
         full_range = is_full_range(frame)
-        if matrix == UNSPECIFIED and of_camera:
-            # What USB cameras mean by saying nothing (USB Video Class 1.5, 3.9.2.6), and V4L2 with them.
-            matrix = SMPTE170M
+        if matrix == UNSPECIFIED and camera is not None:
+            matrix = camera.matrix
         # Chromium believes no matrix of which the rest isn't said too, and goes by the size of the frame. JPEG has no
         # word for the rest, but means sRGB, as RGB without a word does, and cameras; else the matrix's own standard.
-        is_srgb = is_rgb or of_camera or (full_range and matrix == BT470BG)
+        is_srgb = is_rgb or (full_range and matrix == BT470BG)
         of_standard = _SRGB if is_srgb else _STANDARDS.get(matrix, (UNSPECIFIED, UNSPECIFIED))
+        if camera is not None:
+            of_standard = camera.primaries, camera.transfer
         return cls(
             full_range,
             matrix,
@@ -56,6 +57,8 @@ _SRGB = (BT709, SRGB)
 _STANDARDS = {BT709: (BT709, BT709), BT470BG: (BT470BG, SMPTE170M), SMPTE170M: (SMPTE170M, SMPTE170M), 9: (9, 14)}
 
 LIMITED = Colours()
+# What USB cameras mean by saying nothing (USB Video Class 1.5, 3.9.2.6), and V4L2 with them.
+OF_CAMERAS = Colours(matrix=SMPTE170M, primaries=BT709, transfer=SRGB)
 JFIF = Colours(full_range=True, matrix=BT470BG, primaries=BT709, transfer=SRGB)
 
 

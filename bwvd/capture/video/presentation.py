@@ -8,6 +8,7 @@ from typing import Literal
 
 import av
 from av.sidedata.sidedata import SideData, Type
+from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from bwvd.capture.video.colours import LIMITED, Colours
@@ -63,9 +64,9 @@ class FormReader:
     **Synchronization:** one thread.
     """
 
-    def __init__(self, *, of_camera: bool = False) -> None:
-        """of_camera: raw frames without a word about their colours are a camera's."""
-        self._of_camera = of_camera
+    def __init__(self, camera: Colours | None = None) -> None:
+        """camera: the colours of frames that say nothing of theirs; None = nobody knows them."""
+        self._camera = camera
         self._form: Form | None = None
         self._container_says: Fraction | None = None  # a sample's aspect, against what the frames say
         self._turned = 0  # degrees, as of the last frame
@@ -74,6 +75,11 @@ class FormReader:
     def read(self, frame: av.VideoFrame, stream: VideoStream) -> Form:
         """The form of a frame that the stream's decoder has just given out."""
         before = self._form
+        camera = self._camera
+        # What is made of RGB has a range of ours.
+        unsaid = frame.color_range == ColorRange.UNSPECIFIED
+        if camera is not None and camera.full_range and unsaid and not frame.format.is_rgb:
+            frame.color_range = ColorRange.JPEG  # for all that read it later
         context = stream.codec_context
         said = (
             frame.width,
@@ -108,7 +114,7 @@ class FormReader:
         known = before is not None and size == (before.width, before.height) and turned == self._turned
         self._turned = turned
         turn = before.turn if before is not None and known else turn_of(frame)
-        form = Form(*size, Presentation(Colours.of(frame, of_camera=self._of_camera), aspect, fields), turn)
+        form = Form(*size, Presentation(Colours.of(frame, camera=camera), aspect, fields), turn)
         if form != before:
             self._form = form
         return self._form or form

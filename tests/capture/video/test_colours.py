@@ -11,7 +11,7 @@ import pytest
 from bwvd.capture.device.libav_source import open_camera
 from bwvd.capture.source import AudioGate, SourceEnded
 from bwvd.capture.video import jpeg
-from bwvd.capture.video.colours import BT709, JFIF, SMPTE170M, SRGB, Colours
+from bwvd.capture.video.colours import BT709, JFIF, OF_CAMERAS, SMPTE170M, SRGB, Colours
 from bwvd.capture.video.encoder_choice import EncoderCall, EncoderChoice
 from bwvd.capture.video.encoder_failover import FailoverEncoder
 from bwvd.capture.video.frame_loss import Losses
@@ -59,7 +59,7 @@ def test_a_frame_of_rgb_becomes_bt601_of_srgb() -> None:
 def test_what_a_camera_says_nothing_of_is_what_the_standard_of_cameras_says() -> None:
     """Raw frames of a webcam: BT.601's matrix. Of a file that says nothing nobody knows, and nothing is said."""
     frame = av.VideoFrame(64, 48, "yuyv422")
-    assert Colours.of(frame, of_camera=True) == Colours(False, SMPTE170M, BT709, SRGB)
+    assert Colours.of(frame, camera=OF_CAMERAS) == Colours(False, SMPTE170M, BT709, SRGB)
     assert Colours.of(frame) == Colours()
 
 
