@@ -184,7 +184,7 @@ async def _post(store: Store, given: dict[str, Any]) -> Post:
 
 
 def _index(url: str, store: str) -> Index:
-    """Raises: Failure."""
+    """Raises: Failure, exit code 2 for an index that can't be used, 1 where the database does not answer."""
     try:
         from bwvd.custody.index import Index, IndexLost
         from bwvd.custody.schema import IndexUnusable
@@ -192,8 +192,10 @@ def _index(url: str, store: str) -> Index:
         raise Failure(f"{error.name} is not installed: pip install 'bwvd[custody]'", 2) from None
     try:
         return Index.open(url, store)
-    except (IndexUnusable, IndexLost) as error:
+    except IndexUnusable as error:
         raise Failure(str(error), 2) from None
+    except IndexLost as error:  # it may come later than we do: the unit is started again, as for 2 it is not
+        raise Failure(str(error), 1) from None
 
 
 # --- what a person reads ----------------------------------------------------------------------------------------------

@@ -154,6 +154,8 @@ def test_what_can_not_be_used_is_said_in_one_line(site: Site) -> None:
     write_key(site.root / "device", 1)
     refused(custody(site, "--once", "--by", "me", key="device"), "listed for what devices sign")
     refused(custody(site, "--once", "--index", "mysql://x/y"), "sqlite or postgresql")
+    # Not 2, after which the unit is started no more: a database may come up later than its custodian.
+    refused(custody(site, "--once", "--index", "nowhere/index.sqlite"), "the index: unable to open database file", 1)
 
 
 def test_a_key_that_is_not_listed_for_receipts_where_others_are(site: Site) -> None:
