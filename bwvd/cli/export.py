@@ -62,6 +62,7 @@ class Order:
     end: Given | None
     captions: bool
     credentials: Credentials | None
+    located: bool  # the credentials say where
     force: bool
 
 
@@ -87,6 +88,7 @@ class Order:
     "--c2pa", "certs", type=NAME, metavar="CERTS.pem", help="Sign the MP4 for readers of C2PA with this chain."
 )
 @click.option("--c2pa-key", "certs_key", type=NAME, metavar="KEY.pem", help="The key of its first certificate.")
+@click.option("--c2pa-position", "located", is_flag=True, help="Say in what is signed so where it was recorded.")
 @click.option("--force", is_flag=True, help="Export also what does not verify.")
 def export(
     config_path: str,
@@ -104,6 +106,7 @@ def export(
     no_captions: bool,
     certs: str | None,
     certs_key: str | None,
+    located: bool,
     force: bool,
 ) -> None:
     """Write one recording as one MP4 without re-encoding, as a contact sheet, as a proof; or each of many."""
@@ -117,6 +120,8 @@ def export(
         raise click.UsageError("--c2pa CERTS.pem and --c2pa-key KEY.pem go together")
     if certs and not output:
         raise click.UsageError("--c2pa goes with -o FILE.mp4: no other file is signed so")
+    if located and not certs:
+        raise click.UsageError("--c2pa-position goes with --c2pa CERTS.pem")
     if not everything:
         _endings(output, proof, captions)
     if everything and (begin or end):
@@ -134,7 +139,7 @@ def export(
     except OSError as error:
         raise Failure(f"{error.filename}: {error.strerror}", 2) from None
     outputs = Outputs(*(Path(path) if path else None for path in (output, sheet, proof, captions)))
-    order = Order(outputs, keys, allowed, begin, end, not no_captions, credentials, force)
+    order = Order(outputs, keys, allowed, begin, end, not no_captions, credentials, located, force)
     with ended_in_order():
         if everything:
             sys.exit(_all(config_path, recs, order))
@@ -183,6 +188,11 @@ def _clip(source: Path, order: Order) -> bool:
         raise click.UsageError(
             f"{source} is a copy: only a clip of it can be made, with credentials: -o CLIP.mp4 --c2pa --c2pa-key "
             "(all else is made of the recording)"
+        )
+    if order.located:
+        raise click.UsageError(
+            f"{source} is a copy, whose place nobody has verified: --c2pa-position is for a recording (a clip keeps in "
+            "its history what the copy's credentials say)"
         )
     from bwvd.evidence.export.clip import export_clip
 
@@ -300,6 +310,7 @@ def _export(folder: Path, order: Order, made: list[str]) -> None:
                 captions=order.captions,
                 vtt=order.outputs.text,
                 credentials=order.credentials,
+                located=order.located,
                 force=order.force,
                 progress=progress,
             )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bwvd.clock import NS
 from bwvd.evidence.export.credentials import Told
+from bwvd.evidence.export.exif import exif_position
 from bwvd.evidence.export.media_index import Outline, Span
 from bwvd.evidence.export.track import Track
 from bwvd.evidence.verify.report import Report
@@ -67,13 +68,22 @@ def location(track: Track, begin_ns: int | None, end_ns: int) -> bytes:
     return location_box(fix.latitude, fix.longitude, fix.altitude_m or 0.0, notes)
 
 
-def told(outline: Outline, tags: dict[str, str], path: Path, span_s: tuple[float, float], *, whole: bool) -> Told:
+def told(
+    outline: Outline,
+    tags: dict[str, str],
+    path: Path,
+    span_s: tuple[float, float],
+    *,
+    whole: bool,
+    track: Track | None = None,
+) -> Told:
     """What the credentials of a file say.
 
     Args:
         tags: those that `metadata` has made.
         span_s: from and to, in seconds of the recording.
         whole: it is all of the recording.
+        track: where it was recorded, if the credentials are to say that.
     """
     opened = outline.open
     claims = {
@@ -88,4 +98,10 @@ def told(outline: Outline, tags: dict[str, str], path: Path, span_s: tuple[float
         "press_s": round((opened.press.stamp.mono_ns - opened.origin_mono_ns - outline.first_ns) / NS, 6),
         "pre_event_s": opened.pre_event.got_s,
     }
-    return Told(path.name, opened.recording, claims, *span_s, whole)
+    from_ns, to_ns = (outline.first_ns + round(second * NS) for second in span_s)
+    found = None if track is None else track.place_of(from_ns, to_ns)
+    if found is None:
+        return Told(path.name, opened.recording, claims, *span_s, whole)
+    fix, which = found
+    claims |= {"position": which, "position_utc": fix.stamp.utc}
+    return Told(path.name, opened.recording, claims, *span_s, whole, exif_position(fix))

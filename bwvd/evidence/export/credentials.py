@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from bwvd import __version__
 from bwvd.evidence.errors import EvidenceError, ExportRefused, KeyUnusable
+from bwvd.evidence.export.exif import METADATA
 from bwvd.evidence.flash.regular_file import read_regular
 from bwvd.evidence.flash.whole_file import beside_again
 from bwvd.evidence.keys.sshsig import read_key_file
@@ -56,6 +57,7 @@ class Told:
     from_s: float  # of the recording: where the file begins and ends
     to_s: float
     whole: bool  # nothing was cut off at either end
+    position: dict[str, Any] | None = None  # of the assertion METADATA, see `exif_position`; None = none is said
 
 
 class Credentials:
@@ -177,6 +179,8 @@ def _manifest(told: Told, parent: Path | None) -> dict[str, Any]:
             {"label": RECORDING if parent is None else COPY, "data": told.claims},
         ],
     }
+    if told.position is not None:
+        manifest["assertions"].append({"label": METADATA, "data": told.position})
     if parent is None:
         # The recording has no credentials of C2PA's; its manifest's digest is what ties the file to it.
         digest = told.claims.get("manifest_sha512", "")

@@ -108,6 +108,7 @@ def export_mp4(
     captions: bool = True,
     vtt: str | Path | None = None,
     credentials: Credentials | None = None,
+    located: bool = False,
     progress: Progress | None = None,
 ) -> Exported:
     """Verify the recording in `folder` (a path, or open), and write it to `out` as MP4 on the way. Blocking.
@@ -122,6 +123,7 @@ def export_mp4(
             known, those as well.
         vtt: write that text to a WebVTT file of this name as well, whether the frames carry a stamp or not.
         credentials: sign each MP4 with them, for readers of C2PA.
+        located: let the credentials say where it was recorded; the file itself says it wherever it is known.
         progress: counts the recording's bytes once; with `force` twice, because it is verified before it is read.
 
     Raises: ExportRefused, naming why; then no file is left behind and none has been changed.
@@ -161,8 +163,12 @@ def export_mp4(
             text.write_text(copy.web_vtt(number), encoding="utf-8")
         if credentials is not None:
             whole = from_s is None and to_s is None and len(paths) == 1
+            places = track if located else None
             for file_made, path, file in zip(made, paths, exported.files, strict=True):
-                credentials.sign(file_made, told(outline, file.tags, path, (file.from_s, file.to_s), whole=whole))
+                said = told(outline, file.tags, path, (file.from_s, file.to_s), whole=whole, track=places)
+                if located and said.position is None:
+                    exported.notes.append(f"{path.name}: no position of it is known, and its credentials have none")
+                credentials.sign(file_made, said)
     return exported
 
 
