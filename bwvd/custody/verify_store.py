@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bwvd.custody import journals, shelf
+from bwvd.custody import dated, journals, shelf
 from bwvd.custody.bridge import Bridge, StoreFolder, in_thread
 from bwvd.custody.findings import ABOUT_A_DEVICE
 from bwvd.custody.journals import CheckedJournal
@@ -76,7 +76,8 @@ class StoreVerifier:
             case ["devices", device] | ["devices", device, "recordings"] if names.is_name(device):
                 return await self._device(device)
             case ["devices", device, "recordings", recording] if names.is_name(recording):
-                return await self._dated(device, [(await self._recording(device, recording)).report])
+                report = (await self._recording(device, recording)).report
+                return self._dated([report], await self._tokens(device))
         return [unreadable(f"{self._address}/{path}", f"not {DEVICES}ID, nor {DEVICES}ID/{RECORDINGS}/REC")]
 
     async def _all(self) -> list[Report]:
@@ -93,9 +94,13 @@ class StoreVerifier:
             return [unreadable(f"{self._address}/{DEVICES}{device}", "nothing lies there")]
         checks = {one: await self._recording(device, one) for one in ids}
         heads = [head for check in checks.values() if (head := head_of(check)) is not None]
-        checked = [await self._check(device, one, heads) for one in found]
+        tokens = await self._tokens(device)
+        checked = [await self._check(device, one, [*heads, *dated.wanted(tokens, one.storage)]) for one in found]
         there = {name: check.report.serial for name, check in checks.items() if check.end is not None}
         reports = [self._journal(device, one, there, ids) for one in checked]
+        for report, one, files in zip(reports, checked, found, strict=True):
+            dated.date_journal(report, one, files, tokens, judged=self._roots is not None)
+        dated.note_strange(reports, checked, tokens)
         told = Report(f"{self._address}/{DEVICES}{device}", "storage", device, device)
         for name in [*rest.strange, *strange, *(name for one in found for name in one.strange)]:
             told.altered(name, ABOUT_A_DEVICE["stranger"])
@@ -106,11 +111,17 @@ class StoreVerifier:
                 check.report.altered("journal", f"names a journal of {head[0]} bytes that is not in the store")
             elif journal is not None:
                 compare_end(name, check, journal.facts)
-        dated = await self._dated(device, [check.report for check in checks.values()])
-        return [*([told] if told.findings else []), *reports, *dated]
+        recordings = self._dated([check.report for check in checks.values()], tokens)
+        return [*([told] if told.findings else []), *reports, *recordings]
 
-    async def _dated(self, device: str, reports: list[Report]) -> list[Report]:
-        """The reports, with what the device's time-stamps in the store say of them."""
+    def _dated(self, reports: list[Report], tokens: Tokens) -> list[Report]:
+        """The reports on recordings, with what the device's time-stamps in the store say of them."""
+        for report in reports:
+            date_recording(report, tokens, judged=self._roots is not None)
+        return reports
+
+    async def _tokens(self, device: str) -> Tokens:
+        """The device's time-stamps in the store. Raises: StoreError."""
         files = await shelf.folder(self._store, names.witness_folder(device), shelf.MOST_FILES)
         path = f"{self._address}/{names.witness_folder(device).rstrip('/')}"
 
@@ -118,10 +129,7 @@ class StoreVerifier:
             folder = StoreFolder(bridge, files.files, path, tuple(files.strange))
             return read_tokens(folder, self._roots, time.time())
 
-        tokens = await self._in_thread(read)
-        for report in reports:
-            date_recording(report, tokens, judged=self._roots is not None)
-        return reports
+        return await self._in_thread(read)
 
     async def _check(self, device: str, found: JournalShelf, heads: list[tuple[int, str]]) -> CheckedJournal:
         return await self._in_thread(lambda bridge: journals.check(bridge, device, found, self._signers, None, heads))

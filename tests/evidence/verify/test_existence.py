@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,14 @@ def test_a_journal_that_was_written_anew_is_altered(card: Card) -> None:
     storage, *_ = card.verify()  # another storage's: of this one the token says nothing, and that is said once
     assert not any("so before" in finding.what for finding in storage.findings)
     assert sum(f"vouches for the journal of storage {storage_id}" in note.what for note in storage.notes) == 1
+
+
+def test_a_file_of_the_journal_that_was_stamped_and_is_gone_is_altered(card: Card) -> None:
+    """Invariant 13: the newest file was taken away, and the one before it put in its place; the token names it."""
+    card.stamp(head=replace(card.head(), number=2))
+    storage, *_ = card.verify()
+    assert any("file 2 of the journal is gone; it was so before" in finding.what for finding in storage.findings)
+    assert storage.verdict == "altered"
 
 
 def test_of_a_recording_that_was_changed_its_manifest_alone_existed(card: Card) -> None:
