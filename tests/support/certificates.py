@@ -29,6 +29,7 @@ def make_chain(
     *,
     days: tuple[float, float] = (-1, 30),
     usage: x509.ObjectIdentifier | None = ExtendedKeyUsageOID.EMAIL_PROTECTION,
+    between: bool = False,
 ) -> Chain:
     """A certificate as C2PA wants it.
 
@@ -36,16 +37,21 @@ def make_chain(
         key: of the certificate; None = a new one on P-256.
         days: from now, between which it is valid.
         usage: its extended key usage; None = none.
+        between: the root vouches for an authority, and that one for the certificate.
     """
     folder.mkdir(parents=True, exist_ok=True)
     key = key if key is not None else ec.generate_private_key(ec.SECP256R1())
     authority = ec.generate_private_key(ec.SECP256R1())
     root = _certificate("Force Root", authority, "Force Root", authority, days=(-2, 60), usage=None, authority=True)
-    leaf = _certificate("Evidence Desk", key, "Force Root", authority, days=days, usage=usage, authority=False)
+    issuer, by, middle = "Force Root", authority, []
+    if between:
+        issuer, by = "Force Desks", ec.generate_private_key(ec.SECP256R1())
+        middle.append(_certificate(issuer, by, "Force Root", authority, days=(-2, 60), usage=None, authority=True))
+    leaf = _certificate("Evidence Desk", key, issuer, by, days=days, usage=usage, authority=False)
     chain = Chain(folder / "certs.pem", folder / "desk.key", folder / "anchors.pem")
-    pem = [certificate.public_bytes(Encoding.PEM) for certificate in (leaf, root)]
+    pem = [certificate.public_bytes(Encoding.PEM) for certificate in (leaf, *middle, root)]
     chain.certs.write_bytes(b"".join(pem))
-    chain.anchors.write_bytes(pem[1])
+    chain.anchors.write_bytes(pem[-1])
     chain.key.touch(0o600)
     chain.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return chain

@@ -147,22 +147,28 @@ def _copied(
 
 
 def _until(packets: Iterator[Packet[Any]], to_s: float | None) -> Iterator[Packet[Any]]:
-    """Those before the end, in decoding order; a frame that is shown before one that was given is given too."""
-    newest = Fraction(-1)
+    """Those before the end, in decoding order. A frame behind it goes along if one before it is decoded after it, and
+    so may refer to it; and with it those that are shown between the two."""
+    behind: list[Packet[Any]] = []
+    newest = Fraction(0)  # when the last one is shown that goes along
     for packet in packets:
         if packet.pts is None or packet.dts is None or packet.time_base is None:
             continue  # the end of a track
         if to_s is None:
             yield packet
             continue
-        video = packet.stream.type == "video"
         decoded = packet.dts * packet.time_base
-        if video and decoded >= to_s + _INTERLEAVED_S:
+        if packet.stream.type != "video":
+            if decoded < to_s:
+                yield packet
+        elif decoded >= to_s + _INTERLEAVED_S:
             return
-        if decoded < to_s:
-            newest = max(newest, _begin(packet)) if video else newest
-            yield packet
-        elif video and _begin(packet) < newest:
+        elif _begin(packet) >= to_s and _begin(packet) > newest:
+            behind.append(packet)
+        else:
+            newest = max(newest, _begin(packet), *(_begin(one) for one in behind))
+            yield from behind
+            behind.clear()
             yield packet
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import errno
 import io
+import itertools
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -81,8 +82,7 @@ class Credentials:
         pem = _read(certs)
         chain = _chain(certs, pem)
         private = _private(key)
-        if _public(private) != _public_of(chain[0]):
-            raise CredentialsUnusable(f"{key}: is not the key of the first certificate in {certs}")
+        _require_order(certs, chain, key, private)
         now = datetime.datetime.now(datetime.UTC)
         if not chain[0].not_valid_before_utc <= now <= chain[0].not_valid_after_utc:
             valid = f"{chain[0].not_valid_before_utc:%Y-%m-%d} to {chain[0].not_valid_after_utc:%Y-%m-%d}"
@@ -209,6 +209,28 @@ def _chain(path: Path, pem: bytes) -> Sequence[x509.Certificate]:
         return x509.load_pem_x509_certificates(pem)
     except ValueError:
         raise CredentialsUnusable(f"{path}: holds no certificate in PEM") from None
+
+
+def _require_order(certs: Path, chain: Sequence[x509.Certificate], key: Path, private: Any) -> None:
+    """The signer's certificate, then who vouches for it, and so on: a reader follows them in this order, or not at all.
+
+    Raises: CredentialsUnusable.
+    """
+    from cryptography.exceptions import InvalidSignature
+
+    publics = [_public_of(one) for one in chain]
+    if (own := _public(private)) != publics[0]:
+        if own in publics:
+            at = publics.index(own) + 1
+            raise CredentialsUnusable(f"{certs}: its certificates are out of order: the signer's is number {at}, not 1")
+        raise CredentialsUnusable(f"{key}: is not the key of the first certificate in {certs}")
+    for number, (one, by) in enumerate(itertools.pairwise(chain), 1):
+        try:
+            one.verify_directly_issued_by(by)
+        except (ValueError, TypeError, InvalidSignature):
+            raise CredentialsUnusable(
+                f"{certs}: its certificates are out of order: number {number + 1} does not vouch for number {number}"
+            ) from None
 
 
 def _private(path: Path) -> Any:

@@ -213,6 +213,18 @@ def test_a_clip_of_what_was_changed_carries_that_on(storage: Path, tmp_path: Pat
         (lambda chain: chain.key.write_text("no"), "desk.key: is no private key in PEM"),
         (lambda chain: chain.key.unlink(), "desk.key: No such file or directory"),
         (lambda chain: make_chain(chain.certs.parent / "o").key.replace(chain.key), "is not the key of the first"),
+        (
+            lambda chain: arranged(chain, 1, 0),
+            "certs.pem: its certificates are out of order: the signer's is number 2, not 1",
+        ),
+        (
+            lambda chain: arranged(make_chain(chain.certs.parent, between=True), 0, 2, 1),
+            "certs.pem: its certificates are out of order: number 2 does not vouch for number 1",
+        ),
+        (
+            lambda chain: arranged(make_chain(chain.certs.parent, between=True), 0, 2),
+            "number 2 does not vouch for number 1",
+        ),
         (lambda chain: make_chain(chain.certs.parent, days=(-9, -3)), "which is not today"),
         (lambda chain: make_chain(chain.certs.parent, days=(3, 9)), "which is not today"),
         (lambda chain: make_chain(chain.certs.parent, ec.generate_private_key(ec.SECP256K1())), "C2PA takes"),
@@ -233,6 +245,24 @@ def test_a_chain_or_key_that_can_not_be_used(
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.glob("out.mp4*"))
+
+
+def arranged(chain: Chain, *order: int) -> None:
+    """Put the chain's certificates into another order."""
+    end = "-----END CERTIFICATE-----\n"
+    found = [f"{one}{end}" for one in chain.certs.read_text().split(end) if one]
+    chain.certs.write_text("".join(found[number] for number in order))
+
+
+def test_a_chain_with_an_authority_between_is_trusted(storage: Path, tmp_path: Path) -> None:
+    """With or without the root at its end, which a reader has among its anchors."""
+    folder = make_recording(storage)
+    for name, order in (("whole", (0, 1, 2)), ("short", (0, 1))):
+        chain = make_chain(tmp_path / name, between=True)
+        arranged(chain, *order)
+        done = export(storage, chain, folder, "-o", tmp_path / f"{name}.mp4")
+        assert (done.exit_code, done.stderr) == (0, "")
+        assert reader(tmp_path / f"{name}.mp4", chain).get_validation_state() == "Trusted"
 
 
 def fifo(path: Path) -> None:
