@@ -54,6 +54,14 @@ DECODING = (
         ("capture/video/test_colours.py",),
     ),
     Mutant(
+        "take each change of a source that changes at every frame",
+        4,
+        "capture/video/form_damper.py",
+        "len(self._changes) >= MOST",
+        "False",
+        ("capture/video/test_form_damper.py",),
+    ),
+    Mutant(
         "forget what a camera's driver says of its colours",
         4,
         "capture/device/demux.py",

@@ -13,6 +13,7 @@ from bwvd.capture.batch_builder import Assembler
 from bwvd.capture.libav_errors import refusing
 from bwvd.capture.source import NO_CLOSED_GROUP, NO_KEY_FRAME, NOTHING_DECODES, DeviceLost, Out, SourceRefused
 from bwvd.capture.timestamps import FrameTimes, Moment, Placed, to_ns
+from bwvd.capture.video.form_damper import FORM_CHANGES, FormDamper
 from bwvd.capture.video.frame_loss import Losses
 from bwvd.clock import NS
 from bwvd.config.schema import Config
@@ -76,6 +77,8 @@ class CopiedVideo:
         self._proven = False  # the camera has shown that its GOPs are short enough
         self._waiting = bytearray()  # parameter sets that came ahead of their frame, in the stream's form
         self._doubted = 0  # key frames in a row
+        self._damper = FormDamper()
+        self._is_restless = False  # the last key frame is one too many of those that change the parameters
         self._open = 0  # frames of the group at which an open one begins
         self.gained = 0  # frames kept
         self.lacks = NO_KEY_FRAME  # to gain one
@@ -166,9 +169,9 @@ class CopiedVideo:
             self._whole_ns = placed.dts_ns
         if key:
             self._end_group(placed.dts_ns, out)
-        if (unit.has_sets or key) and not self._parameters_fit(data, unit, key):
+        if (unit.has_sets or key) and not self._parameters_fit(data, unit, key, placed.dts_ns, out):
             self.lacks = NOTHING_DECODES
-            self._damaged(placed)
+            self._damaged(placed, FORM_CHANGES if self._is_restless else "corrupt")
             return
         if key:
             self._tell_skipped(placed.dts_ns)
@@ -256,15 +259,18 @@ class CopiedVideo:
             "video.encoder to encode anew"
         )
 
-    def _parameters_fit(self, data: bytearray, whole: AccessUnit, key: bool) -> bool:
+    def _parameters_fit(self, data: bytearray, whole: AccessUnit, key: bool, at_ns: int, out: Out) -> bool:
         """True if the parameter sets in an access unit are those that we know, or good new ones at a key frame.
 
         A camera may change its size at any key frame: then another track begins. What is damaged looks the same, so
         that new ones are believed only where the frame that came with them can be decoded.
         """
         sets = self._form.parameter_sets(data, whole.spans) if whole.has_sets else ()
+        self._is_restless = False
         if not sets or set(sets) <= set(self._sets):
             self._doubted = 0 if key else self._doubted
+            if key and self._track is not None:
+                self._is_kept(self._track.init, at_ns, out)
             return True
         if not key:
             return not self._sets
@@ -276,16 +282,28 @@ class CopiedVideo:
         self._doubted = 0 if fits else self._doubted + 1
         if self._doubted >= DOUBTED_KEYS:
             raise DeviceLost(f"{self._address.text} gives key frames that can't be decoded")
-        return fits and self._take_parameters(sets, unit)
+        return fits and self._take_parameters(sets, unit, at_ns, out)
 
-    def _take_parameters(self, sets: tuple[bytes, ...], unit: bytes) -> bool:
-        first, self._sets = not self._sets, sets
-        if first and self._form.length_bytes and self._track is not None:
+    def _is_kept(self, init: bytes, at_ns: int, out: Out) -> bool:
+        """True if frames of that init segment are kept; not where the camera changes it again and again."""
+        kept = self._damper.takes(init, at_ns, out)
+        if self._damper.has_calmed():
+            self._told = False
+        return kept
+
+    def _take_parameters(self, sets: tuple[bytes, ...], unit: bytes, at_ns: int, out: Out) -> bool:
+        if not self._sets and self._form.length_bytes and self._track is not None:
+            self._sets = sets
             return True  # repeated in the stream beside those of the container
         try:
             init, width, height = init_of_annexb(self._form.codec, unit)
         except InitUnusable:
+            self._sets = sets
             return False
+        if not self._is_kept(init, at_ns, out):
+            self._is_restless = True
+            return False
+        self._sets = sets
         if self._track is None or init != self._track.init:
             self._track = self._new_track(init, width, height)
             self._told = False

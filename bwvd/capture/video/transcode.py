@@ -13,6 +13,7 @@ from bwvd.capture.source import NO_KEY_FRAME, NOTHING_DECODES, Out
 from bwvd.capture.timestamps import FrameTimes, Moment, Placed, to_ns
 from bwvd.capture.video.arranging import Arranger
 from bwvd.capture.video.encoder_failover import FailoverEncoder
+from bwvd.capture.video.form_damper import FORM_CHANGES, FormDamper
 from bwvd.capture.video.frame_loss import Losses
 from bwvd.capture.video.jpeg import JpegDecoder
 from bwvd.capture.video.pixel_format import PixelConverter
@@ -64,6 +65,7 @@ class EncodedVideo:
     _jpeg: JpegDecoder | None = None  # for MJPEG, where the library is there
     _libav_decodes: bool = False  # its decoder has given a frame
     _forms: FormReader = field(default_factory=FormReader)
+    _damper: FormDamper = field(default_factory=FormDamper)
     _fitting: _Fitting | None = None  # of the frames' form
     _stamp: Stamp | None = None
     _last_ns: int | None = None  # when the last frame was taken
@@ -191,7 +193,12 @@ class EncodedVideo:
 
     def _frame(self, frame: av.VideoFrame, stream: VideoStream, at_ns: int, out: Out) -> None:
         form = self._forms.read(frame, stream)
-        if self._fitting is None or self._fitting.form is not form:
+        if not self._damper.takes(form, at_ns, out):
+            self._losses.lost(at_ns, at_ns + self._times.step_ns, FORM_CHANGES, 1)
+            return
+        if self._damper.has_calmed():
+            self._encoder.interrupt(out)
+        if self._fitting is None or self._fitting.form != form:
             if self._fitting is not None:  # another size, aspect or colours: what follows is another track
                 self._encoder.change(at_ns, out)
             self._fitting = _Fitting(form)
