@@ -12,6 +12,7 @@ from bwvd.controls.ports import CommandLine, ControlLost
 from bwvd.controls.serial import Port
 from bwvd.daemon.daemon import Daemon
 from bwvd.position.actor import Position
+from bwvd.position.held import Begun
 from bwvd.position.receiver import Feed, GpsdReceiver, LineReceiver, Receiver, ReceiverLost
 
 
@@ -53,6 +54,11 @@ class _Line:
 
 async def position(config: Config, daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
     """Where the camera is, for the recording in progress and the next press."""
+
+    def begun() -> Begun | None:
+        current = daemon.recorder.current
+        return Begun(current.recording, current.first_ns) if current is not None and current.opened else None
+
     with daemon.ledger.pulse("gnss") as pulse:
         await Position(
             config=config.gnss,
@@ -61,6 +67,7 @@ async def position(config: Config, daemon: Daemon, *, task_status: trio.TaskStat
             state=lambda: daemon.recorder.machine.state,
             locate=daemon.recorder.annotate,
             fault=daemon.hub.report,
-            held_s=config.loop.seconds,
+            held_from=lambda: daemon.recorder.loop.from_ns,
+            begun=begun,
             pulse=pulse,
         ).run(task_status=task_status)

@@ -1,12 +1,11 @@
 """The actor that reads the receiver: opens it, again and again where it is lost, and tells where the camera is.
 
 Nothing waits for it. While the loop turns it keeps the newest fix, for the press, and with `in_standby` those of the
-time that the loop holds; asleep it keeps none.
+time that the loop holds, for the recordings that begin in it; asleep it keeps none.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -15,12 +14,14 @@ import trio
 from bwvd.clock import NS, Clock
 from bwvd.config.schema import Gnss
 from bwvd.messages import Fix, Located, State
+from bwvd.position.held import Begun, HeldPositions
 from bwvd.position.receiver import Feed, Language, Receiver, ReceiverLost, lines_of
 from bwvd.position.watch import News, PositionWatch, Told
 from bwvd.service.backoff import Backoff
 from bwvd.service.pulse import Pulse
 from bwvd.service.supervised import Supervised
 
+LOOK_S = 1.0  # how often it is looked whether a fix is too old, a recording has begun, the loop has gone on
 SILENT_S = 15.0  # without a byte: the receiver is stuck, or the baud rate is another one
 EARLY_S = 0.3  # a receiver's second is not ours: a fix may come that much earlier than asked
 DOUBT_S = 30.0  # after a jump
@@ -37,7 +38,8 @@ class Position:
         state: what the recorder does now.
         locate: told of each position, of its end, and at the start that there is none yet; must not block.
         fault: told "gnss" (no receiver), "gnss_fix" (no position), "gnss_doubt" (one that can't be right).
-        held_s: how far back the loop goes.
+        held_from: CLOCK_MONOTONIC of the oldest frame that the loop holds; None = it holds none.
+        begun: the recording in progress; None = there is none, or it has no frame yet.
 
     **Synchronization:** trio's thread; one task runs it.
     """
@@ -48,11 +50,13 @@ class Position:
     state: Callable[[], State]
     locate: Callable[[Located], None]
     fault: Fault
-    held_s: float = 30.0
+    held_from: Callable[[], int | None]
+    begun: Callable[[], Begun | None]
     pulse: Pulse = field(default_factory=lambda: Pulse("gnss"))
     last: Fix | None = None  # None while there is none
     _watch: PositionWatch = field(default_factory=PositionWatch)
-    _held: deque[Fix] = field(default_factory=deque)
+    _held: HeldPositions = field(default_factory=HeldPositions)
+    _said: Located | None = None  # the last that was told
     _told_ns: int | None = None
     _doubt_until_ns: int = 0
     _doubts_clock: bool = False
@@ -73,61 +77,74 @@ class Position:
                 if supervised.lost(now_ns, str(lost)):
                     self.fault("gnss", True, str(lost))
             self.pulse.idle()
-            await trio.sleep(supervised.delay_s)
-            self._let_go(self.clock.monotonic_ns())
+            again_ns = self.clock.monotonic_ns() + round(supervised.delay_s * NS)
+            while (left_ns := again_ns - self.clock.monotonic_ns()) > 0:
+                await trio.sleep(min(left_ns / NS, LOOK_S))
+                self._look(self.clock.monotonic_ns())
 
     async def _read(self, feed: Feed, language: Language, supervised: Supervised) -> None:
         buffer = bytearray()
         up = False
+        heard_ns = self.clock.monotonic_ns()
         while True:
             self.pulse.busy(SILENT_S * 2)
-            with trio.move_on_after(SILENT_S) as scope:
+            with trio.move_on_after(LOOK_S) as scope:
                 buffer += await feed.receive()
             now_ns = self.clock.monotonic_ns()
-            if scope.cancelled_caught:
+            if not scope.cancelled_caught:
+                heard_ns = now_ns
+                if not up:
+                    up = True
+                    if supervised.opened(now_ns):
+                        self.fault("gnss", False, "")
+                for line in lines_of(buffer):
+                    if (fix := language.take(line, now_ns)) is not None:
+                        self._take(fix)
+            elif now_ns - heard_ns >= SILENT_S * NS:
                 raise ReceiverLost(f"{self.receiver.name}: silent for {SILENT_S:.0f} s")
-            if not up:
-                up = True
-                if supervised.opened(now_ns):
-                    self.fault("gnss", False, "")
-            for line in lines_of(buffer):
-                if (fix := language.take(line, now_ns)) is not None:
-                    self._take(fix)
-            self._let_go(now_ns)
-            self._news(self._watch.idle(now_ns))
-            self._end_doubt(now_ns)
+            self._look(now_ns)
 
     def _take(self, fix: Fix) -> None:
         self._news(self._watch.take(fix, self.clock.read()))
-        state = self.state()
-        if state is State.ASLEEP:
-            self._held.clear()
-            self._forget(fix.at_ns)
-            return
+        if self.state() is State.ASLEEP:
+            return  # and `_look` forgets what there is
         every_s = self.config.every_s - min(0.1 * self.config.every_s, EARLY_S)
         early = self._told_ns is not None and fix.at_ns - self._told_ns < every_s * NS
         if early and self.last is not None:
             return
         self._told_ns, self.last = fix.at_ns, fix
-        self._let_go(fix.at_ns)
-        if state is State.STANDBY:
-            if self.config.in_standby:
-                self._held.append(fix)
-        else:
-            for earlier in self._held:
-                self.locate(Located(earlier.at_ns, earlier))
-            self._held.clear()
-        self.locate(Located(fix.at_ns, fix))
+        self._tell(Located(fix.at_ns, fix))
 
-    def _let_go(self, now_ns: int) -> None:
-        """Of the fixes whose frames the loop does not hold any more."""
-        while self._held and self._held[0].at_ns < now_ns - round(self.held_s * NS):
-            self._held.popleft()
+    def _look(self, now_ns: int) -> None:
+        """What follows from the time alone, and from what the recorder does."""
+        self._news(self._watch.idle(now_ns))
+        self._end_doubt(now_ns)
+        if self.state() is State.ASLEEP:
+            self._forget(now_ns)
+            self._held.clear()
+            return
+        self._hand_over()
+        self._held.let_go(self.held_from())
+
+    def _tell(self, located: Located) -> None:
+        self._hand_over()
+        self._said = located
+        if self.config.in_standby:
+            self._held.keep(located)
+        self.locate(located)
+
+    def _hand_over(self) -> None:
+        """What a recording that has just begun holds from before the press; behind it the last word, which counts."""
+        if held := self._held.of_new(self.begun()):
+            for one in held:
+                self.locate(one)
+            if self._said is not None and self._said is not held[-1]:
+                self.locate(self._said)
 
     def _forget(self, now_ns: int) -> None:
         if self.last is not None:
             self.last = None
-            self.locate(Located(now_ns, None))
+            self._tell(Located(now_ns, None))
 
     def _news(self, told: list[News]) -> None:
         for news in told:

@@ -50,6 +50,11 @@ class Loop:
         """From the oldest held frame to the end of the newest."""
         return self._gops[-1].end_ns - self._gops[0].start_ns if self._gops else 0
 
+    @property
+    def from_ns(self) -> int | None:
+        """CLOCK_MONOTONIC of the oldest frame that is held; None where none is."""
+        return self._gops[0].start_ns if self._gops else None
+
     def append(self, gop: Gop, now_ns: int) -> None:
         """Take the newest GOP, and let go of what is now too old or too much."""
         if self._gops and gop.start_ns - _seen_until_ns(self._gops[-1]) > NEIGHBOUR_NS:

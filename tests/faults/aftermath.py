@@ -114,9 +114,9 @@ def _outcome(after: Aftermath) -> str:
     return Outcome.WHOLE
 
 
-def reference(*, seed: int = 0, has_sound: bool = False) -> Reference:
+def reference(*, seed: int = 0, has_sound: bool = False, has_position: bool = False) -> Reference:
     """A shift without a fault, counted."""
-    world = World(VirtualVolume(), seed=seed, has_sound=has_sound)
+    world = World(VirtualVolume(), seed=seed, has_sound=has_sound, has_position=has_position)
     steps = Steps()
     world.instruments.append(steps)
     echoes = count_echoes(world)
@@ -129,7 +129,7 @@ def run_case(kind: Kind, nth: int, *, seed: int = 0) -> Aftermath:
     """One shift with one fault, and what comes after."""
     cut = kind.after in CUTS
     volume = VirtualVolume(trace=cut)
-    world = World(volume, seed=seed, has_sound=kind.has_sound)
+    world = World(volume, seed=seed, has_sound=kind.has_sound, has_position=kind.has_position)
     kind.strike(world, nth)
     world.run()
     survivor = world.survivor or (_after_cut(volume, kind.after, nth) if cut else None)

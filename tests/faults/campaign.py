@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.faults import device_faults, hand_faults, process_faults, storage_faults
+from tests.faults import device_faults, hand_faults, position_faults, process_faults, storage_faults
 from tests.faults.aftermath import Aftermath, reference, run_case
 from tests.faults.conduct_checks import (
     check_acknowledged,
@@ -26,10 +26,18 @@ from tests.faults.conduct_checks import (
 from tests.faults.desk_checks import check_desk
 from tests.faults.kind import Kind, Reference
 from tests.faults.media_checks import check_beginning, check_continuity, check_decodes, check_sound, check_stream
+from tests.faults.position_checks import check_positions
 from tests.faults.shift import Phase
 
 KINDS: dict[str, Kind] = {
-    kind.name: kind for kind in [*storage_faults.KINDS, *device_faults.KINDS, *hand_faults.KINDS, *process_faults.KINDS]
+    kind.name: kind
+    for kind in [
+        *storage_faults.KINDS,
+        *device_faults.KINDS,
+        *position_faults.KINDS,
+        *hand_faults.KINDS,
+        *process_faults.KINDS,
+    ]
 }
 DECODE_EVERY = 16  # cases: that the bytes are the camera's is looked at in all of them
 
@@ -40,6 +48,7 @@ CHECKS = (
     check_stream,
     check_sound,
     check_continuity,
+    check_positions,
     check_loop,
     check_presses,
     check_acknowledged,
@@ -73,13 +82,13 @@ TALLY = Tally()
 
 
 @functools.cache
-def _reference(has_sound: bool) -> Reference:
-    return reference(has_sound=has_sound)
+def _reference(has_sound: bool, has_position: bool) -> Reference:
+    return reference(has_sound=has_sound, has_position=has_position)
 
 
 def places(kind: Kind) -> Sequence[int]:
     """Where a kind can strike in a shift."""
-    return kind.places(_reference(kind.has_sound))
+    return kind.places(_reference(kind.has_sound, kind.has_position))
 
 
 def sample(kind: Kind, count: int, seed: int = 0) -> list[int]:

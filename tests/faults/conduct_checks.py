@@ -163,7 +163,7 @@ def check_closing(after: Aftermath) -> Iterator[str]:
         if recording.end is None:
             yield f"12: {recording.id} has no end"
     struck_s = (world.struck_ns - world.start_ns) / NS
-    if world.script_done and world.struck is not None and struck_s < END_S - 20 and world.statuses:
+    if world.script_done and world.struck is not None and struck_s < END_S - after.kind.lasts_s and world.statuses:
         # A battery stays empty.
         left = [name for name in world.statuses[-1]["faults"] if name != "power" or "battery" not in after.kind.ends]
         if left:

@@ -53,7 +53,9 @@ class Kind:
     after: After = After.AS_IT_IS
     observe: Callable[[World], str] | None = None  # the outcome, where it is what an order was answered
     has_sound: bool = False
+    has_position: bool = False  # a satellite receiver, and positions from before the press too
     heals: bool = True  # at the end of the shift nothing of the fault is left
+    lasts_s: float = 20.0  # what heals is over, and no fault is told any more
     ends: frozenset[str] = field(default_factory=frozenset)  # reasons of an end that the script did not ask for
 
     @property

@@ -85,6 +85,19 @@ microphone-unplug-2s | - | told | told | told | told | told | told
 microphone-gone      | - | told | told | told | told | told | told
 microphone-stall     | - | told | told | told | told | whole told | whole
 microphone-end       | - | told | told | told | told | told | told
+fix-lost-5s          | - | whole | whole | whole | whole | whole | whole
+fix-lost-20s         | - | whole told | told | told | told | whole told | whole
+fix-jump             | - | told | told | told | told | told | told
+fix-time             | - | told | told | told | told | told | told
+receiver-silent-12s  | - | whole told | told | told | told | whole told | whole
+receiver-silent-25s  | - | whole told | told | told | told | whole told | whole
+receiver-unplug-2s   | - | told | told | told | told | told | told
+receiver-foreign-20s | - | whole told | told | told | told | whole told | whole
+receiver-slow-20s    | - | whole | whole | whole | whole | whole | whole
+receiver-gone        | - | told | told | told | told | told | told
+receiver-noise       | - | whole | whole | whole | whole | whole | whole
+receiver-torn        | - | whole | whole | whole | whole | whole | whole
+receiver-dribble     | - | whole | whole | whole | whole | whole | whole
 press                | - | recording | marker | marker | recording resumed | marker resumed | recording
 record               | - | recording | already | already | recording resumed | already resumed | recording
 hold                 | - | refused | stop_asked | stop_asked | refused already | already stop_asked | refused
@@ -106,6 +119,7 @@ tone-lost            | - | - | told | told | told | told | told
 light-bug            | - | - | crashed | - | crashed | crashed | crashed
 line-hangs-up        | - | - | told | told | told | told | told
 line-stalls          | - | - | whole | whole | whole | whole | whole
+receiver-bug         | crashed | crashed | crashed | crashed | crashed | crashed | crashed
 signer-bug           | no-start crashed | - | recovered | recovered | crashed recovered | recovered | crashed recovered
 """  # noqa: E501 - a table is read by its columns
 

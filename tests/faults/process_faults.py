@@ -129,6 +129,7 @@ def _echoes(world: World) -> dict[str, tuple[Any, str]]:
         "tone": (world.tone, "set"),
         "line": (world.line, "send"),
         "signer": (world.signer, "sign"),
+        "receiver": (world.receiver, "receive_for"),
     }
 
 
@@ -154,9 +155,9 @@ def _bug(_: World) -> None:
 _ENDS: Final = frozenset({"crash", "shutdown"})
 
 KINDS: Final = [
-    Kind("process-kill", "the process is killed", steps, at_step(_kill), ends=_ENDS),
-    Kind("process-cancel", "everything is cancelled", steps, at_step(_cancel), ends=_ENDS),
-    Kind("process-bug", "an actor raises what nobody expects", steps, at_step(_raise), ends=_ENDS),
+    Kind("process-kill", "the process is killed", steps, at_step(_kill), ends=_ENDS, has_position=True),
+    Kind("process-cancel", "everything is cancelled", steps, at_step(_cancel), ends=_ENDS, has_position=True),
+    Kind("process-bug", "an actor raises what nobody expects", steps, at_step(_raise), ends=_ENDS, has_position=True),
     Kind("process-end", "told to end", moments, at_moment(_shut_down), ends=_ENDS, has_sound=True),
     Kind("process-end-twice", "told to end, twice", moments, later(0.01, _shut_down, _shut_down), ends=_ENDS),
     Kind(
@@ -186,5 +187,13 @@ KINDS: Final = [
         heals=False,
     ),
     Kind("line-stalls", "the remote takes nothing any more", echoes("line"), at_echo("line", lambda w: w.line.stall())),
+    Kind(
+        "receiver-bug",
+        "the receiver's adapter has a bug",
+        echoes("receiver"),
+        at_echo("receiver", _bug),
+        ends=_ENDS,
+        has_position=True,
+    ),
     Kind("signer-bug", "the key can't be used", echoes("signer"), at_echo("signer", _bug), ends=_ENDS),
 ]

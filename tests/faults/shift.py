@@ -16,7 +16,7 @@ import trio.testing
 from bwvd.capture.source import AudioGate, MediaSource
 from bwvd.clock import NS
 from bwvd.config.schema import Config, Power, Serial
-from bwvd.daemon import control_actors, peripherals
+from bwvd.daemon import control_actors, peripherals, position_source
 from bwvd.daemon.daemon import Daemon, Parts, Peripheral
 from bwvd.daemon.process import flatten
 from bwvd.evidence.format.chain import Signer
@@ -30,6 +30,7 @@ from bwvd.testing.lamp import VirtualLamp
 from bwvd.testing.line import VirtualLine
 from bwvd.testing.microphone import VirtualMicrophone
 from bwvd.testing.process import without_dice
+from bwvd.testing.receiver import VirtualReceiver
 from tests.faults.economy import ThriftySigner
 from tests.faults.witness import Witness, WitnessedStorage
 from tests.support.rig import configuration
@@ -76,9 +77,10 @@ def phase_at(seconds: float) -> Phase:
     return next(phase for phase, end_s in _ENDS.items() if seconds < end_s)
 
 
-def config(has_sound: bool) -> Config:
+def config(has_sound: bool, has_position: bool) -> Config:
     """A backlog that lasts for half of the longest stall, whether there is sound or not."""
     return configuration(
+        gnss={"source": "gpsd://127.0.0.1", "in_standby": True} if has_position else {},
         loop={"seconds": LOOP_S},
         recording={"post_roll_s": POST_ROLL_S, "segment_s": GOP_S, "reminder_s": 20},
         storage={
@@ -106,14 +108,17 @@ class World:
         boot: str = "boot-1",
         seed: int = 0,
         has_sound: bool = False,
+        has_position: bool = False,
         clock: VirtualClock | None = None,
     ) -> None:
         self.volume = volume
         self.boot = boot
         self.seed = seed
         self.has_sound = has_sound
+        self.has_position = has_position
         self.clock = clock or VirtualClock(mono_ns=START_NS)
         self.start_ns = START_NS
+        self.config = config(has_sound, has_position)
         self.storage = WitnessedStorage(volume)
         self.camera = VirtualCamera(self.clock, rate=RATE, gop_frames=GOP_FRAMES)
         self.microphone: VirtualMicrophone | None = None
@@ -124,6 +129,7 @@ class World:
         self.light = VirtualLamp("led:red", "light", "red", now_ns=self.clock.monotonic_ns)
         self.tone = VirtualLamp("tone:beeper", "tone", now_ns=self.clock.monotonic_ns)
         self.line = VirtualLine("serial:remote")
+        self.receiver = VirtualReceiver(self.clock)
         self.battery: int | None = 80  # percent
         self.instruments: list[trio.abc.Instrument] = []
         self.beside: list[Callable[[], Any]] = []  # async functions that run beside the script
@@ -216,7 +222,7 @@ class World:
         self.storage.note()
 
     async def _live(self, script: Callable[[], Any]) -> None:
-        self.daemon = self.storage.daemon = Daemon(config(self.has_sound), self._parts())
+        self.daemon = self.storage.daemon = Daemon(self.config, self._parts())
         self.daemon.hub.sink(self.events.append)
 
         async def play() -> None:
@@ -276,6 +282,8 @@ class World:
             "power": partial(peripherals._power, powered),
             "clock": peripherals._clockwatch,
         }
+        if self.has_position:
+            found["position"] = partial(position_source.position, self.config)
         return [self.around_peripheral(name, peripheral) for name, peripheral in found.items()]
 
     @contextmanager
@@ -288,6 +296,7 @@ class World:
             stack.enter_context(mock.patch("bwvd.controls.serial_port.SerialPort", return_value=self.line))
             stack.enter_context(mock.patch.object(peripherals, "open_alarm", return_value=None))
             stack.enter_context(mock.patch.object(power, "read_in_thread", read))
+            stack.enter_context(mock.patch.object(position_source, "receiver_of", return_value=self.receiver))
             yield
 
 

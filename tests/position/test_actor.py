@@ -33,6 +33,7 @@ from bwvd.evidence.keys.age import AgeSealer
 from bwvd.messages import Fix, Located, Order, State
 from bwvd.position import actor
 from bwvd.position.actor import Position
+from bwvd.position.held import Begun
 from bwvd.position.receiver import Feed, GpsdReceiver, LineReceiver
 from bwvd.position.watch import FASTEST_M_S, LOST_AFTER_S, PositionWatch, Told
 from bwvd.testing.clock import VirtualClock
@@ -53,6 +54,7 @@ class Bench:
         self.clock = VirtualClock()
         self.receiver = VirtualReceiver(self.clock, "virtual:receiver", speaks=speaks)
         self.state = State.STANDBY
+        self.begun: Begun | None = None
         self.told: list[Located] = []
         self.faults: dict[str, str] = {}
         self.actor = Position(
@@ -62,7 +64,14 @@ class Bench:
             state=lambda: self.state,
             locate=self.told.append,
             fault=self._fault,
+            held_from=lambda: self.clock.monotonic_ns() - 30 * NS,
+            begun=lambda: self.begun if self.state is State.RECORDING else None,
         )
+
+    def record(self, number: str = "one") -> None:
+        """A press: the recording's first frame is 30 s old."""
+        self.state = State.RECORDING
+        self.begun = Begun(number, self.clock.monotonic_ns() - 30 * NS)
 
     def _fault(self, name: str, active: bool, detail: str) -> None:
         if active:
@@ -95,7 +104,7 @@ async def test_what_was_before_the_press_goes_into_the_recording_only_if_asked(a
         async with running(bench):
             await trio.sleep(100.5)
             bench.told.clear()
-            bench.state = State.RECORDING
+            bench.record()
             await trio.sleep(1)
         fixes = [one.fix.at_ns for one in bench.told if one.fix is not None]
         assert len(fixes) == (31 if asked else 1)
@@ -126,7 +135,7 @@ async def test_asleep_nothing_is_kept(autojump_clock: MockClock) -> None:
         assert bench.told[-1].fix is None
         assert bench.actor.last is None
         bench.told.clear()
-        bench.state = State.RECORDING
+        bench.record()
         await trio.sleep(1)
         assert len(bench.told) == 1
 
@@ -229,6 +238,64 @@ async def test_a_position_that_comes_late_is_of_when_it_came(autojump_clock: Moc
     said = {round(one.latitude, 9): at_ns for at_ns, one in bench.receiver.said}
     assert [fix.at_ns - said[round(fix.latitude, 9)] for fix in fixes(bench)] == [2 * NS] * 8
     assert bench.faults == {}
+
+
+async def test_a_silent_receiver_s_position_is_lost_as_soon_as_any(autojump_clock: MockClock) -> None:
+    """Invariant 9: what it said last is no position after 10 s, whether it goes on speaking or not."""
+    bench = Bench()
+    async with running(bench):
+        await trio.sleep(5.5)
+        bench.receiver.hush()
+        await trio.sleep(LOST_AFTER_S + 1.6)
+        assert bench.faults == {"gnss_fix": "no fix for 10 s"}
+        assert bench.told[-1].fix is None
+
+
+async def test_positions_from_before_a_press_need_no_other_one_behind_it(autojump_clock: MockClock) -> None:
+    """Who goes into a house and presses there has no fix any more: the last ones are those that count."""
+    bench = Bench(in_standby=True)
+    async with running(bench):
+        await trio.sleep(20.5)
+        bench.receiver.lose_fix()
+        await trio.sleep(LOST_AFTER_S + 4)
+        bench.told.clear()
+        bench.record()
+        await trio.sleep(1.5)
+        assert len(fixes(bench)) >= 15
+        times = [one.at_ns for one in bench.told]
+        assert times == sorted(times)
+        assert bench.told[-1].fix is None
+
+
+async def test_a_press_soon_after_a_stop_has_positions_of_its_own(autojump_clock: MockClock) -> None:
+    """Invariant 3: the new recording has its own pre-event part, also where the last one holds the same seconds."""
+    bench = Bench(in_standby=True)
+    async with running(bench):
+        await trio.sleep(60.5)
+        for number in ("one", "two"):
+            bench.told.clear()
+            bench.record(number)
+            await trio.sleep(5)
+            bench.state = State.STANDBY
+            first_ns = bench.clock.monotonic_ns() - 35 * NS
+            assert len(fixes(bench)) >= 34
+            assert all(fix.at_ns >= first_ns for fix in fixes(bench))
+            await trio.sleep(0.2)
+
+
+async def test_what_was_lost_in_the_loop_is_lost_in_the_recording(autojump_clock: MockClock) -> None:
+    bench = Bench(in_standby=True)
+    async with running(bench):
+        await trio.sleep(40.5)
+        bench.receiver.lose_fix()
+        await trio.sleep(LOST_AFTER_S + 2)
+        bench.receiver.lose_fix(False)
+        await trio.sleep(5)
+        bench.told.clear()
+        bench.record()
+        await trio.sleep(1)
+    kinds = [key for key, _ in itertools.groupby(one.fix is None for one in bench.told)]
+    assert kinds == [False, True, False]
 
 
 def fixes(bench: Bench) -> list[Fix]:
@@ -475,6 +542,8 @@ async def test_the_real_gpsd(tmp_path: Path) -> None:
         state=lambda: State.RECORDING,
         locate=locate,
         fault=lambda *_: None,
+        held_from=lambda: None,
+        begun=lambda: None,
     )
     try:
         with trio.move_on_after(90):
