@@ -251,7 +251,11 @@ def _index(url: str, number: int, reading: Reading) -> Listed:
         raise Failure(str(error), 1) from None
     if not address:
         raise Failure(f"{without_credentials(url)}: the index is of no store yet", 2)
-    return IndexSource(index, without_credentials(url), _store(address, number, reading), number=number)
+    # A bucket on a server of one's own is named with it, as the custodian reaches it; here that may have another name.
+    place, _, server = address.partition(" at ") if address.startswith("s3:") else (address, "", "")
+    if server and not reading.buckets.endpoint:
+        raise Failure(f"{without_credentials(url)}: the index is of {address}: name that server with --endpoint", 2)
+    return IndexSource(index, without_credentials(url), _store(place, number, reading), number=number)
 
 
 def _is_index(path: Path) -> bool:

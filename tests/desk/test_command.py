@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from bwvd.cli.main import main
+from bwvd.custody.index import Index
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.source_tree import ROOT
 
@@ -119,6 +120,29 @@ def test_what_can_t_be_served_is_one_line(card: Path, arguments: list[str], said
     assert done.exit_code == 2, done.output
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_an_index_of_a_bucket_on_a_server_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is never looked for at AWS; the server is named by what it is called here."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
+    place = tmp_path / "index.sqlite"
+    Index.open(str(place), "s3://evidence/site at 127.0.0.1:8333").close()
+    done = CliRunner().invoke(main, ["desk", "--no-browser", str(place)])
+    assert done.exit_code == 2
+    assert "of s3://evidence/site at 127.0.0.1:8333: name that server with --endpoint" in done.stderr
+    with (
+        serving(str(place), "--endpoint", "http://nas.example:8333") as (_, address),
+        httpx.Client(timeout=60) as client,
+    ):
+        assert client.get(address).status_code == 200
+    other = tmp_path / "other.sqlite"
+    (tmp_path / "dock at home").mkdir()
+    Index.open(str(other), f"file:{tmp_path}/dock at home").close()
+    with serving(str(other)) as (_, address), httpx.Client(timeout=60) as client:
+        assert client.get(address).status_code == 200
 
 
 def test_a_port_that_is_taken_is_one_line(card: Path) -> None:

@@ -22,6 +22,7 @@ from bwvd.evidence.format.decode import decode
 from bwvd.evidence.format.layout import ARCHIVE, JOURNAL, RECORDINGS, SUMS_SIGNATURE
 from bwvd.evidence.format.records import Journal as JournalRecord
 from bwvd.evidence.journal.journal import Draft, Journal
+from bwvd.evidence.keys.age import Sealer
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.keys.sshsig import KeySigner
 from bwvd.store import names
@@ -52,6 +53,7 @@ class Camera:
     signer: KeySigner = field(default_factory=fixed_signer)
     limit_bytes: int = 1_000_000
     serial: int = 0
+    sealer: Sealer | None = None  # its recordings are encrypted
 
     def __post_init__(self) -> None:
         make_storage(self.root, self.signer, self.device)
@@ -75,6 +77,7 @@ class Camera:
                 self.serial,
                 seconds=seconds,
                 signer=self.signer,
+                sealer=self.sealer,
                 device=self.device,
                 journal=self.head,
                 label=label if seconds > 1 else "",
