@@ -6,6 +6,22 @@ from tests.mutants.mutant import Mutant
 
 PROGRAMS = (
     Mutant(
+        "believe that a program's frames are whole",
+        4,
+        "capture/program/whole_frames.py",
+        "self._lost = any(frame.is_corrupt for frame in",
+        "self._lost = not all(True for frame in",
+        ("capture/program/test_whole_frames.py",),
+    ),
+    Mutant(
+        "keep half a frame",
+        4,
+        "capture/program/exec_input.py",
+        "packet.is_corrupt = True",
+        "packet.is_corrupt = False",
+        ("capture/program/test_exec.py",),
+    ),
+    Mutant(
         "count a time without a frame as nothing",
         4,
         "capture/program/rpicam_times.py",

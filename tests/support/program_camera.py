@@ -95,6 +95,7 @@ class _Torn:
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
         self.torn = False
+        self.half = False  # of the next frame only a part is written, and then the one behind it
 
     def write(self, data: bytes) -> int:
         if self.torn and len(data) > FRAME_BYTES:
@@ -103,6 +104,9 @@ class _Torn:
             self._out.write(bytes(data)[: whole - TS_PACKET_BYTES if whole == len(data) else len(data) * 3 // 4])
             self._out.flush()
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.half and len(data) > FRAME_BYTES:
+            self.half = False
+            data = bytes(data)[: len(data) // 2]
         return self._out.write(data)
 
     def writelines(self, parts: Iterable[bytes | memoryview]) -> None:
@@ -119,6 +123,8 @@ def _fault(name: str, out: _Torn) -> None:
     match name:
         case "torn":
             out.torn = True
+        case "half":
+            out.half = True
         case "exit":
             print("\x1b[31mERROR: the sensor has gone\x1b[0m", file=sys.stderr)
             os._exit(3)

@@ -26,6 +26,7 @@ from bwvd.capture.program.arrival_beat import ArrivalBeat
 from bwvd.capture.program.child import PIPE_BYTES, Child
 from bwvd.capture.program.coded_stream import NANOSECONDS, packet_of, stream_of
 from bwvd.capture.program.live import COUNTED, STAMPED, LiveWatch
+from bwvd.capture.program.whole_frames import WholeFrames
 from bwvd.capture.source import DeviceLost, SourceRefused, Stopped
 from bwvd.capture.timestamps import to_ns
 from bwvd.clock import NS
@@ -64,7 +65,8 @@ def _open_h264(child: Child, key: str, config: Config) -> Input:
     container = stream_of(first.data, child.shown)
     rate = Fraction(config.video.rate).limit_denominator(1001)
     watch = LiveWatch(child.shown, key, COUNTED)
-    packets = _stamped_units(container.streams.video[0], chain([first], units), rate, child.shown, watch)
+    judge = WholeFrames() if config.video.encoder == "copy" else None  # else our own decoder notices
+    packets = _stamped_units(container.streams.video[0], chain([first], units), rate, child.shown, watch, judge)
     return Input(container, packets, child, NANOSECONDS, rate)
 
 
@@ -92,7 +94,12 @@ class _Units:
 
 
 def _stamped_units(
-    stream: VideoStream, units: Iterator[AccessUnit], rate: Fraction, shown: str, watch: LiveWatch
+    stream: VideoStream,
+    units: Iterator[AccessUnit],
+    rate: Fraction,
+    shown: str,
+    watch: LiveWatch,
+    judge: WholeFrames | None,
 ) -> Packets:
     beat = ArrivalBeat(int(NS / rate))
     for unit in units:
@@ -102,7 +109,10 @@ def _stamped_units(
                 f'video.format: {shown} gives B-frames, and "h264" does not say when they are shown: let it give none, '
                 'or write "nut" or "mpegts"'
             )
-        yield packet_of(stream, unit.data, beat.place(unit.at_ns), key=unit.key)
+        packet = packet_of(stream, unit.data, beat.place(unit.at_ns), key=unit.key)
+        if judge is not None and not judge.is_whole(unit.data):
+            packet.is_corrupt = True
+        yield packet
 
 
 class _Pipe:

@@ -137,6 +137,25 @@ async def test_a_frame_that_was_half_written_is_none(form: str, plug: Path) -> N
     assert found == list(range(found[0], found[-1] + 1))
 
 
+@pytest.mark.parametrize("encoder", ["copy", "libx264"])
+@pytest.mark.parametrize("at", [GOP * 3 + 4, GOP * 4])
+async def test_half_a_frame_in_the_middle_is_none(at: int, encoder: str, plug: Path) -> None:
+    """Invariant 4: raw H.264 goes on behind it as if nothing were missing; it and what refers to it is named."""
+    listener = Listener()
+    text = command("h264", rate=RATE, gop=GOP, plug=plug, fault=f"half@{at}")
+    await listener.run(source(text, "h264", encoder), 8)
+    until = (at // GOP + 1) * GOP
+    found = numbers(listener.batches())
+    assert found == [number for number in range(found[0], found[-1] + 1) if not at <= number < until]
+    assert found[0] < at < until < found[-1]
+    gaps = [gap for gap in listener.gaps() if gap.cause == "corrupt"]
+    assert sum(gap.frames for gap in gaps) == until - at
+    times = [sample.pts_ns for batch in listener.batches() for sample in batch.samples]
+    last, first = times[found.index(at - 1)], times[found.index(until)]
+    assert gaps[0].from_ns == pytest.approx(last + NS // RATE, abs=NS // RATE // 2)
+    assert gaps[-1].to_ns == pytest.approx(first, abs=NS // RATE // 2)
+
+
 @pytest.mark.parametrize("form", FORMATS)
 async def test_a_program_that_waits_for_no_frames_time_is_refused(form: str, plug: Path) -> None:
     """Invariant 9: what comes as fast as it is read was not seen by a camera when it came."""
