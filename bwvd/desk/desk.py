@@ -61,10 +61,11 @@ class Desk:
                 return found
         raise NotThere("there is no such recording here")
 
-    async def overlapping(self, found: Found, began: str, seconds: float) -> list[Row]:
-        """The other recordings of which a part lies in a time, the newest first: a list's page of them at most.
+    async def overlapping(self, device: str, began: str, seconds: float) -> list[Row]:
+        """Other cameras' recordings of which a part lies in a time, the newest first: a list's page of them at most.
 
         Args:
+            device: whose they are not; a copy of a recording, and the one before it, show nothing from another side.
             began: UTC; nothing overlaps what is no time.
 
         Raises: EvidenceError, StoreError, OSError.
@@ -78,7 +79,7 @@ class Desk:
             return []
         query = Query(wanted=Wanted(begin, end))
         parts = [await source.rows(query, 0, PAGE_ROWS, self.memory) for source in self.sources]
-        return [row for row in merged(parts, 0, PAGE_ROWS).rows if row.key != found.key]
+        return [row for row in merged(parts, 0, PAGE_ROWS).rows if row.facts.device != device]
 
     async def run(self) -> None:
         """What goes on behind the pages, until it is cancelled."""

@@ -16,12 +16,12 @@ from bwvd.desk.receipts import ReceiptFolders, Taken
 from bwvd.desk.source import Found, Key, NotThere
 from bwvd.evidence.export.catalogue import Entry, entry, with_texts
 from bwvd.evidence.export.sealed_text import reader_at
-from bwvd.evidence.format.layout import MANIFEST
+from bwvd.evidence.format.layout import MANIFEST, RECORDINGS
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.existence import date_reports
 from bwvd.evidence.verify.files import Progress
 from bwvd.evidence.verify.folder import DirectoryFolder, Folder
-from bwvd.evidence.verify.gather import Place, gather
+from bwvd.evidence.verify.gather import Place, gather, walk
 from bwvd.evidence.verify.one import OneByOne
 from bwvd.evidence.verify.proof import verify_proof
 from bwvd.evidence.verify.report import Report, unreadable
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 THREADS = 4  # that read at once
+EMPTY_S = 0.5  # that a list waits for a journal to be verified
 
 
 class FolderSource:
@@ -77,11 +78,14 @@ class FolderSource:
         """Raises: NothingThere."""
         texts = query.wanted.texts or bool(query.text)
 
-        def look() -> tuple[dict[Key, Place], dict[Key, tuple[object, Entry]], dict[str, Taken]]:
+        def look() -> tuple[dict[Key, Place], dict[Key, tuple[object, Entry]], dict[str, Taken], list[Path]]:
             places = keyed(self.path, self.number)
-            return places, self._read(places, texts=texts), self._receipts.look()
+            with_some = {place.path.parent.parent for place in places.values()}
+            left = [one.path for one in walk(self.path) if one.kind == "storage" and one.path not in with_some]
+            return places, self._read(places, texts=texts), self._receipts.look(), left
 
-        self._places, self._entries, receipts = await trio.to_thread.run_sync(look, limiter=self._limiter)
+        self._places, self._entries, receipts, left = await trio.to_thread.run_sync(look, limiter=self._limiter)
+        await self._look_at_empty(left)
         result = Rows()
         for key, (stamp, one) in self._entries.items():
             memory.stands(key, stamp)
@@ -93,6 +97,20 @@ class FolderSource:
             if matches(row, query, result.unsure):
                 result.rows.append(row)
         return result.paged(first, most)
+
+    async def _look_at_empty(self, storages: Sequence[Path]) -> None:
+        """Find out what is wrong with storages that have no recording left: no verification of one leads there.
+
+        A list does not wait long for it: what is found later, the next one says.
+        """
+
+        def look() -> None:
+            for storage in storages:
+                self._told[storage / RECORDINGS] = self._checks.told_of(storage)
+
+        if storages:
+            with trio.move_on_after(EMPTY_S):
+                await trio.to_thread.run_sync(look, limiter=self._verifying, abandon_on_cancel=True)
 
     def _read(self, places: dict[Key, Place], *, texts: bool) -> dict[Key, tuple[object, Entry]]:
         """Each place's entry: the one that is known, if nothing has changed there. Blocking."""

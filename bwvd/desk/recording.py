@@ -169,7 +169,8 @@ async def others_json(request: Request) -> Response:
     first = line.index.segments[0].stamp if line.index.segments else None
     if first is None or first.quality == "not_set":
         return JSONResponse({"others": []})
-    rows = await desk.overlapping(found, first.utc, (line.end_ns - line.first_ns) / NS)
+    device = line.open.device if line.open is not None else ""
+    rows = await desk.overlapping(device, first.utc, (line.end_ns - line.first_ns) / NS)
     others = [
         {"device": one.key.device, "recording": one.key.recording, "name": printable(one.found.name)} for one in rows
     ]

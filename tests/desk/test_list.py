@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bwvd.desk import folder_source
 from bwvd.desk.listing import rows_of
 from bwvd.desk.query import Query
 from bwvd.desk.source import Key
@@ -184,7 +185,9 @@ def _state(root: Path) -> dict[str, str]:
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-async def test_a_recording_that_the_journal_knows_and_that_is_gone_is_named_above_the_list(tmp_path: Path) -> None:
+async def test_a_recording_that_the_journal_knows_and_that_is_gone_is_named_above_the_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Invariant 13: no verdict on what is still there can say it."""
     root = make_storage(tmp_path / "card")
     with PosixVolume(root) as volume:
@@ -202,3 +205,10 @@ async def test_a_recording_that_the_journal_knows_and_that_is_gone_is_named_abov
     async with desk_of(root) as asked:
         assert missing in (await asked.told()).text
         assert any(missing in line for line in (await asked.client.get("/verdicts")).json()["problems"])
+    shutil.rmtree(made[1])
+    monkeypatch.setattr(folder_source, "EMPTY_S", 60)
+    async with desk_of(root) as asked:  # none is left whose verification would lead to the journal
+        text = (await asked.client.get("/")).text
+        assert "<tr data-key" not in text
+        assert text.count("is missing: the journal knows of no release") == 2
+        assert missing in text

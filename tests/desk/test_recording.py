@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -103,6 +104,17 @@ async def test_who_asks_while_it_is_read_waits_for_that(storage: Path, monkeypat
         assert read == [""]
         await opened.of(asked.desk, found, anew=True)
         assert read == ["", ""]
+
+
+async def test_another_camera_is_another_device(tmp_path: Path) -> None:
+    """Not the recording before, which overlaps by its pre-event part; not a copy; each camera once for a recording."""
+    own = make_recording(make_storage(tmp_path / "own"))
+    make_recording(tmp_path / "own", 2)
+    shutil.copytree(tmp_path / "own", tmp_path / "copy")
+    other = make_recording(make_storage(tmp_path / "other", device="BWV-0002"), device="BWV-0002")
+    async with desk_of(tmp_path) as asked:
+        others = (await asked.client.get(f"{address(own)}/others.json")).json()["others"]
+    assert [one["name"] for one in others] == [other.name]
 
 
 async def test_the_page_says_what_its_first_frame_needs_where_it_begins_with_it(storage: Path) -> None:

@@ -69,9 +69,12 @@ class OneByOne:
 
         Its journal, and recordings that it knows and that are gone: no report on a recording can say that.
         """
-        storage = place.parent.parent
+        return self.told_of(place.parent.parent) if place.parent.name == RECORDINGS else []
+
+    def told_of(self, storage: Path) -> list[str]:
+        """The same of a storage, which may have no recording left."""
         try:
-            if place.parent.name != RECORDINGS or not is_storage(storage):
+            if not is_storage(storage):
                 return []
             said = self._journal(storage).facts
             there = _serials(storage / RECORDINGS)
