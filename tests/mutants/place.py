@@ -125,4 +125,20 @@ PLACE = (
         "trio.BrokenResourceError",
         ("position/test_conformance.py",),
     ),
+    Mutant(
+        "draw a line over a loss",
+        9,
+        "evidence/export/track_drawing.py",
+        "            runs.append([])\n",
+        "            pass\n",
+        ("evidence/export/test_track_drawing.py",),
+    ),
+    Mutant(
+        "draw south up",
+        9,
+        "evidence/export/track_drawing.py",
+        "(height - SCALE_ROOM) / 2 - (flat_y - middle_y) / metres",
+        "(height - SCALE_ROOM) / 2 + (flat_y - middle_y) / metres",
+        ("evidence/export/test_track_drawing.py",),
+    ),
 )

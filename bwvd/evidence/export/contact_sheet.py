@@ -16,12 +16,14 @@ from bwvd.evidence.errors import ExportRefused
 from bwvd.evidence.export.catalogue import signed_in
 from bwvd.evidence.export.contact_sheet_page import Cell, Page, Row, render
 from bwvd.evidence.export.contact_sheet_plan import Hole, Moment, Plan, plan
+from bwvd.evidence.export.contact_sheet_where import where
 from bwvd.evidence.export.media_index import Outline, SegmentUnusable, Span, read_outline
 from bwvd.evidence.export.mp4 import admit, require_key, standing
 from bwvd.evidence.export.narrative import Narrative, narrative, pre_event_text, press_text, track_text
 from bwvd.evidence.export.private_text import PrivateText
 from bwvd.evidence.export.sealed_text import reader
 from bwvd.evidence.export.thumbnails import Thumbnail, thumbnails
+from bwvd.evidence.export.track import Track
 from bwvd.evidence.flash.whole_file import new_files
 from bwvd.evidence.format.layout import MANIFEST
 from bwvd.evidence.format.moment import clock_text
@@ -90,10 +92,12 @@ def export_sheet(
             begin_ns, end_ns = _stretch(outline, from_s, to_s)
             read = reader(outline.folder, identities)
             with outline.folder.open(MANIFEST) as file:
-                told = narrative(signed_in(file), read)
+                track = Track(identities)
+                told = narrative(track.seen(signed_in(file)), read)
             planned = plan(outline, begin_ns, end_ns, [read(mark) for mark in outline.marks])
             page = _page(report, outline, told, begin_ns, end_ns)
             page.cells = _cells(planned, outline, told, identities, notes)
+            page.where = where(track, begin_ns, end_ns)
             _tell_what_is_left_out(page, planned, told)
             temporary.write_bytes(render(page))
     except SegmentUnusable as error:

@@ -58,6 +58,18 @@ table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 th, td { text-align: start; vertical-align: top; padding: .2rem .6rem .2rem 0; border-bottom: 1px solid #ddd; }
 tr { break-inside: avoid; }
 td.at, td.utc { white-space: nowrap; }
+.where { break-inside: avoid; }
+.track { display: block; width: 100%; max-width: 40rem; height: auto; border: 1px solid #bbb; background: #fff; }
+.track-line { fill: none; stroke: #1757a6; stroke-width: 2.5; stroke-linejoin: round; stroke-linecap: round; }
+.track-end { fill: #1757a6; }
+.track-start { fill: none; stroke: #17692b; stroke-width: 2.5; }
+.track-press { fill: #a8170c; stroke: #fff; }
+.track-stop { fill: #111; stroke: #fff; }
+.track-scale { fill: none; stroke: #111; stroke-width: 1.5; }
+.track-north { fill: #111; }
+.track text { font-size: 14px; fill: #111; paint-order: stroke; stroke: #fff; stroke-width: 3px; }
+.track .track-name { font-weight: 600; }
+.where table { margin-top: .5rem; }
 footer { margin-top: 1.5rem; font-size: .85rem; color: #555; }
 @media (max-width: 40rem) {
   dl { grid-template-columns: 1fr; gap: 0; }
@@ -70,7 +82,8 @@ footer { margin-top: 1.5rem; font-size: .85rem; color: #555; }
 @media print {
   body { max-width: none; padding: 0; font-size: 9.5pt; }
   .pictures { grid-template-columns: repeat(3, 1fr); gap: 4mm; }
-  .verdict, .instead, figure { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  .track { max-width: 120mm; }
+  .verdict, .instead, figure, .track { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   thead { display: table-header-group; }
   td.utc, th.utc { display: table-cell; }
 }
@@ -107,6 +120,15 @@ class Row:
 
 
 @dataclass(slots=True)
+class Where:
+    """The track of a recording."""
+
+    drawing: str = ""  # an SVG element; "" = there is no position that can be read
+    rows: list[tuple[str, str, str]] = field(default_factory=list)  # which place, when (UTC), and where
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Page:
     """Everything that a sheet shows. Texts are as their authors wrote them."""
 
@@ -121,6 +143,7 @@ class Page:
     rows: list[Row] = field(default_factory=list)
     left_out: str = ""  # what is not shown for want of room; "" = nothing
     made_by: str = ""
+    where: Where | None = None  # None = the recording holds no position
 
 
 def render(page: Page) -> bytes:
@@ -162,6 +185,8 @@ def _lines(page: Page) -> Iterator[str]:
     yield "</ol>"
     if page.left_out:
         yield f'<p class="warning">{_text(page.left_out)}</p>'
+    if page.where is not None:
+        yield from _where(page.where)
     yield "<h2>What happened</h2>"
     yield "<p>Times are counted from the first frame.</p>"
     yield "<table>"
@@ -182,6 +207,23 @@ def _lines(page: Page) -> Iterator[str]:
     yield f"<footer><p>A copy for viewing; the evidence is the recording itself. {_text(page.made_by)}</p></footer>"
     yield "</body>"
     yield "</html>"
+
+
+def _where(where: Where) -> Iterator[str]:
+    yield '<section class="where">'
+    yield "<h2>Where it was</h2>"
+    if where.drawing:
+        yield where.drawing
+        yield "<table>"
+        yield '<thead><tr><th scope="col">Place</th><th scope="col">UTC</th><th scope="col">WGS 84</th></tr></thead>'
+        yield "<tbody>"
+        for name, utc, place in where.rows:
+            yield f'<tr><td class="at">{_text(name)}</td><td>{_time(utc)}</td><td>{_text(place)}</td></tr>'
+        yield "</tbody>"
+        yield "</table>"
+    for note in where.notes:
+        yield f"<p>{_text(note)}</p>"
+    yield "</section>"
 
 
 def _cell(cell: Cell) -> Iterator[str]:

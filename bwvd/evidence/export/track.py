@@ -5,15 +5,19 @@ from __future__ import annotations
 import base64
 import binascii
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from bwvd.evidence.errors import IdentityUnusable
 from bwvd.evidence.format import records
 from bwvd.evidence.format.decode import Unknown
+
+T = TypeVar("T", bound=records.Record | Unknown)
+
+ERROR_MOST_M = 100_000.0  # what an estimate may say: more is none
 
 
 class Placed(NamedTuple):
@@ -61,6 +65,12 @@ class Track:
         if fix is not None or not known:
             self._taken.append(Placed(at_ns, fix))
         self._in_order = None
+
+    def seen(self, found: Iterable[T]) -> Iterator[T]:
+        """The same records, each taken as it passes."""
+        for record in found:
+            self.take(record)
+            yield record
 
     def _fix(self, said: records.Position | records.PressPosition) -> tuple[records.Fix | None, bool]:
         """The fix as far as it can be read, and whether there is one."""
@@ -158,7 +168,8 @@ def track_of(found: Iterable[records.Record | Unknown], identities: Sequence[Any
 
 def coordinates(fix: records.Fix) -> str:
     """`52.330010, 4.893300 ±5 m`: latitude and longitude by WGS 84, and the receiver's estimate of the error."""
-    error = "" if fix.error_m is None else f" ±{fix.error_m:.0f} m"
+    is_known = fix.error_m is not None and 0 <= fix.error_m <= ERROR_MOST_M
+    error = f" ±{fix.error_m:.0f} m" if is_known else ""
     return f"{fix.latitude:.6f}, {fix.longitude:.6f}{error}"
 
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from bwvd.cli.main import main
 from bwvd.evidence.errors import ExportRefused
 from bwvd.evidence.export import narrative as narrative_of
-from bwvd.evidence.export.contact_sheet_page import Cell, Page, Row, render
+from bwvd.evidence.export.contact_sheet_page import Cell, Page, Row, Where, render
 from bwvd.evidence.export.private_text import PrivateText, Reader
 from bwvd.evidence.format import records
 from bwvd.evidence.keys.age import AgeSealer
@@ -180,7 +180,20 @@ def filled(text: str) -> Page:
     """A page with one text wherever one may stand."""
     cell = Cell(text, text, text, [PrivateText(text), PrivateText(unknown=text), None], instead=text)
     rows = [Row(text, text, text, PrivateText(text))]
-    return Page(text, False, text, text, [text], [(text, [text, PrivateText(text)])], text, [cell], rows, text, text)
+    return Page(
+        text,
+        False,
+        text,
+        text,
+        [text],
+        [(text, [text, PrivateText(text)])],
+        text,
+        [cell],
+        rows,
+        text,
+        text,
+        Where("", [], [text]),
+    )
 
 
 def test_long_labels_have_an_end(storage: Path, tmp_path: Path) -> None:
