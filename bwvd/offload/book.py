@@ -102,8 +102,12 @@ class Book:
 
     def to_ask_for(self, now_ns: int) -> Row | None:
         """The oldest recording whose receipt may be asked for, or handed in again, now."""
+        return min(self.due(now_ns), key=lambda row: row.recording, default=None)
+
+    def due(self, now_ns: int) -> Iterator[Row]:
+        """All of these."""
         rows = (*self._of(Standing.RECEIPT), *self._of(Standing.STORED))
-        return next((row for row in sorted(rows, key=lambda row: row.recording) if row.turn.next_ns <= now_ns), None)
+        return (row for row in rows if row.turn.next_ns <= now_ns)
 
     def next_ns(self) -> int | None:
         """When the next of them is due; None if none will be."""

@@ -34,11 +34,22 @@ from bwvd.offload.parts import (
     parts_of,
     witness_part,
 )
-from bwvd.store.errors import BodyDiffers, ClockSkewed, LockMissing, NameRefused, ObjectDiffers, StoreRefused
-from bwvd.store.ports import Put, Store, StoredObject
+from bwvd.store import names
+from bwvd.store.errors import (
+    BodyDiffers,
+    ClockSkewed,
+    LockMissing,
+    NameRefused,
+    ObjectDiffers,
+    StoreMisbehaved,
+    StoreRefused,
+)
+from bwvd.store.ports import EveryPage, Put, Store, StoredObject
 
 AT_ONCE = 4  # puts that are under way; more gain nothing, and each holds a piece in memory
 HEAD_EVERY_S = 300.0  # the journal's head, while nothing else is sent
+FIRST_ASK_S = 10.0  # for the receipt of what was sent just now: nobody has verified it before
+MOST_PAGES = 100  # of a listing of our own recordings: what has more is not ours alone
 
 _log = get_logger("offload")
 
@@ -86,6 +97,7 @@ class Carrier:
     _head: str = ""  # the name of the head that was stored last
     _head_ns: int | None = None  # when that was
     _unlocked: str = ""  # an object that is stored without the lock that was asked for
+    _begun: set[str] | None = None  # recordings of which something may be stored; None = the store was not asked
 
     async def round(self, store: Store) -> None:
         """Do all there is to do now.
@@ -101,9 +113,10 @@ class Carrier:
                 return
             waits = self.book.to_send(self.clock.monotonic_ns()) is not None
             await self._journal(on_flash, now=waits)
+            begun = await self._ask_what_is_begun() if waits else set[str]()
             while (row := self.book.to_send(self.clock.monotonic_ns())) is not None:
-                await self._carry(row)
-                await self.collector.collect(store)
+                if await self._carry(row, begun):
+                    await self.collector.collect(store)
             await self.collector.collect(store)
         finally:
             self._tell()
@@ -169,15 +182,47 @@ class Carrier:
 
     # --- recordings ---
 
-    async def _carry(self, row: Row) -> None:
-        """Send what is missing of one recording. Raises StoreError for what is wrong with the store as a whole."""
-        recording = row.recording
+    async def _ask_what_is_begun(self) -> set[str]:
+        """The recordings of which the store may have something, by one listing for the process.
+
+        It decides nothing: what is left out is put, and the put finds what is there; what is told is asked for first.
+        What is closed later nobody has sent, but another process of ours, whose objects the first put finds.
+        """
+        if self._begun is None:
+            maybe = {row.recording for row in self.book.rows.values() if row.standing is Standing.WAITING}
+            folder = names.recordings_folder(self.terms.device)
+            pages, listed = 0, set[str]()
+            try:
+                async for page in EveryPage(self._store, folder, after=f"{folder}{min(maybe)}", folders=True):
+                    listed |= maybe.intersection(name.removeprefix(folder).rstrip("/") for name in page.folders)
+                    if (pages := pages + 1) == MOST_PAGES:
+                        listed = maybe
+                        break
+            except ClockSkewed:
+                raise
+            except (StoreRefused, StoreMisbehaved):  # each is asked for by its name
+                listed = maybe
+            self._begun = listed
+        return self._begun
+
+    async def _carry(self, row: Row, begun: set[str]) -> bool:
+        """Send what is missing of one recording; False if the store had it.
+
+        Raises: StoreError, for what is wrong with the store as a whole.
+        """
+        recording, sent = row.recording, True
+        new = recording not in begun
+        begun.add(recording)  # whatever ends this
         try:
             parts = await self.reader.run(lambda flash: parts_of(flash, self.terms.device, recording))
             row.closed = Closed(recording, len(parts), sum(part.size for part in parts))
-            if not await self._is_there(parts[-1]):
-                await self._send(row, parts)
+            sent = new or not await self._is_there(parts[-1])
+            if sent:
+                await self._send(row, parts, new=new)
             row.move(Standing.STORED)
+            if sent:
+                row.turn.next_ns = self.clock.monotonic_ns() + round(FIRST_ASK_S * NS)
+            begun.discard(recording)
             _log.info("stored", recording=recording, files=row.closed.files, bytes=row.closed.size)
         except (Unfit, NameRefused) as error:
             row.move(Standing.UNFIT, str(error))
@@ -192,13 +237,17 @@ class Carrier:
             detail = f"{error.filename or recording}: {error.strerror}"
             row.turn.later(self.clock.monotonic_ns(), TRY_AGAIN, detail)
         self.changed()
+        return sent
 
-    async def _send(self, row: Row, parts: list[Part]) -> None:
+    async def _send(self, row: Row, parts: list[Part], *, new: bool) -> None:
         # The first file goes alone: where it is missing, nothing was begun. Where it is there, another process has
         # begun, or this one before a cut: each is asked for before it is sent.
-        begun = await self._looks_taken(parts[0])
-        if begun is None:  # these credentials are not told: the put of the first one shows it
+        begun = None if new else await self._looks_taken(parts[0])
+        if begun is None:  # nobody knows of it, or these credentials are not told: the put of the first one shows it
             begun = await self._put(parts[0]) is not Put.NEW
+            if begun and new and await self._is_there(parts[-1]):
+                return
+            parts = parts[1:]
         row.sent_files = row.sent_bytes = 0
         failures: list[Exception] = []
         together = iter(parts[:-ONE_AFTER_THE_OTHER])

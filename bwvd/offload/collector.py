@@ -15,8 +15,10 @@ from bwvd.offload.book import ASK_AGAIN, TRY_AGAIN, Book, Standing, Turn
 from bwvd.offload.faults import Faults
 from bwvd.offload.receipts import HandIn, NoReceiptText, fetch_receipt
 from bwvd.store import names
-from bwvd.store.errors import ClockSkewed, StoreRefused
-from bwvd.store.ports import Store
+from bwvd.store.errors import ClockSkewed, StoreMisbehaved, StoreRefused
+from bwvd.store.ports import EveryPage, Store
+
+MOST_PAGES = 100  # of a listing of our own receipts
 
 _log = get_logger("offload")
 
@@ -39,9 +41,11 @@ class Collector:
     hand_in: HandIn
     release: bool = True
     archives: dict[str, Turn] = field(default_factory=dict)  # of the journal, stored; by name
+    _may_list: bool = True  # as far as this process knows
 
     async def collect(self, store: Store) -> None:
         """Ask for every receipt that is due, and hand in what has come. Raises StoreError, of the store as a whole."""
+        await self._list(store)
         while (row := self.book.to_ask_for(self.clock.monotonic_ns())) is not None:
             text = await self._fetch(store, names.receipt(self.device, row.recording), row.turn)
             if text is None:
@@ -55,6 +59,31 @@ class Collector:
                 row.move(Standing.RELEASED)
                 self.book.released += 1
         await self._collect_archives(store)
+
+    async def _list(self, store: Store) -> None:
+        """Where several receipts are due, ask by one listing which there are; the others are asked for later."""
+        now_ns = self.clock.monotonic_ns()
+        due = {row.recording: row for row in self.book.due(now_ns) if row.standing is Standing.STORED}
+        if len(due) < 2 or not self._may_list:
+            return
+        folder = names.receipts_folder(self.device)
+        there, pages, last = set[str](), 0, names.receipt(self.device, max(due))
+        try:
+            async for page in EveryPage(store, folder, after=f"{folder}{min(due)}", folders=True):
+                there |= {one.name for one in page.objects}
+                pages += 1
+                if pages == MOST_PAGES or (page.objects and page.objects[-1].name >= last):
+                    break
+        except ClockSkewed:
+            raise
+        except (StoreRefused, StoreMisbehaved) as error:
+            self._may_list = False
+            _log.info("receipts_not_listed", error=str(error))
+            return
+        if pages < MOST_PAGES:
+            for recording, row in due.items():
+                if names.receipt(self.device, recording) not in there:
+                    row.turn.later(now_ns, ASK_AGAIN)
 
     async def _collect_archives(self, store: Store) -> None:
         """The oldest archive of the journal goes first; the recorder keeps it while it tells of what is still here."""
