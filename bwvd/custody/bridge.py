@@ -85,14 +85,21 @@ class StoreFolder:
         files: by the name in the folder: the object, as it was listed. Nothing else is opened.
         strange: names of what else lies there, none of which one of ours has.
         path: as a person would name it.
+        kept: beginnings of files that need not be read again.
 
     **Synchronization:** any thread but trio's.
     """
 
     def __init__(
-        self, bridge: Bridge, files: Mapping[str, StoredObject], path: str, strange: tuple[str, ...] = ()
+        self,
+        bridge: Bridge,
+        files: Mapping[str, StoredObject],
+        path: str,
+        strange: tuple[str, ...] = (),
+        kept: Mapping[str, bytes] | None = None,
     ) -> None:
         self.path = path
+        self._kept = kept or {}
         self._bridge = bridge
         self._files = files
         self._strange = strange
@@ -104,7 +111,11 @@ class StoreFolder:
         return self._object(name).size
 
     def open(self, name: str) -> io.RawIOBase:
-        return _Object(self._bridge, self._object(name), name)
+        return _Object(self._bridge, self._object(name), name, self._kept.get(name, b""))
+
+    def open_keeping(self, name: str, keep: bytearray) -> io.RawIOBase:
+        """The same; what is read of it from its beginning is added to `keep`."""
+        return _Object(self._bridge, self._object(name), name, b"", keep)
 
     def _object(self, name: str) -> StoredObject:
         found = self._files.get(plain_name(name))
@@ -116,12 +127,15 @@ class StoreFolder:
 class _Object(io.RawIOBase):
     """An object's bytes, from its beginning, as many as were listed."""
 
-    def __init__(self, bridge: Bridge, stored: StoredObject, name: str) -> None:
+    def __init__(
+        self, bridge: Bridge, stored: StoredObject, name: str, beginning: bytes, keep: bytearray | None = None
+    ) -> None:
         self._bridge = bridge
         self._stored = stored
         self._name = name
-        self._at = 0
-        self._piece = memoryview(b"")
+        self._at = len(beginning)
+        self._piece = memoryview(beginning)
+        self._keep = keep
 
     def readable(self) -> bool:
         return True
@@ -135,6 +149,8 @@ class _Object(io.RawIOBase):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._name) from None
             self._piece = memoryview(data)
             self._at = end
+            if self._keep is not None:
+                self._keep += data
         count = min(len(buffer), len(self._piece))
         buffer[:count], self._piece = self._piece[:count], self._piece[count:]
         return count

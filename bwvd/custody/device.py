@@ -7,7 +7,7 @@ lost answer or a dead process the next round finds what was done, and goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -34,6 +34,7 @@ from bwvd.store.ports import Store
 T = TypeVar("T")
 
 READINGS = 4
+MOST_KEPT_BYTES = 16_777_216  # of manifests, from the first look at them to their verification, and one piece more
 
 # Findings that a round makes anew at its end: one that is not made again is over. So is one of a journal, before the
 # recordings are looked at. A fork or a rollback is never over by itself.
@@ -100,7 +101,7 @@ class _Listed:
     rows: dict[str, at.Row]
     open: dict[str, Finding]
     heads: dict[str, KnownHead]
-    whole: list[str] = field(default_factory=list)  # to be judged
+    whole: dict[str, shelf.Files] = field(default_factory=dict)  # to be judged
     coming: list[str] = field(default_factory=list)  # not whole yet
 
 
@@ -121,6 +122,7 @@ class DeviceRound:
         self._everything = everything
         self._round = Round(device)
         self._seen: set[str] = set()  # findings of an earlier reading
+        self._with_receipt: set[str] = set()  # recordings in whose receipt's place something lies
 
     async def run(self) -> Round:
         """Raises: StoreError, IndexLost, LogBroken; what was done by then is done.
@@ -138,8 +140,9 @@ class DeviceRound:
         found_shelves, strange = await shelf.journals(post.store, device)
         if not self._everything and not listed.whole and not journals.changed(found_shelves, listed.heads):
             return self._round
-        files = {one: await shelf.recording(post.store, device, one) for one in listed.whole}
-        wanted = await self._in_thread(lambda bridge: {one: judge.opening_head(bridge, files[one]) for one in files})
+        files = listed.whole
+        self._with_receipt = await shelf.with_receipt(post.store, device, files)
+        wanted = await self._in_thread(lambda bridge: _opening_heads(bridge, files))
         checked = [await self._check(one, listed, wanted.values()) for one in found_shelves]
         put_again = await versions.look(post.store, device, listed.whole, everything=self._versions)
         found = [*put_again, *self._strange(listed, found_shelves, strange)]
@@ -181,8 +184,8 @@ class DeviceRound:
         for one in ids:
             if not self._is_pending(rows.get(one), blocked=blocked):
                 continue
-            if await shelf.is_whole(post.store, device, one):
-                listed.whole.append(one)
+            if (files := await shelf.whole_recording(post.store, device, one)) is not None:
+                listed.whole[one] = files
             else:
                 listed.coming.append(one)
         return listed
@@ -263,7 +266,8 @@ class DeviceRound:
         now_s = post.clock.read().utc_ns / 1e9
         given: Given | None = None
         try:
-            given = await there(post.store, post.desk, device, recording, "", now_s)
+            if recording in self._with_receipt:
+                given = await there(post.store, post.desk, device, recording, "", now_s)
         except OtherReceipt as error:
             bad = finding(device, "receipt", str(error), recording)
         judged: Judged | None = None
@@ -428,6 +432,15 @@ class DeviceRound:
 
     async def _in_thread(self, job: Callable[[Bridge], T]) -> T:
         return await in_thread(self._post.store, job, self._post.threads)
+
+
+def _opening_heads(bridge: Bridge, whole: Mapping[str, shelf.Files]) -> dict[str, Head | None]:
+    found: dict[str, Head | None] = {}
+    kept = 0
+    for recording, files in whole.items():
+        found[recording] = judge.opening_head(bridge, files, keep=kept < MOST_KEPT_BYTES)
+        kept += sum(map(len, files.kept.values()))
+    return found
 
 
 def _head(head: Head) -> str:

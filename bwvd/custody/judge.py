@@ -67,16 +67,22 @@ class _Texts:
             self.records.append(record)
 
 
-def opening_head(bridge: Bridge, files: Files) -> Head | None:
+def opening_head(bridge: Bridge, files: Files, *, keep: bool) -> Head | None:
     """The state of the journal that a recording's first record names; None if it names none, or can't be read.
 
     Nothing is verified here: it says what to look for. Blocking. Raises: StoreError.
+
+    Args:
+        keep: what was read of the manifest goes into `files.kept`, for `verify` to begin with.
     """
+    kept = bytearray()
     try:
-        with StoreFolder(bridge, files.files, "").open(MANIFEST) as raw:
+        with StoreFolder(bridge, files.files, "").open_keeping(MANIFEST, kept) as raw:
             record = decode(io.BufferedReader(raw, 65_536).readline(MAX_LINE))
     except OSError:
         return None
+    if keep:
+        files.kept[MANIFEST] = bytes(kept)
     head = record.journal if isinstance(record, records.Open) else None
     return (head.bytes, head.sha512) if head is not None else None
 
@@ -104,7 +110,7 @@ def verify(
         identities: open its texts, and nothing else.
     """
     path = names.recording_folder(device, recording).rstrip("/")
-    folder = StoreFolder(bridge, files.files, path, tuple(files.strange))
+    folder = StoreFolder(bridge, files.files, path, tuple(files.strange), files.kept)
     texts = _Texts()
     check = Verification(folder, Trust(signers), name=recording, told=texts.take, files=not manifest_only)
     report = check.run()

@@ -5,6 +5,7 @@ Names from a hostile store are told and never used. What is listed counts for no
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from bwvd.evidence.format.layout import JOURNAL, RECORDINGS, SUMS_SIGNATURE
@@ -27,6 +28,20 @@ class Files:
     files: dict[str, StoredObject] = field(default_factory=dict)
     strange: list[str] = field(default_factory=list)  # printable
     more: bool = False  # there are more than a device of ours makes
+    kept: dict[str, bytes] = field(default_factory=dict)  # beginnings of files that were read already
+
+    def take(self, page: Page, prefix: str, most: int) -> bool:
+        """Take a page of the folder's listing; False if it has more than there may be."""
+        for one in page.objects:
+            if len(self.files) >= most:
+                self.more = True
+                return False
+            self.files[one.name.removeprefix(prefix)] = one
+        for name in page.folders:
+            self.add_strange(names.shown(name.removeprefix(prefix)))
+        for strange in page.hostile:
+            self.add_strange(strange.shown)
+        return True
 
     def add_strange(self, shown: str) -> None:
         if len(self.strange) < MOST_STRANGE:
@@ -92,9 +107,20 @@ async def recordings(store: Store, device: str, after: str = "") -> tuple[list[s
     return found, rest
 
 
-async def is_whole(store: Store, device: str, recording: str) -> bool:
-    """Whether all of a recording has come: what is put last is there. Raises: StoreError."""
-    return await store.head(names.recording_file(device, recording, SUMS_SIGNATURE)) is not None
+async def whole_recording(store: Store, device: str, recording_id: str) -> Files | None:
+    """All objects of a recording; None as long as what is put last is not there. Raises: StoreError.
+
+    One request, where a page has all. A listing of many is no moment: what is whole is listed from its beginning then.
+    """
+    prefix, last = (
+        names.recording_folder(device, recording_id), names.recording_file(device, recording_id, SUMS_SIGNATURE)
+    )  # fmt: skip
+    page = await store.page(prefix, folders=True)
+    if page.cursor:
+        return await recording(store, device, recording_id) if await store.head(last) is not None else None
+    found = Files()
+    found.take(page, prefix, MOST_FILES)
+    return found if SUMS_SIGNATURE in found.files else None
 
 
 async def recording(store: Store, device: str, recording_id: str) -> Files:
@@ -106,15 +132,22 @@ async def folder(store: Store, prefix: str, most: int) -> Files:
     """The objects directly in a folder, at most so many. Raises: StoreError."""
     found = Files()
     async for page in EveryPage(store, prefix, folders=True):
-        for one in page.objects:
-            if len(found.files) >= most:
-                found.more = True
-                return found
-            found.files[one.name.removeprefix(prefix)] = one
-        for name in page.folders:
-            found.add_strange(names.shown(name.removeprefix(prefix)))
-        for strange in page.hostile:
-            found.add_strange(strange.shown)
+        if not found.take(page, prefix, most):
+            break
+    return found
+
+
+async def with_receipt(store: Store, device: str, recordings: Collection[str]) -> set[str]:
+    """Those of these recordings in whose receipt's place something may lie; by one listing. Raises: StoreError."""
+    if len(recordings) < 2:
+        return set(recordings)
+    places = {names.receipt(device, one): one for one in recordings}
+    folder, last = names.receipts_folder(device), max(places)
+    found: set[str] = set()
+    async for page in EveryPage(store, folder, after=f"{folder}{min(recordings)}", folders=True):
+        found |= {places[one.name] for one in page.objects if one.name in places}
+        if page.objects and page.objects[-1].name >= last:
+            break
     return found
 
 
