@@ -22,7 +22,7 @@ from bwvd.offload.book import TRY_AGAIN, Book, Closed, Row, Standing, Turn
 from bwvd.offload.collector import Collector
 from bwvd.offload.faults import Faults
 from bwvd.offload.flash import Flash, FlashReader, flash_body
-from bwvd.offload.pace import Pacer
+from bwvd.offload.pace import AT_ONCE, Pacer
 from bwvd.offload.parts import (
     ONE_AFTER_THE_OTHER,
     OnFlash,
@@ -46,7 +46,6 @@ from bwvd.store.errors import (
 )
 from bwvd.store.ports import EveryPage, Put, Store, StoredObject
 
-AT_ONCE = 4  # puts that are under way; more gain nothing, and each holds a piece in memory
 HEAD_EVERY_S = 300.0  # the journal's head, while nothing else is sent
 FIRST_ASK_S = 10.0  # for the receipt of what was sent just now: nobody has verified it before
 MOST_PAGES = 100  # of a listing of our own recordings: what has more is not ours alone
@@ -312,6 +311,10 @@ class Carrier:
             return None
 
     async def _put(self, part: Part) -> Put:
+        async with self.pacer.place():
+            return await self._put_now(part)
+
+    async def _put_now(self, part: Part) -> Put:
         body = flash_body(self.reader, part.path, part.size, self.pacer)
         for again in (True, False):
             try:

@@ -23,7 +23,7 @@ from bwvd.offload.carrier import Carrier, Terms
 from bwvd.offload.collector import Collector
 from bwvd.offload.faults import Faults
 from bwvd.offload.flash import ThreadReader
-from bwvd.offload.pace import Pacer
+from bwvd.offload.pace import Pacer, socket_recording
 from bwvd.offload.power_gate import PowerGate
 from bwvd.offload.receipts import socket_hand_in
 from bwvd.offload.service import News, Service, lock_trouble
@@ -70,7 +70,7 @@ def make_carrier(config: Config, clock: Clock, faults: Faults, changed: Callable
         terms=Terms(config.device.id, config.offload.retain_days),
         reader=ThreadReader(config.storage.path),
         clock=clock,
-        pacer=Pacer(config.offload.max_mbit, clock),
+        pacer=Pacer(config.offload.max_mbit, clock, socket_recording(config.socket.path)),
         faults=faults,
         collector=Collector(
             device=config.device.id,

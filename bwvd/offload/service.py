@@ -183,11 +183,12 @@ class Service:
                 bytes=under_way.closed.size,
                 sent_bytes=under_way.sent_bytes,
             )
+        slowly = sending is not None and self._doing == "carrying" and self.carrier.pacer.beside_a_recording
         return State(
             store=self.address,
             pid=os.getpid(),
             written_ns=self.clock.monotonic_ns(),
-            doing=self._doing,
+            doing=f"{self._doing}, slowly: something is recorded" if slowly else self._doing,
             power=self.gate.supply,
             faults={name: detail for name, (detail, _) in sorted(self.faults.active.items())},
             sending=sending,

@@ -52,7 +52,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     store: str
     pid: int
     written_ns: int  # CLOCK_MONOTONIC
-    doing: str  # "carrying" | "idle" | "waiting for external power" | "waiting for the store" | "manual" | "no store"
+    # "carrying" | "carrying, slowly: something is recorded" |
+    doing: str  # "idle" | "waiting for external power" | "waiting for the store" | "manual" | "no store"
     power: str = ""  # as the kernel shows it, where it is looked at
     sending: Sending | None = None
     waiting: Waiting = Waiting()  # closed on the flash, and not whole in the store

@@ -5,9 +5,10 @@ SeaweedFS, in turn, again and again, each from the start of its process to its e
 rclone does not sync what it writes into a folder, and we do: so it stands there twice, once with `sync -f` behind it.
 
 Then a recording: in each round one without a carrier, and one beside a carrier with the unit's priorities that has
-never done, on the same disk as the card. The store is not on it, as it would not be: folder and SeaweedFS are in
-memory, and SeaweedFS, which would not be on the camera's processor either, has the carrier's priority. Told are
-commits, and frames that are missing. Needs rclone and ffmpeg (Debian), and the extra `engines`.
+never done, on the same disk as the card; into the bucket also by one that can't ask the recorder, and so goes on at
+full speed. The store is not on that disk, as it would not be: folder and SeaweedFS are in memory, and SeaweedFS, which
+would not be on the camera's processor either, has the carrier's priority. With `--on-disk` it is there, and has the
+recorder's. Told are commits, and frames that are missing. Needs rclone and ffmpeg (Debian), and the extra `engines`.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ from tests.support.seaweed import ADMIN, BUCKET, SECRETS, Engine
 
 SEGMENT_BYTES = 1_500_000  # a second at 12 Mbit/s
 SEGMENTS = 50  # of a recording
+UNASKED = "bucket, recorder not asked"
+BESIDE = ("nothing", "folder", "bucket", UNASKED)
 COMMIT_GOAL = 2.0  # times as long at the 99th percentile, beside a carrier
 KEYFRAME_S = 0.5
 CARRIER = ("nice", "-n", "10", "ionice", "-c", "idle")  # as its unit runs it
@@ -64,7 +67,7 @@ class Run:
 class Recorded:
     """One recording."""
 
-    beside: str  # "nothing", "folder" or "bucket"
+    beside: str  # of BESIDE
     commits: int
     p50_ms: float
     p99_ms: float
@@ -78,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--megabytes", type=int, default=300, help="on the card (default: 300)")
     parser.add_argument("--rounds", type=int, default=5, help="how often (default: 5)")
     parser.add_argument("--seconds", type=int, default=60, help="of each recording; 0 = none (default: 60)")
+    parser.add_argument("--on-disk", action="store_true", help="beside a recording, the store on the recorder's disk")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write each run as JSON too")
     options = parser.parse_args(arguments)
     ffmpeg = shutil.which("ffmpeg")
@@ -88,12 +92,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         site = Site(Path(scratch), options.megabytes)
         with seaweed.running(site.scratch / "weed") as site.engine:
             site.make_bucket()
-            runs = [run for turn in range(options.rounds) for run in _round(site, turn)]
+            runs = [run for turn in range(0 if options.on_disk else options.rounds) for run in _round(site, turn)]
         recorded = []
         if options.seconds:
-            recorded = _beside(site, Clips(site.scratch, ffmpeg, KEYFRAME_S), options.rounds, options.seconds)
+            clip = Clips(site.scratch, ffmpeg, KEYFRAME_S).h264("1280x720", 20)
+            recorded = _beside(site, clip, options.rounds, options.seconds, on_disk=options.on_disk)
     console = Console(width=140)  # a table of this width also where it goes into a file
-    _show_runs(console, runs, site.megabytes)
+    if runs:
+        _show_runs(console, runs, site.megabytes)
     _show_recorded(console, recorded)
     if options.json:
         told = {"runs": [asdict(run) for run in runs], "recorded": [asdict(one) for one in recorded]}
@@ -126,8 +132,8 @@ class Site:
         folder.mkdir(parents=True)
         return str(folder)
 
-    def offload(self, where: str, name: str) -> list[str]:
-        """`bwvd offload --once` to a new place."""
+    def offload(self, where: str, name: str, socket: str = "nobody.sock") -> list[str]:
+        """`bwvd offload --once` to a new place; `socket`: of the recorder that may be recording."""
         target = self.target(where, name)
         config = self.scratch / f"{name}.toml"
         store = f'store = "file:{target}"\n'
@@ -135,7 +141,7 @@ class Site:
             credentials = self.engine.credentials(ADMIN)
             store = f'store = "s3://{target}"\nendpoint = "{self.engine.endpoint}"\ncredentials = "{credentials}"\n'
         config.write_text(
-            f'[storage]\npath = "{self.card}"\n[socket]\npath = "{self.scratch}/s.sock"\n'
+            f'[storage]\npath = "{self.card}"\n[socket]\npath = "{self.scratch / socket}"\n'
             f"[offload]\n{store}release = false\n"
         )
         return [sys.executable, "-m", "tests.bench.carrying_child", "offload", "--once", "--json", "-c", str(config)]
@@ -195,29 +201,28 @@ def _idle_mb() -> float:
 # --- beside a recording ----------------------------------------------------------------------------------------------
 
 
-def _beside(site: Site, clips: Clips, rounds: int, seconds: int) -> list[Recorded]:
-    clip = clips.h264("1280x720", 20)
-    with tempfile.TemporaryDirectory(prefix="bwvd-bench-", dir=MEMORY if MEMORY.is_dir() else None) as memory:
-        site.targets = Path(memory) / "target"
-        with seaweed.running(Path(memory) / "weed") as site.engine:
+def _beside(site: Site, clip: Clip, rounds: int, seconds: int, *, on_disk: bool) -> list[Recorded]:
+    where = site.scratch if on_disk or not MEMORY.is_dir() else MEMORY
+    with tempfile.TemporaryDirectory(prefix="bwvd-bench-", dir=where) as place:
+        site.targets = Path(place) / "target"
+        with seaweed.running(Path(place) / "weed") as site.engine:
             for thread in Path(f"/proc/{site.engine.pid}/task").iterdir():
-                os.setpriority(os.PRIO_PROCESS, int(thread.name), 10)
+                os.setpriority(os.PRIO_PROCESS, int(thread.name), 0 if on_disk else 10)
             site.make_bucket()
             return [_record(site, clip, beside, turn, seconds) for turn in range(rounds) for beside in _turned(turn)]
 
 
-def _turned(turn: int) -> list[str]:
-    beside = ["nothing", "folder", "bucket"]
-    return beside if turn % 2 == 0 else beside[::-1]
+def _turned(turn: int) -> Sequence[str]:
+    return BESIDE if turn % 2 == 0 else BESIDE[::-1]
 
 
 def _record(site: Site, clip: Clip, beside: str, turn: int, seconds: int) -> Recorded:
     plan = replace(FULL, keyframe_s=KEYFRAME_S, loop_s=5.0)
-    folder = site.scratch / f"recorder-{beside}-{turn}"
+    folder = site.scratch / f"recorder-{beside.replace(', ', '-').replace(' ', '-')}-{turn}"
     folder.mkdir()
     with Bwvd(folder, configuration(clip, plan, encoder="copy")) as bwvd:
         bwvd.wait_for_loop(4)
-        with _carriers(site, beside, turn) as carried:
+        with _carriers(site, beside, turn, bwvd.socket) as carried:
             recording = bwvd.press()
             time.sleep(seconds)  # what is measured is how long it takes
             status = bwvd.status()
@@ -236,14 +241,15 @@ def _gaps(folder: Path) -> int:
 
 
 @contextmanager
-def _carriers(site: Site, beside: str, turn: int) -> Iterator[list[int]]:
-    """Carry the card away again and again, to new places, until the end; how many bytes that were."""
+def _carriers(site: Site, beside: str, turn: int, socket: str) -> Iterator[list[int]]:
+    """Carry the card away again and again, to new places, until the end; how many bytes of cards that are through."""
     carried, ended = [0], threading.Event()
+    asked, to = (socket, beside) if beside != UNASKED else ("nobody.sock", "bucket")
 
     def work() -> None:
         for number in itertools.count():
-            name = f"beside-{beside}-{turn}-{number}"
-            command = [*CARRIER, *site.offload(beside, name)]
+            name = f"beside-{to}-{'asked' if asked == socket else 'unasked'}-{turn}-{number}"
+            command = [*CARRIER, *site.offload(to, name, asked)]
             with subprocess.Popen(
                 command, env=site.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
             ) as process:
@@ -296,7 +302,7 @@ def _show_recorded(console: Console, recorded: list[Recorded]) -> None:
     for column in ("beside", "commits", "p50 ms", "p99 ms", "p99 of alone", "frames missing", "MB carried"):
         table.add_column(column, justify="right")
     alone = [one for one in recorded if one.beside == "nothing"]
-    for beside in ("nothing", "folder", "bucket"):
+    for beside in BESIDE:
         same = [one for one in recorded if one.beside == beside]
         table.add_row(
             beside, str(sum(one.commits for one in same)), _spread([one.p50_ms for one in same]),
