@@ -96,6 +96,7 @@ class Carrier:
     _head: str = ""  # the name of the head that was stored last
     _head_ns: int | None = None  # when that was
     _unlocked: str = ""  # an object that is stored without the lock that was asked for
+    _locked_before: bool = False  # an object of an earlier process was looked at for its lock
     _begun: set[str] | None = None  # recordings of which something may be stored; None = the store was not asked
 
     async def round(self, store: Store) -> None:
@@ -218,6 +219,10 @@ class Carrier:
             sent = new or not await self._is_there(parts[-1])
             if sent:
                 await self._send(row, parts, new=new)
+            elif self.terms.retain_days and not self._locked_before:
+                # What an earlier process has sent is to be locked as well; a put of what is there reads its lock back.
+                await self._put(parts[-1])
+                self._locked_before = True
             row.move(Standing.STORED)
             if sent:
                 row.turn.next_ns = self.clock.monotonic_ns() + round(FIRST_ASK_S * NS)
