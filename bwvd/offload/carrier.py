@@ -216,15 +216,15 @@ class Carrier:
         try:
             parts = await self.reader.run(lambda flash: parts_of(flash, self.terms.device, recording))
             row.closed = Closed(recording, len(parts), sum(part.size for part in parts))
-            sent = new or not await self._is_there(parts[-1])
-            if sent:
+            objects = self.sent.objects
+            if new or not await self._is_there(parts[-1]):
                 await self._send(row, parts, new=new)
             elif self.terms.retain_days and not self._locked_before:
                 # What an earlier process has sent is to be locked as well; a put of what is there reads its lock back.
                 await self._put(parts[-1])
                 self._locked_before = True
             row.move(Standing.STORED)
-            if sent:
+            if sent := self.sent.objects > objects:
                 row.turn.next_ns = self.clock.monotonic_ns() + round(FIRST_ASK_S * NS)
             begun.discard(recording)
             _log.info("stored", recording=recording, files=row.closed.files, bytes=row.closed.size)

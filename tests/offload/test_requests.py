@@ -114,4 +114,18 @@ async def test_a_recording_that_another_process_sends_at_the_same_time_is_not_se
     await one.round(store)
     about_recordings(store)
     await two.round(store)
-    assert about_recordings(store) == {"put": 1, "head": 1}
+    assert about_recordings(store) == {"put": 1, "head": 1, "get receipts": 1}
+
+
+async def test_what_is_put_again_because_nobody_may_look_has_its_receipt_asked_for_at_once(
+    autojump_clock: MockClock,
+) -> None:
+    """The least rights: put, and its own receipts. `--once` has one round."""
+    camera, store = Camera(), VirtualStore()
+    camera.record(1)
+    for kind in ("head", "page"):
+        store.every(Fault.REFUSED, kind)
+    await carrier_of(camera).round(store)
+    give_receipts(store)
+    await carrier_of(camera).round(store)
+    assert camera.recordings() == []
