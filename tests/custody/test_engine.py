@@ -242,6 +242,8 @@ def test_what_a_stolen_camera_can_do_is_found_and_takes_nothing_back(engine: Eng
             await store.aclose()
         camera, path = Client(engine, seaweed.CAMERA), f"/{BUCKET}/{name}"
         assert (await camera.ask("PUT", path, content=b"forged")).status == 200
+        receipt = f"/{BUCKET}/{names.receipt('BWV-0001', late)}"
+        assert (await camera.ask("PUT", receipt, content=b"in its place")).status == 403
         for more in (path.replace("BWV-0001", "BWV-0002"), f"/{BUCKET}/custody/one/000000000001.jsonl"):
             assert (await camera.ask("PUT", more, content=b"forged")).status == 403
             assert (await camera.ask("GET", more)).status == 403
