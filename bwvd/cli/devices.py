@@ -24,7 +24,22 @@ def found_devices() -> list[dict[str, Any]]:
     for microphone in microphones():
         found.append({"kind": "microphone", "where": microphone.path, "what": microphone.name})
         found[-1] |= {"problem": microphone.note, "toml": f'[audio]\nsource = "{microphone.source}"'}
-    return [*found, *(asdict(control) for control in list_controls())]
+    return [*found, *_receivers(), *(asdict(control) for control in list_controls())]
+
+
+def _receivers() -> list[dict[str, Any]]:
+    from bwvd.position.discovery import list_receivers
+
+    return [
+        {
+            "kind": "receiver",
+            "where": one.where,
+            "what": one.what,
+            "problem": one.problem,
+            "toml": f'[gnss]\nsource = "{one.source}"' if one.source else "",
+        }
+        for one in list_receivers()
+    ]
 
 
 def _ribbon_cameras() -> list[dict[str, Any]]:
@@ -53,7 +68,7 @@ def _ribbon_cameras() -> list[dict[str, Any]]:
 def print_devices(found: Sequence[Mapping[str, Any]]) -> None:
     """`bwvd devices`: the same for a person."""
     if not found:
-        click.echo("no camera, microphone, GPIO chip, input device or serial port was found")
+        click.echo("no camera, microphone, receiver, GPIO chip, input device or serial port was found")
     for one in found:
         problem = f"  ({one['problem']})" if one["problem"] else ""
         click.echo(f"{one['kind']:10} {clean(str(one['where']))}  {clean(str(one['what']))}{clean(problem)}")

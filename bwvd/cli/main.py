@@ -250,7 +250,7 @@ def assign(config_path: str, as_json: bool, clear: bool, officer: str) -> None:
 @main.command()
 @json_option
 def devices(as_json: bool) -> None:
-    """List cameras, microphones, GPIO lines, keys and serial ports, each with what to write in the configuration."""
+    """List cameras, microphones, receivers and what can be a control, each with what to write in the configuration."""
     from bwvd.cli.devices import found_devices, print_devices
 
     found = found_devices()

@@ -39,6 +39,7 @@ def print_status(status: Mapping[str, Any]) -> None:
         ("audio", _audio(status.get("audio"))),
         ("storage", _storage(status["storage"])),
         ("clock", clock_words(status.get("clock", {}))),
+        *([("position", position_words(status["position"]))] if status.get("position") else []),
         ("officer", "assigned" if status.get("officer_assigned") else "none assigned"),
     ]
     if recording:
@@ -61,6 +62,20 @@ def clock_words(clock: Mapping[str, Any]) -> str:
     bound = clock.get("uncertainty_us")
     within = "" if bound is None else f" within {bound / 1000:g} ms"
     return f"{clock.get('utc', '')}, {CLOCK_QUALITIES.get(quality, quality)}{within}"
+
+
+def position_words(position: Mapping[str, Any]) -> str:
+    """What the satellite receiver gives. Where that is, only recordings say."""
+    source, mode = position.get("source", ""), position.get("mode", 0)
+    if position.get("receiver") == "lost":
+        return f"{source}: the receiver does not answer"
+    if not mode:
+        return f"{source}: no position"
+    satellites, error_m, age_s = (position.get(name) for name in ("satellites", "error_m", "age_s"))
+    by = "" if satellites is None else f" by {counted(satellites, 'satellite')}"
+    within = "" if error_m is None else f" ±{error_m:.0f} m"
+    ago = "" if age_s is None else f", {age_s:.1f} s ago"
+    return f"{source}: in {'three' if mode == 3 else 'two'} dimensions{by}{within}{ago}"
 
 
 def audio_words(*, up: bool, muted: bool, pre_event: bool) -> str:

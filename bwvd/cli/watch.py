@@ -16,7 +16,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from bwvd.cli.printing import audio_words, clock_words
+from bwvd.cli.printing import audio_words, clock_words, position_words
 from bwvd.service.status_document import Status, read_status
 from bwvd.text import clean, counted
 
@@ -124,6 +124,8 @@ def _parts(status: Status) -> Table:
         charge = "" if status.power.percent is None else f"{status.power.percent} %, "
         flags = "".join(f", {clean(flag, 30)}" for flag in status.power.flags)
         table.add_row("power", Text(f"{charge}{clean(status.power.supply, 20)}{flags}"))
+    if status.position is not None:
+        table.add_row("position", Text(clean(position_words(msgspec.to_builtins(status.position)), 160)))
     table.add_row("controls", Text("\n".join(clean(name, 80) for name in status.controls) or "none"))
     table.add_row("officer", Text("assigned" if status.officer_assigned else "none assigned"))
     return table

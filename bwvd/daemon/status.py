@@ -19,6 +19,7 @@ from bwvd.service.status_document import (
     ClockStatus,
     FaultDetail,
     LoopStatus,
+    PositionStatus,
     PowerStatus,
     Quantiles,
     RecordingStatus,
@@ -112,6 +113,7 @@ def snapshot(daemon: StatusSource) -> Status:
         ),
         clock=ClockStatus(utc=reading.utc, quality=reading.quality, uncertainty_us=reading.uncertainty_us),
         power=PowerStatus(percent=power.percent, supply=power.supply, flags=list(power.flags)) if power else None,
+        position=_position(daemon, now_ns) if config.gnss.source else None,
         officer_assigned=bool(recorder.officer),
         faults=sorted(daemon.hub.faults),
         fault_details={
@@ -119,6 +121,21 @@ def snapshot(daemon: StatusSource) -> Status:
             for fault in daemon.hub.faults.values()
         },
         controls=list(daemon.controls),
+    )
+
+
+def _position(daemon: StatusSource, now_ns: int) -> PositionStatus:
+    source, fix = daemon.config.gnss.source, daemon.recorder.known.fix
+    receiver = "lost" if "gnss" in daemon.hub.faults else "answers"
+    if fix is None:
+        return PositionStatus(source=source, receiver=receiver)
+    return PositionStatus(
+        source=source,
+        receiver=receiver,
+        mode=fix.mode,
+        satellites=fix.satellites,
+        error_m=fix.error_m,
+        age_s=round((now_ns - fix.at_ns) / NS, 1),
     )
 
 

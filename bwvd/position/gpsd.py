@@ -6,6 +6,7 @@ import msgspec
 
 from bwvd.messages import Fix
 from bwvd.position.fix import metres, position, unix_s
+from bwvd.text import one_line
 
 WATCH = b'?WATCH={"enable":true,"json":true}\n'
 MOST_LINE = 65_536  # bytes; SKY of five constellations has 12,000
@@ -42,6 +43,12 @@ class Gpsd:
                 message = said.get("message")
                 self.trouble = message if isinstance(message, str) else "an error without a word"
         return None
+
+    def silence(self) -> str:
+        """Why there is no fix, as far as gpsd has said it."""
+        if self.trouble:
+            return f"gpsd says: {one_line(self.trouble)[:120]}"
+        return "answers, and has no position yet" if self.has_receiver else "gpsd answers, and has no receiver"
 
     def _fix(self, said: dict[str, object], at_ns: int) -> Fix | None:
         mode, where = said.get("mode"), position(said.get("lat"), said.get("lon"))

@@ -41,6 +41,10 @@ class Nmea:
             self._height = said
         return self._fix(said, at_ns) if said.sentence_type == "RMC" and said.status == "A" else None
 
+    def silence(self) -> str:
+        """Why there is no fix: it has none, or what comes is no NMEA."""
+        return "answers, and has no position yet" if self.speaks else "what it says is no NMEA: another baud rate?"
+
     def _fix(self, said: Any, at_ns: int) -> Fix | None:
         where = _position(said)
         if where is None:

@@ -34,6 +34,10 @@ class Language(Protocol):
 
     def take(self, line: bytes, at_ns: int) -> Fix | None: ...
 
+    def silence(self) -> str:
+        """Why there is no fix in what was taken so far, in a few words."""
+        ...
+
 
 class Receiver(Protocol):
     """The place of a receiver."""

@@ -92,6 +92,17 @@ class PowerStatus(Part, frozen=True, kw_only=True):
     flags: list[str] = []
 
 
+class PositionStatus(Part, frozen=True, kw_only=True):
+    """What is known of the position, and nothing of where: a status is for everybody who may ask."""
+
+    source: str = ""
+    receiver: str = ""  # "answers" | "lost"
+    mode: int = 0  # 2 or 3 dimensions; 0 = there is no position
+    satellites: int | None = None  # used
+    error_m: float | None = None
+    age_s: float | None = None  # of the last fix, where it is a position still
+
+
 class FaultDetail(Part, frozen=True, kw_only=True):
     detail: str = ""
     since_s: float = 0.0
@@ -113,6 +124,7 @@ class Status(Part, frozen=True, kw_only=True):
     storage: StorageStatus
     clock: ClockStatus = ClockStatus()
     power: PowerStatus | None = None
+    position: PositionStatus | None = None  # None = no receiver is configured
     officer_assigned: bool = False
     faults: list[str]
     fault_details: dict[str, FaultDetail] = {}

@@ -55,6 +55,14 @@ FULL: dict[str, Any] = {
     },
     "clock": {"utc": "2026-11-22T07:15:03.000Z", "quality": "synchronised", "uncertainty_us": 1500},
     "power": {"percent": 63, "supply": "battery", "flags": ["undervoltage"]},
+    "position": {
+        "source": "gpsd://127.0.0.1:2947",
+        "receiver": "answers",
+        "mode": 3,
+        "satellites": 8,
+        "error_m": 5.0,
+        "age_s": 0.4,
+    },
     "faults": ["audio", "power"],
     "fault_details": {"audio": {"detail": "unplugged", "since_s": 3.0}},
 }
@@ -104,6 +112,7 @@ def test_a_person_sees_what_matters() -> None:
         "12.5 ms, one in a hundred 240 ms",
         "synchronised within 1.5 ms",
         "63 %, battery, undervoltage",
+        "gpsd://127.0.0.1:2947: in three dimensions by 8 satellites ±5 m, 0.4 s ago",
         "gpio:record",
         "assigned",
         "press again to confirm the stop",

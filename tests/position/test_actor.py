@@ -22,6 +22,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from bwvd.cli.printing import position_words
 from bwvd.clock import NS, Reading, SystemClock
 from bwvd.config.schema import Gnss
 from bwvd.daemon.position_source import position
@@ -475,6 +476,34 @@ async def test_without_a_receiver_the_press_is_written_as_before(autojump_clock:
     assert await recorded(rig, receiver=False) == []
     assert press_of(rig).position is None
     assert b"position" not in msgspec.json.encode(press_of(rig))
+
+
+async def test_the_status_says_what_the_receiver_gives_and_not_where(autojump_clock: MockClock) -> None:
+    """Invariant 1: whoever may ask how things stand need not know where the camera is."""
+    rig = Rig(config=configuration(gnss={"source": "gpsd://127.0.0.1:2947"}))
+    receiver = VirtualReceiver(rig.clock)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bwvd.daemon.position_source.receiver_of", lambda _: receiver)
+        rig.peripherals = [partial(position, rig.config)]
+        async with rig.running() as daemon:
+            await trio.sleep(10)
+            status = daemon.status()
+            said = status["position"]
+            assert said["age_s"] <= 1.1
+            assert {name: said[name] for name in ("source", "receiver", "mode", "satellites", "error_m")} == {
+                "source": "gpsd://127.0.0.1:2947", "receiver": "answers", "mode": 3, "satellites": 8, "error_m": 5.0,
+            }  # fmt: skip
+            assert "52.3" not in str(status)
+            receiver.lose_fix()
+            await trio.sleep(LOST_AFTER_S + 2)
+            said = daemon.status()["position"]
+            assert (said["receiver"], said["mode"], said["age_s"]) == ("answers", 0, None)
+            receiver.hang_up()
+            await trio.sleep(2)
+            assert daemon.status()["position"]["receiver"] == "lost"
+    assert position_words(said) == "gpsd://127.0.0.1:2947: no position"
+    async with Rig(config=configuration()).running() as daemon:
+        assert daemon.status()["position"] is None
 
 
 async def test_a_track_for_a_map(autojump_clock: MockClock, tmp_path: Path) -> None:
