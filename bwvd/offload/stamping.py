@@ -27,6 +27,7 @@ from bwvd.evidence.flash.pieces import PIECE_BYTES
 from bwvd.evidence.format.digest_list import (
     LIST_BYTES,
     MOST_MANIFESTS,
+    WITNESS_BYTES,
     DigestList,
     Head,
     is_list,
@@ -50,6 +51,7 @@ LOOK_EVERY_S = 30.0  # at the flash, for what has been closed
 HEAD_EVERY_S = 21_600.0  # the journal alone, where nothing was closed: 4 tokens a day
 AGAIN = Backoff(first_s=30.0, limit_s=3600.0)
 ANSWER_S = 60.0  # of the recorder
+NEARLY_FULL = WITNESS_BYTES * 7 // 8  # told months before the recorder takes no more: a person has to copy the folder
 
 _log = get_logger("offload")
 
@@ -77,6 +79,7 @@ class _OnFlash:
     journal: int = 0  # bytes of the file that grows
     stamped: dict[str, set[str]] = field(default_factory=dict)  # by an authority's label, SHA-512
     tokens: int = 0
+    bytes: int = 0  # of all lists and tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +220,7 @@ class Stamping:
                 found.manifests[recording] = sha512
         self._digests = {name: digest for name, digest in self._digests.items() if name in self._closed}
         there = flash.names(WITNESS) if f"{WITNESS}/" in flash.names("") else []
+        found.bytes = sum(flash.sizes(WITNESS).values()) if there else 0
         for name in there:
             if is_list(name) and name not in self._lists:
                 self._lists[name] = _parsed(flash, name)
@@ -267,10 +271,18 @@ class Stamping:
         troubles = [one.trouble for one in self._asked if one.trouble]
         more = f" (and {len(troubles) - 1} more)" if len(troubles) > 1 else ""
         self.faults.report("offload:tsa", bool(troubles), f"{troubles[0]}{more}" if troubles else "")
-        self.faults.report("offload:token", bool(self._kept), self._kept)
+        nearly = _nearly_full(found.bytes) if found.bytes >= NEARLY_FULL else ""
+        self.faults.report("offload:token", bool(self._kept or nearly), self._kept or nearly)
         self.complete = not waiting and not troubles and not self._kept
         self.told = Stamped(len(self._asked), len(waiting), found.tokens, *self._last)
         self.changed()
+
+
+def _nearly_full(size: int) -> str:
+    return (
+        f"{WITNESS}/ has {size >> 20} of {WITNESS_BYTES >> 20} MiB: copy it to where it is kept, then empty it (no "
+        "receipt is for time-stamps, so nothing else may)"
+    )
 
 
 def _parsed(flash: Flash, name: str) -> DigestList | None:

@@ -192,6 +192,43 @@ async def test_a_recorder_that_is_away_or_refuses_gets_it_later(autojump_clock: 
     assert bench.stamped() == {bench.manifest(recording)}
 
 
+async def test_a_folder_that_fills_up_is_told_before_it_is_full_and_nothing_in_it_goes(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Invariants 8 and 16: no receipt is for tokens, so neither recorder nor carrier removes one; a person is told."""
+    bench = Bench()
+    bench.camera.enter()
+    bench.camera.record(1)
+    await bench.stamping.round()
+    assert bench.faults.active == {}
+    size = sum(bench.camera.volume.sizes(WITNESS).values())
+    monkeypatch.setattr("bwvd.offload.stamping.NEARLY_FULL", size + 1)
+    bench.camera.record(2)
+    await bench.stamping.round()
+    before = bench.files()
+    await bench.stamping.round()
+    assert "copy it to where it is kept, then empty it" in bench.faults.active["offload:token"][0]
+    assert bench.stamping.complete  # all is stamped still
+    # At the bound itself: what is there stays, the recorder refuses, and recordings go on being made.
+    monkeypatch.setattr("bwvd.evidence.write.token_files.MOST_BYTES", sum(bench.camera.volume.sizes(WITNESS).values()))
+    third = bench.camera.record(3)
+    for _ in range(3):
+        await bench.stamping.round()
+    assert "no room for more tokens" in bench.faults.active["offload:token"][0]
+    assert bench.files() == before
+    assert (bench.stamping.told.waiting, bench.stamping.complete) == (1, False)
+    assert len(bench.authorities[0].asked) == 3  # not each round for what finds no room
+    # A person has copied the folder, and emptied it: what lies on the flash is stamped anew, what waited as well.
+    for name in before:
+        bench.camera.volume.remove(f"{WITNESS}/{name}")
+    monkeypatch.undo()
+    await trio.sleep(AGAIN.limit_s + 1)
+    await bench.stamping.round()
+    assert bench.faults.active == {}
+    assert bench.manifest(third) in bench.stamped()
+    assert bench.stamping.told.waiting == 0
+
+
 async def test_the_journal_alone_is_stamped_a_few_times_a_day(autojump_clock: MockClock) -> None:
     bench = Bench()
     bench.camera.enter()

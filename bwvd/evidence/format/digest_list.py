@@ -19,6 +19,7 @@ TOKEN = ".tsr"  # noqa: S105  ends a file's name: what an authority has answered
 
 MOST_MANIFESTS = 200  # with a token it is one request of the control socket, which holds 65,536 bytes
 LIST_BYTES = 32_768
+WITNESS_BYTES = 67_108_864  # of all lists and tokens on a flash: some thousand of them
 
 _FIRST = "bwvd digest list 1"
 _JOURNAL = re.compile(r"journal ([0-9a-f]{128}) ([1-9][0-9]{0,14}) ([1-9][0-9]{0,8}) ([0-9a-f]{32})", re.ASCII)

@@ -11,11 +11,11 @@ from contextlib import suppress
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.flash.new_file import replace_file
 from bwvd.evidence.flash.volume import Volume
-from bwvd.evidence.format.digest_list import list_name, parse_list, token_name
+from bwvd.evidence.format.digest_list import WITNESS_BYTES, list_name, parse_list, token_name
 from bwvd.evidence.format.layout import WITNESS
 from bwvd.evidence.keys.rfc3161 import TOKEN_BYTES
 
-MOST_BYTES = 67_108_864  # of all lists and tokens: ten thousand of them
+MOST_BYTES = WITNESS_BYTES
 LEAST_FREE_BYTES = 33_554_432  # of the flash: what is left is for recordings
 
 
