@@ -10,6 +10,11 @@ FIRST_BYTES = 1 << 16
 LEEWAY_NS = 2_000_000  # time stamps of a container are rounded to milliseconds at worst
 
 Payload = bytes | bytearray | memoryview
+# A `Sample` in the making, with the duration that it has if none follows. A plain tuple: one is made for each frame.
+_Row = tuple[int, int, int, int, int, bool]
+_OFFSET, _PTS, _DTS, _DURATION = 0, 2, 3, 4
+_make = tuple.__new__  # a tuple's type with names calls a function of Python for it
+
 Copy = Callable[[memoryview], int]
 """Writes a sample's bytes into the room given and returns how many it wrote."""
 
@@ -25,7 +30,7 @@ class Assembler:
         self._buffer = bytearray(first_bytes)
         self._view = memoryview(self._buffer)
         self._used = 0
-        self._samples: list[Sample] = []  # each with the duration that it has if none follows
+        self._samples: list[_Row] = []
 
     @property
     def empty(self) -> bool:
@@ -39,34 +44,36 @@ class Assembler:
     @property
     def start_ns(self) -> int:
         """Decode time of the first sample held."""
-        return self._samples[0].dts_ns
+        return self._samples[0][_DTS]
 
     def add(self, payload: Payload, pts_ns: int, dts_ns: int, duration_ns: int, key: bool) -> None:
         """Append a sample; `duration_ns` holds until the next sample's decode time is known."""
-        view = memoryview(payload)
-
-        def copy(room: memoryview) -> int:
-            room[: len(view)] = view
-            return len(view)
-
-        self.write(copy, len(view), pts_ns, dts_ns, duration_ns, key)
+        used, size = self._used, len(payload)
+        end = used + size
+        if end > len(self._buffer):
+            self._grow(end)
+        self._view[used:end] = payload
+        self._samples.append((used, size, pts_ns, dts_ns, duration_ns, key))
+        self._used = end
 
     def write(self, copy: Copy, most: int, pts_ns: int, dts_ns: int, duration_ns: int, key: bool) -> int:
         """Append a sample of at most `most` bytes that `copy` writes straight into the buffer; returns its size."""
         self._grow(self._used + most)
         size = copy(self._view[self._used : self._used + most])
-        self._samples.append(Sample(self._used, size, pts_ns, dts_ns, duration_ns, key))
+        self._samples.append((self._used, size, pts_ns, dts_ns, duration_ns, key))
         self._used += size
         return size
 
     def take(self, track: Track, next_dts_ns: int | None = None) -> Batch:
         """Hand over what is held, in a buffer of its own, and begin anew. There must be a sample."""
         last = self._samples[-1]
-        ends_ns = [sample.dts_ns for sample in self._samples[1:]]
-        ends_ns.append(last.dts_ns + last.duration_ns if next_dts_ns is None else next_dts_ns)
+        ends_ns = [row[_DTS] for row in self._samples[1:]]
+        ends_ns.append(last[_DTS] + last[_DURATION] if next_dts_ns is None else next_dts_ns)
         samples = tuple(
-            Sample(offset, size, pts_ns, dts_ns, end_ns - dts_ns, key)
-            for (offset, size, pts_ns, dts_ns, _, key), end_ns in zip(self._samples, ends_ns, strict=True)
+            [
+                _make(Sample, (offset, size, pts_ns, dts_ns, end_ns - dts_ns, key))
+                for (offset, size, pts_ns, dts_ns, _, key), end_ns in zip(self._samples, ends_ns, strict=True)
+            ]
         )
         batch = Batch(track, samples, bytearray(self._view[: self._used]))
         self.wipe()
@@ -79,10 +86,10 @@ class Assembler:
         """
         if not self._samples:
             return
-        next_ns = self._samples[-1].dts_ns + self._samples[-1].duration_ns + LEEWAY_NS
-        whole = next((n for n, sample in enumerate(self._samples) if sample.pts_ns > next_ns), len(self._samples))
+        next_ns = self._samples[-1][_DTS] + self._samples[-1][_DURATION] + LEEWAY_NS
+        whole = next((n for n, row in enumerate(self._samples) if row[_PTS] > next_ns), len(self._samples))
         if whole < len(self._samples):
-            used = self._samples[whole].offset
+            used = self._samples[whole][_OFFSET]
             overwrite(self._view[used : self._used])
             self._used = used
             del self._samples[whole:]

@@ -42,6 +42,10 @@ _HEVC_CLOSED = _mask([16, 17, 18, 19, 20])  # BLA and IDR: nothing after them re
 _HEVC_CRA = _mask([21])  # leading pictures may refer back
 _HEVC_ANY_BEGINNING = 16  # the first type at which a decoder may begin
 _LENGTH = struct.Struct(">I")
+_FORBIDDEN = 1 << 64  # above each type's bit: forbidden_zero_bit is set
+# By a unit's first byte: its type as a bit.
+_H264_BITS = [_FORBIDDEN if header & 0x80 else 1 << (header & 0x1F) for header in range(256)]
+_HEVC_BITS = [_FORBIDDEN if header & 0x80 else 1 << (header >> 1) for header in range(256)]
 
 
 class Content(Enum):
@@ -87,17 +91,24 @@ def prefixed_units(data: Data, length_bytes: int) -> list[Span]:
     """The units of the form that MP4 stores. Raises: ValueError where a length reaches past the end."""
     spans = []
     at, size = 0, len(data)
-    read = _LENGTH.unpack_from if length_bytes == PREFIX_BYTES else None
-    while at < size:
-        start = at + length_bytes
-        if start > size:
-            raise ValueError("a NAL unit's length is cut off by the end of its access unit")
-        end = start + (read(data, at)[0] if read is not None else int.from_bytes(data[at:start], "big"))
-        if end > size:
-            raise ValueError(f"a NAL unit reaches {end - size} bytes past the end of its access unit")
-        if end > start:
-            spans.append((start, end))
-        at = end
+    if length_bytes == PREFIX_BYTES:  # for each packet of many a camera: no more is done than must be
+        read = _LENGTH.unpack_from
+        try:
+            while at < size:
+                start = at + PREFIX_BYTES
+                at = start + read(data, at)[0]
+                if at > start:
+                    spans.append((start, at))
+        except struct.error as error:
+            raise ValueError("a NAL unit's length is cut off by the end of its access unit") from error
+    else:
+        while at < size:
+            start = at + length_bytes
+            at = start + int.from_bytes(data[at:start], "big")
+            if at > start:
+                spans.append((start, at))
+    if at > size:
+        raise ValueError(f"a NAL unit, or its length, reaches {at - size} bytes past the end of its access unit")
     return spans
 
 
@@ -138,21 +149,21 @@ class NalForm:
         """Raises: ValueError for a broken access unit."""
         return prefixed_units(data, self.length_bytes) if self.length_bytes else annexb_units(data)
 
-    def look(self, data: Data, reordered: bool) -> AccessUnit:
+    def look(self, data: Data, reordered: bool, recovery: bool = True) -> AccessUnit:
         """Look at the headers: a few bytes, so that it can be done for every packet.
 
         reordered: the stream has B-frames, so that a CRA picture may be followed by pictures that refer back.
+        recovery: whether it is asked for recovery points of H.264 (`open`), which messages have to be read for.
 
         Raises: ValueError for an access unit whose units reach past its end.
         """
         h264 = self.codec == "h264"
-        spans = self.units(data)
+        spans, bits = self.units(data), _H264_BITS if h264 else _HEVC_BITS
         seen = 0
         for start, _ in spans:
-            header = data[start]
-            if header & 0x80:  # forbidden_zero_bit
-                return AccessUnit(spans, Content.BROKEN)
-            seen |= 1 << (header & 0x1F if h264 else header >> 1)
+            seen |= bits[data[start]]
+        if seen >= _FORBIDDEN:
+            return AccessUnit(spans, Content.BROKEN)
         pictures = seen & (_H264_PICTURES if h264 else _HEVC_PICTURES)
         sets = bool(seen & (_H264_SETS if h264 else _HEVC_SETS))
         if not pictures:
@@ -162,7 +173,7 @@ class NalForm:
             return AccessUnit(spans, Content.BROKEN, has_sets=sets)
         if h264:
             key = bool(pictures & _H264_IDR)
-            may = not key and bool(seen & _H264_SEI) and self._may_recover(data, spans)
+            may = recovery and not key and bool(seen & _H264_SEI) and self._may_recover(data, spans)
         else:
             key = bool(pictures & _HEVC_CLOSED or (pictures & _HEVC_CRA and not reordered))
             may = not key and bool(pictures & _HEVC_CRA)

@@ -20,6 +20,9 @@ def overwrite(view: memoryview) -> None:
     each page of them faulted in, cost more than the copying.
     """
     size, step = len(view), len(_ZEROS)
+    if size <= step:
+        view[:] = _ZEROS[:size]
+        return
     for at in range(0, size, step):
         end = min(at + step, size)
         view[at:end] = _ZEROS[: end - at]
@@ -125,7 +128,10 @@ class Gop:
 
     @property
     def batches(self) -> tuple[Batch, ...]:
-        return tuple(batch for batch in (self.video, self.audio) if batch is not None)
+        video, audio = self.video, self.audio
+        if video is None:
+            return () if audio is None else (audio,)
+        return (video,) if audio is None else (video, audio)
 
     @property
     def start_ns(self) -> int:

@@ -26,6 +26,8 @@ from tests.bench.pairing import FULL, QUICK, Plan
 from tests.bench.showing import explain, show
 from tests.bench.sources import Clips
 
+COPIED_REPEATS = 8  # of its clip, so that neither side has to begin it anew while it is watched
+
 
 @dataclass(slots=True)
 class Bench:
@@ -67,7 +69,7 @@ def _stamp(bench: Bench, name: str) -> None:
 
 
 def _copied(bench: Bench, name: str) -> None:
-    clip = bench.clips.h264(bench.hd, bench.plan.clip_s)
+    clip = bench.clips.repeated(bench.clips.h264(bench.hd, bench.plan.clip_s), COPIED_REPEATS)
     bench.take(work.measure(work.copied(name, clip), bench.plan, bench.ffmpeg, bench.folder / name))
 
 

@@ -52,6 +52,15 @@ class Clips:
             ],
         )
 
+    def repeated(self, clip: Clip, times: int) -> Clip:
+        """The same again and again in one file: to begin a file anew costs what no camera does."""
+        path = clip.path.with_stem(f"{clip.path.stem}-{times}")
+        if path.name not in self._made:
+            command = [self._ffmpeg, "-v", "error", "-nostdin", "-stream_loop", str(times - 1), "-i", str(clip.path)]
+            subprocess.run([*command, "-c", "copy", str(path)], check=True)
+            self._made[path.name] = Clip(path, clip.size, times * clip.seconds)
+        return self._made[path.name]
+
     def _make(self, name: str, size: str, seconds: int, options: list[str]) -> Clip:
         if name not in self._made:
             path = self._folder / name

@@ -125,3 +125,4 @@ def test_an_intra_picture_that_is_no_idr_begins_nothing() -> None:
     data = b"\0\0\1\x06\x06\x01\x80\0\0\1\x41\x88"  # a recovery point SEI, then a slice of type 1
     unit = form.look(data, reordered=False)
     assert (unit.key, unit.open) == (False, True)
+    assert form.look(data, reordered=False, recovery=False) == unit._replace(open=False)

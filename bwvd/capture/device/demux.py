@@ -50,6 +50,7 @@ from bwvd.media.samples import Kind
 from bwvd.messages import Device, MediaGap, SourceDown
 
 FETCH_NS = NS // 10  # of a played source that is copied: so much is fetched at a time
+LOOK_NS = NS // 10  # the tracks are looked at so often: a silence is one of seconds
 LATE_NS = 2 * NS  # a played source that is behind by more skips ahead, as a camera would have
 CALIBRATED_NS = NS  # a stream's offset is learned from so much of it that came in its time, before any of it is placed
 LIVE_NS = 5_000_000  # a read that had to wait for so long: there was no backlog any more
@@ -99,7 +100,10 @@ class Reading:
         self._reordered: dict[int, bool] = {}  # the same
         self._steps: dict[int, int] = {}  # the same: ticks from frame to frame, nominally
         self._nominal: dict[int, NominalStamps] = {}  # the same, of what is played
-        self._watches: list[tuple[TrackWatch, VideoPath | AudioPath, int]] = []  # with the stream's index
+        self._watches: dict[int, tuple[TrackWatch, VideoPath | AudioPath]] = {}  # the same
+        self._look_ns = 0  # when it is looked at them next
+        self._read_ns = 0  # when the last packet was read
+        self._video_index = -1  # the stream of video, where one is wanted
         self._asked_ns = job.clock.monotonic_ns()
         self._source: Input | None = None
 
@@ -201,6 +205,7 @@ class Reading:
     def _describe(self, stream: VideoStream | AudioStream, source: Input) -> None:
         index, base = stream.index, source.base or stream.time_base or _NO_BASE
         is_video = isinstance(stream, VideoStream)
+        self._video_index = index if is_video else self._video_index
         rate = self._rate_of(stream, source) if isinstance(stream, VideoStream) else Fraction(1)
         self._bases[index] = base
         self._reordered[index] = isinstance(stream, VideoStream) and bool(stream.codec_context.has_b_frames)
@@ -247,7 +252,7 @@ class Reading:
         now_ns = self._job.clock.monotonic_ns()
         # What is played may have holes of its own, but something must come of it.
         silence_ns = NAMED_NS if self._address.played else self._job.silence_ns
-        self._watches.append((TrackWatch(kind, silence_ns, now_ns), path, index))
+        self._watches[index] = TrackWatch(kind, silence_ns, now_ns), path
 
     def _of_track(self, stream: VideoStream | AudioStream) -> Stamps:
         """The reading of one track's stamps."""
@@ -276,10 +281,10 @@ class Reading:
         if self._playback is None and isinstance(self._stamps, OwnClock):
             for packet, moment in self._backlog(packets, self._stamps):
                 self._packet(packet, moment)
+        playback = self._playback
         for packet, moment in self._stamped(self._whole(packets)):
-            if packet.size and self._playback is not None:
-                self._pace(self._playback, packet)
-                self._packet(packet, self._moment())
+            if packet.size and playback is not None:
+                self._packet(packet, Moment(self._pace(playback, packet), 0))
             else:
                 self._packet(packet, moment)
             self._channel.hop()
@@ -289,19 +294,20 @@ class Reading:
     def _next(self, packets: PacketReader) -> av.Packet[Any] | None:
         """The next packet of a wanted track; None at the end. The tracks are judged meanwhile."""
         while (packet := packets.read()) is not None:
-            self._look()
+            now_ns = self._read_ns = self._channel.silent_since_ns = self._job.clock.monotonic_ns()
+            if now_ns >= self._look_ns:
+                self._look(now_ns)
             if packet.stream_index in self._bases:
                 return packet
         return None
 
-    def _look(self) -> None:
+    def _look(self, now_ns: int) -> None:
         """Say of each track that has become silent that it is down, while the other goes on.
 
         Raises: DeviceLost where the camera has to be opened again for its video.
         """
-        now_ns = self._job.clock.monotonic_ns()
-        self._channel.alive(now_ns)
-        for watch, path, _ in self._watches:
+        self._look_ns = now_ns + LOOK_NS
+        for watch, path in self._watches.values():
             reason = watch.look(path.gained, now_ns, path.lacks)
             device: Device = "camera" if path is self._video else "microphone"
             reopens = device == "camera" and not self._address.played
@@ -317,6 +323,9 @@ class Reading:
         """The packets, each a whole frame, with the moments at which they came."""
         while (packet := self._next(packets)) is not None:
             moment = self._moment()
+            if not self._units:
+                yield packet, moment
+                continue
             units = self._units.get(packet.stream_index)
             if units is not None and packet.size:
                 yield from units.take(packet, moment)
@@ -341,11 +350,7 @@ class Reading:
                     break
             for index in self._bases:
                 stamp_first(self._of_stream(first, index))
-        for packet, moment in chain(first, packets):
-            nominal = self._nominal.get(packet.stream_index)
-            if nominal is not None and packet.size:
-                nominal.stamp(packet)
-            yield packet, moment
+        return chain(first, packets)
 
     def _untold(self, packets: list[Unit]) -> bool:
         return any(untold(self._of_stream(packets, index), self._reordered[index]) for index in self._bases)
@@ -406,14 +411,11 @@ class Reading:
         return found
 
     def _packet(self, packet: av.Packet[Any], moment: Moment) -> None:
-        stream = packet.stream
-        base = self._bases[packet.stream_index]
-        if packet.size:
-            self._channel.alive(moment.mono_ns)
-            for watch, _, index in self._watches:
-                if index == packet.stream_index:
-                    watch.packet(moment.mono_ns)
-        if isinstance(stream, VideoStream):
+        index = packet.stream_index
+        base = self._bases[index]
+        if packet.size and (watched := self._watches.get(index)) is not None:
+            watched[0].packet(moment.mono_ns)
+        if index == self._video_index:
             if self._video is not None:
                 self._video.feed(packet, base, moment, self._channel.put)
         elif self._audio is not None:
@@ -423,15 +425,19 @@ class Reading:
         if self._reads_unix:
             reading = self._job.clock.read()
             return Moment(reading.mono_ns, reading.utc_ns)
-        return Moment(self._job.clock.monotonic_ns(), 0)
+        return Moment(self._read_ns, 0)
 
-    def _pace(self, playback: Playback, packet: av.Packet[Any]) -> None:
-        """Wait for the time of a packet that is played; skip ahead when it is long gone."""
-        stamp_ns = to_ns(packet.dts if packet.dts is not None else packet.pts, self._bases[packet.stream_index])
+    def _pace(self, playback: Playback, packet: av.Packet[Any]) -> int:
+        """Wait for the time of a packet that is played; skip ahead when it is long gone. Returns CLOCK_MONOTONIC."""
+        index = packet.stream_index
+        base = self._bases[index]
+        if (nominal := self._nominal.get(index)) is not None:
+            nominal.stamp(packet)
+        dts = packet.dts
+        stamp_ns = to_ns(packet.pts if dts is None else dts, base)
         if stamp_ns is None:
-            return
-        duration_ns = to_ns(packet.duration, self._bases[packet.stream_index]) or 0
-        due_ns = playback.due(stamp_ns, duration_ns, track=packet.stream_index)
+            return self._job.clock.monotonic_ns()
+        due_ns = playback.due(stamp_ns, to_ns(packet.duration, base) or 0, track=index)
         now_ns = self._job.clock.monotonic_ns()
         if now_ns - due_ns > LATE_NS:
             for kind in self._job.kinds:
@@ -440,3 +446,5 @@ class Reading:
         elif due_ns > now_ns:
             # Where there is nothing to encode, waking up is what costs: a few packets are fetched at a time.
             self._channel.wait_until(due_ns if isinstance(self._video, EncodedVideo) else due_ns + FETCH_NS)
+            return self._job.clock.monotonic_ns()
+        return now_ns

@@ -36,8 +36,14 @@ class Cadence:
         """step_ns: the nominal interval."""
         self._nominal_ns = step_ns
         self._usual: deque[tuple[int, int]] = deque([(step_ns, 1)] * self.FIRST, self.REMEMBERED)  # length, steps
+        self._each: deque[int] = deque([step_ns] * self.FIRST, self.REMEMBERED)  # the same, of a step
         self._last_ns: int | None = None
         self._suspect: tuple[int, int, int] | None = None  # from, to, frames
+
+    @property
+    def least_ns(self) -> int:
+        """`step_ns` is not less: what is answered by this need not be asked of that, which takes ten times as long."""
+        return min(self._each)
 
     @property
     def step_ns(self) -> int:
@@ -66,7 +72,11 @@ class Cadence:
         last, self._last_ns = self._last_ns, at_ns
         if last is None:
             return None
-        interval, usual = at_ns - last, self.step_ns
+        interval = at_ns - last
+        if self._suspect is None and not slow and interval <= self.LONG * self.least_ns:
+            self._learn(interval, 1)
+            return None
+        usual = self.step_ns
         if slow:
             usual = min(usual, self._nominal_ns)
         suspect, self._suspect = self._suspect, None
@@ -76,14 +86,16 @@ class Cadence:
             return since + usual, at_ns, max(round((at_ns - since) / usual) - 1, 1)
         if interval <= self.LONG * usual:
             hole = self._confirm(suspect, usual)
-            self._usual.append((interval, 1))
+            self._learn(interval, 1)
             return hole
         if suspect is not None:
             before = suspect[1] - suspect[0]
             # Frames of more than a second, one after the other, need not be alike: in the dark each has its own time.
             if abs(interval - before) <= interval // 4 or min(interval, before) >= STALL_NS:
                 self._usual.clear()
-                self._usual.extend([(before, 1), (interval, 1)])
+                self._each.clear()
+                self._learn(before, 1)
+                self._learn(interval, 1)
                 return None
         self._suspect = (last, at_ns, max(round(interval / usual) - 1, 1))
         return self._confirm(suspect, usual)
@@ -94,8 +106,12 @@ class Cadence:
             return None
         from_ns, to_ns, frames = suspect
         if frames <= self.COUNTED:
-            self._usual.append((to_ns - from_ns, frames + 1))
+            self._learn(to_ns - from_ns, frames + 1)
         return from_ns + usual, to_ns, frames
+
+    def _learn(self, length_ns: int, steps: int) -> None:
+        self._usual.append((length_ns, steps))
+        self._each.append(length_ns // steps)
 
 
 class Losses:
@@ -124,7 +140,8 @@ class Losses:
         if placed.doubt:
             self._interrupt()
             return
-        late = arrival_ns - placed.dts_ns > self.LATE_STEPS * self._cadence.step_ns
+        lag_ns = arrival_ns - placed.dts_ns
+        late = lag_ns > self.LATE_STEPS * self._cadence.least_ns and lag_ns > self.LATE_STEPS * self._cadence.step_ns
         hole = self._cadence.note(placed.dts_ns, slow=slow and late and self._queues)
         if hole is not None:
             from_ns, to_ns, frames = hole

@@ -74,6 +74,7 @@ class CopiedVideo:
         self._whole_ns = 0  # since then nothing is missing and no key frame has come
         self._skipping: list[int] | None = None  # from, to, frames: waiting for a key frame
         self._cause = "corrupt"  # of skipping
+        self._calm_until_ns = 0  # until then the group in the making is not too long
         self._proven = False  # the camera has shown that its GOPs are short enough
         self._waiting = bytearray()  # parameter sets that came ahead of their frame, in the stream's form
         self._doubted = 0  # key frames in a row
@@ -94,8 +95,10 @@ class CopiedVideo:
             return  # the end of the container
         # One copy that is ours: the packet may be the driver's buffer. It is wiped below.
         data = self._waiting + memoryview(packet)
+        # Only of a camera that may be refused, or from which nothing can begin, it matters if its groups are open.
+        asked = not self._proven or self._skipping is not None or self._assembler.empty
         try:
-            unit = self._form.look(data, self._reordered)
+            unit = self._form.look(data, self._reordered, asked)
         except ValueError:
             unit = NOTHING
         content = Content.BROKEN if packet.is_corrupt else unit.content
@@ -109,7 +112,9 @@ class CopiedVideo:
                 f'video.encoder: "copy" needs times where frames are shown in another order than they come, and '
                 f'{self._address.text} has none: set it to "auto", or put the frames into a container'
             )
-        placed = self._times.place(to_ns(packet.pts, base), to_ns(packet.dts, base), *moment, reorder=True)
+        pts, dts = packet.pts, packet.dts
+        pts_ns = to_ns(pts, base)
+        placed = self._times.place(pts_ns, pts_ns if dts == pts else to_ns(dts, base), *moment, reorder=True)
         if placed.dts_ns >= self._not_before_ns:
             self._losses.frame(placed, moment.mono_ns)
             if content is Content.BROKEN:
@@ -189,7 +194,11 @@ class CopiedVideo:
         if not self._told:
             self._told = True
             out(SourceUp("camera", self._track))
-        if not key and self._too_long(placed.dts_ns, False):
+        if key:
+            self._calm_until_ns = placed.dts_ns + self._limit_ns
+        elif (placed.dts_ns > self._calm_until_ns or self._assembler.size > self._most_bytes) and self._too_long(
+            placed.dts_ns, False
+        ):
             self._end_group(placed.dts_ns, out)
             self._skip(placed, "no_key_frame")
             return

@@ -38,6 +38,23 @@ def test_each_dropped_frame_is_found_and_no_other(dropped: set[int], seed: int) 
     assert found == len(lonely)
 
 
+@given(st.lists(st.tuples(st.integers(1, 40 * STEP), st.booleans()), max_size=80))
+def test_the_quick_answer_is_the_thorough_one(intervals: list[tuple[int, bool]]) -> None:
+    """Invariant 4: most frames are judged by the shortest interval alone, and nothing is judged otherwise by that."""
+    quick, thorough = Cadence(STEP), _Thorough(STEP)
+    at_ns = 0
+    for interval, slow in intervals:
+        at_ns += interval
+        assert quick.least_ns <= quick.step_ns
+        assert quick.note(at_ns, slow=slow) == thorough.note(at_ns, slow=slow)
+
+
+class _Thorough(Cadence):
+    @property
+    def least_ns(self) -> int:
+        return 0
+
+
 @pytest.mark.parametrize("apart", range(3, 12))
 def test_the_worst_jitter_hides_no_dropped_frame(apart: int) -> None:
     """Invariant 4: each frame that is lost comes between one that is late and one that is early."""
