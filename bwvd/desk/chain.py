@@ -89,7 +89,7 @@ def _row(line: Timeline, report: Report) -> list[Link]:
     before = opening.before
     if before is not None and before.serial:
         words = {"serial": str(before.serial), "id": printable(before.recording), "event": _words(before.event)}
-        links.append(Link("row", "said", words))
+        links.append(Link("row" if before.recording else "row_number", "said", words))
     elif before is not None:
         links.append(Link("row_first", "said", {"serial": str(opening.serial)}))
     else:

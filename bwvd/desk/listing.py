@@ -21,6 +21,7 @@ from bwvd.evidence.verify.report import OF_RECORDINGS
 from bwvd.text import clean, readable
 
 SHOWN_TEXTS = 3  # markers and officers in a cell; how many more there are is said
+SHOWN_CHARACTERS = 80  # of each
 MOST_PROBLEMS = 20  # lines above the list
 MOST_KEYS = PAGE_ROWS  # of one question for verdicts
 
@@ -143,10 +144,14 @@ def shown_facts(facts: Facts, t: Translator) -> dict[str, str]:
 
 def texts(found: Iterable[PrivateText], t: Translator) -> str:
     """Markers or officers in one line."""
-    every = [readable(one.text) if not one.unknown else t("list.sealed") for one in found]
+    every = [_cut(readable(one.text)) if not one.unknown else t("list.sealed") for one in found]
     more = len(every) - SHOWN_TEXTS
     line = ", ".join(one or t("list.unnamed") for one in every[:SHOWN_TEXTS])
     return f"{line} {t('list.more', count=more)}" if more > 0 else line
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…"
 
 
 def moment(utc: str) -> str:

@@ -24,7 +24,7 @@ from bwvd.desk.plain import PlainSegments
 from bwvd.desk.query import PAGE_ROWS, Query
 from bwvd.desk.receipts import Taken
 from bwvd.desk.source import Found, Key, NotThere
-from bwvd.desk.timeline import WITHHELD, signed_lines, timeline, without_files
+from bwvd.desk.timeline import WITHHELD, Timeline, signed_lines, timeline, without_files
 from bwvd.desk.trail import about
 from bwvd.evidence.export.sealed_text import reader
 from bwvd.evidence.format.layout import MANIFEST
@@ -131,7 +131,10 @@ async def verdict_json(request: Request) -> Response:
     found = await find(request)
     desk: Desk = request.app.state.desk
     desk.background.pause.end()  # the page asks behind its first frame
-    media = await opened(request).of(desk, found)
+    try:
+        media = await opened(request).of(desk, found)
+    except NotThere:  # without a manifest; the verification says so, and what else there is
+        media = Media(Timeline())
     report = desk.background.known(found)
     if report is None and (why := desk.background.failed.get(found.key)) is not None:
         return JSONResponse({"known": False, "failed": why})

@@ -212,3 +212,14 @@ async def test_a_recording_that_the_journal_knows_and_that_is_gone_is_named_abov
         assert "<tr data-key" not in text
         assert text.count("is missing: the journal knows of no release") == 2
         assert missing in text
+
+
+async def test_a_long_label_takes_no_more_of_the_list_than_a_line(tmp_path: Path) -> None:
+    root = card(tmp_path, label="W" * 400)
+    async with desk_of(root) as asked:
+        text = (await asked.told()).text
+        assert "W" * 79 + "…" in text
+        assert "W" * 80 not in text
+        assert (
+            "<tr data-key" in (await asked.client.get("/", params={"marker": "W" * 150})).text
+        )  # it is found by all of it

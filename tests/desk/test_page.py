@@ -147,6 +147,22 @@ def test_the_first_frame_waits_for_nothing_that_it_does_not_need(opened: Open, g
     assert [one for one in served_by_desk if "/static/" in one] == []
 
 
+def test_what_can_not_be_read_has_its_verdict(opened: Open, tmp_path: Path) -> None:
+    """Invariant 7: the page of a folder without a manifest does not wait for ever."""
+    storage = make_storage(tmp_path / "storage")
+    folder = make_recording(storage)
+    (folder / MANIFEST).unlink()
+    visit = opened(storage)
+    visit.page.goto(f"{visit.origin}/")
+    path = visit.page.locator("main a[href^='/r/']").first.get_attribute("href")
+    visit.page.goto(f"{visit.origin}{path}")
+    expect(visit.page.locator("#card")).to_contain_text("can't be read")
+    visit.page.wait_for_function("() => document.getElementById('verdict').dataset.verdict")
+    assert visit.page.locator("#verdict").get_attribute("data-verdict") not in ("authentic", "recovered", "excerpt")
+    expect(visit.page.locator("#chain li.broken, #chain li.open").first).to_be_visible()
+    visit.complaints.clear()  # the browser tells that the timeline is not there
+
+
 def test_a_gap_is_shown_as_a_gap_and_played_through(opened: Open, gap: Recording) -> None:
     """Invariant 4: no frame stands for what the camera did not see, and the time goes on."""
     visit = opened(folder_of(gap))

@@ -106,6 +106,18 @@ async def test_who_asks_while_it_is_read_waits_for_that(storage: Path, monkeypat
         assert read == ["", ""]
 
 
+async def test_what_has_no_manifest_is_verified_all_the_same(storage: Path) -> None:
+    """Invariant 7: a folder that somebody has emptied has a verdict, and its page says it."""
+    folder = make_recording(storage)
+    (folder / MANIFEST).unlink()
+    async with desk_of(storage) as asked:
+        assert (await asked.client.get(f"{address(folder)}/timeline.json")).status_code == 404
+        told = await asked.verdict(address(folder))
+    assert told["verdict"] not in ("authentic", "recovered", "excerpt")
+    assert told["problems"]
+    assert told["chain"]
+
+
 async def test_another_camera_is_another_device(tmp_path: Path) -> None:
     """Not the recording before, which overlaps by its pre-event part; not a copy; each camera once for a recording."""
     own = make_recording(make_storage(tmp_path / "own"))

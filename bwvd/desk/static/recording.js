@@ -48,6 +48,40 @@ function happenings(line) {
   return found.sort((a, b) => a[0] - b[0]);
 }
 
+/** What comes of the verification; null where there is none, once the page says why. */
+async function verification() {
+  for (let tries = 0; ; tries++) {
+    const found = await asked(`${base}/verdict.json`);
+    if (found.known) return found;
+    if (found.failed) {
+      at("verdict").dataset.verdict = "unreadable";
+      at("verdict").querySelector(".verdict-word").textContent = told("not_verified");
+      at("verdict").querySelector(".verdict-why").textContent = found.failed;
+      at("chain").replaceChildren(made("li", told("not_verified"), { class: "open" }));
+      return null;
+    }
+    await new Promise((done) => setTimeout(done, POLL_MS[Math.min(tries, POLL_MS.length - 1)]));
+  }
+}
+
+function showVerdict(found) {
+  const bar = at("verdict");
+  bar.dataset.verdict = found.verdict;
+  bar.querySelector(".verdict-word").textContent = ofVerdict(found.verdict);
+  const grave = ["altered", "unreadable"].includes(found.verdict) && found.why;
+  const why = bar.querySelector(".verdict-why");
+  why.textContent = grave || ofVerdict(`${found.verdict}_says`);
+  if (grave) why.lang = "en";
+  at("chain").replaceChildren(
+    ...found.chain.map((link) => {
+      const item = made("li", "", { class: link.standing });
+      item.append(made("span", ofChain(`standing_${link.standing}`), { class: "standing" }), " ", made("span", ofChain(link.text, link.parts)));
+      return item;
+    }),
+    ...found.notes.map((note) => made("li", `${note.where}: ${note.what}`, { class: "note", lang: "en" })),
+  );
+}
+
 class Page {
   constructor(line) {
     this.line = line;
@@ -255,10 +289,12 @@ class Page {
   async others() {
     const { others } = await asked(`${base}/others.json`);
     at("others").hidden = !others.length;
+    const first = new Map(others.map((one) => [one.device, one]).reverse()); // of each camera its newest recording
+    const chosen = new Set(others.filter((one) => first.get(one.device) === one).slice(0, 3));
     at("others").querySelector("ul").replaceChildren(
-      ...others.map((one, index) => {
+      ...others.map((one) => {
         const box = made("input", "", { type: "checkbox", name: "r", value: `${one.device}/${one.recording}` });
-        box.checked = index < 3;
+        box.checked = chosen.has(one);
         const label = made("label");
         label.append(box, " ", one.name);
         const item = made("li");
@@ -271,45 +307,18 @@ class Page {
   // --- the verification ---------------------------------------------------------------------------------------------------
 
   async verify() {
-    for (let tries = 0; ; tries++) {
-      const found = await asked(`${base}/verdict.json`);
-      if (found.known) {
-        this.judged(found);
-        return;
-      }
-      if (found.failed) {
-        at("verdict").dataset.verdict = "unreadable";
-        at("verdict").querySelector(".verdict-word").textContent = told("not_verified");
-        at("verdict").querySelector(".verdict-why").textContent = found.failed;
-        at("chain").replaceChildren(made("li", told("not_verified"), { class: "open" }));
-        return;
-      }
-      await new Promise((done) => setTimeout(done, POLL_MS[Math.min(tries, POLL_MS.length - 1)]));
-    }
+    const found = await verification();
+    if (found) this.judged(found);
   }
 
   judged(found) {
-    const bar = at("verdict");
-    bar.dataset.verdict = found.verdict;
-    bar.querySelector(".verdict-word").textContent = ofVerdict(found.verdict);
-    const grave = ["altered", "unreadable"].includes(found.verdict) && found.why;
-    const why = bar.querySelector(".verdict-why");
-    why.textContent = grave || ofVerdict(`${found.verdict}_says`);
-    if (grave) why.lang = "en";
+    showVerdict(found);
     this.problems = this.strip.problems = found.problems.sort((a, b) => b.grave - a.grave);
     const list = at("problems");
     list.hidden = !found.problems.length;
     list.toggleAttribute("data-grave", found.problems.some((one) => one.grave));
     list.querySelector("ol").replaceChildren(...found.problems.map((problem) => this.problem(problem)));
     if (found.problems.some((one) => one.grave) && this.line.spans.some((one) => one[2])) list.append(this.alteredSwitch());
-    at("chain").replaceChildren(
-      ...found.chain.map((link) => {
-        const item = made("li", "", { class: link.standing });
-        item.append(made("span", ofChain(`standing_${link.standing}`), { class: "standing" }), " ", made("span", ofChain(link.text, link.parts)));
-        return item;
-      }),
-      ...found.notes.map((note) => made("li", `${note.where}: ${note.what}`, { class: "note", lang: "en" })),
-    );
     if (found.excerpt) {
       const { first, last } = found.excerpt;
       for (const span of this.line.spans) if (span[2] && (span[2] < first || span[2] > last)) span[3] = "withheld";
@@ -354,5 +363,8 @@ try {
   at("card").hidden = false;
   at("card").querySelector(".card-title").textContent = told("not_readable");
   place.dataset.ready = "failed";
+  // Where nothing of it can be shown it is verified all the same, and that says why.
+  const found = await verification();
+  if (found) showVerdict(found);
   throw error;
 }
