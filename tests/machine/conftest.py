@@ -29,6 +29,8 @@ ORDER = (
     "clock",
     "watchdog",
     "adapters",
+    "ribbon",
+    "carried",
     "standby",
     "cuts",
     "card",

@@ -22,7 +22,7 @@ root_mib=3072
 
 # What it carries besides Debian's base. python3-venv is what bwvd/docs/install.md asks for; the rest is for looking, and for breaking things.
 packages=(linux-image-amd64 initramfs-tools kmod dbus udev openssh-server sudo iproute2 procps psmisc jq xxd socat
-    util-linux-extra e2fsprogs f2fs-tools python3 python3-venv v4l-utils alsa-utils libasound2-data libturbojpeg0
+    util-linux-extra e2fsprogs f2fs-tools dosfstools python3 python3-venv v4l-utils alsa-utils libasound2-data libturbojpeg0
     python3-evdev age tzdata)
 
 # What the kernel has to have.
@@ -231,11 +231,12 @@ PY
 
 # --- what each is made from ------------------------------------------------------------------------------------------
 
-requirements() { # of the project and of its tests, but for those that only look at source text
+requirements() { # of the project, its custody and its tests, but for those that only look at source text
     "$python" - "$here/../../pyproject.toml" <<'PY'
 import re, sys, tomllib
 project = tomllib.load(open(sys.argv[1], "rb"))["project"]
-wanted = project["dependencies"] + project["optional-dependencies"]["test"]
+extras = project["optional-dependencies"]
+wanted = dict.fromkeys(project["dependencies"] + extras["custody"] + extras["test"])  # each once
 print(*[line for line in wanted if not re.match(r"(mypy|ruff)\b", line)], sep="\n")
 PY
 }
