@@ -55,15 +55,16 @@ def _content(line: Timeline, report: Report) -> list[Link]:
     grave = [finding for finding in report.findings if finding.severity in (Severity.ALTERED, Severity.UNREADABLE)]
     of_manifest = [finding for finding in grave if finding.where.startswith(MANIFEST)]
     of_files = [finding for finding in grave if not finding.where.startswith(MANIFEST)]
+    links = []
     if of_manifest:
         links = [Link("lines_broken", "broken", {"where": of_manifest[0].where, "what": of_manifest[0].what})]
-    else:
+    elif line.placed:  # of what has no record nothing can hold
         links = [Link("lines", "holds", {"count": str(len(line.placed))})]
     if of_files:
         links.append(Link("files_broken", "broken", {"count": str(len(of_files)), "where": of_files[0].where}))
     elif report.excerpt is not None:
         links.append(Link("files_excerpt", "holds", {"which": str(report.excerpt)}))
-    else:
+    elif line.placed:
         links.append(Link("files", "holds", {"segments": str(report.segments), "bytes": f"{report.bytes:,}"}))
     if report.missing_video_s or report.missing_audio_s:
         parts = {"video": f"{report.missing_video_s:.3f}", "audio": f"{report.missing_audio_s:.3f}"}

@@ -26,6 +26,7 @@ from bwvd.text import clean
 
 AT_ONCE = 2
 MOST_WAITING = 100
+MOST_QUEUED = 1000  # with those that were given up before their turn, which the log is told when it comes
 ENDING_S = 5.0  # for the last entry of a job
 MOST_KEPT = 500  # jobs that are over
 
@@ -112,13 +113,14 @@ class Jobs:
     def __init__(self, trail: Trail) -> None:
         self._trail = trail
         self._jobs: dict[str, Job] = {}
-        self._send, self._receive = trio.open_memory_channel[Job](MOST_WAITING)
+        self._send, self._receive = trio.open_memory_channel[Job](MOST_QUEUED)
 
     async def add(self, job: Job) -> None:
         """Enter it into the log, and let it wait for its turn. Raises: TrailLost, TooMany."""
         waiting = sum(one.state is State.WAITING for one in self._jobs.values())
-        if waiting >= MOST_WAITING:
-            raise TooMany(f"{waiting} jobs wait already")
+        queued = self._send.statistics().current_buffer_used
+        if waiting >= MOST_WAITING or queued >= MOST_QUEUED - MOST_WAITING:
+            raise TooMany(f"{queued} jobs wait already")
         detail = {**about(job.found), "job": job.id, "what": job.what, **job.asked}
         await self._trail.enter(job.session, "exporting", detail)
         self._jobs[job.id] = job

@@ -13,9 +13,10 @@ from starlette.responses import JSONResponse, RedirectResponse, Response, Stream
 from starlette.routing import BaseRoute, Route
 
 from bwvd.clock import SystemClock, utc_text
+from bwvd.desk import address_number  # noqa: F401  registers `number` of addresses
 from bwvd.desk.desk import Desk
 from bwvd.desk.entrance import form
-from bwvd.desk.jobs import Job, Work
+from bwvd.desk.jobs import Job, TooMany, Work
 from bwvd.desk.page import page
 from bwvd.desk.session import said
 from bwvd.desk.source import Found, NotThere
@@ -104,7 +105,7 @@ async def order(request: Request) -> Response:
         asked: dict[str, str | float] = {**wanted.asked, "reason": reason}
         job = Job(wanted.what, found, session, work, asked, PASSES[wanted.what])
         await desk.jobs.add(job)
-    except Wrong as error:
+    except (Wrong, TooMany) as error:
         if wants_json:
             return JSONResponse({"problem": str(error)}, 422)
         return page(request, "error.html", 422, what=str(error), kind="wrong")
@@ -245,6 +246,6 @@ def routes() -> list[BaseRoute]:
         Route("/out/jobs.json", jobs_json),
         Route("/out/jobs/{job}.json", job_json),
         Route("/out/jobs/{job}/cancel", cancel, methods=["POST"]),
-        Route("/out/jobs/{job}/file/{number:int}", download),
+        Route("/out/jobs/{job}/file/{number:number}", download),
         Route("/out/{device}/{recording}/{what}", order, methods=["POST"]),
     ]

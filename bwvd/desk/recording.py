@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from bwvd.clock import NS
+from bwvd.desk import address_number  # noqa: F401  registers `number` of addresses
 from bwvd.desk.background import FAILURES
 from bwvd.desk.desk import Desk
 from bwvd.desk.document import document, verdict
@@ -259,9 +260,9 @@ def routes() -> list[BaseRoute]:
         Route(f"{below}/verify", verify, methods=["POST"]),
         Route(f"{below}/others.json", others_json),
         Route(f"{below}/playlist.m3u8", playlist),
-        Route(f"{below}/init-{{epoch:int}}.mp4", init),
-        Route(f"{below}/seg/{{number:int}}.m4s", segment),
+        Route(f"{below}/init-{{epoch:number}}.mp4", init),
+        Route(f"{below}/seg/{{number:number}}.m4s", segment),
         Route(f"{below}/hold/{{span}}.m4s", hold),
-        Route(f"{below}/frames/{{number:int}}.json", frames),
+        Route(f"{below}/frames/{{number:number}}.json", frames),
         Route("/several", several, name="several"),
     ]

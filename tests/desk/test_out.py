@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import resource
+import signal
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import av
+import httpx
 import pyrage
 import pytest
 import trio
@@ -246,3 +249,47 @@ async def test_so_many_jobs_wait_and_no_more(monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(jobs.TooMany, match="2 jobs wait already"):
             await desk.jobs.add(jobs.Job("mp4", found, Session("a"), lambda _: [], {}, 1.0))
     assert len(desk.jobs.all()) == 2
+
+
+async def test_jobs_that_were_given_up_keep_no_other_from_being_ordered(
+    card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While those before them never end; and what is too many is said, at once."""
+    monkeypatch.setattr(jobs, "AT_ONCE", 0)  # nobody takes one
+    monkeypatch.setattr(jobs, "MOST_WAITING", 3)
+    monkeypatch.setattr(jobs, "MOST_QUEUED", 10)
+    async with desk_of(card) as asked:
+
+        async def ordered() -> httpx.Response:
+            with trio.fail_after(20):
+                return await asked.client.post(f"{OUT}/proof", headers=JSON)
+
+        for _ in range(2):
+            for _ in range(3):
+                address = (await ordered()).json()["cancel"]
+                assert (await asked.client.post(address, headers=JSON)).json()["state"] == "cancelled"
+        for _ in range(1):
+            assert (await ordered()).status_code == 200
+        assert (await ordered()).status_code == 422
+        assert "wait already" in (await ordered()).json()["problem"]
+        assert (await asked.client.get(f"/out/jobs/x/file/{'9' * 5000}")).status_code == 404
+
+
+async def test_what_does_not_fit_onto_the_disk_leaves_nothing(card: Path, tmp_path: Path) -> None:
+    """Each kind, where no file may become as large as it."""
+    out = tmp_path / "out"
+    out.mkdir()
+    limits, before = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        async with desk_of(card) as asked:
+            for what, fields in (("mp4", {}), ("sheet", {}), ("proof", {}), ("proof", {"from": "1", "to": "2"})):
+                resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+                job = await handed_out(asked, what, out, **fields)
+                resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+                assert (job["state"], job["files"]) == ("failed", [])
+                assert "File too large" in job["problem"]
+                assert list(out.iterdir()) == []
+            assert (await handed_out(asked, "proof", out))["state"] == "done"
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)

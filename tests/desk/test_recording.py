@@ -114,8 +114,8 @@ async def test_what_has_no_manifest_is_verified_all_the_same(storage: Path) -> N
         assert (await asked.client.get(f"{address(folder)}/timeline.json")).status_code == 404
         told = await asked.verdict(address(folder))
     assert told["verdict"] not in ("authentic", "recovered", "excerpt")
-    assert told["problems"]
     assert told["chain"]
+    assert "holds" not in {link["standing"] for link in told["chain"]}  # of nothing nothing holds
 
 
 async def test_another_camera_is_another_device(tmp_path: Path) -> None:
@@ -190,6 +190,7 @@ async def test_four_recordings_keep_no_more_in_memory_than_one(storage: Path) ->
 @pytest.mark.parametrize(
     "part",
     ["/seg/9999.m4s", "/init-0.mp4", "/init-7.mp4", "/hold/0-1.m4s", "/hold/1-0.m4s", "/hold/x.m4s", "/seg/-1.m4s",
+     f"/seg/{'9' * 5000}.m4s", f"/init-{'9' * 5000}.mp4", f"/frames/{'9' * 5000}.json",
      "/hold/999999999999999999-999999999999999999.m4s", "/frames/x.json", "/..%2f..%2fetc%2fpasswd"],
 )  # fmt: skip
 async def test_what_is_not_in_the_recording_is_not_there(storage: Path, part: str) -> None:

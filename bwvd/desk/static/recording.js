@@ -365,6 +365,10 @@ try {
   place.dataset.ready = "failed";
   // Where nothing of it can be shown it is verified all the same, and that says why.
   const found = await verification();
-  if (found) showVerdict(found);
+  if (found) {
+    showVerdict(found);
+    at("problems").hidden = !found.problems.length;
+    at("problems").querySelector("ol").replaceChildren(...found.problems.map((one) => made("li", `${one.where} ${one.what}`, { lang: "en" })));
+  }
   throw error;
 }
