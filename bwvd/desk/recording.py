@@ -20,14 +20,16 @@ from bwvd.desk.background import FAILURES
 from bwvd.desk.desk import Desk
 from bwvd.desk.document import document, verdict
 from bwvd.desk.hls import Media, Served
-from bwvd.desk.page import page
+from bwvd.desk.page import page, translator
 from bwvd.desk.plain import PlainSegments
 from bwvd.desk.query import PAGE_ROWS, Query
 from bwvd.desk.receipts import Taken
 from bwvd.desk.source import Found, Key, NotThere
 from bwvd.desk.timeline import WITHHELD, Timeline, signed_lines, timeline, without_files
 from bwvd.desk.trail import about
+from bwvd.desk.where import where, words_of
 from bwvd.evidence.export.sealed_text import reader
+from bwvd.evidence.export.track import Track, track_of
 from bwvd.evidence.format.layout import MANIFEST
 from bwvd.evidence.verify.folder import Folder
 from bwvd.text import printable
@@ -181,6 +183,23 @@ async def others_json(request: Request) -> Response:
     return JSONResponse({"others": others[:OTHERS]})
 
 
+async def track_json(request: Request) -> Response:
+    """Where it was: read when it is asked for, because sealed positions are opened one by one."""
+    found = await find(request)
+    desk: Desk = request.app.state.desk
+    line = (await opened(request).of(desk, found)).line
+
+    def read(folder: Folder) -> Track:
+        try:
+            with folder.open(MANIFEST) as file:
+                return track_of((one.record for one in signed_lines(file)), desk.identities)
+        except OSError as error:
+            raise NotThere(f"its manifest can't be read: {error.strerror}") from None
+
+    track = await found.read(read)
+    return JSONResponse(where(track, line, words_of(translator(request))))
+
+
 async def playlist(request: Request) -> Response:
     found = await find(request)
     media = await opened(request).of(request.app.state.desk, found)
@@ -259,6 +278,7 @@ def routes() -> list[BaseRoute]:
         Route(f"{below}/verdict.json", verdict_json),
         Route(f"{below}/verify", verify, methods=["POST"]),
         Route(f"{below}/others.json", others_json),
+        Route(f"{below}/track.json", track_json),
         Route(f"{below}/playlist.m3u8", playlist),
         Route(f"{below}/init-{{epoch:number}}.mp4", init),
         Route(f"{below}/seg/{{number:number}}.m4s", segment),

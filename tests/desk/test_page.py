@@ -27,6 +27,7 @@ from bwvd.evidence.format.moment import clock_text
 from bwvd.evidence.keys.age import AgeSealer
 from bwvd.testing.picture import frame_number
 from tests.desk.chromium import Visit, browser, served
+from tests.evidence.export.test_track import walked
 from tests.players.scenarios import OLD, RATE, Recording, recorded
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.evidence_keys import fixed_signer
@@ -512,3 +513,50 @@ def test_a_clock_that_was_set_tears_nothing_apart(opened: Open, tmp_path: Path) 
     assert page.inner_text("#utc-time").startswith("08:15:0")
     said = page.evaluate("() => window.desk.panes[0].line.steps.length") > 0
     assert ("set meanwhile" in page.inner_text(".pane .quality")) is said
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 1440), ("light", 320), ("dark", 320)])
+def test_where_it_was_follows_the_play_position(opened: Open, tmp_path: Path, scheme: str, width: int) -> None:
+    """Invariant 9: the place that counted at each moment, none where it was lost; a click goes to when it counted."""
+    storage = make_storage(tmp_path / "storage")
+    make_recording(storage, seconds=6, located=walked())
+    visit = opened(storage, color_scheme=scheme)
+    visit.page.set_viewport_size({"width": width, "height": 900})
+    page = visit.recording()
+    expect(page.locator("#where .track")).to_be_visible()
+    for at, place in ((0.5, "52.330000"), (1.5, "52.331000"), (2.6, "52.332000"), (3.6, "Position not known")):
+        visit.seek(at)
+        expect(page.locator(".where-now")).to_contain_text(place)
+        shown = page.locator("#where .track-now")
+        expect(shown).to_be_visible() if "52" in place else expect(shown).to_be_hidden()
+    page.locator("#where .track").scroll_into_view_if_needed()
+    where = page.locator("#where .track-start").bounding_box()
+    assert where is not None
+    page.mouse.click(where["x"] + where["width"] / 2, where["y"] + where["height"] / 2)
+    assert visit.seconds() == pytest.approx(0.4, abs=1e-3)
+    page.locator("#where .where-marks button").last.click()
+    assert visit.seconds() == pytest.approx(2.4, abs=1e-3)
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+    found = Axe().run(page).response
+    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found["violations"]] == []
+    page.locator("#where").scroll_into_view_if_needed()
+    shot(visit, f"where-{scheme}-{width}")
+
+
+def test_sealed_positions_are_said_to_be_there(opened: Open, tmp_path: Path) -> None:
+    """And of a recording without any nothing is said."""
+    storage = make_storage(tmp_path / "storage")
+    identity = pyrage.x25519.Identity.generate()
+    make_recording(storage, located=walked(), sealer=AgeSealer([str(identity.to_public())]))
+    make_recording(storage, 2)
+    visit = opened(storage)
+    page = visit.recording(0, shown=False)
+    expect(page.locator("#where")).to_contain_text("Positions that no identity opens: 4.")
+    expect(page.locator("#where .track")).to_have_count(0)
+    shot(visit, "where-sealed")
+    page.select_option("#language", "de")
+    page.wait_for_selector("html[lang=de] #recording[data-ready=true]")
+    expect(page.locator("#where")).to_contain_text("Positionen, die keine Identität öffnet: 4.")
+    page = visit.recording(1)
+    page.wait_for_function("() => window.desk.track")
+    expect(page.locator("#where")).to_be_hidden()

@@ -20,6 +20,7 @@ from bwvd.desk.timeline import Line, signed_lines
 from bwvd.evidence.format.layout import MANIFEST
 from bwvd.evidence.format.line_reader import Readable
 from bwvd.evidence.keys.age import AgeSealer
+from tests.evidence.export.test_track import walked
 from tests.support.desk import export_proof
 from tests.support.desk_page import ORIGIN, desk_of
 from tests.support.evidence_folder import make_recording, make_storage
@@ -29,6 +30,7 @@ PARTS = (
     "/timeline.json",
     "/verdict.json",
     "/others.json",
+    "/track.json",
     "/playlist.m3u8",
     "/init-1.mp4",
     "/seg/1.m4s",
@@ -275,3 +277,32 @@ async def test_a_recording_is_verified_again_when_a_person_asks(tmp_path: Path) 
             assert (await asked.verdict(place))["verdict"] == verdict
         assert [event for event, _ in await asked.log()].count("verifying") == 3
         assert (await asked.client.post(f"{place}/verify")).status_code == 403
+
+
+async def test_where_it_was_is_drawn_and_told(storage: Path) -> None:
+    """Invariant 9: to each moment of the recording the place that counted then, and where it was lost none."""
+    folder = make_recording(storage, located=walked())
+    async with desk_of(storage) as asked:
+        found = (await asked.client.get(f"{address(folder)}/track.json")).json()
+        assert found["drawing"].startswith("<svg ")
+        assert [[point[0] for point in run] for run in found["runs"]] == [[400_000, 1_400_000, 2_400_000]]
+        assert found["losses"] == [3_400_000]
+        assert [mark[0] for mark in found["marks"]] == ["start", "press", "end"]
+        assert found["marks"][1][4] == "52.331000, -4.893300 ±5 m"
+        german = await asked.client.get(f"{address(folder)}/track.json", headers={"accept-language": "de"})
+        assert ">Auslösung<" in german.json()["drawing"]
+
+
+async def test_positions_that_nobody_opens_are_counted_and_none_is_there(storage: Path) -> None:
+    identity = pyrage.x25519.Identity.generate()
+    sealed = make_recording(storage, located=walked(), sealer=AgeSealer([str(identity.to_public())]))
+    plain = make_recording(storage, 2)
+    async with desk_of(storage) as asked:
+        found = (await asked.client.get(f"{address(sealed)}/track.json")).json()
+        assert (found["drawing"], found["sealed"], found["runs"]) == ("", 4, [])
+        found = (await asked.client.get(f"{address(plain)}/track.json")).json()
+        assert (found["drawing"], found["sealed"], found["runs"]) == ("", 0, [])
+    async with desk_of(storage, identities=[identity]) as asked:
+        found = (await asked.client.get(f"{address(sealed)}/track.json")).json()
+        assert found["drawing"].startswith("<svg ")
+        assert found["sealed"] == 0

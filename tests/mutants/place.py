@@ -141,4 +141,12 @@ PLACE = (
         "(height - SCALE_ROOM) / 2 + (flat_y - middle_y) / metres",
         ("evidence/export/test_track_drawing.py",),
     ),
+    Mutant(
+        "show sealed positions as none",
+        9,
+        "desk/where.py",
+        '"sealed": track.sealed,',
+        '"sealed": 0,',
+        ("desk/test_recording.py",),
+    ),
 )

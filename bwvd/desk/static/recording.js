@@ -5,6 +5,7 @@ import { Keyboard } from "./keyboard.js";
 import { Player } from "./player.js";
 import { Strip, beside, holes, landmarks, thinned } from "./strip.js";
 import { SECOND, WallClock, elapsed, lastAt, uncertainty, utc } from "./time.js";
+import { TrackDrawing } from "./track.js";
 import { asked, made, words } from "./words.js";
 
 const place = document.getElementById("recording");
@@ -114,6 +115,7 @@ class Page {
     this.player.begun().then(() => {
       this.verify();
       this.others();
+      this.where();
     });
   }
 
@@ -174,6 +176,7 @@ class Page {
     at("mute").setAttribute("aria-pressed", String(at("video").muted));
     at("clip-at").value = (us / SECOND).toFixed(6);
     this.mark(us);
+    this.track?.at(us);
   }
 
   /** What stands over the picture: the card where there is none, and what is the case with it where there is one. */
@@ -283,6 +286,13 @@ class Page {
     };
     this.clip = this.strip.clip = [read(at("clip-from")), read(at("clip-to"))];
     this.strip.draw();
+  }
+
+  /** The drawing of where it was, where there is one. */
+  async where() {
+    this.track = new TrackDrawing(at("where"), await asked(`${base}/track.json`));
+    this.track.addEventListener("seek", (event) => this.player.seek(event.detail));
+    this.track.at(this.player.us);
   }
 
   /** Other cameras at this time: three of them can stand beside this one. */

@@ -25,6 +25,9 @@ NEAR = 0.3  # pixels: what is as near to the last point is not drawn
 SAME = 16.0  # pixels: marks as near as that share their name's place
 
 
+MARKS = ("start", "press", "end")
+
+
 class Point(NamedTuple):
     """A fix in the drawing: pixels from its upper left corner, and media time from which on it counts."""
 
@@ -35,7 +38,7 @@ class Point(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """A point with a name: `start`, `press`, `end`."""
+    """A point with a name: one of MARKS."""
 
     name: str
     point: Point
@@ -78,7 +81,7 @@ def draw(track: Track, from_ns: int, to_ns: int) -> Drawing | None:
     marks = [Mark("start", every[0][0])]
     if from_ns <= track.press_ns < to_ns and (at_press := track.at(track.press_ns)) is not None:
         before = [point for run in every for point in run if point.at_ns <= track.press_ns and point.fix == at_press]
-        marks += [Mark("press", before[-1])] if before else []
+        marks += [Mark("press", before[-1]._replace(at_ns=track.press_ns))] if before else []
     marks.append(Mark("end", every[-1][-1]))
     return Drawing(WIDTH, height, metres, _thinned(every), marks, len(fixes), losses)
 
@@ -115,7 +118,7 @@ def svg(drawing: Drawing, words: Mapping[str, str]) -> str:
         f'<path class="track-scale" d="M12 {base - 5}V{base}H{right:.1f}V{base - 5}"/>',
         f'<text class="track-text" x="{right + 6:.1f}" y="{base}">{said}</text>',
         f'<path class="track-north" d="M{width - 18} 12l5 14l-5 -3l-5 3z"/>',
-        f'<text class="track-text" x="{width - 18}" y="40" text-anchor="middle">{escape(words["north"])}</text>',
+        f'<text class="track-text" x="{width - 30}" y="26" text-anchor="end">{escape(words["north"])}</text>',
         "</svg>",
     ]
     return "".join(lines)
@@ -213,7 +216,7 @@ def _groups(marks: Sequence[Mark]) -> list[list[Mark]]:
 def _name(group: Sequence[Mark], words: Mapping[str, str], width: int) -> str:
     """Beside the mark, on the side where there is room."""
     x, y = group[0].point.x, group[0].point.y
-    left = x > width * 0.6
+    left = x > width / 2
     text = escape(", ".join(words[mark.name] for mark in group))
     place = f'x="{x - 12 if left else x + 12:.1f}" y="{y + 4:.1f}" text-anchor="{"end" if left else "start"}"'
     return f'<text class="track-name" {place}>{text}</text>'

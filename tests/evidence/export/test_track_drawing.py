@@ -89,7 +89,8 @@ def test_nothing_is_drawn_where_it_was_lost() -> None:
 
 def test_the_marks_are_where_the_recording_began_was_pressed_and_ended() -> None:
     found = drawn(*[(52.33 + step * 1e-3, 4.9) for step in range(5)])
-    assert [(mark.name, mark.point.at_ns // NS) for mark in found.marks] == [("start", 0), ("press", 1), ("end", 4)]
+    assert [(mark.name, mark.point.at_ns / NS) for mark in found.marks] == [("start", 0), ("press", 1.5), ("end", 4)]
+    assert found.marks[1].point[:2] == found.runs[0][1][:2]  # the newest fix before the press
 
 
 def test_a_press_of_which_no_place_is_known_has_no_mark() -> None:
