@@ -103,6 +103,9 @@ def run(config_path: str) -> None:
     from bwvd.service.signals_held import hold_signals
 
     hold_signals()  # before what takes a second to import: a signal to a process that starts waits for its handler
+    from bwvd.service.put_off import import_lightly
+
+    import_lightly()
     from bwvd.daemon.process import leave, run_forever
 
     leave(run_forever(load_config(config_path), Path(config_path)))

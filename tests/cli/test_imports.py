@@ -108,6 +108,36 @@ def test_what_list_and_show_need_checks_no_signature() -> None:
     assert done.stdout.split() == []
 
 
+def test_the_recorder_imports_nothing_for_the_network(tmp_path: Path) -> None:
+    """What libraries bring along is put off: it is a tenth of a start, and 3 MB for as long as the camera is worn."""
+    words = [sys.executable, "-X", "importtime", "-c", RUN, "run", "--config", str(tmp_path / "none.toml")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    names = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert {"trio", "structlog", "av", "bwvd.daemon.daemon"} <= names
+    assert names & {"ssl", "_ssl", "asyncio", "asyncio.events", "idna", "idna.core"} == set()
+
+
+def test_what_was_put_off_is_there_for_whoever_touches_it() -> None:
+    code = """
+from bwvd.service.put_off import import_lightly, put_off
+import_lightly()
+import sys
+assert not {"ssl", "asyncio", "idna"} & set(sys.modules)
+import trio, structlog
+assert trio.run(trio.socket.getaddrinfo, "localhost", 80)
+held = trio._ssl._stdlib_ssl
+assert held.SSLError.__name__ == "SSLError" and "_ssl" in sys.modules
+import ssl, asyncio
+assert held is not ssl and held.SSLError is ssl.SSLError
+assert structlog.stdlib.asyncio.get_running_loop is asyncio.get_running_loop
+with put_off("ssl", "zipfile"):
+    import ssl as again, zipfile
+assert again is ssl and "zipfile" not in sys.modules and zipfile.ZipFile.__name__ == "ZipFile"
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
 @pytest.mark.parametrize("command", ["verify", "export"])
 def test_what_decodes_nothing_loads_no_libav(command: str, tmp_path: Path) -> None:
     """It is most of what a short export, or a verification, would wait for."""

@@ -1,0 +1,52 @@
+"""Modules that are put off: libraries import them at once, and the recorder never comes to use them.
+
+asyncio (structlog's other loggers), ssl and idna (trio's sockets to names, over TLS) are 40 modules, 3 MB, and a tenth
+of the processor's time of a start. Whoever touches one of them after all gets it, and it is imported then.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+UNUSED = ("asyncio", "ssl", "idna")
+
+
+class _PutOff(ModuleType):
+    """In the place of a module: imports it when something in it is asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # the import system and typing look at those of any module
+            raise AttributeError(name)
+        value = getattr(importlib.import_module(self.__name__), name)
+        setattr(self, name, value)
+        return value
+
+
+@contextmanager
+def put_off(*names: str) -> Iterator[None]:
+    """What is imported inside gets the named modules only when it touches them; what is imported later, at once.
+
+    **Synchronization:** before there is a second thread.
+    """
+    absent = [name for name in names if name not in sys.modules]
+    for name in absent:
+        sys.modules[name] = _PutOff(name)
+    try:
+        yield
+    finally:
+        for name in absent:
+            if isinstance(sys.modules.get(name), _PutOff):
+                del sys.modules[name]
+
+
+def import_lightly() -> None:
+    """Import the libraries that would bring along what the recorder has no use for. To be called before all others."""
+    with put_off(*UNUSED):
+        import trio  # noqa: F401 - only imported
+
+        import bwvd.log.light  # noqa: F401 - the same
