@@ -90,7 +90,7 @@ fix-lost-20s         | - | whole told | told | told | told | whole told | whole
 fix-jump             | - | told | told | told | told | told | told
 fix-time             | - | told | told | told | told | told | told
 receiver-silent-12s  | - | whole told | told | told | told | whole told | whole
-receiver-silent-25s  | - | whole told | told | told | told | whole told | whole
+receiver-silent-25s  | - | told | told | told | told | whole told | whole
 receiver-unplug-2s   | - | told | told | told | told | told | told
 receiver-foreign-20s | - | whole told | told | told | told | whole told | whole
 receiver-slow-20s    | - | whole | whole | whole | whole | whole | whole
