@@ -192,9 +192,9 @@ def matching(query: Query, also: Sequence[tuple[str, str]]) -> list[Select[Any]]
     in_a_text = _holding(sought, Kind.MARKER, Kind.OFFICER)
     if mentioned:
         first, *others = mentioned
-        found = _mentions(first, query, also).where(*(_key().in_(_mentions(one, query, also)) for one in others))
+        found = _mentions(first, query, also).where(*(_key().in_(_mentioned(one, query, also)) for one in others))
         if sought:
-            found = found.where(or_(_in_id(_N, sought), _key().in_(_mentions(in_a_text, query, also))))
+            found = found.where(or_(_in_id(_N, sought), _key().in_(_mentioned(in_a_text, query, also))))
         return [_judged(found, _N, query)]
     by_id = _columns(_R).where(*_within(_R, query, also))
     if not sought:
@@ -218,6 +218,11 @@ def page_of(found: Sequence[Select[Any]], first: int, most: int) -> Matching:
 
 def _mentions(text: ColumnElement[bool], query: Query, also: Sequence[tuple[str, str]]) -> Select[Any]:
     return _columns(_N).where(text, *_within(_N, query, also)).distinct()
+
+
+def _mentioned(text: ColumnElement[bool], query: Query, also: Sequence[tuple[str, str]]) -> Select[Any]:
+    """For those of `_mentions` that mention another text too. What went on is not named again: there may be much."""
+    return _columns(_N).where(text, *_since(_N, query, also))
 
 
 def _judged(found: Select[Any], table: Table, query: Query) -> Select[Any]:
@@ -249,13 +254,18 @@ def _columns(table: Table) -> Select[Any]:
 
 def _within(table: Table, query: Query, also: Sequence[tuple[str, str]]) -> Iterator[ColumnElement[bool]]:
     """That a recording lies in the time that is looked for, told by when it began, for which there is an index."""
+    yield from _since(table, query, also)
+    if (begin := query.wanted.begin) is not None and also:
+        yield or_(table.c.started_utc >= _stamp(begin), table.c.recording.in_([name for _, name in also]))
+
+
+def _since(table: Table, query: Query, also: Sequence[tuple[str, str]]) -> Iterator[ColumnElement[bool]]:
+    """That it may lie there: it began between the first that went on and the end."""
     begin, end = query.wanted.begin, query.wanted.end
     if end is not None:
         yield table.c.started_utc < _stamp(end)
     if begin is not None:
         yield table.c.started_utc >= min([_stamp(begin), *(started for started, _ in also)])
-        if also:
-            yield or_(table.c.started_utc >= _stamp(begin), table.c.recording.in_([name for _, name in also]))
 
 
 def _holding(part: str, *kinds: Kind) -> ColumnElement[bool]:

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import sqlite
 from bwvd.custody import schema
 from bwvd.custody.index import Index, set_recording
 from bwvd.custody.schema import IndexUnusable
-from bwvd.desk.index_source import IndexSource, count_of, matching, page_of
+from bwvd.desk.index_source import MOST_GOING_ON, IndexSource, count_of, matching, page_of
 from bwvd.desk.listing import rows_of
 from bwvd.desk.query import Query
 from bwvd.desk.store_source import StoreSource
@@ -157,6 +157,23 @@ def test_a_search_reads_indexes_and_no_table_from_end_to_end(
     tables = [step for step in steps if step.startswith("SCAN") and "INDEX" not in step and "mentions" in step]
     assert tables == []
     assert all("COVERING INDEX" in step or "autoindex" in step for step in steps if " recordings " in step), steps
+
+
+@pytest.mark.parametrize(
+    "asked", [{"text": "0001"}, {"text": "0001", "officer": "4711", "device": "BWV-0001", "marker": "door"}]
+)
+def test_as_many_as_may_go_on_at_one_moment_are_asked_for_at_once(tmp_path: Path, asked: dict[str, str]) -> None:
+    """A statement of SQLite's takes 32,766 values, where nobody has built it for more."""
+    filled(tmp_path / "index.sqlite", 2)
+    index = Index.reading(str(tmp_path / "index.sqlite"))
+    began = "2026-11-22T01:00:00.000Z"
+    also = [(began, recording(serial)) for serial in range(1, MOST_GOING_ON + 1)]
+    every = matching(Query.of({**asked, "begin": "2026-11-22T01:05:00Z"}), also)
+    page = page_of(every, 0, 100)
+    found = index.do(lambda db: [row.recording for row in db.execute(page)])
+    index.close()
+    assert len(page.compile(dialect=sqlite.dialect(), compile_kwargs={"render_postcompile": True}).params) < 32_766
+    assert found == [recording(serial) for serial in ((2, 1) if "marker" not in asked else (1,))]
 
 
 async def test_a_row_says_whose_verdict_it_is_and_who_took_it_over(source: Callable[[], IndexSource]) -> None:

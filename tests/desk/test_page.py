@@ -164,6 +164,24 @@ def test_what_can_not_be_read_has_its_verdict(opened: Open, tmp_path: Path) -> N
     visit.complaints.clear()  # the browser tells that the timeline is not there
 
 
+def test_a_card_that_was_pulled_out_is_said_and_plays_again_when_it_is_back(opened: Open, tmp_path: Path) -> None:
+    storage = make_storage(tmp_path / "card")
+    make_recording(storage, seconds=40)
+    visit = opened(storage)
+    page = visit.recording()
+    storage.rename(tmp_path / "pulled")
+    page.evaluate("() => window.desk.player.seek(35e6)")
+    page.wait_for_function("() => window.desk.player.broken")
+    expect(page.locator("#card")).to_be_visible()
+    assert page.locator("#stage").get_attribute("data-covered") == "network"
+    (tmp_path / "pulled").rename(storage)
+    page.evaluate("() => window.desk.player.seek(20.05e6)")
+    page.wait_for_function("() => !window.desk.player.broken && document.querySelector('video').readyState >= 2")
+    page.wait_for_function("() => Math.abs(window.desk.player.shown_us - 20e6) < 1e5")
+    expect(page.locator("#card")).to_be_hidden()
+    visit.complaints.clear()  # the browser tells of what it did not get
+
+
 def test_a_gap_is_shown_as_a_gap_and_played_through(opened: Open, gap: Recording) -> None:
     """Invariant 4: no frame stands for what the camera did not see, and the time goes on."""
     visit = opened(folder_of(gap))

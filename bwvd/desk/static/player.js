@@ -151,6 +151,7 @@ export class Player extends EventTarget {
     this._forwards();
     if (this.us >= this.line.length_us - this.line.frame_us) this._go(0);
     this.video.playbackRate = speed;
+    this._again();
     try {
       await this.video.play();
     } catch (error) {
@@ -245,9 +246,18 @@ export class Player extends EventTarget {
     this.backwards = 0;
   }
 
+  /** What was not to be had may be there again: a card that was pulled out, a store behind a network. */
+  _again() {
+    if (this.broken !== "network") return;
+    this.broken = "";
+    this.hls.startLoad(this.video.currentTime);
+    this._tell("state");
+  }
+
   _go(us) {
     const most = Math.max(this.line.length_us - Math.round(this.line.frame_us / 2), 0);
     this.video.currentTime = Math.min(Math.max(us, 0), most) / SECOND;
+    this._again();
     this._tell("time");
   }
 
