@@ -187,6 +187,17 @@ class Located:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeSource:
+    """What keeps the system's clock."""
+
+    at_ns: int
+    by: str  # "chrony" | "systemd-timesyncd" | "none": by the kernel nobody does | "unknown"
+    reference: str = ""  # "refclock PPS", a name of chrony's configuration | "network"; "" = not known
+    stratum: int | None = None
+    services: tuple[str, ...] = ()  # that set clocks, and run
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """A step on the way to the end of a recording: stop_asked, stop_lapsed, post_roll, resumed."""
 
@@ -349,10 +360,12 @@ Event = (
 MediaEvent = Batch | SourceUp | SourceDown | MediaGap | FaultChanged
 """What capture sends to the recorder."""
 
-Note = Marked | GapSeen | AudioSwitched | PowerRead | Located | Stage | FaultChanged | ClockStepped | Assigned
+Note = (
+    Marked | GapSeen | AudioSwitched | PowerRead | Located | TimeSource | Stage | FaultChanged | ClockStepped | Assigned
+)
 """What a manifest says between its segments."""
 
-LastKnown = PowerRead | Located
+LastKnown = PowerRead | Located | TimeSource
 """What a recording says at its beginning and end, as it was known last."""
 
 Annotation = FaultChanged | ClockStepped | LastKnown

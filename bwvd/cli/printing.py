@@ -21,6 +21,7 @@ CLOCK_QUALITIES = {
     "free": "not synchronised: set once, and running free since",
     "not_set": "never set",
 }
+KEEPERS = ("chrony", "systemd-timesyncd")  # of the clock; what is not known is not said
 
 
 def _video(video: Mapping[str, Any]) -> str:
@@ -61,7 +62,10 @@ def clock_words(clock: Mapping[str, Any]) -> str:
         return "-"
     bound = clock.get("uncertainty_us")
     within = "" if bound is None else f" within {bound / 1000:g} ms"
-    return f"{clock.get('utc', '')}, {CLOCK_QUALITIES.get(quality, quality)}{within}"
+    by, reference = clock.get("by", ""), clock.get("reference", "")
+    keeper = f", by {by}" if by in KEEPERS else ""
+    origin = f" from {reference}" if keeper and reference else ""
+    return f"{clock.get('utc', '')}, {CLOCK_QUALITIES.get(quality, quality)}{within}{keeper}{origin}"
 
 
 def position_words(position: Mapping[str, Any]) -> str:

@@ -42,7 +42,7 @@ def all_peripherals(config: Config, config_path: Path) -> list[Peripheral]:
         from bwvd.feedback.indicators import indicators
 
         found.append(partial(_feedback, indicators(config), config.feedback.stealth))
-    found += [partial(_power, config), _clockwatch, _service]
+    found += [partial(_power, config), _clockwatch, _time_source, _service]
     if config.gnss.source:
         from bwvd.daemon.position_source import position
 
@@ -140,6 +140,13 @@ async def _clockwatch(daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> 
 
     with daemon.ledger.pulse("clock") as pulse:
         await run_clockwatch(daemon.clock, stepped, alarm=open_alarm(), pulse=pulse, task_status=task_status)
+
+
+async def _time_source(daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:
+    from bwvd.service.time_source import run_time_source
+
+    with daemon.ledger.pulse("time_source") as pulse:
+        await run_time_source(daemon.clock, daemon.recorder.annotate, pulse=pulse, task_status=task_status)
 
 
 async def _service(daemon: Daemon, *, task_status: trio.TaskStatus[None]) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+import msgspec
+
 from bwvd import __version__
 from bwvd.capture.audio.drift_statistics import Corrections
-from bwvd.clock import NS, Clock
+from bwvd.clock import NS, Clock, Reading
 from bwvd.config.schema import Config
 from bwvd.daemon.event_bus import Hub
 from bwvd.evidence.write.statistics import WriterStatistics
+from bwvd.messages import TimeSource
 from bwvd.recorder.backlog import Backlog
 from bwvd.recorder.recorder import Recorder
 from bwvd.service.power_supply import PowerReading
@@ -111,7 +114,7 @@ def snapshot(daemon: StatusSource) -> Status:
             commit_ms=_quantiles(written.commit_ms),
             press_to_commit_ms=_quantiles(written.press_to_commit_ms),
         ),
-        clock=ClockStatus(utc=reading.utc, quality=reading.quality, uncertainty_us=reading.uncertainty_us),
+        clock=_clock(reading, recorder.known.time),
         power=PowerStatus(percent=power.percent, supply=power.supply, flags=list(power.flags)) if power else None,
         position=_position(daemon, now_ns) if config.gnss.source else None,
         officer_assigned=bool(recorder.officer),
@@ -122,6 +125,13 @@ def snapshot(daemon: StatusSource) -> Status:
         },
         controls=list(daemon.controls),
     )
+
+
+def _clock(reading: Reading, source: TimeSource | None) -> ClockStatus:
+    found = ClockStatus(utc=reading.utc, quality=reading.quality, uncertainty_us=reading.uncertainty_us)
+    if source is None:
+        return found
+    return msgspec.structs.replace(found, by=source.by, reference=source.reference, services=list(source.services))
 
 
 def _position(daemon: StatusSource, now_ns: int) -> PositionStatus:

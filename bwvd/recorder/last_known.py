@@ -1,11 +1,11 @@
-"""What was known last of the battery and the position: a recording says it at its beginning and end. Pure."""
+"""What was known last of battery, clock and position: a recording says it at its beginning and end. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 
-from bwvd.messages import Fix, LastKnown, Located, PowerRead
+from bwvd.messages import Fix, LastKnown, Located, PowerRead, TimeSource
 
 
 class Known:
@@ -13,12 +13,15 @@ class Known:
 
     def __init__(self) -> None:
         self.power: PowerRead | None = None
+        self.time: TimeSource | None = None
         self.located: Located | None = None  # None: there is no receiver
 
     def take(self, note: LastKnown) -> None:
         """Something newer of its kind."""
         if isinstance(note, Located):
             self.located = note
+        elif isinstance(note, TimeSource):
+            self.time = note
         else:
             self.power = note
 
@@ -29,6 +32,6 @@ class Known:
 
     def tell(self, note: Callable[[LastKnown], None], now_ns: int) -> None:
         """Hand all of it to `note`, as of now."""
-        for one in (self.power, self.located):
+        for one in (self.power, self.time, self.located):
             if one is not None:
                 note(replace(one, at_ns=now_ns))

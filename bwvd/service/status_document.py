@@ -84,6 +84,9 @@ class ClockStatus(Part, frozen=True, kw_only=True):
     utc: str = ""
     quality: str = ""
     uncertainty_us: int | None = None
+    by: str = ""  # what keeps it: "chrony" | "systemd-timesyncd" | "none" | "unknown"; "" = nobody has looked yet
+    reference: str = ""  # what that follows, where it says so
+    services: list[str] = []  # that set clocks, and run
 
 
 class PowerStatus(Part, frozen=True, kw_only=True):

@@ -22,6 +22,14 @@ PLACE = (
         ("evidence/export/test_track.py",),
     ),
     Mutant(
+        "say that chrony keeps the clock because it runs",
+        9,
+        "service/time_source.py",
+        "if chrony is not None and chrony.synchronised:",
+        "if chrony is not None or services == ('chrony',):",
+        ("service/test_time_source.py",),
+    ),
+    Mutant(
         "take the newest position for the press's, whatever its own record says",
         9,
         "evidence/export/track.py",

@@ -61,6 +61,7 @@ class Narrative:
     length_ns: int = 0
     officers: list[PrivateText] = field(default_factory=list)  # each once, in the order of their records
     happenings: list[Happening] = field(default_factory=list)  # in the order of time
+    clock_kept: str = ""  # what keeps the clock, as the last record says it: at the end it is said again
     muted: list[tuple[int, int]] = field(default_factory=list)  # media time from, to, where sound was off
 
     def offset(self, at_ns: int) -> str:
@@ -155,6 +156,9 @@ def _happening(
             way = "ahead" if record.step_ns >= 0 else "back"
             what = f"the clock was set {clock_text(abs(record.step_ns))} {way}, to {record.stamp.utc}"
             return Happening(record.at_ns, "clock", f"{what} ({_words(record.stamp.quality)})")
+        case records.ClockSource():
+            before, told.clock_kept = told.clock_kept, clock_source_text(record)
+            return Happening(record.at_ns, "clock", told.clock_kept) if told.clock_kept != before else None
         case records.Power():
             return Happening(record.at_ns, "power", _power(record))
         case records.State():
@@ -180,6 +184,19 @@ def _sound(record: records.Audio, told: Narrative, until: dict[int, int]) -> Hap
 
 def _span(told: Narrative, from_ns: int, to_ns: int) -> str:
     return f"for {(to_ns - from_ns) / NS:.3f} s, to {told.offset(to_ns)}"
+
+
+def clock_source_text(record: records.ClockSource) -> str:
+    """What keeps the clock: `the clock is kept by chrony, from refclock PPS (stratum 1)`."""
+    if record.by == "none":
+        said = "nothing keeps the clock, by the kernel's word"
+    elif record.by == "unknown":
+        said = "the clock is kept, and it is not known by what"
+    else:
+        origin = f", from {record.reference}" if record.reference else ""
+        stratum = f" (stratum {record.stratum})" if record.stratum is not None else ""
+        return f"the clock is kept by {record.by}{origin}{stratum}"
+    return f"{said}; {', '.join(record.services)} ran" if record.services else said
 
 
 def _power(record: records.Power) -> str:

@@ -158,6 +158,8 @@ def describe(record: records.Record | Unknown) -> str:
             return f"{_at(record.at_ns)} audio {'on' if record.on else 'off'} ({record.reason})"
         case records.ClockStep():
             return f"{_at(record.at_ns)} the wall clock stepped by {record.step_ns / NS:.3f} s to {record.stamp.utc}"
+        case records.ClockSource():
+            return f"{_at(record.at_ns)} clock kept by: {record.by} {record.reference}"
         case records.Power():
             return f"{_at(record.at_ns)} {record.supply} {'' if record.percent is None else f'{record.percent} %'}"
         case records.Position(fix=fix):

@@ -222,6 +222,16 @@ class ClockStep(Record, frozen=True, kw_only=True, tag="clock"):
     stamp: Stamp  # after the step
 
 
+class ClockSource(Record, frozen=True, kw_only=True, tag="clock_source"):
+    """What keeps the device's clock from here on."""
+
+    at_ns: Int64
+    by: str  # "chrony", "systemd-timesyncd", "none": nobody does, "unknown"
+    reference: str = ""  # "refclock PPS": by its name in chrony's configuration; "network"; "" = not known
+    stratum: Int64 | None = None
+    services: list[str] = []  # programs that set clocks, and ran
+
+
 class Power(Record, frozen=True, kw_only=True, tag="power"):
     at_ns: Int64
     percent: Int64 | None
@@ -327,6 +337,7 @@ ManifestRecord = (
     | Fault
     | Audio
     | ClockStep
+    | ClockSource
     | Power
     | Position
     | State

@@ -25,6 +25,7 @@ from bwvd.messages import (
     Note,
     PowerRead,
     Stage,
+    TimeSource,
 )
 
 
@@ -70,6 +71,15 @@ def note_record(note: Note, place: Place, label: str, sealed: records.Sealed | N
         case PowerRead():
             flags = list(note.flags)
             return records.Power(n=n, at_ns=at_ns, percent=note.percent, supply=note.supply, flags=flags)
+        case TimeSource():
+            return records.ClockSource(
+                n=n,
+                at_ns=max(0, at_ns),
+                by=note.by,
+                reference=note.reference,
+                stratum=note.stratum,
+                services=list(note.services),
+            )
         case Located(fix=fix):
             return records.Position(
                 n=n, at_ns=max(0, at_ns), fix=fix_record(fix, place.reading) if fix is not None else None
