@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from bwvd.clock import NS
 from bwvd.evidence.export.track import Track, track_of
 from bwvd.evidence.format import records
+from bwvd.position.actor import LOOK_S
 from bwvd.position.watch import LOST_AFTER_S
 from tests.faults.aftermath import Aftermath
 from tests.faults.recorded import Recording
@@ -16,6 +17,7 @@ from tests.faults.shift import GOP_S, LOOP_S
 LATE_NS = 2 * NS  # as long as words may be on their way
 TOLD_NS = 2 * NS  # how much later than it is lost a position may still be told: looked for each second
 AGAIN_NS = 35 * NS  # behind the end of a fault: the receiver is opened again by then
+HANDED_OVER_NS = round(LOOK_S * NS) + NS // 4  # behind the press
 STEP_NS = NS // 2
 
 
@@ -69,8 +71,11 @@ def _told(after: Aftermath, recording: Recording, said: list[int]) -> Iterator[s
 def _excused(after: Aftermath, recording: Recording, moment_ns: int) -> bool:
     """While the fault is there, and until the receiver is read again; and behind the last record of one cut off."""
     struck_ns = after.world.struck_ns
-    if after.cut_off or recording.end is None:
+    if after.cut_off or recording.end is None or recording.opening is None:
         return True
+    pressed_ns = recording.opening.press.stamp.mono_ns
+    if after.world.errors and 0 <= struck_ns - pressed_ns <= HANDED_OVER_NS and moment_ns <= pressed_ns:
+        return True  # it crashed before the loop's positions were handed over
     return (
         bool(struck_ns)
         and struck_ns <= moment_ns + 2 * NS
