@@ -99,7 +99,7 @@ async def test_who_asks_while_it_is_read_waits_for_that(storage: Path, monkeypat
         found = await asked.desk.find(*address(folder).split("/")[2:])
         opened = Opened()
         async with trio.open_nursery() as nursery:
-            for anew in (False, True, False):
+            for anew in (True, False, True):
                 nursery.start_soon(partial(opened.of, asked.desk, found, anew=anew))
         assert read == [""]
         await opened.of(asked.desk, found)
