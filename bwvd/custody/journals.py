@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from bwvd.custody.bridge import Bridge, StoreFolder
 from bwvd.custody.findings import Finding, finding
+from bwvd.custody.forged import Genuine
 from bwvd.custody.shelf import JournalShelf
 from bwvd.evidence.format.layout import JOURNAL
 from bwvd.evidence.format.recording_id import counted
@@ -65,17 +66,14 @@ def check(
 
     Raises: StoreError.
     """
-    listed = {(head.size, head.sha512) for head, _ in shelf.heads}
     before = {(known.bytes, known.sha512)} if known is not None else set()
-    files = dict(shelf.files())
-    if JOURNAL not in files and files:
-        # The file in force has not come; the newest archive stands for it.
-        files[JOURNAL] = files.pop(max(files, key=_number))
-    path = f"{names.journal_folder(device, shelf.storage).rstrip('/')}"
-    report = Report(path, "storage", device)
-    folder = StoreFolder(bridge, files, path)
-    facts = check_journal(folder, report, signers, frozenset({*listed, *before, *wanted}))
-    report.device = facts.device
+    genuine = Genuine(bridge, device, signers)
+    facts, report = _read(bridge, device, shelf, signers, {*before, *wanted})
+    newest = shelf.newest()
+    holds = not report.findings and (newest is None or (newest[0].size, newest[0].sha512) in facts.seen)
+    if not holds and (ours := genuine.without_forged(shelf)) != shelf:
+        shelf = ours
+        facts, report = _read(bridge, device, shelf, signers, {*before, *wanted})
     checked = CheckedJournal(shelf.storage, facts, report)
     found = checked.findings
     where = f"storage {shelf.storage[:8]}"
@@ -87,15 +85,34 @@ def check(
         what = f"{where}: the device found at its start of {when} that its storage was not as it had left it"
         found.append(finding(device, "rollback", what))
     if not report.findings:  # of a journal that does not hold nothing more is known
-        _compare(device, shelf, checked, known)
+        _compare(device, shelf, checked, known, genuine)
+    for one in genuine.forged[:MOST_TOLD]:
+        found.append(finding(device, "stranger", f"{where}: {one}: the device has not signed it"))
     return checked
+
+
+def _read(
+    bridge: Bridge, device: str, shelf: JournalShelf, signers: AllowedSigners | None, wanted: set[Head]
+) -> tuple[JournalFacts, Report]:
+    files = dict(shelf.files())
+    if JOURNAL not in files and files:
+        # The file in force has not come; the newest archive stands for it.
+        files[JOURNAL] = files.pop(max(files, key=_number))
+    path = f"{names.journal_folder(device, shelf.storage).rstrip('/')}"
+    report = Report(path, "storage", device)
+    listed = {(head.size, head.sha512) for head, _ in shelf.heads}
+    facts = check_journal(StoreFolder(bridge, files, path), report, signers, frozenset({*listed, *wanted}))
+    report.device = facts.device
+    return facts, report
 
 
 def _number(archive: str) -> int:
     return int(archive.removeprefix("journal-").removesuffix(".jsonl"))
 
 
-def _compare(device: str, shelf: JournalShelf, checked: CheckedJournal, known: KnownHead | None) -> None:
+def _compare(
+    device: str, shelf: JournalShelf, checked: CheckedJournal, known: KnownHead | None, genuine: Genuine
+) -> None:
     """The heads that were ever here, against the newest journal."""
     seen, where = checked.facts.seen, f"storage {shelf.storage[:8]}"
     newest: names.JournalHead | None = None
@@ -112,7 +129,7 @@ def _compare(device: str, shelf: JournalShelf, checked: CheckedJournal, known: K
         what = _departed(where, known.number, known.bytes, known.sha512)
         checked.findings.append(finding(device, "rollback" if behind else "fork", what))
         return  # what else is not in it follows from that
-    for head in gone[:MOST_TOLD]:
+    for head in genuine.departed(gone)[:MOST_TOLD]:
         behind = known is not None and (head.number, head.size) < (known.number, known.bytes)
         what = _departed(where, head.number, head.size, head.sha512)
         checked.findings.append(finding(device, "rollback" if behind else "fork", what))
