@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import socket
 import struct
+import time
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,6 +35,7 @@ from bwvd.service.time_source import (
 from bwvd.testing.clock import VirtualClock
 from tests.position.test_actor import manifest
 from tests.support.rig import Rig, configuration
+from tests.support.stock import need
 
 GPS, NETWORK = Tracking("refclock GPS", 1, True), Tracking("network", 3, True)
 LOCAL = Tracking("local", 10, False)
@@ -156,3 +162,38 @@ async def test_a_manifest_says_it_at_its_beginning_and_when_it_changes(autojump_
         "the clock is kept, and it is not known by what; chrony ran",
     ]
     assert found[0].at_ns <= found[1].at_ns - 4_000_000_000
+
+
+# --- the real chronyd ------------------------------------------------------------------------------------------------
+
+
+def _sample() -> bytes:
+    """Of a refclock on a socket (chrony.conf, SOCK): when, how far off, that it is no pulse, and no leap second."""
+    now_us = time.time_ns() // 1000
+    return struct.pack("@qqdiiii", now_us // 1_000_000, now_us % 1_000_000, 0.0001, 0, 0, 0, 0x534F434B)
+
+
+@pytest.mark.slow
+async def test_the_real_chronyd_names_its_refclock(tmp_path: Path) -> None:
+    """It sets no clock (-x) and serves nobody; what it follows is a receiver that this test plays."""
+    chronyd = need("chronyd")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (tmp_path / "conf").write_text(
+        f"port 0\ncmdport {port}\nbindcmdaddress 127.0.0.1\nbindcmdaddress /\npidfile {tmp_path}/pid\n"
+        f"refclock SOCK {tmp_path}/clock refid GPS poll 0\n"
+    )
+    user = pwd.getpwuid(os.getuid()).pw_name
+    command = [chronyd, "-x", "-d", "-U", "-u", user, "-f", str(tmp_path / "conf")]
+    found: Tracking | None = None
+    async with trio.open_nursery() as nursery:
+        process = await nursery.start(partial(trio.run_process, command, check=False, capture_stderr=True))
+        with trio.move_on_after(60), trio.socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+            while found is None or not found.synchronised:
+                with suppress(OSError):  # until it has made its socket
+                    await receiver.sendto(_sample(), str(tmp_path / "clock"))
+                found = await ask_chrony(port)
+                await trio.sleep(0.2)  # a receiver speaks at its own pace
+        process.terminate()
+    assert found == GPS
