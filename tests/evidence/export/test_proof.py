@@ -22,9 +22,11 @@ from bwvd.evidence.keys.sshsig import KeySigner
 from bwvd.evidence.startup.recovery import recover
 from bwvd.evidence.verify.gather import gather
 from bwvd.evidence.verify.report import Finding
+from bwvd.messages import Located
 from bwvd.testing.clock import VirtualClock
+from tests.evidence.export.test_track import fix, walked
 from tests.support.desk import export_proof, verify_paths, verify_proof
-from tests.support.evidence_folder import make_recording, make_storage
+from tests.support.evidence_folder import PRESS_NS, make_recording, make_storage
 from tests.support.evidence_keys import certify, fixed_signer, stock_key
 from tests.support.proofs import MADE_BY_IT, good, run_readme, unpack
 from tests.support.stock import need
@@ -57,9 +59,13 @@ def test_a_stranger_checks_it_with_stock_tools(storage: Path, tmp_path: Path, op
     )
 
 
-def test_a_sealed_recording_is_checked_and_opened_by_stock_age(storage: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("located", [False, True])
+def test_a_sealed_recording_is_checked_and_opened_by_stock_age(storage: Path, tmp_path: Path, *, located: bool) -> None:
+    """Also one whose press has a sealed position in its record, which is no sealed text."""
     need("age")
-    export_proof(make_recording(storage, sealer=AgeSealer([str(IDENTITY.to_public())])), tmp_path / "proof.zip")
+    where: dict[str, Any] = {"press_located": Located(PRESS_NS, fix(1.4)), "located": walked()} if located else {}
+    folder = make_recording(storage, sealer=AgeSealer([str(IDENTITY.to_public())]), **where)
+    export_proof(folder, tmp_path / "proof.zip")
     folder = unpack(tmp_path / "proof.zip", tmp_path / "x")
     (folder / "identity.txt").write_text(f"{IDENTITY}\n")
     assert good(run_readme(folder))
