@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import trio
 from starlette.requests import Request
@@ -29,7 +29,7 @@ from bwvd.desk.timeline import WITHHELD, Timeline, signed_lines, timeline, witho
 from bwvd.desk.trail import about
 from bwvd.desk.where import where, words_of
 from bwvd.evidence.export.sealed_text import reader
-from bwvd.evidence.export.track import Track, track_of
+from bwvd.evidence.export.track import track_of
 from bwvd.evidence.format.layout import MANIFEST
 from bwvd.evidence.verify.folder import Folder
 from bwvd.text import printable
@@ -189,15 +189,17 @@ async def track_json(request: Request) -> Response:
     desk: Desk = request.app.state.desk
     line = (await opened(request).of(desk, found)).line
 
-    def read(folder: Folder) -> Track:
+    words = words_of(translator(request))
+
+    def read(folder: Folder) -> dict[str, Any]:
         try:
             with folder.open(MANIFEST) as file:
-                return track_of((one.record for one in signed_lines(file)), desk.identities)
+                track = track_of((one.record for one in signed_lines(file)), desk.identities)
         except OSError as error:
             raise NotThere(f"its manifest can't be read: {error.strerror}") from None
+        return where(track, line, words)  # here: half a second for twelve hours of positions
 
-    track = await found.read(read)
-    return JSONResponse(where(track, line, words_of(translator(request))))
+    return JSONResponse(await found.read(read))
 
 
 async def playlist(request: Request) -> Response:
