@@ -481,6 +481,26 @@ def test_the_list_is_searched_and_its_address_sent(opened: Open, tmp_path: Path)
         shot(visit, f"page{path.replace('/', '-')}")
 
 
+def test_several_cameras_are_shown_without_the_one_that_can_not_be_read(opened: Open, tmp_path: Path) -> None:
+    folders = []
+    for number in (1, 2, 3):
+        device = f"BWV-000{number}"
+        storage = make_storage(tmp_path / "cards" / str(number), device=device)
+        folders.append(make_recording(storage, device=device))
+    (folders[1] / MANIFEST).unlink()
+    visit = opened(tmp_path / "cards")
+    page = visit.page
+    for chosen, ready in (([0, 1, 2], "true"), ([1], "false")):
+        asked = "&".join(f"r=BWV-000{number + 1}/{folders[number].name}" for number in chosen)
+        page.goto(f"{visit.origin}/several?{asked}")
+        page.wait_for_selector(f"#several[data-ready={ready}]")
+        expect(page.locator(".pane .card", has_text="can't be read")).to_have_count(1)
+        if ready == "true":
+            page.wait_for_function("() => window.desk.panes.every((pane) => pane.video.readyState >= 2)")
+            assert page.evaluate("() => window.desk.panes.length") == 2
+    visit.complaints.clear()  # the browser tells of the timeline that is not there
+
+
 @pytest.mark.short
 def test_several_cameras_are_on_one_clock(opened: Open, tmp_path: Path) -> None:
     """Invariant 9: each by its own stamps, and each says how far its clock may be off."""

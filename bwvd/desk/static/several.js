@@ -225,7 +225,18 @@ class Several {
 }
 
 const places = [...document.querySelectorAll(".pane")];
-const lines = await Promise.all(places.map((place) => asked(`${place.dataset.base}/timeline.json`)));
-window.desk = new Several(places.map((place, index) => new Pane(place, lines[index])));
-at("several").dataset.ready = "true";
-
+const lines = await Promise.allSettled(places.map((place) => asked(`${place.dataset.base}/timeline.json`)));
+const panes = [];
+for (const [index, place] of places.entries()) {
+  if (lines[index].status === "fulfilled") {
+    panes.push(new Pane(place, lines[index].value));
+    continue;
+  }
+  // The others are shown without it.
+  place.querySelector(".stage").dataset.covered = "unreadable";
+  place.querySelector(".card").hidden = false;
+  place.querySelector(".card-title").textContent = words("recording")("not_readable");
+  for (const control of place.querySelectorAll("footer input")) control.disabled = true;
+}
+if (panes.length) window.desk = new Several(panes);
+at("several").dataset.ready = String(panes.length > 0);
