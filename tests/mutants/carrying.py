@@ -54,6 +54,22 @@ CARRYING = (
         ("offload/test_power_gate.py",),
     ),
     Mutant(
+        "send at full speed beside a recording",
+        10,
+        "offload/pace.py",
+        "            self._places.total_tokens = 1\n",
+        "",
+        ("offload/test_beside_a_recording.py",),
+    ),
+    Mutant(
+        "take any head for one that the device has signed",
+        16,
+        "custody/forged.py",
+        "return hashlib.sha512(data).hexdigest() == head.sha512 and self._signed(data, head.number, whole=True)",
+        "return True",
+        ("custody/test_forged_heads.py",),
+    ),
+    Mutant(
         "let the carrier give orders",
         11,
         "daemon/control_actors.py",

@@ -8,8 +8,11 @@ import pytest
 from trio import sleep
 from trio.testing import MockClock
 
+from bwvd.offload import carrier as carrier_module
+from bwvd.offload import collector as collector_module
 from bwvd.offload.book import Standing
 from bwvd.store import names
+from bwvd.store.ports import Page
 from bwvd.testing.store import Call, Fault, VirtualStore
 from tests.support.carried import DEVICE, Camera, carrier_of, give_receipts, wrong_with
 
@@ -128,4 +131,32 @@ async def test_what_is_put_again_because_nobody_may_look_has_its_receipt_asked_f
     await carrier_of(camera).round(store)
     give_receipts(store)
     await carrier_of(camera).round(store)
+    assert camera.recordings() == []
+
+
+async def test_a_listing_of_a_million_is_left_in_the_middle(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hostile store's, whose names never come to an end: what is not known is asked for by its name."""
+
+    class Endless(VirtualStore):
+        pages = 0
+
+        async def page(self, prefix: str, *, after: str = "", cursor: str = "", folders: bool = False) -> Page:  # noqa: ARG002  the contract has it
+            self.pages += 1
+            await sleep(0.001)
+            return Page(folders=tuple(f"{prefix}{self.pages:08d}{n:04d}/" for n in range(1000)), cursor=str(self.pages))
+
+    monkeypatch.setattr(carrier_module, "MOST_PAGES", 5)
+    monkeypatch.setattr(collector_module, "MOST_PAGES", 5)
+    camera, store = Camera(), Endless()
+    for serial in (1, 2):
+        camera.record(serial)
+    carrier = carrier_of(camera)
+    await carrier.round(store)
+    assert (store.pages, carrier.book.all_stored()) == (5, True)
+    give_receipts(store)
+    await sleep(11)
+    await carrier.round(store)
+    assert store.pages == 10
     assert camera.recordings() == []
