@@ -125,9 +125,9 @@ class Order:
     """What the server is asked for."""
 
     cell: Cell
-    hole: tuple[int, int] = (0, 0)  # frames that are never made: from, to
-    lost: tuple[int, int] = (0, 0)  # frames whose RTP packets are lost
-    change: int = 0  # the frame at which the size changes
+    gone: tuple[int, int] = (0, 0)  # frames between a line to its stdin and those that are gone, and how many
+    loses: bool = False  # those that are gone are made, and their RTP packets lost; else they are never made
+    changes: bool = False  # with the line the size changes
     transport: str = ""  # the server's, where it is not the cell's
 
     def text(self) -> str:
@@ -138,9 +138,9 @@ class Order:
                 "audio": f"{SOUND}{audio}" if audio else "",
                 "rate": self.cell.rate,
                 "size": self.cell.size,
-                "hole": self.hole,
-                "lost": self.lost,
-                "change": self.change,
+                "gone": self.gone,
+                "loses": self.loses,
+                "changes": self.changes,
                 "transport": self.transport or self.cell.transport,
             }
         )

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
+import pytest
+
+from bwvd.capture.timestamps import OwnClock
 from bwvd.clock import NS
 from bwvd.testing.picture import frame_number
 from tests.streams.cells import Cell
@@ -18,6 +22,22 @@ LOUD = 0.05  # a tick, of full scale
 APART_NS = NS // 2  # ticks are a second apart
 
 
+def watch_clocks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Have the camera's clock tell how far it is moved, as packets that come late or early move it: the list gets each
+    time that it gives, and its offset then."""
+    told: list[tuple[int, int]] = []
+    monotonic = OwnClock.monotonic
+
+    def watched(clock: OwnClock, stamp_ns: int | None, arrival_ns: int, unix_ns: int) -> int | None:
+        at_ns = monotonic(clock, stamp_ns, arrival_ns, unix_ns)
+        if at_ns is not None and stamp_ns is not None:
+            told.append((at_ns, at_ns - stamp_ns))
+        return at_ns
+
+    monkeypatch.setattr(OwnClock, "monotonic", watched)
+    return told
+
+
 @dataclass(frozen=True)
 class Received:
     """The frames by their numbers, and what was told to be missing."""
@@ -25,12 +45,13 @@ class Received:
     cell: Cell
     frames: list[tuple[int, int]]  # time in ns, number; in the order in which they are shown
     listener: Listener
+    moved: list[tuple[int, int]]  # of the camera's clock: times, and its offset then
 
     @staticmethod
-    def of(cell: Cell, listener: Listener) -> Received:
+    def of(cell: Cell, listener: Listener, moved: list[tuple[int, int]]) -> Received:
         shown = [(at_ns, frame_number(frame)) for at_ns, frame in decode_video(listener.batches())]
         assert len(shown) == sum(len(batch.samples) for batch in listener.batches()), "each is a whole frame"
-        return Received(cell, shown, listener)
+        return Received(cell, shown, listener, sorted(moved))
 
     @property
     def numbers(self) -> list[int]:
@@ -52,8 +73,14 @@ class Received:
     def check_order(self) -> None:
         """Each frame once, in its order and its time."""
         assert all(after > before for before, after in pairwise(self.numbers)), self.numbers
-        off = max(abs(at_ns - self.time_of(number)) for at_ns, number in self.frames)
+        steady = [at_ns - self.moved_ns(at_ns) - number * self.cell.step_ns for at_ns, number in self.frames]
+        off = max(abs(one - median(steady)) for one in steady)
         assert off <= TIME_NS, f"{off / 1e6:.2f} ms"
+
+    def moved_ns(self, at_ns: int) -> int:
+        """How far the clock was moved at a time, against its first."""
+        place = max(bisect_right(self.moved, at_ns, key=lambda one: one[0]) - 1, 0)
+        return self.moved[place][1] - self.moved[0][1]
 
     def check_missing(self, expected: range) -> None:
         """What is missing is what was taken away, up to the next key frame, and a gap names each frame of it."""

@@ -23,17 +23,43 @@ from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402 - afte
 
 asked = json.loads(sys.argv[1])
 OVER, UNDER = asked["rate"]  # frames a second
-HOLE = range(*asked["hole"])  # frames that are never made
-LOST = range(*asked["lost"])  # frames whose RTP packets are lost
-CHANGE = asked["change"]  # the frame at which the size changes; 0 = never
+GONE_AFTER, GONE_FOR = asked["gone"]  # frames between the order and those that are gone, and how many those are
+LOSES = asked["loses"]  # those that are gone are made, and their RTP packets are lost
+CHANGES = asked["changes"]  # the size changes with the order
 SIZES = (asked["size"], (384, 256))
 PIECE_MS, TONE_MS = 20, 40
 COLUMNS, ROWS, CHECK = 8, 3, 0xA5  # as in bwvd.testing.picture
 
 
+class Ordered:
+    """What is done to which frames, once a line has come on stdin: none of them had been made by then."""
+
+    lock = threading.Lock()
+    newest = -1  # the frame that was made last
+    gone = range(0)
+    change = 0  # 0 = never
+
+    @classmethod
+    def begin(cls, number: int) -> bool:
+        """Make the next frame; True if it is one of those that are never made."""
+        with cls.lock:
+            cls.newest = number
+            return not LOSES and number in cls.gone
+
+    @classmethod
+    def listen(cls) -> None:
+        """Take the order, and print the first and the last but one of the frames that are gone."""
+        for _ in sys.stdin:
+            with cls.lock:
+                at = cls.newest + 2
+                cls.change = at if CHANGES else 0
+                cls.gone = range(at + GONE_AFTER, at + GONE_AFTER + GONE_FOR)
+            print(cls.gone.start, cls.gone.stop, flush=True)
+
+
 def size_of(number: int) -> tuple[int, int]:
     """The width and height of a frame."""
-    return SIZES[CHANGE > 0 and number >= CHANGE]
+    return SIZES[Ordered.change > 0 and number >= Ordered.change]
 
 
 def caps_of(number: int) -> str:
@@ -87,7 +113,7 @@ def film(source: Any) -> None:
         at_ns = round(number * step)
         if not wait_for(source, at_ns):
             return
-        if number in HOLE:
+        if Ordered.begin(number):
             continue
         if caps_of(number) != caps:
             caps = caps_of(number)
@@ -120,7 +146,7 @@ def lose(payloader: Any) -> None:
         buffer = info.get_buffer() if info.type & Gst.PadProbeType.BUFFER else info.get_buffer_list().get(0)
         first.append(buffer.pts)
         number = round((buffer.pts - first[0]) * OVER / UNDER / Gst.SECOND)
-        return Gst.PadProbeReturn.DROP if number in LOST else Gst.PadProbeReturn.OK
+        return Gst.PadProbeReturn.DROP if number in Ordered.gone else Gst.PadProbeReturn.OK
 
     kind = Gst.PadProbeType.BUFFER | Gst.PadProbeType.BUFFER_LIST
     payloader.get_static_pad("src").add_probe(kind, look)
@@ -132,7 +158,7 @@ def configure(_: Any, media: Any) -> None:
     for name, take in (("frames", film), ("sound", sing)):
         if source := pipeline.get_by_name(name):
             threading.Thread(target=take, args=(source,), daemon=True).start()
-    if len(LOST):
+    if LOSES:
         lose(pipeline.get_by_name("pay0"))
 
 
@@ -150,4 +176,5 @@ factory.connect("media-configure", configure)
 server.get_mount_points().add_factory("/live", factory)
 server.attach(None)
 print(server.get_bound_port(), flush=True)
+threading.Thread(target=Ordered.listen, daemon=True).start()
 GLib.MainLoop().run()
