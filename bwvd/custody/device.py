@@ -123,6 +123,7 @@ class DeviceRound:
         self._round = Round(device)
         self._seen: set[str] = set()  # findings of an earlier reading
         self._with_receipt: set[str] = set()  # recordings in whose receipt's place something lies
+        self._others: set[str] = set()  # that there are more than are kept, where it was so in this round
 
     async def run(self) -> Round:
         """Raises: StoreError, IndexLost, LogBroken; what was done by then is done.
@@ -386,7 +387,7 @@ class DeviceRound:
             if not journal.report.findings:
                 more += journals.missing(device, journal, there, {*listed.coming, *waiting})
         await self._tell(more)
-        now = {one.id for one in (*found, *more)}
+        now = {one.id for one in (*found, *more)} | self._others
         good = {name for name, one in judged.items() if one.finding is None}
         over = [
             id_
@@ -414,7 +415,14 @@ class DeviceRound:
         each = list(dict.fromkeys(found))
         if not each:
             return
-        new = await index.run(lambda db: at.bounded(db, device, [one for one in each if not at.is_known(db, one)]))
+
+        def room(connection: Connection) -> tuple[set[Finding], list[Finding]]:
+            unknown = [one for one in each if not at.is_known(connection, one)]
+            return set(unknown), at.bounded(connection, device, unknown)
+
+        unknown, new = await index.run(room)
+        if not unknown <= set(new):
+            self._others.add(at.others(device).id)
         if not new:
             return
         if unseen := {one.id for one in new} - self._seen:

@@ -394,7 +394,7 @@ def add_finding(connection: Connection, one: Finding, found_utc: str) -> None:
 
 
 def bounded(connection: Connection, device: str, found: Sequence[Finding]) -> list[Finding]:
-    """Those of `found` for which there is room; what is more is one finding."""
+    """Those of `found` for which there is room; what is more is one finding, where it is not known yet."""
     there = connection.execute(
         select(func.count())
         .select_from(schema.FINDINGS)
@@ -403,7 +403,13 @@ def bounded(connection: Connection, device: str, found: Sequence[Finding]) -> li
     room = max(0, MOST_FINDINGS - int(there))
     if len(found) <= room:
         return list(found)
-    return [*found[:room], finding(device, "stranger", f"more than {MOST_FINDINGS} findings: the others are not kept")]
+    rest = others(device)
+    return [*found[:room], *([] if is_known(connection, rest) else [rest])]
+
+
+def others(device: str) -> Finding:
+    """That there are more findings than are kept."""
+    return finding(device, "stranger", f"more than {MOST_FINDINGS} findings: the others are not kept")
 
 
 def resolve(connection: Connection, ids: Iterable[str], resolved_utc: str, resolution: str) -> None:

@@ -31,6 +31,7 @@ from bwvd.text import clean, counted
 
 MOST_MARKERS = 10_000  # of one recording, in the index
 _TEXT_CHARACTERS = 500
+_MOST_NUMBER = 2**63 - 1  # of a database
 
 
 class State(enum.StrEnum):
@@ -164,8 +165,8 @@ def row_of(judged: Judged, device: str, recording: str, state: State, since_utc:
         "press_utc": clean(report.press_utc, 64),
         "duration_s": report.duration_s,
         "segments": report.segments,
-        "frames": report.frames,
-        "bytes": report.bytes,
+        "frames": min(report.frames, _MOST_NUMBER),  # each segment's is in 64 bits, and their sum may not be
+        "bytes": min(report.bytes, _MOST_NUMBER),
         "encrypted": report.encrypted,
         "ended": clean(report.end, 100),
         "signer": report.signer.fingerprint if report.signer is not None else "",

@@ -159,7 +159,8 @@ async def journals(store: Store, device: str) -> tuple[list[JournalShelf], list[
     strange = list(top.strange)
     for storage in top.files:
         if names.parsed(f"{prefix}{storage}/journal-000001.jsonl") is None or len(shelves) >= MOST_STORAGES:
-            strange.append(names.shown(storage))
+            if len(strange) < MOST_STRANGE:
+                strange.append(names.shown(storage))
             continue
         shelves.append(await _journal(store, device, storage))
     return shelves, strange
@@ -186,7 +187,7 @@ async def _journal(store: Store, device: str, storage: str) -> JournalShelf:
     for file, stored in top.files.items():
         if isinstance(names.parsed(stored.name), names.JournalArchive):
             shelf.archives[file] = stored
-        else:
+        elif len(shelf.strange) < MOST_STRANGE:
             shelf.strange.append(names.shown(file))
     async for page in EveryPage(store, names.heads_folder(device, storage)):
         for one in page.objects:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import tracemalloc
 from pathlib import Path
 
+import msgspec
 import pytest
 import trio
 
 from bwvd.custody import index as at
 from bwvd.custody import shelf
 from bwvd.custody.reindex import replay
-from bwvd.store.names import DEVICES
+from bwvd.evidence.format import records
+from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, Chain
+from bwvd.evidence.format.decode import decode
+from bwvd.evidence.format.layout import MANIFEST, RECORDINGS
+from bwvd.store.names import DEVICES, journal_folder
 from bwvd.store.ports import PAGE_OBJECTS, HostileName, Page, StoredObject
 from bwvd.testing.store import Held, VirtualStore
 from tests.support.custody_store import Camera, carry, custody
+from tests.support.evidence_keys import fixed_signer
 
 
 class Endless(VirtualStore):
@@ -63,6 +69,22 @@ async def test_a_million_recordings_of_a_device_are_not_all_held() -> None:
     assert (len(found), rest.more) == (shelf.MOST_RECORDINGS, True)
 
 
+async def test_journals_of_a_million_storages_are_told_within_bounds() -> None:
+    class Storages(Endless):
+        async def page(self, prefix: str, *, after: str = "", cursor: str = "", folders: bool = False) -> Page:
+            if prefix != journal_folder("BWV-0001"):  # of one storage's
+                names = [f"{prefix}x{number:03d}" for number in range(500)]
+                return Page(tuple(StoredObject(name, 1) for name in names))
+            page = await super().page(prefix, after=after, cursor=cursor, folders=folders)
+            return Page(
+                folders=tuple(f"{prefix}{int(one.name[-7:]):032x}/" for one in page.objects), cursor=page.cursor
+            )
+
+    shelves, strange = await shelf.journals(Storages(10_000), "BWV-0001")
+    assert (len(shelves), len(strange)) == (shelf.MOST_STORAGES, shelf.MOST_STRANGE)
+    assert max(len(one.strange) for one in shelves) == shelf.MOST_STRANGE
+
+
 async def test_many_devices_are_worked_on_as_they_are_listed(tmp_path: Path) -> None:
     class Devices(Endless):
         async def page(self, prefix: str, *, after: str = "", cursor: str = "", folders: bool = False) -> Page:  # noqa: ARG002  the contract has it
@@ -108,3 +130,25 @@ async def test_a_million_names_beside_the_devices_are_told_within_bounds(tmp_pat
     async with custody(Endless(20_000, hostile=True), tmp_path / "index") as working:
         done = await working.once()
         assert (done.findings, done.failed) == (shelf.MOST_STRANGE, {})
+
+
+async def test_numbers_that_no_database_holds_are_a_finding_and_end_no_custodian(tmp_path: Path) -> None:
+    """Invariant 16: who has a camera's credentials can put a manifest that counts on and on; the others go on."""
+    store, other = VirtualStore(), Camera(tmp_path / "other", "BWV-0002")
+    hostile = Camera(tmp_path / "hostile", signer=fixed_signer(42))  # whose key nobody lists
+    path = tmp_path / "hostile" / RECORDINGS / hostile.record(1, seconds=4)[0] / MANIFEST
+    chain, data = Chain(hostile.signer, MANIFEST_NAMESPACE), b""
+    for line in path.read_bytes().splitlines(keepends=True)[::2]:
+        record = decode(line)
+        assert isinstance(record, records.Record)
+        if isinstance(record, records.Segment):
+            record = msgspec.structs.replace(record, frames=2**63 - 1, bytes=2**63 - 1)
+        data += chain.line(record)
+    path.write_bytes(data)
+    other.record()
+    await carry(store, hostile, other)
+    async with custody(store, tmp_path / "index") as working:
+        done = await working.once()
+        assert (done.received, done.failed) == (1, {})
+        rows = working.post.index.do(lambda db: at.recording_rows(db, "BWV-0001"))
+        assert [(row["frames"], row["bytes"]) for row in rows.values()] == [(2**63 - 1, 2**63 - 1)]

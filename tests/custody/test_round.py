@@ -372,6 +372,16 @@ async def test_no_more_findings_of_a_device_are_kept_than_a_person_can_look_at(
         await working.once()
         assert len(kinds(working)) == 11
         assert "more than 10 findings" in details(working)
+        entered = {name for name in store.objects if name.startswith("custody/")}
+        for _ in range(2):  # it goes on to be so, and nothing more of it is entered
+            done = await working.once()
+            assert (done.findings, done.idle) == (0, True)
+        assert {name for name in store.objects if name.startswith("custody/")} == entered
+        for number in range(45):
+            del store.objects[f"devices/BWV-0001/recordings/x{number:03d}/y"]
+        for _ in range(2):  # the first of them makes room
+            await working.once()
+        assert "more than 10 findings" not in details(working)
 
 
 async def test_a_recording_is_released_by_states_that_the_index_has(tmp_path: Path) -> None:
