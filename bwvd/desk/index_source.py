@@ -55,7 +55,7 @@ CUSTODIAN = "custodian"
 _OF_AN_ID = re.compile(r"[a-z0-9._-]+", re.ASCII)  # folded; no other can be in one: bwvd.store.names
 
 MOST_LONG_S = 172_800.0  # of one recording
-MOST_GOING_ON = 10_000  # at one moment
+MOST_GOING_ON = 15_000  # at one moment: SQLite takes 32,766 values in a statement, and one may have these twice
 
 
 class IndexSource:
@@ -75,8 +75,16 @@ class IndexSource:
     async def rows(self, query: Query, first: int, most: int, memory: Memory) -> Rows:
         """Raises: SourceLost."""
 
+        problems: list[str] = []
+
         def ask(connection: Connection) -> tuple[int, list[dict[Any, Any]], Texts, Texts]:
-            every = matching(query, going_on(connection, query))
+            also = going_on(connection, query)
+            if len(also) > MOST_GOING_ON:
+                problems.append(
+                    f"{self.name}: of {len(also)} recordings that were going on at {query.begin} only "
+                    f"{MOST_GOING_ON} are looked through: look from an earlier moment on"
+                )
+            every = matching(query, also[:MOST_GOING_ON])
             counts = [connection.execute(count_of(one)).scalar_one() for one in every]
             there = [one for one, count in zip(every, counts, strict=True) if count]
             total = sum(counts)
@@ -90,7 +98,7 @@ class IndexSource:
 
         total, rows, markers, officers = await self._ask(ask)
         made = [self._row(row, markers, officers, memory) for row in rows]
-        return Rows(sorted(made, key=lambda row: row.order, reverse=True), total)
+        return Rows(sorted(made, key=lambda row: row.order, reverse=True), total, problems=problems)
 
     def _row(self, row: Mapping[str, Any], markers: Texts, officers: Texts, memory: Memory) -> Row:
         key = row["device"], row["recording"]
@@ -167,7 +175,7 @@ def going_on(connection: Connection, query: Query) -> list[tuple[str, str]]:
         (row.started_utc, row.recording)
         for row in found
         if in_time(row.started_utc, row.duration_s, "", Wanted(begin=begin))
-    ][:MOST_GOING_ON]
+    ]
 
 
 def matching(query: Query, also: Sequence[tuple[str, str]]) -> list[Select[Any]]:

@@ -176,6 +176,20 @@ def test_as_many_as_may_go_on_at_one_moment_are_asked_for_at_once(tmp_path: Path
     assert found == [recording(serial) for serial in ((2, 1) if "marker" not in asked else (1,))]
 
 
+async def test_more_recordings_than_can_be_looked_through_at_a_moment_are_told(
+    source: Callable[[], IndexSource], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list that leaves something out says so."""
+    query = Query.of({"begin": "2026-11-22T03:05:00Z"})
+    async with desk_of(source()) as desk:
+        assert (await rows_of(desk.desk, query)).problems == []
+        monkeypatch.setattr("bwvd.desk.index_source.MOST_GOING_ON", 0)
+        found = await rows_of(desk.desk, query)
+    assert [row.found.name for row in found.rows] == [recording(5), recording(4)]
+    assert len(found.problems) == 1
+    assert "of 1 recordings that were going on at 2026-11-22T03:05:00Z only 0 are looked through" in found.problems[0]
+
+
 async def test_a_row_says_whose_verdict_it_is_and_who_took_it_over(source: Callable[[], IndexSource]) -> None:
     async with desk_of(source()) as asked:
         text = (await asked.client.get("/")).text
