@@ -21,6 +21,7 @@ from bwvd.custody.index import IndexLost
 from bwvd.custody.judge import State
 from bwvd.custody.log import LogBroken
 from bwvd.custody.part import takes
+from bwvd.custody.schema import LIVE_S
 from bwvd.log import get_logger
 from bwvd.service.backoff import Backoff
 from bwvd.store.errors import StoreError, StoreMisbehaved, StoreRefused
@@ -35,7 +36,6 @@ EVERYTHING_S = 3600.0  # from one look at all of it to the next
 # From one look for versions of everything to the next: a request for each thousand objects, however old they are.
 VERSIONS_S = 86_400.0
 BEAT_S = 5.0
-LIVE_S = 30  # who has not said for so long that he is there is not
 QUEUE = 4  # devices that wait for a worker: the listing goes on while they work
 
 _log = get_logger("custody")

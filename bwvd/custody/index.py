@@ -92,6 +92,9 @@ class Index:
         except SQLAlchemyError as error:
             index.close()
             raise _lost(error) from None
+        except schema.IndexInUse as error:
+            index.close()
+            raise IndexLost(f"the index: {error}") from None
         except BaseException:
             index.close()
             raise
@@ -214,12 +217,7 @@ def empty(connection: Connection) -> None:
 
 def beat(connection: Connection, instance: str, name: str, live_s: int) -> list[str]:
     """Say that `instance` is at work; returns all that have said so in the last `live_s` seconds, sorted."""
-    seconds = (
-        func.cast(func.extract("epoch", func.clock_timestamp()), schema.CUSTODIANS.c.beat_s.type)
-        if connection.dialect.name == "postgresql"
-        else func.cast(func.strftime("%s", "now"), schema.CUSTODIANS.c.beat_s.type)
-    )
-    now = int(connection.execute(select(seconds)).scalar_one())
+    now = schema.now_s(connection)
     connection.execute(delete(schema.CUSTODIANS).where(schema.CUSTODIANS.c.beat_s < now - 10 * live_s))
     put(connection, schema.CUSTODIANS, instance=instance, name=name, beat_s=now)
     found = connection.execute(

@@ -19,6 +19,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    func,
     insert,
     inspect,
     select,
@@ -249,8 +250,25 @@ MIGRATED_TOGETHER = 2000  # recordings
 MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _with_texts}
 
 
+LIVE_S = 30  # who has not said for so long that he is at work is not
+
+
 class IndexUnusable(EvidenceError):
     """A database that can't be used as an index. One line."""
+
+
+class IndexInUse(EvidenceError):
+    """Custodians of an older version are at work with the tables, which can't be brought up to date now. One line."""
+
+
+def now_s(connection: Connection) -> int:
+    """Unix time by the database's clock."""
+    seconds = (
+        func.cast(func.extract("epoch", func.clock_timestamp()), CUSTODIANS.c.beat_s.type)
+        if connection.dialect.name == "postgresql"
+        else func.cast(func.strftime("%s", "now"), CUSTODIANS.c.beat_s.type)
+    )
+    return int(connection.execute(select(seconds)).scalar_one())
 
 
 def require(connection: Connection) -> None:
@@ -273,7 +291,8 @@ def require(connection: Connection) -> None:
 def prepare(connection: Connection) -> None:
     """Make the tables in an empty database, or bring older ones up to date.
 
-    Raises: IndexUnusable for the tables of a newer version, or of something else.
+    Raises: IndexUnusable for the tables of a newer version, or of something else; IndexInUse where older ones are in
+    use: a custodian of that version would go on to write what no search of this one finds.
     """
     there = set(inspect(connection).get_table_names())
     if FACTS.name not in there:
@@ -286,6 +305,11 @@ def prepare(connection: Connection) -> None:
     if not (stamp.isascii() and stamp.isdigit()) or int(stamp) > VERSION:
         raise IndexUnusable(
             f"the database has the tables of version {stamp[:20]!r}; this version of bwvd knows {VERSION}"
+        )
+    at_work = select(CUSTODIANS.c.instance).where(CUSTODIANS.c.beat_s >= now_s(connection) - LIVE_S)
+    if int(stamp) < VERSION and (others := sorted(connection.execute(at_work).scalars())):
+        raise IndexInUse(
+            f"has the tables of version {stamp[:20]!r}, and {', '.join(others)[:200]} at work: end these first"
         )
     for version in range(int(stamp), VERSION):
         MIGRATIONS[version](connection)

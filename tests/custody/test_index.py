@@ -96,6 +96,21 @@ async def test_a_newer_index_is_refused_and_an_older_one_brought_up_to_date(
         Index.open(url, "")
 
 
+async def test_no_older_index_is_brought_up_to_date_under_a_custodian_that_is_at_work(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would go on to write as its version does: rows that no search of the newer one finds. Later there is a way."""
+    index = Index.open(url, "")
+    index.do(lambda db: at.beat(db, "server/1", "server", 30))
+    monkeypatch.setattr(schema, "MIGRATIONS", {schema.VERSION: lambda _: None})
+    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
+    with pytest.raises(IndexLost, match="server/1 at work: end these first"):
+        Index.open(url, "")
+    index.do(lambda db: at.leave(db, "server/1"))
+    Index.open(url, "").close()
+    index.close()
+
+
 async def test_an_index_without_texts_gets_them(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of the version before is brought up to date by a custodian, and a reader is told so."""
     monkeypatch.setattr(schema, "MIGRATED_TOGETHER", 2)
