@@ -415,14 +415,8 @@ class DeviceRound:
         each = list(dict.fromkeys(found))
         if not each:
             return
-
-        def room(connection: Connection) -> tuple[set[Finding], list[Finding]]:
-            unknown = [one for one in each if not at.is_known(connection, one)]
-            return set(unknown), at.bounded(connection, device, unknown)
-
-        unknown, new = await index.run(room)
-        if not unknown <= set(new):
-            self._others.add(at.others(device).id)
+        new, others = await index.run(lambda db: at.new_of(db, device, each))
+        self._others |= others
         if not new:
             return
         if unseen := {one.id for one in new} - self._seen:

@@ -405,6 +405,13 @@ def bounded(connection: Connection, device: str, found: Sequence[Finding]) -> li
     return [*found[:room], *([] if is_known(connection, rest) else [rest])]
 
 
+def new_of(connection: Connection, device: str, found: Iterable[Finding]) -> tuple[list[Finding], set[str]]:
+    """Those of `found` to be entered, and by its id what says that there are more than are kept, where it is so."""
+    unknown = [one for one in found if not is_known(connection, one)]
+    new = bounded(connection, device, unknown)
+    return new, set() if set(unknown) <= set(new) else {others(device).id}
+
+
 def others(device: str) -> Finding:
     """That there are more findings than are kept."""
     return finding(device, "stranger", f"more than {MOST_FINDINGS} findings: the others are not kept")
