@@ -308,6 +308,7 @@ def set_recording(
     """Enter a recording that was judged, with all that belongs to it. The tables' columns are the rows' keys."""
     key = {"device": row["device"], "recording": row["recording"]}
     markers, officers = list(markers), list(officers)
+    schema.lock_recording(connection, **key)
     _forget_texts(connection, **key)
     put(connection, schema.RECORDINGS, **row)
     for table in (schema.MARKERS, schema.OFFICERS, schema.RECEIPTS):

@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bwvd.custody.texts import Kind, Said, texts_of
+from bwvd.custody.texts import Kind, Said, text_number, texts_of
 from bwvd.evidence.errors import EvidenceError
 
 VERSION = 2  # of the tables below
@@ -236,6 +236,13 @@ def enter_texts(connection: Connection, said: Mapping[tuple[str, str, str], Mapp
             for number in sorted(every)
         ],
     )
+
+
+def lock_recording(connection: Connection, device: str, recording: str) -> None:
+    """Let nobody else enter this recording before the transaction ends: what he enters would not be forgotten here."""
+    if connection.dialect.name == "postgresql":  # SQLite has one writer
+        number = text_number(Kind.DEVICE, f"{device}/{recording}")
+        connection.execute(select(func.pg_advisory_xact_lock(number)))
 
 
 def _insert_new(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:

@@ -19,6 +19,7 @@ from bwvd.custody.index import Index, IndexLost
 from bwvd.custody.log import Act
 from bwvd.custody.reindex import replay
 from bwvd.custody.schema import IndexUnusable
+from bwvd.custody.texts import Kind, text_number
 from bwvd.store import names
 from bwvd.testing.store import Held, VirtualStore
 from tests.support.custody_store import Camera, carry, custody, draft, recording_id
@@ -157,6 +158,25 @@ async def test_a_recording_is_found_by_what_it_says_and_by_nothing_else(url: str
         enter(connection, 1, "a door", started_utc="2026-11-22T08:00:00.000Z")
     assert found() == {("1", "a door"), ("2", "knife"), ("1", "bwv-0001"), ("2", "bwv-0001")}
     index.close()
+
+
+@pytest.mark.engines
+@pytest.mark.short
+async def test_of_two_that_enter_a_recording_at_once_the_last_ones_texts_stay() -> None:
+    """One custodian opens its texts, another can't: what stays is what its rows say, and nothing is found by more."""
+    with a_database() as url:
+        first, second = Index.open(url, ""), Index.open(url, "")
+        waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        async with trio.open_nursery() as nursery:
+            with first.begin() as connection:
+                enter(connection, 1, "a door", officers=("4711",))
+                nursery.start_soon(second.run, lambda db: enter(db, 1, ""))
+                while not connection.execute(waiting).scalar_one():  # noqa: ASYNC110  only the database knows it
+                    await trio.sleep(0.01)
+        mentioned = second.do(lambda db: db.execute(select(schema.MENTIONS.c.text)).scalars().all())
+        assert sorted(mentioned) == sorted([text_number(Kind.DEVICE, "bwv-0001"), text_number(Kind.MARKER, "")])
+        first.close()
+        second.close()
 
 
 def enter(
