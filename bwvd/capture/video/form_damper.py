@@ -15,47 +15,53 @@ from bwvd.messages import FaultChanged
 
 MOST = 4  # changes within WINDOW_NS: one more, and it is restless
 WINDOW_NS = 10 * NS
-HELD_NS = 3 * NS  # a form that has lasted for so long is taken again, and nothing is restless any more
+HELD_NS = (
+    3 * NS
+)  # a form that has lasted for so long is taken again, and one that is away for so long is not waited for
 FORM_CHANGES = "form_changes"
 """Of the gap that names frames of another form than the one that is kept."""
 
 
 class FormDamper:
-    """Says which frames are kept: those of the form that was there when it became too much.
+    """Says which frames are kept: those of the form that was there when it became too much, as long as it comes at all.
 
     **Synchronization:** one thread.
     """
 
     def __init__(self) -> None:
         self._form: object | None = None
+        self._kept_ns = 0  # when it was there last
         self._changes: deque[int] = deque()
         self._other: tuple[object, int] | None = None  # another form, and since when there was no other
         self._other_ns = 0  # when there was one last
         self._restless = False
+        self._told = False  # the fault
         self._calmed = False
 
     def takes(self, form: object, at_ns: int, out: Out) -> bool:
         """True if a frame of this form is kept. Tells the fault `camera` where the changes are too many."""
         if self._form is None or form is self._form or form == self._form:
-            self._form, self._other = form, None
+            self._keep(form, at_ns)
             if self._restless and at_ns - self._other_ns >= HELD_NS:
                 self._calm()
             return True
         self._other_ns = at_ns
         while self._changes and at_ns - self._changes[0] >= WINDOW_NS:
             self._changes.popleft()
-        if not self._restless and len(self._changes) >= MOST:
-            self._restless = True
-            detail = f"changes the form of its frames again and again: more than {MOST} times in {WINDOW_NS // NS} s"
-            out(FaultChanged("camera", True, at_ns, detail))
+        self._restless = self._restless or len(self._changes) >= MOST
         if self._restless:
             if self._other is None or self._other[0] != form:
                 self._other = form, at_ns
-            if at_ns - self._other[1] < HELD_NS:
+            lasted = at_ns - self._other[1] >= HELD_NS
+            if not lasted and at_ns - self._kept_ns < HELD_NS:
+                self._tell(at_ns, out)
                 return False
-            self._calm()
+            if lasted:
+                self._calm()
+            # Else the form that is kept comes no more, and none of the others lasts: one of them is better than none.
+            self._told = False  # the track that begins now says that the camera is up
         self._changes.append(at_ns)
-        self._form, self._other = form, None
+        self._keep(form, at_ns)
         return True
 
     def has_calmed(self) -> bool:
@@ -63,6 +69,15 @@ class FormDamper:
         calmed, self._calmed = self._calmed, False
         return calmed
 
+    def _keep(self, form: object, at_ns: int) -> None:
+        self._form, self._kept_ns, self._other = form, at_ns, None
+
+    def _tell(self, at_ns: int, out: Out) -> None:
+        if not self._told:
+            self._told = True
+            detail = f"changes the form of its frames again and again: more than {MOST} times in {WINDOW_NS // NS} s"
+            out(FaultChanged("camera", True, at_ns, detail))
+
     def _calm(self) -> None:
-        self._restless, self._calmed = False, True
+        self._restless, self._told, self._calmed = False, False, True
         self._changes.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 from av.video.stream import VideoStream
@@ -27,6 +27,15 @@ GOPS_PER_LOOP = 5  # at least so many: the pre-event part is kept in whole group
 WAITING_BYTES = 1 << 16  # of parameter sets that come in a packet of their own: more is nonsense
 NOTHING = AccessUnit([], Content.BROKEN)
 DOUBTED_KEYS = 3  # key frames in a row whose new parameter sets are no good: what the decoder was told is wrong
+
+
+class _Parameters(NamedTuple):
+    """Parameter sets, and what an init segment of them says."""
+
+    sets: tuple[bytes, ...]
+    init: bytes
+    width: int
+    height: int
 
 
 class CopiedVideo:
@@ -80,6 +89,7 @@ class CopiedVideo:
         self._doubted = 0  # key frames in a row
         self._damper = FormDamper()
         self._is_restless = False  # the last key frame is one too many of those that change the parameters
+        self._refused: _Parameters | None = None  # it has changed to these, which are not kept: key frames may be bare
         self._open = 0  # frames of the group at which an open one begins
         self.gained = 0  # frames kept
         self.lacks = NO_KEY_FRAME  # to gain one
@@ -276,10 +286,15 @@ class CopiedVideo:
         """
         sets = self._form.parameter_sets(data, whole.spans) if whole.has_sets else ()
         self._is_restless = False
+        if self._refused is not None and set(sets) <= set(self._refused.sets):
+            # They hold until others come: a frame without any is not one of those that are kept.
+            return key and self._take(self._refused, at_ns, out)
         if not sets or set(sets) <= set(self._sets):
             self._doubted = 0 if key else self._doubted
-            if key and self._track is not None:
-                self._is_kept(self._track.init, at_ns, out)
+            if key:
+                self._refused = None
+                if self._track is not None:
+                    self._is_kept(self._track.init, at_ns, out)
             return True
         if not key:
             return not self._sets
@@ -309,12 +324,17 @@ class CopiedVideo:
         except InitUnusable:
             self._sets = sets
             return False
-        if not self._is_kept(init, at_ns, out):
-            self._is_restless = True
+        return self._take(_Parameters(sets, init, width, height), at_ns, out)
+
+    def _take(self, found: _Parameters, at_ns: int, out: Out) -> bool:
+        """Keep what comes with these parameters, from a key frame on; False where that is one change too many."""
+        self._is_restless = not self._is_kept(found.init, at_ns, out)
+        self._refused = found if self._is_restless else None
+        if self._is_restless:
             return False
-        self._sets = sets
-        if self._track is None or init != self._track.init:
-            self._track = self._new_track(init, width, height)
+        self._sets = found.sets
+        if self._track is None or found.init != self._track.init:
+            self._track = self._new_track(found.init, found.width, found.height)
             self._told = False
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import chain, pairwise
 from pathlib import Path
 
@@ -63,8 +64,23 @@ def test_a_form_that_lasts_ends_it(last: str) -> None:
 def test_ever_new_forms_are_bounded_too() -> None:
     told: list[MediaEvent] = []
     damper = FormDamper()
-    taken = [damper.takes(number, number * STEP_NS, told.append) for number in range(3000)]
-    assert sum(taken) == 1 + MOST
+    seconds = 100
+    taken = [damper.takes(number, number * STEP_NS, told.append) for number in range(seconds * RATE)]
+    assert sum(taken) == pytest.approx(1 + MOST + seconds * NS // HELD_NS, abs=2)
+
+
+def test_a_form_that_comes_no_more_is_not_waited_for() -> None:
+    """Invariant 5: two others by turns, none of which lasts, had no frame recorded any more."""
+    told: list[MediaEvent] = []
+    damper = FormDamper()
+    kept(damper, "abab" * 5 + "a", told)
+    seconds = 30
+    others = kept(damper, "bc" * (seconds * RATE // 2), told, 21 * STEP_NS)
+    # As soon as one of the two is waited for no longer, it is the one that is kept.
+    assert others == others[0] * len(others)
+    assert len(others) == pytest.approx((seconds * NS - HELD_NS) // STEP_NS // 2, abs=2)
+    assert [(event.name, event.active) for event in told if isinstance(event, FaultChanged)] == [("camera", True)] * 2
+    assert not damper.has_calmed()
 
 
 def flipping(path: Path, codec: tuple[str, ...], frames: int, steady: int = 0) -> None:
@@ -116,3 +132,30 @@ async def test_a_camera_that_flips_is_recorded_in_few_epochs(
     assert len(listener.ups()) == epochs
     last_up, fault = listener.events.index(listener.ups()[-1]), listener.events.index(faults[0])
     assert (last_up > fault) == bool(steady)
+
+
+async def test_key_frames_without_parameters_are_of_those_that_came_last(tmp_path: Path) -> None:
+    """Invariant 4: a camera that says its parameters only where they change had frames of the form that is not kept
+    recorded under the parameters of the other one."""
+    films = []
+    for width, height in SIZES:
+        film = clip(tmp_path / f"{width}.h264", "-c:v", "libx264", "-g", "1", "-bf", "0", size=f"{width}x{height}")
+        films.append(split(film.read_bytes(), ".h264"))
+    first, second = films
+    flips = list(chain(*zip(first[:MOST], second[:MOST], strict=True)))
+    bare = [
+        b"".join(b"\0\0\0\1" + unit for unit in units_of(one) if unit[0] & 31 not in (7, 8)) for one in second[4:12]
+    ]
+    path = tmp_path / "a.h264"
+    path.write_bytes(b"".join([*flips, *bare, first[5]]))
+    listener = Listener()
+    video = Video(source=f"file:{path}", encoder="copy", keyframe_s=0.2, stamp=False)
+    with pytest.raises(SourceEnded):
+        await open_camera(Config(video=video), SystemClock(), AudioGate()).run(listener.send)
+    widths = [batch.track.width for batch in listener.batches() for _ in batch.samples]
+    assert widths == [192, 96] * 2 + [192] * (MOST - 1)
+    assert sum(gap.frames for gap in listener.gaps() if gap.cause == FORM_CHANGES) == MOST - 2 + len(bare)
+
+
+def units_of(frame: bytes) -> list[bytes]:
+    return [unit for unit in re.split(rb"\0\0\0?\x01", frame) if unit]
