@@ -1,4 +1,4 @@
-"""`python -m tests.bench [--quick] [--profile] [--json FILE] [NAME…]`."""
+"""`python -m tests.bench [--quick] [--profile] [--json FILE] [--write] [NAME…]`."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from tests.bench.figures import Findings
 from tests.bench.pairing import FULL, QUICK, Plan
 from tests.bench.showing import explain, show
 from tests.bench.sources import Clips
+from tests.bench.writing import PAGE, write
 
 COPIED_REPEATS = 8  # of its clip, so that neither side has to begin it anew while it is watched
 
@@ -149,7 +150,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="small and short: tries the benchmark, gives no figures")
     parser.add_argument("--profile", action="store_true", help="show where the time goes also where no goal is missed")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures as one JSON document too")
+    parser.add_argument("--write", action="store_true", help=f"write all figures of this run into {PAGE.name}")
     options = parser.parse_args(arguments)
+    if options.write and (options.quick or options.names):
+        parser.error("--write takes a whole run, of all groups: figures of different runs are not to be compared")
     if unknown := [name for name in options.names if name not in GROUPS]:
         parser.error(f"there is no {unknown[0]!r}; there are {', '.join(GROUPS)}")
     ffmpeg = shutil.which("ffmpeg")
@@ -159,6 +163,9 @@ def main(arguments: list[str] | None = None) -> int:
     begun_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bwvd-bench-") as temporary:
         folder = Path(temporary)
+        # An installed recorder has its byte code: it is not compiled at each start, nor is its memory left with that.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
         plan = QUICK if options.quick else FULL
         bench = Bench(plan, ffmpeg, folder, Clips(folder, ffmpeg, plan.keyframe_s))
         names = options.names or list(GROUPS)
@@ -194,6 +201,8 @@ def main(arguments: list[str] | None = None) -> int:
             "failed": failed,
         }
         options.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    if options.write and not failed:
+        write(bench.found, about)
     return 1 if failed else 0
 
 

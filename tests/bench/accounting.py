@@ -27,6 +27,18 @@ def resident_kb(pid: int) -> int:
     return _numbers(Path(f"/proc/{pid}/status"))["VmRSS"]
 
 
+def private_kb(pid: int) -> int | None:
+    """What is resident now of this process alone (USS), in kB: without the libraries that others use as well.
+
+    None where that is hidden: a process that forbids dumps shows its memory's map to root alone.
+    """
+    try:
+        numbers = _numbers(Path(f"/proc/{pid}/smaps_rollup"))
+    except PermissionError:
+        return None
+    return numbers["Private_Clean"] + numbers["Private_Dirty"]
+
+
 def stored_bytes(pid: int) -> int | None:
     """What it made the kernel write to storage so far, in bytes: whole pages, each time that they are made dirty.
 

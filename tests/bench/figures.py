@@ -43,7 +43,7 @@ class Goal:
     """What a figure should be at most."""
 
     most: float
-    of: str  # "ratio" to ffmpeg, or "ours"
+    of: str  # "ratio" to ffmpeg, "ours", or what ours is "above" ffmpeg's
     text: str
 
 
@@ -84,6 +84,8 @@ class Row:
             return None
         if self.goal.of == "ours":
             return self.ours.median <= self.goal.most
+        if self.goal.of == "above":
+            return self.theirs is not None and self.ours.median - self.theirs.median <= self.goal.most
         ratio = self.ratio
         return ratio is not None and ratio.median <= self.goal.most
 

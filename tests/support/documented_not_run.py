@@ -369,6 +369,7 @@ NOT_RUN = {
         "pytest -s": NotRun("shows the figures of tests that are named beside it", nothing),
         "python -m tests.bench": LONG,
         "python -m tests.bench copied start": LONG,
+        "python -m tests.bench --write": LONG,
         "python -m tests.bench.carrying": LONG,
         "python -m tests.bench.counting": LONG,
         "python -m tests.soak --hours 1.8": LONG,

@@ -1,0 +1,54 @@
+"""The figures of one run, written into the page that gives them: between its two marks, nothing by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.bench.figures import Findings, Row
+from tests.support.source_tree import ROOT
+
+PAGE = ROOT / "bwvd" / "docs" / "costs.md"
+BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
+_HEAD = ("figure", "bwvd", "`ffmpeg`", "ratio", "goal", "")
+_LEFT_OUT = "involuntary switches"  # they tell of the machine
+
+
+def write(found: Findings, about: Mapping[str, Any], page: Path = PAGE) -> None:
+    """Replace what stands between the marks of a page.
+
+    Raises: ValueError where they are not there once each, in their order.
+    """
+    text = page.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end) or any(mark in before + after for mark in (BEGIN, END)):
+        raise ValueError(f"{page.name}: {BEGIN} and {END} are not there once each")
+    page.write_text(f"{before}{BEGIN}\n{section(found, about)}{END}{after}", encoding="utf-8")
+
+
+def section(found: Findings, about: Mapping[str, Any]) -> str:
+    """The machine and a table of all figures, as Markdown."""
+    machine = ", ".join(f"{name} {value}" for name, value in about.items())
+    lines = [f"One run of `python -m tests.bench --write`, median (least..most); {machine}:", "", _line(_HEAD)]
+    lines.append(_line(["---"] * len(_HEAD)))
+    lines += [_line(_cells(row)) for row in found.rows if _LEFT_OUT not in row.what]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(row: Row) -> list[str]:
+    ratio, verdict = row.ratio, {True: "met", False: "missed", None: ""}[row.met]
+    note = f"; {row.note}" if row.note.startswith("only ") else ""  # it did not get through its frames
+    return [
+        f"{row.group}, {row.what}{f', {row.unit}' if row.unit else ''}",
+        row.ours.text(row.digits),
+        row.theirs.text(row.digits) if row.theirs else "",
+        ratio.text(2) if ratio else "",
+        row.goal.text.replace("ffmpeg", "`ffmpeg`") if row.goal else "",
+        verdict + note if verdict else note.removeprefix("; "),
+    ]
+
+
+def _line(cells: list[str] | tuple[str, ...]) -> str:
+    return f"| {' | '.join(cells)} |"
