@@ -30,6 +30,7 @@ SOURCE = """\
 [video]
 source = "lavfi:testsrc2=size=320x240:rate=30"
 encoder = "libx264"
+keyframe_s = 0.2
 [loop]
 seconds = 5
 [recording]
