@@ -22,9 +22,10 @@ from bwvd.testing.process import without_dice
 
 ASKED_FOR = ("complete", "machine", "players", "engines", "streams", "browser")  # markers
 
-PLAIN, COMPLETE = "plain", "complete"  # of Hypothesis's settings
+PLAIN, COMPLETE, EMULATED = "plain", "complete", "emulated"  # of Hypothesis's settings
 
 settings.register_profile(PLAIN, derandomize=True, database=None)
+settings.register_profile(EMULATED, derandomize=True, database=None, deadline=None, max_examples=20)  # .ci/arm asks
 settings.register_profile(COMPLETE, max_examples=2_000, database=None, print_blob=True)
 
 

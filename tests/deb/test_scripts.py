@@ -40,7 +40,8 @@ class Board:
         text = (ROOT / "deb" / name).read_text()
         assert "/run/" in text
         script = self.folder / name
-        script.write_text(text.replace("/run/", f"{self.folder}/run/"))
+        text = text.replace("/run/", f"{self.folder}/run/")
+        script.write_text(text.replace("/opt/", f"{self.folder}/opt/") if name == "postrm" else text)
         environment = {"PATH": f"{self.folder}/bin:/usr/bin:/bin"}
         command = ["sh", str(script), *arguments]
         done = subprocess.run(command, check=True, env=environment, timeout=60, stderr=subprocess.PIPE, text=True)
@@ -99,3 +100,19 @@ def test_without_room_for_byte_code_it_is_installed_and_says_so(tmp_path: Path) 
     (tmp_path / "bin/py3compile").write_text("#!/bin/sh\nexit 1\n")
     where(board.run("postinst", "configure", "1.0"), "systemctl start bwvd.")
     assert board.said.startswith("bwvd: not all byte code could be made")
+
+
+def test_byte_code_that_nobody_knows_of_keeps_no_folder(tmp_path: Path) -> None:
+    """Of another optimisation, of a tool. What else somebody has put there stays."""
+    board = Board(tmp_path)
+    site = tmp_path / "opt/bwvd/venv/lib/site-packages/bwvd"
+    (site / "__pycache__").mkdir(parents=True)
+    (site / "__pycache__/text.cpython-313.opt-1.pyc").touch()
+    board.run("postrm", "remove")
+    assert list((tmp_path / "opt").iterdir()) == []
+    (site / "__pycache__").mkdir(parents=True)
+    (site / "__pycache__/text.cpython-313.opt-1.pyc").touch()
+    (site / "patched.py").touch()
+    board.run("postrm", "remove")
+    assert [path.name for path in site.iterdir()] == ["patched.py"]
+    board.run("postrm", "upgrade", "2.0")

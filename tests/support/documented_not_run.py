@@ -388,6 +388,7 @@ NOT_RUN = {
         "pytest tests/faults -m complete": MINUTES,
         "pytest -m machine": MACHINE,
         "pytest -m machine -k package": MACHINE,
+        "sudo .ci/arm": NotRun("builds a Debian root", in_the_package_test),
         "pytest tests/deb": ITSELF,
         "pytest -m engines": MINUTES,
         "pytest -m streams": MINUTES,

@@ -16,6 +16,7 @@ from bwvd.evidence.errors import SignatureBad, SignersUnusable
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE
 from bwvd.evidence.keys.allowed_signers import AllowedSigners, matches
 from bwvd.evidence.keys.sshsig import KeySigner, Signature, armour
+from bwvd.text import foreign_encoding
 from tests.support.evidence_keys import certify, fixed_signer, stock_key, stock_verify
 
 MESSAGE = b"what the camera saw\n"
@@ -160,7 +161,7 @@ def test_rubbish_is_refused_in_one_line(data: bytes) -> None:
         AllowedSigners.parse(data, "signers")
     except SignersUnusable as error:
         message = str(error)
-        assert message.startswith("signers line ")
+        assert message.startswith(f"signers {foreign_encoding(data) or 'line '}")
         assert "\n" not in message
 
 
