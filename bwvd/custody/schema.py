@@ -19,6 +19,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    TypeDecorator,
     func,
     insert,
     inspect,
@@ -31,121 +32,139 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from bwvd.custody.texts import Kind, Said, text_number, texts_of
 from bwvd.evidence.errors import EvidenceError
+from bwvd.text import printable
 
 VERSION = 2  # of the tables below
 
 METADATA = MetaData()
 
+
+class CleanText(TypeDecorator[str]):
+    """Text that any database holds, whoever has written it: PostgreSQL refuses a NUL, and no driver sends what is no
+    character. All that goes into a column, or is compared with one, comes by here.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: object) -> str | None:  # noqa: ARG002  SQLAlchemy's
+        return None if value is None else printable(value)
+
+
 FACTS = Table(  # about the database itself: "schema", "store", "log NAME" (the newest object of that log)
     "facts",
     METADATA,
-    Column("name", Text, primary_key=True),
-    Column("value", Text, nullable=False),
+    Column("name", CleanText, primary_key=True),
+    Column("value", CleanText, nullable=False),
 )
 
 CUSTODIANS = Table(  # processes that share the devices; each says again and again that it is there
     "custodians",
     METADATA,
-    Column("instance", Text, primary_key=True),
-    Column("name", Text, nullable=False),
+    Column("instance", CleanText, primary_key=True),
+    Column("name", CleanText, nullable=False),
     Column("beat_s", BigInteger, nullable=False),  # Unix time by the database's clock, which they all share
 )
 
 DEVICES = Table(
     "devices",
     METADATA,
-    Column("device", Text, primary_key=True),
-    Column("signer", Text, nullable=False),  # fingerprint of the key, or of its authority, behind its newest recording
-    Column("settled", Text, nullable=False),  # all recordings up to this id are settled; "" = none
+    Column("device", CleanText, primary_key=True),
+    Column(
+        "signer", CleanText, nullable=False
+    ),  # fingerprint of the key, or of its authority, behind its newest recording
+    Column("settled", CleanText, nullable=False),  # all recordings up to this id are settled; "" = none
 )
 
 JOURNALS = (
     Table(  # the newest head of each journal (there is one for each storage of a device) that goes on from all before
         "journals",
         METADATA,
-        Column("device", Text, primary_key=True),
-        Column("storage", Text, primary_key=True),
+        Column("device", CleanText, primary_key=True),
+        Column("storage", CleanText, primary_key=True),
         Column("number", BigInteger, nullable=False),
         Column("bytes", BigInteger, nullable=False),
-        Column("sha512", Text, nullable=False),
+        Column("sha512", CleanText, nullable=False),
     )
 )
 
 NUMBERS = Table(  # what journals say of recordings
     "numbers",
     METADATA,
-    Column("device", Text, primary_key=True),
-    Column("storage", Text, primary_key=True),
+    Column("device", CleanText, primary_key=True),
+    Column("storage", CleanText, primary_key=True),
     Column("serial", BigInteger, primary_key=True),
-    Column("recording", Text, nullable=False),
-    Column("released_utc", Text, nullable=False),  # "" = not released
+    Column("recording", CleanText, nullable=False),
+    Column("released_utc", CleanText, nullable=False),  # "" = not released
 )
 
 RECORDINGS = Table(
     "recordings",
     METADATA,
-    Column("device", Text, primary_key=True),
-    Column("recording", Text, primary_key=True),
+    Column("device", CleanText, primary_key=True),
+    Column("recording", CleanText, primary_key=True),
     Column("serial", BigInteger),
-    Column("started_utc", Text, nullable=False),
-    Column("press_utc", Text, nullable=False),
+    Column("started_utc", CleanText, nullable=False),
+    Column("press_utc", CleanText, nullable=False),
     Column("duration_s", Float, nullable=False),
     Column("segments", BigInteger, nullable=False),
     Column("frames", BigInteger, nullable=False),
     Column("bytes", BigInteger, nullable=False),
     Column("encrypted", Boolean, nullable=False),
-    Column("ended", Text, nullable=False),
-    Column("signer", Text, nullable=False),
-    Column("manifest_sha512", Text, nullable=False),
-    Column("verdict", Text, nullable=False),
-    Column("state", Text, nullable=False),  # of bwvd.custody.judge.State
-    Column("since_utc", Text, nullable=False),  # it is in this state
-    Column("signers", Text, nullable=False),  # SHA-256 of the list by which it was judged
+    Column("ended", CleanText, nullable=False),
+    Column("signer", CleanText, nullable=False),
+    Column("manifest_sha512", CleanText, nullable=False),
+    Column("verdict", CleanText, nullable=False),
+    Column("state", CleanText, nullable=False),  # of bwvd.custody.judge.State
+    Column("since_utc", CleanText, nullable=False),  # it is in this state
+    Column("signers", CleanText, nullable=False),  # SHA-256 of the list by which it was judged
 )
 
 MARKERS = Table(
     "markers",
     METADATA,
-    Column("device", Text, primary_key=True),
-    Column("recording", Text, primary_key=True),
+    Column("device", CleanText, primary_key=True),
+    Column("recording", CleanText, primary_key=True),
     Column("marker", Integer, primary_key=True),  # counts from 1
     Column("at_ns", BigInteger, nullable=False),  # media time
-    Column("utc", Text, nullable=False),
-    Column("label", Text, nullable=False),  # "" where it is sealed
+    Column("utc", CleanText, nullable=False),
+    Column("label", CleanText, nullable=False),  # "" where it is sealed
     Column("sealed", Boolean, nullable=False),
 )
 
 OFFICERS = Table(
     "officers",
     METADATA,
-    Column("device", Text, primary_key=True),
-    Column("recording", Text, primary_key=True),
+    Column("device", CleanText, primary_key=True),
+    Column("recording", CleanText, primary_key=True),
     Column("at_ns", BigInteger, primary_key=True),
-    Column("officer", Text, nullable=False),
+    Column("officer", CleanText, nullable=False),
 )
 
 RECEIPTS = Table(
     "receipts",
     METADATA,
-    Column("device", Text, primary_key=True),
-    Column("recording", Text, primary_key=True),
-    Column("manifest_sha512", Text, nullable=False),
-    Column("received_utc", Text, nullable=False),
-    Column("by", Text, nullable=False),
-    Column("key", Text, nullable=False),  # fingerprint
+    Column("device", CleanText, primary_key=True),
+    Column("recording", CleanText, primary_key=True),
+    Column("manifest_sha512", CleanText, nullable=False),
+    Column("received_utc", CleanText, nullable=False),
+    Column("by", CleanText, nullable=False),
+    Column("key", CleanText, nullable=False),  # fingerprint
 )
 
 FINDINGS = Table(
     "findings",
     METADATA,
-    Column("id", Text, primary_key=True),
-    Column("device", Text, nullable=False),
-    Column("recording", Text, nullable=False),  # "" = about the device
-    Column("kind", Text, nullable=False),
-    Column("detail", Text, nullable=False),
-    Column("found_utc", Text, nullable=False),
-    Column("resolved_utc", Text, nullable=False),  # "" = it still is so
-    Column("resolution", Text, nullable=False),  # why it is no finding any more: seen by the custodian, or a person's
+    Column("id", CleanText, primary_key=True),
+    Column("device", CleanText, nullable=False),
+    Column("recording", CleanText, nullable=False),  # "" = about the device
+    Column("kind", CleanText, nullable=False),
+    Column("detail", CleanText, nullable=False),
+    Column("found_utc", CleanText, nullable=False),
+    Column("resolved_utc", CleanText, nullable=False),  # "" = it still is so
+    Column(
+        "resolution", CleanText, nullable=False
+    ),  # why it is no finding any more: seen by the custodian, or a person's
 )
 
 # A search for a part of a text goes through the different texts, each once, and from those that hold it to the
@@ -158,17 +177,17 @@ TEXTS = Table(
     "texts",
     METADATA,
     Column("text", BigInteger, primary_key=True, autoincrement=False),  # custody.texts.text_number of the other two
-    Column("kind", Text, nullable=False),  # of custody.texts.Kind
-    Column("folded", Text, nullable=False),
+    Column("kind", CleanText, nullable=False),  # of custody.texts.Kind
+    Column("folded", CleanText, nullable=False),
 )
 
 MENTIONS = Table(  # of texts by recordings; in the order of its key, which holds all that a page of the list is cut by
     "mentions",
     METADATA,
     Column("text", BigInteger, primary_key=True, autoincrement=False),
-    Column("started_utc", Text, primary_key=True),  # of the recording
-    Column("recording", Text, primary_key=True),
-    Column("device", Text, primary_key=True),
+    Column("started_utc", CleanText, primary_key=True),  # of the recording
+    Column("recording", CleanText, primary_key=True),
+    Column("device", CleanText, primary_key=True),
     sqlite_with_rowid=False,
 )
 

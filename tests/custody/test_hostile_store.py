@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import tracemalloc
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
 import pytest
 import trio
+from sqlalchemy import select
 
 from bwvd.custody import index as at
-from bwvd.custody import shelf
+from bwvd.custody import schema, shelf
 from bwvd.custody.reindex import replay
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE, Chain
 from bwvd.evidence.format.decode import decode
 from bwvd.evidence.format.layout import MANIFEST, RECORDINGS
+from bwvd.evidence.verify.journal import JournalFacts
 from bwvd.store.names import DEVICES, journal_folder
 from bwvd.store.ports import PAGE_OBJECTS, HostileName, Page, StoredObject
 from bwvd.testing.store import Held, VirtualStore
-from tests.support.custody_store import Camera, carry, custody
+from tests.support.custody_store import Camera, carry, custody, draft, recording_id
 from tests.support.evidence_keys import fixed_signer
+from tests.support.postgresql import a_database
 
 
 class Endless(VirtualStore):
@@ -152,3 +156,47 @@ async def test_numbers_that_no_database_holds_are_a_finding_and_end_no_custodian
         assert (done.received, done.failed) == (1, {})
         rows = working.post.index.do(lambda db: at.recording_rows(db, "BWV-0001"))
         assert [(row["frames"], row["bytes"]) for row in rows.values()] == [(2**63 - 1, 2**63 - 1)]
+
+
+@pytest.mark.parametrize(
+    "database", ["sqlite", pytest.param("postgresql", marks=[pytest.mark.engines, pytest.mark.short])]
+)
+async def test_a_journal_of_a_device_that_writes_what_no_database_holds_ends_no_round(
+    tmp_path: Path, database: str
+) -> None:
+    """Invariant 16: who has a camera's key can sign any entry; the recording that it made before gets its receipt."""
+    store, camera = VirtualStore(), Camera(tmp_path / "card")
+    good = camera.record()[0]
+    hostile = [
+        draft("opened", recording="x\0y", serial=2),
+        draft("opened", recording=recording_id(1), serial=True),
+        draft("opened", recording=recording_id(3), serial=2**63 - 1),
+        draft("opened", recording=recording_id(4, "BWV-0002"), serial=4),
+    ]
+    camera.enter(*hostile)
+    await carry(store, camera)
+    with ExitStack() as stack:
+        url = str(tmp_path / "index") if database == "sqlite" else stack.enter_context(a_database())
+        async with custody(store, url) as working:
+            done = await working.once()
+            assert (done.received, done.failed) == (1, {})
+            numbers = working.post.index.do(lambda db: db.execute(select(schema.NUMBERS)).all())
+            assert [(row.serial, row.recording) for row in numbers] == [(1, good)]
+
+
+def test_what_a_journal_says_of_recordings_is_of_its_device_and_can_be_told() -> None:
+    """Invariant 16: an entry with a time that is none, a number that is none, or another device's id."""
+    facts = JournalFacts(device="BWV-0001")
+    stamp = records.Stamp(mono_ns=1, utc="2026\0" * 100, quality="synchronised")
+    said: list[tuple[str, dict[str, str | int | float | bool | None]]] = [
+        ("storage_rolled_back", {}),
+        ("released", {"recording": recording_id(1), "serial": 1}),
+        ("closed", {"recording": recording_id(2), "serial": 2, "segments": True}),
+        ("closed", {"recording": recording_id(3), "serial": 4, "segments": 1}),
+        ("closed", {"recording": recording_id(5, "BWV-0002"), "serial": 5, "segments": 1}),
+    ]
+    for event, detail in said:
+        facts.take(records.Entry(n=1, event=event, stamp=stamp, detail=detail))
+    assert (facts.serials, facts.closed) == ({1: recording_id(1)}, {})
+    assert all(utc.isprintable() for utc in (*facts.rolled_back, *facts.released.values()))
+    assert len(facts.released[recording_id(1)]) < 500

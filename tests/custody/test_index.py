@@ -160,6 +160,18 @@ async def test_a_recording_is_found_by_what_it_says_and_by_nothing_else(url: str
     index.close()
 
 
+async def test_text_of_any_kind_is_entered_as_what_a_database_holds(url: str) -> None:
+    """Invariant 16: what a store's writers wrote is compared and kept, and loses nobody the index."""
+    index = Index.open(url, "")
+    index.do(lambda db: at.set_numbers(db, "BWV-0001", "s", {1: "x\0y"}, {"x\0y": "\ud800"}))
+    index.do(lambda db: at.set_device(db, "\0"))
+    assert index.do(lambda db: at.settled_up_to(db, "\0")) == ""
+    found = contents(index)
+    assert found["numbers"] == [("BWV-0001", "s", 1, "x\\x00y", "\\ud800")]
+    assert found["devices"] == [("\\x00", "", "")]
+    index.close()
+
+
 @pytest.mark.engines
 @pytest.mark.short
 async def test_of_two_that_enter_a_recording_at_once_the_last_ones_texts_stay() -> None:

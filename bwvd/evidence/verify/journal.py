@@ -17,14 +17,17 @@ from bwvd.evidence.format.chain import JOURNAL_NAMESPACE
 from bwvd.evidence.format.chain_reader import ChainReader, Signed
 from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.layout import ARCHIVE, JOURNAL, NEW_JOURNAL
+from bwvd.evidence.format.recording_id import parts_of
 from bwvd.evidence.format.records import JournalHead
 from bwvd.evidence.format.utc import unix_s
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.folder import CHUNK, Folder, HashedFile, Part
 from bwvd.evidence.verify.report import Report
 from bwvd.evidence.verify.trust import Trust
-from bwvd.text import printable
+from bwvd.text import clean, printable
 
+_NUMBERS = ("serial", "segments", "bytes", "manifest_bytes")  # of an entry's detail
+_UTC_CHARACTERS = 64
 ATTEMPTS = 3  # to read files that are renamed meanwhile, which happens once in megabytes of journal
 
 Head = tuple[int, str]  # bytes and SHA-512 of a file's beginning: the journal's, as an `open` record names it
@@ -60,14 +63,17 @@ class JournalFacts:
     taken_over: dict[JournalHead, tuple[str, str]] = field(default_factory=dict)  # archive -> by whom, when
 
     def take(self, entry: records.Entry) -> None:
+        """Learn from one entry. One of a recording that no id of this device's names says nothing."""
         self.entries += 1
-        detail = entry.detail
+        detail, utc = entry.detail, clean(entry.stamp.utc, _UTC_CHARACTERS)
+        if any(isinstance(detail.get(name), bool) for name in _NUMBERS):  # which Python counts with, and no database
+            return
         if entry.event == "storage_rolled_back":
-            self.rolled_back.append(entry.stamp.utc)
+            self.rolled_back.append(utc)
         elif entry.event == "officer_kept" and not self.files:  # every file repeats it, and the newest is read first
             self.officer = str(detail.get("sha256", ""))
         elif entry.event == "officer_refused" and detail.get("exchanged"):
-            self.officer_exchanged.append(entry.stamp.utc)
+            self.officer_exchanged.append(utc)
         elif entry.event == "archive_released":
             match detail:
                 case {"file": str(file), "bytes": int(size), "sha512": str(digest)}:
@@ -75,6 +81,8 @@ class JournalFacts:
                     self.taken_over[head] = (str(detail.get("by", "")), str(detail.get("received_utc", "")))
         recording, serial, segments = detail.get("recording"), detail.get("serial"), detail.get("segments")
         if not isinstance(recording, str) or not isinstance(serial, int):
+            return
+        if parts_of(recording) != (self.device, serial):
             return
         if entry.event in ("opened", "closed", "recovered", "released"):
             self.serials[serial] = recording
@@ -87,7 +95,7 @@ class JournalFacts:
         elif entry.event == "recovered":
             self.recovered.add(recording)
         elif entry.event == "released":
-            self.released[recording] = entry.stamp.utc
+            self.released[recording] = utc
         if entry.event in ("closed", "recovered") and isinstance(sha512 := detail.get("manifest_sha512"), str):
             self.manifests[recording] = sha512
 
