@@ -2,7 +2,7 @@
 
 It asks the store what is new, as no store of ours can tell: soon again while there is something, later and later while
 there is nothing. Most rounds look only at what is behind the newest settled recording; now and then, and at a start, at
-all of it.
+all of it. A device that fails then is looked at so again in the next rounds, and no other.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ class Pass:
     bytes: int = 0  # verified
     failed: dict[str, str] = field(default_factory=dict)  # device ("" = the store) -> why; the first MOST_FAILED
     idle: bool = True
+    listed: bool = True  # the store has told all its devices
     broken: LogBroken | None = None  # nothing more may be done
 
     def add(self, done: Round) -> None:
@@ -90,6 +91,8 @@ class Custodian:
         self._told = told
         self._instance = f"{post.desk.name}/{secrets.token_hex(6)}"
         self._at_work: list[str] = []
+        # Devices ("" = what lies beside them) at which all has still to be looked, and whether for versions as well.
+        self._again: dict[str, bool] = {}
 
     async def once(self) -> Pass:
         """Look at all devices, whoever else is at work.
@@ -120,7 +123,9 @@ class Custodian:
             everything = began_s - everything_s >= EVERYTHING_S
             versions = everything and began_s - versions_s >= VERSIONS_S
             done = await self._pass(everything=everything, versions=versions, share=True)
-            if everything and not done.failed:
+            if everything:
+                self._again = {one: of_it for one, of_it in self._again.items() if one in done.failed}
+            if everything and done.listed and len(done.failed) < MOST_FAILED:
                 everything_s = began_s
                 versions_s = began_s if versions else versions_s
             idle = idle + 1 if done.idle or done.failed else 0
@@ -142,13 +147,15 @@ class Custodian:
                             if not share or takes(self._instance, device, self._at_work):
                                 await send.send(device)
                 except StoreError as error:
+                    done.listed = False
                     done.fail("", clean(str(error)))
                     _log.error("store_not_listed", error=str(error))
                 except trio.BrokenResourceError:  # the workers have ended: see below
                     pass
         if done.broken is not None:
             raise done.broken
-        if everything and "" not in done.failed and (not share or takes(self._instance, "", self._at_work)):
+        beside = (everything or "" in self._again) and done.listed
+        if beside and (not share or takes(self._instance, "", self._at_work)):
             await self._beside_devices(strange, done)
         await self._remember()
         return done
@@ -158,9 +165,11 @@ class Custodian:
         try:
             found = await strangers.enter(self._post.store, self._post.index, self._post.log, strange)
         except (StoreError, IndexLost) as error:
+            self._again[""] = False
             done.fail("", clean(str(error)))
             _log.error("store_not_listed", error=str(error))
             return
+        self._again.pop("", None)
         if found:
             round_ = Round("", findings=found)
             done.findings += len(found)
@@ -173,10 +182,12 @@ class Custodian:
         with receive:
             async for device in receive:
                 attempt = 0
+                everything_of_it = everything or device in self._again
+                versions_of_it = versions or self._again.get(device, False)
                 while done.broken is None:
                     attempt += 1
                     try:
-                        round_ = DeviceRound(self._post, device, everything=everything, versions=versions)
+                        round_ = DeviceRound(self._post, device, everything=everything_of_it, versions=versions_of_it)
                         found = await round_.run()
                     except LogBroken as error:
                         done.broken = error
@@ -186,9 +197,12 @@ class Custodian:
                         _log.warning("round_failed", device=device, attempt=attempt, error=str(error))
                         if final:
                             done.fail(device, clean(str(error)))
+                            if everything_of_it and device in done.failed:
+                                self._again[device] = versions_of_it
                             break
                         await trio.sleep(AGAIN.delay_s(attempt))
                     else:
+                        self._again.pop(device, None)
                         done.add(found)
                         if not found.idle:
                             self._told(found)

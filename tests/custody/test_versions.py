@@ -10,8 +10,10 @@ import trio.testing
 from bwvd.custody import custodian as custodian_module
 from bwvd.custody import index as at
 from bwvd.custody import versions
+from bwvd.custody.device import DeviceRound, Round
 from bwvd.custody.judge import State
 from bwvd.store import names
+from bwvd.store.errors import StoreMisbehaved
 from bwvd.testing.store import Fault, Held, VirtualStore
 from tests.support.custody_store import Camera, Working, carry, custody, recording_id
 
@@ -144,3 +146,31 @@ async def test_the_daemon_looks_for_versions_of_everything_now_and_then(
         assert trio.current_time() - began_s >= 300
         assert [one[0] for one in findings(working)] == ["replaced"]
         nursery.cancel_scope.cancel()
+
+
+async def test_a_device_that_fails_is_looked_at_again_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Invariant 16: a device that always fails costs itself a look at all of it, and no other one."""
+    looks: dict[str, list[tuple[bool, bool]]] = {"BWV-0001": [], "BWV-0002": []}
+
+    class Failing(DeviceRound):
+        async def run(self) -> Round:
+            looks[self._device].append((self._everything, self._versions))
+            if self._device == "BWV-0002" and len(looks[self._device]) < 5:
+                raise StoreMisbehaved("another thing each time")
+            return Round(self._device)
+
+    monkeypatch.setattr(custodian_module, "DeviceRound", Failing)
+    monkeypatch.setattr(custodian_module, "EVERYTHING_S", 1e9)
+    store = VirtualStore()
+    for device in looks:
+        store.objects[names.device_folder(device) + "recordings/x/y"] = Held(b"")
+    async with custody(store, tmp_path / "index") as working, trio.open_nursery() as nursery:
+        await nursery.start(working.custodian.run)
+        while len(looks["BWV-0002"]) < 8:  # noqa: ASYNC110  in virtual time, which goes on with each look
+            await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+    assert looks["BWV-0001"][0] == (True, True)
+    assert set(looks["BWV-0001"][1:]) == {(False, False)}
+    assert looks["BWV-0002"] == [(True, True)] * 5 + [(False, False)] * 3
