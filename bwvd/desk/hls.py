@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from bwvd.clock import NS
 from bwvd.desk.filler import Heads, audio_begins_ns, filled, held, last_key_frame
-from bwvd.desk.plain import PlainSegments
+from bwvd.desk.plain import Owner, PlainSegments
 from bwvd.desk.timeline import NO_FILE, NO_VIDEO, NOTHING, WITHHELD, Span, Timeline
 from bwvd.evidence.errors import IdentityUnusable
 from bwvd.evidence.format import records
@@ -77,7 +77,7 @@ class Media:
     _maps: list[int] = field(init=False)
     _heads: dict[int, Heads] = field(default_factory=dict)
     _keys: dict[int, bytes] = field(default_factory=dict)  # key frames to hold, by segment
-    _owner: object = field(default_factory=object)  # of what is kept
+    _owner: Owner = field(default_factory=Owner)  # of what is kept
 
     def __post_init__(self) -> None:
         self._maps = maps(self.line.index.inits)

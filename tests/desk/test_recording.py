@@ -14,12 +14,13 @@ import pytest
 import trio
 import trio.testing
 
-from bwvd.desk.plain import PlainSegments
+from bwvd.desk.plain import Owner, PlainSegments
 from bwvd.desk.recording import Opened
 from bwvd.desk.timeline import Line, signed_lines
 from bwvd.evidence.format.layout import MANIFEST
 from bwvd.evidence.format.line_reader import Readable
 from bwvd.evidence.keys.age import AgeSealer
+from bwvd.evidence.verify.folder import DirectoryFolder
 from tests.evidence.export.test_track import walked
 from tests.support.desk import export_proof
 from tests.support.desk_page import ORIGIN, desk_of
@@ -169,7 +170,7 @@ async def test_what_reads_behind_a_page_waits_until_its_first_frame_is_there(sto
 async def test_four_recordings_keep_no_more_in_memory_than_one(storage: Path) -> None:
     """Plain segments of all of them together; those of one that is read anew are forgotten."""
     kept = PlainSegments(1000)
-    first, second = object(), object()
+    first, second = Owner(), Owner()
     for number in range(4):
         kept.keep(first, number, bytes(300))
     kept.keep(second, 3, bytes(300))
@@ -178,8 +179,8 @@ async def test_four_recordings_keep_no_more_in_memory_than_one(storage: Path) ->
     assert kept.get(first, 2) is not None
     kept.forget(first)
     assert kept.get(first, 3) is None
-    kept.keep(first, 9, bytes(5000))  # one is kept however large it is
-    assert (kept.get(second, 3), kept.get(first, 9)) == (None, bytes(5000))
+    kept.keep(second, 9, bytes(5000))  # one is kept however large it is
+    assert (kept.get(second, 3), kept.get(second, 9)) == (None, bytes(5000))
     folder = make_recording(storage)
     async with desk_of(storage) as asked:
         for part in ("/timeline.json", "/seg/1.m4s", "/timeline.json"):
@@ -187,6 +188,21 @@ async def test_four_recordings_keep_no_more_in_memory_than_one(storage: Path) ->
         opened: Opened = asked.client._transport.app.state.opened  # type: ignore[attr-defined]  # httpx names none
         assert len(opened.media) == 1
         assert not opened.plain._kept
+
+
+async def test_nothing_stays_decrypted_of_a_recording_that_was_closed_while_it_was_read(storage: Path) -> None:
+    """Somebody's request was under way, in a thread, when the recording was read anew."""
+    folder = make_recording(storage)
+    async with desk_of(storage) as asked:
+        await asked.client.get(address(folder) + "/seg/1.m4s")
+        opened: Opened = asked.client._transport.app.state.opened  # type: ignore[attr-defined]  # httpx names none
+        (media,) = opened.media.values()
+        assert opened.plain._kept
+        media.close()
+        with DirectoryFolder(folder) as files:
+            assert media.segment(files, 1) is not None
+        assert not opened.plain._kept
+        assert opened.plain._bytes == 0
 
 
 @pytest.mark.parametrize(
