@@ -105,9 +105,9 @@ class Position:
             self._look(now_ns)
 
     def _take(self, fix: Fix) -> None:
-        self._news(self._watch.take(fix, self.clock.read()))
         if self.state() is State.ASLEEP:
             return  # and `_look` forgets what there is
+        self._news(self._watch.take(fix, self.clock.read()))
         every_s = self.config.every_s - min(0.1 * self.config.every_s, EARLY_S)
         early = self._told_ns is not None and fix.at_ns - self._told_ns < every_s * NS
         if early and self.last is not None:
@@ -117,12 +117,13 @@ class Position:
 
     def _look(self, now_ns: int) -> None:
         """What follows from the time alone, and from what the recorder does."""
-        self._news(self._watch.idle(now_ns))
         self._end_doubt(now_ns)
         if self.state() is State.ASLEEP:
+            self._watch.forget()
             self._forget(now_ns)
             self._held.clear()
             return
+        self._news(self._watch.idle(now_ns))
         self._hand_over()
         self._held.let_go(self.held_from())
 

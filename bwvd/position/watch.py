@@ -14,6 +14,7 @@ from bwvd.messages import Fix
 from bwvd.position.fix import distance_m, unix_s
 
 LOST_AFTER_S = 10.0  # without a fix
+FIRST_FIX_S = 120.0  # a receiver that was switched on needs half a minute to one, between houses more
 FASTEST_M_S = 120.0  # faster goes nobody who wears a camera on land; a helicopter does not either
 SLACK_M = 100.0  # what two good fixes may differ by standing still, between high houses
 CLOCK_OFF_S = 5.0  # of a receiver's time against a synchronised clock: a serial line may be two seconds late
@@ -45,11 +46,14 @@ class PositionWatch:
         self.last: Fix | None = None  # the newest one; also while it is lost
         self.has_fix = False
         self._clock_off = False
+        self._awaited_ns: int | None = None  # since when there has been no first one; None: nobody has looked yet
+        self._told_none = False  # that the first one does not come
 
     def take(self, fix: Fix, reading: Reading) -> list[News]:
         """What a fix changes. `reading`: both clocks when it came."""
         news: list[News] = []
         before, self.last = self.last, fix
+        self._told_none = True
         if not self.has_fix:
             self.has_fix = True
             news.append(News(Told.FOUND, fix.at_ns, f"in {'three' if fix.mode == 3 else 'two'} dimensions"))
@@ -66,7 +70,17 @@ class PositionWatch:
         if self.has_fix and self.last is not None and now_ns - self.last.at_ns > LOST_AFTER_S * NS:
             self.has_fix = False
             return [News(Told.LOST, now_ns, f"no fix for {LOST_AFTER_S:.0f} s")]
+        if self._awaited_ns is None:
+            self._awaited_ns = now_ns
+        if not self._told_none and now_ns - self._awaited_ns > FIRST_FIX_S * NS:
+            self._told_none = True
+            return [News(Told.LOST, now_ns, f"no fix in the first {FIRST_FIX_S:.0f} s")]
         return []
+
+    def forget(self) -> None:
+        """Asleep: no fix is kept. The next one is a first one: there is none that it could have jumped from."""
+        self.last, self.has_fix = None, False
+        self._awaited_ns, self._told_none = None, False
 
     def lost(self, now_ns: int, why: str) -> list[News]:
         """The receiver itself is gone."""

@@ -74,7 +74,7 @@ net_off() {
 builder_down() {
     umount "$builder/m/proc" 2>/dev/null || true
     umount "$builder/m" 2>/dev/null || true
-    rm -rf "$builder"
+    rm -rf --one-file-system "$builder"
 }
 
 trap 'umount "$root/proc" 2>/dev/null || true; umount "$builder/m/proc" 2>/dev/null || true
@@ -87,7 +87,7 @@ kernel() { ls "$root/lib/modules" | sort -V | tail -1; }
 
 step_base() {
     builder_down
-    rm -rf "$root"
+    rm -rf --one-file-system "$root"
     local mirror
     mirror=$(host_sources | awk 'NR == 1 {for (i = 2; i <= NF; i++) if ($i ~ "://") print $i}')
     debootstrap --variant=minbase --include=systemd,systemd-sysv,udev,dbus,ca-certificates \
@@ -252,7 +252,7 @@ made_from() {
 }
 
 case ${2:-build} in
-clean) builder_down; rm -rf "$root" "$folder/stamps"; exit ;;
+clean) builder_down; rm -rf --one-file-system "$root" "$folder/stamps"; exit ;;
 build) ;;
 *) sed -n '2,4p' "$0" | cut -c3- >&2; exit 2 ;;
 esac

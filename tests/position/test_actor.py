@@ -36,7 +36,7 @@ from bwvd.position import actor
 from bwvd.position.actor import Position
 from bwvd.position.held import Begun
 from bwvd.position.receiver import Feed, GpsdReceiver, LineReceiver
-from bwvd.position.watch import FASTEST_M_S, LOST_AFTER_S, PositionWatch, Told
+from bwvd.position.watch import FASTEST_M_S, FIRST_FIX_S, LOST_AFTER_S, PositionWatch, Told
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.receiver import VirtualReceiver, sentence
 from tests.support.desk import SIGNERS
@@ -139,6 +139,40 @@ async def test_asleep_nothing_is_kept(autojump_clock: MockClock) -> None:
         bench.record()
         await trio.sleep(1)
         assert len(bench.told) == 1
+
+
+async def test_asleep_no_way_is_judged(autojump_clock: MockClock) -> None:
+    """Invariant 2: where somebody went with a camera that sleeps nobody is told, not even how far it was."""
+    bench = Bench()
+    async with running(bench):
+        await trio.sleep(20.5)
+        bench.state = State.ASLEEP
+        await trio.sleep(5)
+        bench.receiver.jump(1.0)
+        await trio.sleep(5)
+        assert bench.actor._watch.last is None
+        bench.state = State.STANDBY
+        await trio.sleep(5)
+    assert bench.faults == {}
+    assert bench.actor.last is not None
+
+
+async def test_a_receiver_that_has_no_fix_from_the_start_is_told(autojump_clock: MockClock) -> None:
+    """Invariant 12: a receiver below a roof has never lost anything, and gives nothing; asleep it is not looked for."""
+    bench = Bench()
+    bench.receiver.lose_fix()
+    async with running(bench):
+        await trio.sleep(FIRST_FIX_S - 2)
+        assert bench.faults == {}
+        await trio.sleep(4)
+        assert bench.faults == {"gnss_fix": "no fix in the first 120 s"}
+        bench.state = State.ASLEEP
+        await trio.sleep(FIRST_FIX_S * 3)
+        bench.state = State.STANDBY
+        await trio.sleep(FIRST_FIX_S - 2)
+        bench.receiver.lose_fix(False)
+        await trio.sleep(3)
+    assert bench.faults == {}
 
 
 async def test_a_lost_fix_is_told_and_not_the_last_one(autojump_clock: MockClock) -> None:

@@ -266,6 +266,7 @@ NOT_RUN = {
     },
     "custody": {
         "python -m tests.fleet": LONG,
+        "python -m tests.fleet --devices 200 --recordings 20 --store seaweed --index postgresql --jobs 4": LONG,
         "sudo bwvd install --custody": NotRun("changes the machine, as root", install_prints),
         "sudo systemd-sysusers bwvd-custody.conf": NotRun("changes the machine, as root", install_prints),
         "sudo systemd-tmpfiles --create bwvd-custody.conf": NotRun("changes the machine, as root", install_prints),
