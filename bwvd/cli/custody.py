@@ -183,15 +183,18 @@ async def _post(store: Store, given: dict[str, Any]) -> Post:
     )
 
 
-def _index(url: str, store: str) -> Index:
-    """Raises: Failure, exit code 2 for an index that can't be used, 1 where the database does not answer."""
+def _index(url: str, store: str | None) -> Index:
+    """The index of the store with that address; None = to look into, and nothing of it is made or changed.
+
+    Raises: Failure, exit code 2 for an index that can't be used, 1 where the database does not answer.
+    """
     try:
         from bwvd.custody.index import Index, IndexLost
         from bwvd.custody.schema import IndexUnusable
     except ImportError as error:
         raise Failure(f"{error.name} is not installed: pip install 'bwvd[custody]'", 2) from None
     try:
-        return Index.open(url, store)
+        return Index.reading(url) if store is None else Index.open(url, store)
     except IndexUnusable as error:
         raise Failure(str(error), 2) from None
     except IndexLost as error:  # it may come later than we do: the unit is started again, as for 2 it is not
@@ -267,9 +270,11 @@ def _print_findings(index_url: str, *, everything: bool, as_json: bool) -> int:
 
     if "://" not in index_url and not os.path.lexists(index_url):
         raise Failure(f"{index_url}: there is no index; name it with --index", 2)
-    index = _index(index_url, "")
+    index = _index(index_url, None)
     try:
         rows = index.do(lambda db: at.all_findings(db, resolved=everything))
+    except at.IndexLost as error:
+        raise Failure(str(error), 1) from None
     finally:
         index.close()
     if as_json:

@@ -5,31 +5,26 @@ Nothing depends on it being there: it is made anew from the store, and what two 
 
 from __future__ import annotations
 
-import os
-import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import trio
 from sqlalchemy import (
     Connection,
     Engine,
     Table,
-    create_engine,
     delete,
-    event,
     func,
     insert,
-    make_url,
     select,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from bwvd.custody import schema
+from bwvd.custody.engine import engine_of
 from bwvd.custody.findings import Finding, finding
 from bwvd.custody.journals import KnownHead
 from bwvd.custody.schema import IndexUnusable
@@ -40,7 +35,6 @@ T = TypeVar("T")
 Row = Mapping[str, Any]
 
 MOST_FINDINGS = 1000  # open ones of a device; what is more is one, that says so
-_LOCK_S = 30  # to wait for another process that writes
 _SCHEMA_LOCK = 0x62777664  # of PostgreSQL's advisory locks: who makes the tables, makes them alone
 
 
@@ -72,7 +66,7 @@ class Index:
             schema.prepare(connection)
             _bind(connection, store)
 
-        return cls._with(_engine(url), ready)
+        return cls._with(engine_of(url), ready)
 
     @classmethod
     def reading(cls, url: str) -> Index:
@@ -80,7 +74,7 @@ class Index:
 
         Raises: IndexUnusable; IndexLost.
         """
-        return cls._with(_engine(url, read_only=True), schema.require)
+        return cls._with(engine_of(url, read_only=True), schema.require)
 
     @classmethod
     def _with(cls, engine: Engine, ready: Callable[[Connection], None]) -> Index:
@@ -124,49 +118,10 @@ class Index:
 
 
 def _bind(connection: Connection, store: str) -> None:
-    known = fact(connection, "store")
-    if known and store and known != store:
+    if (known := fact(connection, "store")) and store and known != store:
         raise IndexUnusable(f"the index is of the store {known}, not of {store}: name another with --index")
     if store and not known:
         set_fact(connection, "store", store)
-
-
-def _engine(url: str, *, read_only: bool = False) -> Engine:
-    if "://" not in url:
-        url = f"sqlite:///{url}"
-    try:
-        parsed = make_url(url)
-        if parsed.drivername in ("postgresql", "postgres"):
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        if parsed.get_backend_name() not in ("sqlite", "postgresql"):
-            raise IndexUnusable(f"--index: {parsed.get_backend_name()}: the index is in sqlite or postgresql")
-        if parsed.get_backend_name() == "postgresql":
-            return create_engine(
-                parsed, pool_pre_ping=True, execution_options={"postgresql_readonly": True} if read_only else {}
-            )
-        if read_only:
-            name = quote(os.path.abspath(parsed.database or ""))  # noqa: PTH100  resolve() would follow links
-            parsed = parsed.set(database=f"file:{name}", query={"mode": "ro", "uri": "true"})
-        engine = create_engine(parsed, connect_args={"timeout": _LOCK_S})
-    except ArgumentError as error:
-        raise IndexUnusable(f"--index: {one_line(error)}") from None
-    except ImportError:
-        raise IndexUnusable("--index: PostgreSQL needs psycopg: pip install 'bwvd[custody]'") from None
-
-    @event.listens_for(engine, "connect")
-    def connected(connection: sqlite3.Connection, _: object) -> None:
-        connection.isolation_level = None  # transactions are begun below, not by the driver's guess
-        if read_only:
-            return
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")  # what a power cut takes is in the store
-
-    @event.listens_for(engine, "begin")
-    def begun(connection: Connection) -> None:
-        # Two that read first and write then would wait for each other.
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
-
-    return engine
 
 
 def _lost(error: SQLAlchemyError) -> IndexLost:

@@ -6,8 +6,10 @@ import json
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +114,30 @@ def test_a_finding_is_exit_1_until_a_person_resolves_it(site: Site) -> None:
     assert [one["resolution"] for one in kept] == ["evidence-server: the court has the card"]
     assert custody(site, "--once").exit_code == 0
     assert not site.file(names.receipt("BWV-0001", recording_id(2))).exists()
+
+
+def test_findings_of_what_is_no_index_of_this_version_are_one_line_and_make_none(site: Site) -> None:
+    """Invariant 16: who looks writes nothing, whatever he names."""
+
+    def listed(what: str, index: str) -> None:
+        before = {path.name: path.read_bytes() for path in site.root.iterdir() if path.is_file()}
+        refused(bwvd("custody", site.address, "findings", "--index", index), what)
+        assert {path.name: path.read_bytes() for path in site.root.iterdir() if path.is_file()} == before
+
+    listed("no.sqlite: there is no index", "no.sqlite")
+    listed("no.sqlite: there is no index", f"sqlite:///{site.root}/no.sqlite")
+    Path("empty").write_bytes(b"")
+    listed("no index of a custodian", "empty")
+    sqlite3.connect("other").execute("create table recordings (x)").connection.close()
+    listed("no index of a custodian", "other")
+    site.camera.record()
+    site.carry()
+    assert custody(site, "--once").exit_code == 0
+    with closing(sqlite3.connect("custody.sqlite")) as database, database:
+        database.execute("update facts set value = '1' where name = 'schema'")
+    with closing(sqlite3.connect("custody.sqlite")) as database:
+        database.execute("pragma journal_mode=delete")
+    listed("version '1'.* brings them up to date", "custody.sqlite")
 
 
 def test_the_log_is_read_and_held_to_be_whole(site: Site) -> None:
