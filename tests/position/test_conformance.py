@@ -112,7 +112,7 @@ async def real_gpsd(folder: Path) -> AsyncIterator[Subject]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     device = pty.device
-    command = [need("gpsd"), "-N", "-n", "-b", "-S", str(port), device]
+    command = [need("gpsd"), "-N", "-n", "-b", "-s", "9600", "-f", "8N1", "-S", str(port), device]  # hunts for no speed
     running: list[subprocess.Popen[bytes]] = []
 
     async def plug() -> None:
