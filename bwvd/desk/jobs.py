@@ -70,6 +70,7 @@ class Job:
     notes: list[str] = field(default_factory=list)
     problem: str = ""  # why it failed, in one line
     _stop: threading.Event = field(default_factory=threading.Event)
+    _at_work: threading.Lock = field(default_factory=threading.Lock)  # held by the thread that makes it
 
     @property
     def over(self) -> bool:
@@ -94,14 +95,23 @@ class Job:
         if self._stop.is_set():
             raise GivenUp("given up")
 
-    def run(self, folder: Folder) -> list[Path]:
-        """Blocking. Raises: GivenUp; what the work raises."""
-        sizes = []
-        for name, odd in folder.names().items():
-            if not odd:
-                sizes.append(folder.size(name))
-        self.total_bytes = round(sum(sizes) * self.passes)
-        return self.work(WatchedFolder(folder, self.told))
+    def run(self, folder: Folder) -> None:
+        """Make the files. Blocking. Raises: GivenUp; what the work raises."""
+        with self._at_work:
+            sizes = []
+            for name, odd in folder.names().items():
+                if not odd:
+                    sizes.append(folder.size(name))
+            self.total_bytes = round(sum(sizes) * self.passes)
+            self.files = self.work(WatchedFolder(folder, self.told))
+
+    def wait(self) -> None:
+        """Wait until no thread is at work on it: one that was left behind still has to put away what it began.
+
+        Blocking, for at most ENDING_S.
+        """
+        if self._at_work.acquire(timeout=ENDING_S):
+            self._at_work.release()
 
 
 class Jobs:
@@ -138,34 +148,52 @@ class Jobs:
 
     async def run(self) -> None:
         """Do what comes, until it is cancelled; then every job is given up, and nothing of it is left."""
-        async with trio.open_nursery() as nursery:
-            for _ in range(AT_ONCE):
-                nursery.start_soon(self._work)
-            try:
-                await trio.sleep_forever()
-            finally:
-                for job in self._jobs.values():
-                    job.cancel()
+        try:
+            async with trio.open_nursery() as nursery:
+                for _ in range(AT_ONCE):
+                    nursery.start_soon(self._work)
+                try:
+                    await trio.sleep_forever()
+                finally:
+                    for job in self._jobs.values():
+                        job.cancel()
+        finally:
+            with trio.move_on_after(ENDING_S, shield=True):  # all at once, as the log puts what waits into one object
+                async with trio.open_nursery() as nursery:
+                    while self._receive.statistics().current_buffer_used:
+                        nursery.start_soon(self._end, self._receive.receive_nowait(), State.CANCELLED)
 
     async def _work(self) -> None:
         async for job in self._receive.clone():
-            if job.state is not State.WAITING:
-                await self._end(job, job.state)
-                continue
-            job.state, state = State.RUNNING, State.FAILED
+            state = State.CANCELLED
             try:
-                job.files = await job.found.read(job.run)
-            except GivenUp:
-                state = State.CANCELLED
-            except (EvidenceError, StoreError) as error:
-                job.problem = clean(str(error))
-            except OSError as error:
-                job.problem = clean(f"{error.filename or job.found.where}: {error.strerror}")
-            else:
-                state = State.DONE
-            with trio.move_on_after(ENDING_S, shield=True):  # also where the desk is ended
-                await self._end(job, state)
-            job.state = state
+                if job.state is State.WAITING:
+                    job.state = State.RUNNING
+                    state = await self._made(job)
+            except Exception:
+                state = State.FAILED
+                raise
+            finally:  # also where the desk is ended
+                with trio.move_on_after(ENDING_S, shield=True):
+                    await trio.to_thread.run_sync(job.wait, abandon_on_cancel=True)
+                with trio.move_on_after(ENDING_S, shield=True):
+                    state = State.DONE if job.files else state
+                    await self._end(job, state)
+                job.state = state
+
+    async def _made(self, job: Job) -> State:
+        """Make what it is to make; what came of it."""
+        try:
+            await job.found.read(job.run)
+        except GivenUp:
+            return State.CANCELLED
+        except (EvidenceError, StoreError) as error:
+            job.problem = clean(str(error))
+        except OSError as error:
+            job.problem = clean(f"{error.filename or job.found.where}: {error.strerror}")
+        else:
+            return State.DONE
+        return State.FAILED
 
     async def _end(self, job: Job, state: State) -> None:
         """Enter what came of it, with the digest of each file."""

@@ -7,6 +7,8 @@ import io
 import resource
 import signal
 import zipfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from bwvd.evidence.errors import ExportRefused
 from bwvd.evidence.export.still import export_still
 from bwvd.evidence.keys.age import AgeSealer
 from bwvd.testing.store import Fault, VirtualStore
+from tests.support.custody_store import Camera, carry
 from tests.support.desk import SIGNERS, export_mp4, verify_proof
 from tests.support.desk_page import ORIGIN, Asked, a_desk, desk_of
 from tests.support.evidence_folder import make_recording, make_storage
@@ -235,6 +238,42 @@ async def test_what_is_encrypted_goes_out_with_the_identity_alone(tmp_path: Path
     with zipfile.ZipFile(tmp_path / f"{RECORDING}.zip") as archive:
         assert any(name.endswith(".m4s.age") for name in archive.namelist())
     assert not list(root.rglob("*.m4s"))
+
+
+async def test_a_desk_that_ends_enters_what_became_of_each_job_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One reads from a store that does not answer, one has not begun: the log says what came of both."""
+
+    class Silent(VirtualStore):
+        @asynccontextmanager
+        async def get(
+            self, name: str, start: int = 0, end: int | None = None, *, version: str = ""
+        ) -> AsyncIterator[AsyncIterator[bytes]]:
+            if name.endswith("000002.m4s"):
+                await trio.sleep_forever()
+            async with super().get(name, start, end, version=version) as pieces:
+                yield pieces
+
+    monkeypatch.setattr(jobs, "AT_ONCE", 1)
+    store, out = Silent(), tmp_path / "out"
+    out.mkdir()
+    camera = Camera(tmp_path / "card")
+    camera.record(seconds=3)
+    await carry(store, camera)
+    with trio.fail_after(30):
+        async with desk_of(StoreSource(store, "s3://evidence", SIGNERS)) as asked:
+            asked.desk.out = out
+            for what in ("proof", "mp4"):
+                assert (await asked.client.post(f"{OUT}/{what}", headers=JSON)).status_code == 200
+            one, other = reversed(asked.desk.jobs.all())
+            while not one.read_bytes:  # noqa: ASYNC110  only the job knows it
+                await trio.sleep(0.01)
+        events = [(event, detail["job"], detail.get("state")) for event, detail in await asked.log() if "job" in detail]
+    assert events[:2] == [("exporting", one.id, None), ("exporting", other.id, None)]
+    assert sorted(events[2:]) == sorted(("export_failed", job.id, "cancelled") for job in (one, other))
+    assert (one.state, other.state) == (State.CANCELLED, State.CANCELLED)
+    assert list(out.iterdir()) == []
 
 
 async def test_so_many_jobs_wait_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
