@@ -18,7 +18,16 @@ from bwvd.capture.video.frame_loss import Losses
 from bwvd.clock import NS
 from bwvd.config.schema import Config
 from bwvd.media.init_segment import VIDEO_TIMESCALE, InitUnusable, decodes, init_of_annexb, init_of_stream
-from bwvd.media.nal import PREFIX_BYTES, START_CODE, AccessUnit, Content, NalForm, prefixed_room, write_prefixed
+from bwvd.media.nal import (
+    PREFIX_BYTES,
+    START_CODE,
+    AccessUnit,
+    Content,
+    NalForm,
+    prefixed_room,
+    unit_type,
+    write_prefixed,
+)
 from bwvd.media.samples import Track, overwrite
 from bwvd.messages import SourceUp
 
@@ -87,6 +96,7 @@ class CopiedVideo:
         self._proven = False  # the camera has shown that its GOPs are short enough
         self._waiting = bytearray()  # parameter sets that came ahead of their frame, in the stream's form
         self._doubted = 0  # key frames in a row
+        self._doubtful: tuple[bytes, ...] = ()  # new parameter sets whose frame is damaged: they may hold all the same
         self._damper = FormDamper()
         self._is_restless = False  # the last key frame is one too many of those that change the parameters
         self._refused: _Parameters | None = None  # it has changed to these, which are not kept: key frames may be bare
@@ -128,6 +138,7 @@ class CopiedVideo:
         if placed.dts_ns >= self._not_before_ns:
             self._losses.frame(placed, moment.mono_ns)
             if content is Content.BROKEN:
+                self._suspect(self._sets_of(data, unit))
                 self.lacks = NOTHING_DECODES
                 self._damaged(placed, "packets_lost" if packet.is_corrupt and self._address.streamed else "corrupt")
             else:
@@ -282,31 +293,65 @@ class CopiedVideo:
         """True if the parameter sets in an access unit are those that we know, or good new ones at a key frame.
 
         A camera may change its size at any key frame: then another track begins. What is damaged looks the same, so
-        that new ones are believed only where the frame that came with them can be decoded.
+        that new ones are believed only where a frame that they came with, or that follows them, can be decoded.
         """
-        sets = self._form.parameter_sets(data, whole.spans) if whole.has_sets else ()
+        sets = self._sets_of(data, whole)
         self._is_restless = False
+        holding = self._sets if self._refused is None else self._refused.sets
+        known = set(sets) <= set(holding) or set(sets) <= set(self._sets)
+        if key and known and self._doubtful:
+            # Where both decode it, the camera has changed: damage does not make another form that is whole.
+            unit = self._annexb(data, whole)
+            if set(sets) <= set(self._doubtful) and decodes(self._form.codec, self._of_sets(self._doubtful) + unit):
+                return self._take_parameters(self._doubtful, self._of_sets(self._doubtful) + unit, at_ns, out)
+            if not sets and not decodes(self._form.codec, self._of_sets(holding) + unit):
+                return self._doubt(self._doubtful)
+        if key and known:
+            self._doubted, self._doubtful = 0, ()
         if self._refused is not None and set(sets) <= set(self._refused.sets):
             # They hold until others come: a frame without any is not one of those that are kept.
             return key and self._take(self._refused, at_ns, out)
-        if not sets or set(sets) <= set(self._sets):
-            self._doubted = 0 if key else self._doubted
+        if known:
             if key:
                 self._refused = None
                 if self._track is not None:
                     self._is_kept(self._track.init, at_ns, out)
             return True
         if not key:
+            self._suspect(sets)
             return not self._sets
-        unit = b"".join(b"\0" + START_CODE + data[a:b] for a, b in whole.spans)
-        fits = self._track is None or decodes(self._form.codec, unit)
-        if fits and self._sets and self._form.length_bytes not in (0, PREFIX_BYTES):
-            # Units keep the length of their prefix, and the new init segment would say four.
-            raise DeviceLost(f"{self._address.text} has changed its parameters")
-        self._doubted = 0 if fits else self._doubted + 1
+        unit = self._annexb(data, whole)
+        if self._track is not None and not decodes(self._form.codec, unit):
+            return self._doubt(sets)
+        return self._take_parameters(sets, unit, at_ns, out)
+
+    def _sets_of(self, data: bytearray, whole: AccessUnit) -> tuple[bytes, ...]:
+        return self._form.parameter_sets(data, whole.spans) if whole.has_sets else ()
+
+    def _of_sets(self, sets: tuple[bytes, ...]) -> bytes:
+        """In Annex B, to be put before a key frame that has none: those that others refer to first."""
+        ordered = sorted(sets, key=lambda one: unit_type(self._form.codec, one[0]))
+        return b"".join(b"\0" + START_CODE + one for one in ordered)
+
+    @staticmethod
+    def _annexb(data: bytearray, whole: AccessUnit) -> bytes:
+        return b"".join(b"\0" + START_CODE + data[a:b] for a, b in whole.spans)
+
+    def _suspect(self, sets: tuple[bytes, ...]) -> None:
+        """Parameter sets came that nobody could decode a key frame with yet: bare key frames may be of them."""
+        if self._sets and not set(sets) <= set(self._sets):
+            self._doubtful = sets
+
+    def _doubt(self, sets: tuple[bytes, ...]) -> bool:
+        """Leave out a key frame of such sets, or one that neither those decode nor what holds. Always False.
+
+        Raises: DeviceLost where it is one too many.
+        """
+        self._suspect(sets)
+        self._doubted += 1
         if self._doubted >= DOUBTED_KEYS:
             raise DeviceLost(f"{self._address.text} gives key frames that can't be decoded")
-        return fits and self._take_parameters(sets, unit, at_ns, out)
+        return False
 
     def _is_kept(self, init: bytes, at_ns: int, out: Out) -> bool:
         """True if frames of that init segment are kept; not where the camera changes it again and again."""
@@ -316,6 +361,11 @@ class CopiedVideo:
         return kept
 
     def _take_parameters(self, sets: tuple[bytes, ...], unit: bytes, at_ns: int, out: Out) -> bool:
+        """Take new ones that decode, of a key frame in Annex B that they stand before."""
+        if self._sets and self._form.length_bytes not in (0, PREFIX_BYTES):
+            # Units keep the length of their prefix, and the new init segment would say four.
+            raise DeviceLost(f"{self._address.text} has changed its parameters")
+        self._doubted, self._doubtful = 0, ()
         if not self._sets and self._form.length_bytes and self._track is not None:
             self._sets = sets
             return True  # repeated in the stream beside those of the container

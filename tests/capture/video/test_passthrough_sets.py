@@ -1,0 +1,130 @@
+"""Parameter sets of a camera that is copied: which frames are recorded under which, where some of it is damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+import pytest
+
+from bwvd.capture.source import DeviceLost
+from bwvd.media.nal import NalCodec, annexb_units, unit_type
+from bwvd.testing.clip import numbered_clip
+from tests.capture.video.test_passthrough import RATE, Camera
+from tests.support.capture_listen import numbers
+
+GOP = 15
+STEP = 90_000 // RATE
+SETS = {"h264": {7, 8}, "hevc": {32, 33, 34}}
+CODECS = pytest.mark.parametrize("codec", ["h264", "hevc"])
+ENCODERS = {"h264": "libx264", "hevc": "libx265"}
+# A key frame of HEVC that is read as one of a smaller size looks whole to libav: the rest of it is not missed.
+OTHER, OLD, NEW = (64, 48), (96, 64), (128, 96)
+
+
+def film(path: Path, codec: NalCodec, size: tuple[int, int], first: int = 0) -> list[bytes]:
+    """A second in Annex B: two groups whose key frames have parameter sets. The frames carry numbers from `first`."""
+    numbered_clip(path, RATE, rate=RATE, gop_s=0.5, codec=ENCODERS[codec], width=size[0], height=size[1], first=first)
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(video=0) if packet.size]
+
+
+def parts(codec: NalCodec, frame: bytes) -> Iterator[tuple[bool, bytes]]:
+    """A frame's units, and whether they are parameter sets."""
+    for start, end in annexb_units(frame):
+        yield unit_type(codec, frame[start]) in SETS[codec], b"\0\0\0\1" + frame[start:end]
+
+
+def bare(codec: NalCodec, frame: bytes) -> bytes:
+    return b"".join(unit for is_set, unit in parts(codec, frame) if not is_set)
+
+
+def slices_damaged(codec: NalCodec, frame: bytes) -> bytes:
+    """With whole parameter sets, and a slice that names others than those: half a slice of HEVC is whole to libav."""
+    damaged = bytearray(frame)
+    start, _ = annexb_units(frame)[-1]
+    damaged[start + (1 if codec == "h264" else 2)] &= 0x80
+    return bytes(damaged)
+
+
+def sets_damaged(codec: NalCodec, frame: bytes) -> bytes:
+    """With a whole picture, and another size in the parameter sets than the picture has."""
+    at = 5 if codec == "h264" else 24
+    damaged = bytearray(frame)
+    kind = 7 if codec == "h264" else 33
+    start = next(a for a, _ in annexb_units(frame) if unit_type(codec, frame[a]) == kind)
+    damaged[start + at] ^= 0x3C
+    return bytes(damaged)
+
+
+class Fed:
+    """A camera that is opened on the old form, and given frames."""
+
+    def __init__(self, folder: Path, codec: NalCodec) -> None:
+        self.codec = codec
+        self.old = film(folder / "old.ts", codec, OLD)
+        self.new = film(folder / "new.ts", codec, NEW, first=RATE)
+        self.camera = Camera(folder / "old.ts")
+        self._number = count()
+
+    def feed(self, *frames: bytes, corrupt: bool = False) -> None:
+        for frame in frames:
+            packet: av.Packet[Any] = av.Packet(frame)
+            packet.pts = packet.dts = next(self._number) * STEP
+            packet.is_corrupt = corrupt
+            self.camera.feed(packet)
+
+    def sizes(self) -> list[tuple[int, int]]:
+        return [(up.track.width, up.track.height) for up in self.camera.listener.ups()]
+
+
+@CODECS
+@pytest.mark.parametrize("fault", ["slices", "a lost part", "in a frame before"])
+def test_bare_key_frames_are_of_the_sets_whose_own_frame_was_damaged(
+    tmp_path: Path, codec: NalCodec, fault: Literal["slices", "a lost part", "in a frame before"]
+) -> None:
+    """Invariant 4: they were recorded under the parameters of the form before, and nobody could decode them."""
+    fed = Fed(tmp_path, codec)
+    first, second = fed.new[:GOP], fed.new[GOP:]
+    fed.feed(*fed.old)
+    if fault == "in a frame before":
+        fed.feed(b"".join(unit for is_set, unit in parts(codec, first[0]) if is_set) + bare(codec, fed.old[1]))
+    elif fault == "slices":
+        fed.feed(slices_damaged(codec, first[0]))
+    else:
+        fed.feed(first[0], corrupt=True)
+    fed.feed(*first[1:], *(bare(codec, frame) for frame in second))
+    listener = fed.camera.finish()
+    assert fed.sizes() == [OLD, NEW]
+    assert numbers(listener.batches()) == [*range(RATE), *range(RATE + GOP, 2 * RATE)]
+    assert [(gap.cause, gap.frames) for gap in listener.gaps()] == [("corrupt", GOP)]
+
+
+@CODECS
+def test_bare_key_frames_are_of_the_sets_that_hold_where_the_new_ones_were_damage(
+    tmp_path: Path, codec: NalCodec
+) -> None:
+    """Invariant 4: what is damaged costs its group, and no frame behind it."""
+    fed = Fed(tmp_path, codec)
+    first, second = fed.old[:GOP], fed.old[GOP:]
+    fed.feed(*first, sets_damaged(codec, second[0]), *second[1:])
+    for _ in range(3):
+        fed.feed(bare(codec, first[0]), *first[1:])
+    listener = fed.camera.finish()
+    assert fed.sizes() == [OLD]
+    assert numbers(listener.batches()) == [*range(GOP)] * 4
+    assert [(gap.cause, gap.frames) for gap in listener.gaps()] == [("corrupt", GOP)]
+
+
+@CODECS
+def test_bare_key_frames_of_neither_form_end_in_opening_the_camera_again(tmp_path: Path, codec: NalCodec) -> None:
+    fed = Fed(tmp_path, codec)
+    third = film(tmp_path / "third.ts", codec, OTHER)
+    fed.feed(*fed.old, slices_damaged(codec, fed.new[0]), *fed.new[1:GOP])
+    fed.feed(bare(codec, third[0]), *third[1:GOP])
+    with pytest.raises(DeviceLost, match="key frames that can't be decoded"):
+        fed.feed(bare(codec, third[GOP]))
+    assert fed.sizes() == [OLD]
