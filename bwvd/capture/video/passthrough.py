@@ -96,7 +96,9 @@ class CopiedVideo:
         self._proven = False  # the camera has shown that its GOPs are short enough
         self._waiting = bytearray()  # parameter sets that came ahead of their frame, in the stream's form
         self._doubted = 0  # key frames in a row
-        self._doubtful: tuple[bytes, ...] = ()  # new parameter sets whose frame is damaged: they may hold all the same
+        self._doubtful: tuple[
+            bytes, ...
+        ] = ()  # new parameter sets that nothing was kept of yet: they may hold all the same
         self._damper = FormDamper()
         self._is_restless = False  # the last key frame is one too many of those that change the parameters
         self._refused: _Parameters | None = None  # it has changed to these, which are not kept: key frames may be bare
@@ -338,7 +340,7 @@ class CopiedVideo:
         return b"".join(b"\0" + START_CODE + data[a:b] for a, b in whole.spans)
 
     def _suspect(self, sets: tuple[bytes, ...]) -> None:
-        """Parameter sets came that nobody could decode a key frame with yet: bare key frames may be of them."""
+        """Parameter sets came that nothing can be kept of yet: bare key frames may be of them."""
         if self._sets and not set(sets) <= set(self._sets):
             self._doubtful = sets
 
@@ -361,19 +363,19 @@ class CopiedVideo:
         return kept
 
     def _take_parameters(self, sets: tuple[bytes, ...], unit: bytes, at_ns: int, out: Out) -> bool:
-        """Take new ones that decode, of a key frame in Annex B that they stand before."""
+        """Take new ones that decode, of a key frame in Annex B that they stand before. False where none can be kept."""
         if self._sets and self._form.length_bytes not in (0, PREFIX_BYTES):
             # Units keep the length of their prefix, and the new init segment would say four.
             raise DeviceLost(f"{self._address.text} has changed its parameters")
-        self._doubted, self._doubtful = 0, ()
         if not self._sets and self._form.length_bytes and self._track is not None:
-            self._sets = sets
+            self._doubted, self._sets = 0, sets
             return True  # repeated in the stream beside those of the container
         try:
             init, width, height = init_of_annexb(self._form.codec, unit)
         except InitUnusable:
-            self._sets = sets
-            return False
+            # What holds for the track stays as it is. Without one there is none that bare key frames could pass under.
+            return self._track is not None and self._doubt(sets)
+        self._doubted, self._doubtful = 0, ()
         return self._take(_Parameters(sets, init, width, height), at_ns, out)
 
     def _take(self, found: _Parameters, at_ns: int, out: Out) -> bool:

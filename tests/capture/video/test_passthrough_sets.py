@@ -11,6 +11,8 @@ import av
 import pytest
 
 from bwvd.capture.source import DeviceLost
+from bwvd.capture.video import passthrough
+from bwvd.media.init_segment import InitUnusable
 from bwvd.media.nal import NalCodec, annexb_units, unit_type
 from bwvd.testing.clip import numbered_clip
 from tests.capture.video.test_passthrough import RATE, Camera
@@ -58,6 +60,11 @@ def sets_damaged(codec: NalCodec, frame: bytes) -> bytes:
     start = next(a for a, _ in annexb_units(frame) if unit_type(codec, frame[a]) == kind)
     damaged[start + at] ^= 0x3C
     return bytes(damaged)
+
+
+def unusable(*_: object) -> tuple[bytes, int, int]:
+    """In the place of `init_of_annexb`."""
+    raise InitUnusable("MP4 can't hold it")
 
 
 class Fed:
@@ -128,3 +135,37 @@ def test_bare_key_frames_of_neither_form_end_in_opening_the_camera_again(tmp_pat
     with pytest.raises(DeviceLost, match="key frames that can't be decoded"):
         fed.feed(bare(codec, third[GOP]))
     assert fed.sizes() == [OLD]
+
+
+@CODECS
+def test_bare_key_frames_of_sets_that_mp4_can_not_hold_are_not_recorded_under_others(
+    tmp_path: Path, codec: NalCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Invariant 4: the sets were taken for those of the track, and what followed them was recorded in it."""
+    fed = Fed(tmp_path, codec)
+    fed.feed(*fed.old)
+
+    monkeypatch.setattr(passthrough, "init_of_annexb", unusable)
+    fed.feed(*fed.new[:GOP], bare(codec, fed.new[GOP]), *fed.new[GOP + 1 :])
+    with pytest.raises(DeviceLost, match="key frames that can't be decoded"):
+        fed.feed(bare(codec, fed.new[0]))
+    listener = fed.camera.finish()
+    assert fed.sizes() == [OLD]
+    assert numbers(listener.batches()) == [*range(RATE)]
+    assert sum(gap.frames for gap in listener.gaps()) == RATE
+
+
+@CODECS
+def test_a_track_goes_on_behind_sets_that_mp4_can_not_hold(
+    tmp_path: Path, codec: NalCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Invariant 4: what is left out ends with the first key frame of what was there before."""
+    fed = Fed(tmp_path, codec)
+    fed.feed(*fed.old)
+
+    monkeypatch.setattr(passthrough, "init_of_annexb", unusable)
+    fed.feed(*fed.new[:GOP], bare(codec, fed.old[0]), *fed.old[1:])
+    listener = fed.camera.finish()
+    assert fed.sizes() == [OLD]
+    assert numbers(listener.batches()) == [*range(RATE)] * 2
+    assert [(gap.cause, gap.frames) for gap in listener.gaps()] == [("corrupt", GOP)]
