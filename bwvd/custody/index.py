@@ -264,13 +264,13 @@ def set_recording(
     key = {"device": row["device"], "recording": row["recording"]}
     markers, officers = list(markers), list(officers)
     schema.lock_recording(connection, **key)
-    _forget_texts(connection, **key)
+    before = _forget_texts(connection, **key)
     put(connection, schema.RECORDINGS, **row)
     for table in (schema.MARKERS, schema.OFFICERS, schema.RECEIPTS):
         connection.execute(delete(table).where(table.c.device == key["device"], table.c.recording == key["recording"]))
     texts = [*((Kind.MARKER, one["label"]) for one in markers), *((Kind.OFFICER, one["officer"]) for one in officers)]
-    name = row["started_utc"], row["recording"], row["device"]
-    schema.enter_texts(connection, {name: texts_of(row["device"], texts)})
+    name, said = (row["started_utc"], row["recording"], row["device"]), texts_of(row["device"], texts)
+    schema.exchange_texts(connection, {name: said}, before - said.keys())
     for table, rows in ((schema.MARKERS, markers), (schema.OFFICERS, officers)):
         if rows:
             connection.execute(insert(table), [{**key, **one} for one in rows])
@@ -278,8 +278,11 @@ def set_recording(
         connection.execute(insert(schema.RECEIPTS), [{**key, **receipt}])
 
 
-def _forget_texts(connection: Connection, device: str, recording: str) -> None:
-    """Forget what a recording is found by, which its rows say: no other index than that of searches is needed."""
+def _forget_texts(connection: Connection, device: str, recording: str) -> set[int]:
+    """Forget what a recording is found by, which its rows say: no other index than that of searches is needed.
+
+    Returns the texts' numbers.
+    """
     known = {
         table: connection.execute(select(column).where(table.c.device == device, table.c.recording == recording))
         .scalars()
@@ -294,16 +297,17 @@ def _forget_texts(connection: Connection, device: str, recording: str) -> None:
         *((Kind.MARKER, label) for label in known[schema.MARKERS]),
         *((Kind.OFFICER, officer) for officer in known[schema.OFFICERS]),
     ]
-    mentions = schema.MENTIONS.c
+    mentions, before = schema.MENTIONS.c, texts_of(device, said)
     for started_utc in known[schema.RECORDINGS]:
         connection.execute(
             delete(schema.MENTIONS).where(
-                mentions.text.in_(texts_of(device, said)),
+                mentions.text.in_(before),
                 mentions.started_utc == started_utc,
                 mentions.recording == recording,
                 mentions.device == device,
             )
         )
+    return set(before) if known[schema.RECORDINGS] else set()
 
 
 # --- findings -----------------------------------------------------------------------------------------------------

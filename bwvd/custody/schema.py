@@ -5,7 +5,7 @@ The index holds nothing that is not in the store as well: a database that is los
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from sqlalchemy import (
@@ -20,6 +20,8 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    delete,
+    exists,
     func,
     insert,
     inspect,
@@ -257,6 +259,23 @@ def enter_texts(connection: Connection, said: Mapping[tuple[str, str, str], Mapp
     )
 
 
+def exchange_texts(
+    connection: Connection, said: Mapping[tuple[str, str, str], Mapping[int, Said]], before: Collection[int]
+) -> None:
+    """Enter what recordings say, and forget those of the texts with the numbers `before` that none says any more.
+
+    What was opened once is gone with its last mention: the next custodian may have no identity, and with reason.
+    """
+    if connection.dialect.name == "postgresql":  # SQLite has one writer
+        # Who enters a text that is there already must not be seen to mention it only after another has forgotten it.
+        lock = func.pg_advisory_xact_lock if before else func.pg_advisory_xact_lock_shared
+        connection.execute(select(lock(_TEXTS_LOCK)))
+    enter_texts(connection, said)
+    if before:
+        mentioned = exists().where(MENTIONS.c.text == TEXTS.c.text)
+        connection.execute(delete(TEXTS).where(TEXTS.c.text.in_(before), ~mentioned))
+
+
 def lock_recording(connection: Connection, device: str, recording: str) -> None:
     """Let nobody else enter this recording before the transaction ends: what he enters would not be forgotten here."""
     if connection.dialect.name == "postgresql":  # SQLite has one writer
@@ -271,6 +290,7 @@ def _insert_new(connection: Connection, table: Table, rows: list[dict[str, Any]]
 
 
 MIGRATED_TOGETHER = 2000  # recordings
+_TEXTS_LOCK = 0x62777665  # of PostgreSQL's advisory locks: shared by those who enter texts, alone who forgets one
 
 # From a version to the next: MIGRATIONS[1] makes version 2 of version 1.
 MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _with_texts}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,51 @@ async def test_a_recording_is_found_by_what_it_says_and_by_nothing_else(url: str
         enter(connection, 1, "a door", started_utc="2026-11-22T08:00:00.000Z")
     assert found() == {("1", "a door"), ("2", "knife"), ("1", "bwv-0001"), ("2", "bwv-0001")}
     index.close()
+
+
+async def test_a_text_is_gone_with_its_last_mention(url: str) -> None:
+    """Opened by one custodian, judged again by one without the identity: what was said is nowhere in the index."""
+    index = Index.open(url, "")
+
+    def kept() -> set[str]:
+        return index.do(lambda db: set(db.execute(select(schema.TEXTS.c.folded)).scalars()))
+
+    index.do(lambda db: enter(db, 1, "a door", officers=("4711",)))
+    index.do(lambda db: enter(db, 2, "a door", officers=("4711", "4712")))
+    assert kept() == {"bwv-0001", "a door", "4711", "4712"}
+    index.do(lambda db: enter(db, 1, ""))
+    assert kept() == {"bwv-0001", "a door", "4711", "4712", ""}
+    index.do(lambda db: enter(db, 2, ""))
+    assert kept() == {"bwv-0001", ""}
+    index.close()
+
+
+@pytest.mark.engines
+@pytest.mark.short
+async def test_a_text_that_another_is_entering_is_not_forgotten() -> None:
+    """Whoever comes first: the one who forgets it, or the one who says it anew and finds it there."""
+    with a_database() as url:
+        first, second = Index.open(url, ""), Index.open(url, "")
+        waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        for enters_first in (True, False):
+            first.do(lambda db: enter(db, 1, "a door"))
+            second.do(lambda db: enter(db, 2, ""))
+            one, other = (2, "a door"), (1, "")
+            before, after = (one, other) if enters_first else (other, one)
+            async with trio.open_nursery() as nursery:
+                with first.begin() as connection:
+                    enter(connection, *before)
+                    nursery.start_soon(second.run, partial(_enter_one, after))
+                    while not connection.execute(waiting).scalar_one():  # noqa: ASYNC110  only the database knows it
+                        await trio.sleep(0.01)
+            said = second.do(lambda db: set(db.execute(select(schema.TEXTS.c.folded)).scalars()))
+            assert said == {"bwv-0001", "", "a door"}
+        first.close()
+        second.close()
+
+
+def _enter_one(one: tuple[int, str], connection: Connection) -> None:
+    enter(connection, *one)
 
 
 async def test_text_of_any_kind_is_entered_as_what_a_database_holds(url: str) -> None:
