@@ -17,6 +17,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    or_,
     select,
     update,
 )
@@ -384,6 +385,16 @@ def resolve(connection: Connection, ids: Iterable[str], resolved_utc: str, resol
             .where(schema.FINDINGS.c.id == one, schema.FINDINGS.c.resolved_utc == "")
             .values(resolved_utc=resolved_utc, resolution=resolution)
         )
+
+
+def resolve_for_good(connection: Connection, id_: str, resolved_utc: str, resolution: str) -> None:
+    """Enter a person's resolution, the first one that he gave, whatever a custodian has seen before or since."""
+    findings = schema.FINDINGS.c
+    connection.execute(
+        update(schema.FINDINGS)
+        .where(findings.id == id_, or_(findings.resolved_utc == "", findings.resolution == SEEN))
+        .values(resolved_utc=resolved_utc, resolution=resolution)
+    )
 
 
 def find_finding(connection: Connection, id_: str) -> Row | None:

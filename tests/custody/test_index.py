@@ -14,16 +14,28 @@ import trio
 from sqlalchemy import Connection, inspect, select, text, update
 
 from bwvd.custody import index as at
-from bwvd.custody import schema
-from bwvd.custody.findings import finding
+from bwvd.custody import reindex, schema
+from bwvd.custody.findings import act_of, finding
 from bwvd.custody.index import Index, IndexLost
-from bwvd.custody.log import Act
+from bwvd.custody.log import Act, CustodyLog, Detail
 from bwvd.custody.reindex import replay
 from bwvd.custody.schema import IndexUnusable
 from bwvd.custody.texts import Kind, text_number
 from bwvd.store import names
+from bwvd.testing.clock import VirtualClock
 from bwvd.testing.store import Held, VirtualStore
-from tests.support.custody_store import Camera, carry, custody, draft, recording_id
+from tests.support.custody_store import (
+    CUSTODIAN,
+    OTHER,
+    Camera,
+    carry,
+    custodian_line,
+    custody,
+    device_line,
+    draft,
+    list_of,
+    recording_id,
+)
 from tests.support.postgresql import a_database
 
 
@@ -71,6 +83,52 @@ async def test_an_index_is_made_anew_with_the_same_contents(tmp_path: Path, url:
         done = await working.once()
         assert done.findings == 0
         assert contents(working.post.index) == before
+
+
+@pytest.mark.parametrize("why", ["clerk: known", at.SEEN])
+async def test_what_was_resolved_stays_so_in_an_index_that_is_made_anew_whatever_the_clocks(
+    tmp_path: Path, why: str
+) -> None:
+    """Invariant 16: the one who resolved it has a clock that is behind; another's was set back in between."""
+    store, later, behind = VirtualStore(), *(VirtualClock(seconds=lambda: 0.0) for _ in range(2))
+    one = finding("BWV-0001", "fork", "storage x: two ends")
+    other = finding("BWV-0002", "altered", "000001.m4s", recording_id(1, "BWV-0002"))
+    signers = list_of(device_line(), custodian_line(CUSTODIAN, "first"), custodian_line(OTHER, "second"))
+    async with custody(store, tmp_path / "index", name="first", signers=signers) as working:
+        behind.step(-7200)
+        log = CustodyLog(store, CUSTODIAN, "first", later)
+        await log.enter(Act("finding", act_of(one)))
+        utc = await CustodyLog(store, OTHER, "second", behind).enter(Act("resolved", {"finding": one.id, "why": why}))
+        await log.enter(Act("finding", act_of(other)))
+        later.step(-3600)
+        await log.enter(Act("resolved", {"finding": other.id, "why": why}))
+        assert await replay(working.post) == []
+        assert working.post.index.do(at.all_findings) == []
+        rows = working.post.index.do(lambda db: at.all_findings(db, resolved=True))
+        assert [(row["resolved_utc"], row["resolution"]) for row in rows if row["id"] == one.id] == [(utc, why)]
+
+
+async def test_a_person_s_resolution_outlives_what_a_custodian_saw(tmp_path: Path) -> None:
+    """Invariant 16: found, seen to be so no more, and found again; a person resolved it in between, or after that."""
+    store, one = VirtualStore(), finding("BWV-0001", "missing_serial", "number 2")
+    async with custody(store, tmp_path / "index") as working:
+        for event, why in (("finding", ""), ("resolved", at.SEEN), ("resolved", "clerk: known"), ("finding", "")):
+            detail: Detail = act_of(one) if event == "finding" else {"finding": one.id, "why": why}
+            await working.post.log.enter(Act(event, detail))
+        assert await replay(working.post) == []
+        (row,) = working.post.index.do(lambda db: at.all_findings(db, resolved=True))
+        assert row["resolution"] == "clerk: known"
+
+
+async def test_entries_that_an_index_has_no_room_for_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reindex, "MOST_ENTRIES", 2)
+    async with custody(VirtualStore(), tmp_path / "index") as working:
+        found = [finding("BWV-0001", "stranger", f"{number}") for number in range(5)]
+        await working.post.log.enter(*(Act("finding", act_of(one)) for one in found))
+        (problem,) = await replay(working.post)
+        assert "2 entries" in problem
+        assert "not 3 more" in problem
+        assert len(working.post.index.do(at.all_findings)) == 2
 
 
 async def test_the_index_of_another_store_is_refused(tmp_path: Path, url: str) -> None:
