@@ -86,6 +86,8 @@ class CopiedVideo:
         self._not_before_ns = not_before_ns
         self._assembler = Assembler()
         self._track: Track | None = None
+        self._unsure = 0  # key frames that may still show of which form the track is that came of the opening
+        self._aspect: Fraction | None = None  # of a sample, where the container alone has said it
         self._told = False
         self._sets: tuple[bytes, ...] = ()
         self._last_ns = 0  # of the last packet
@@ -110,6 +112,9 @@ class CopiedVideo:
                 init = init_of_stream(stream, VIDEO_TIMESCALE)
             self._track = self._new_track(init, stream.width, stream.height)
             self._sets = self._form.sets_in(bytes(context.extradata))
+            self._unsure = DOUBTED_KEYS if self._sets else 0
+            told, said = context.sample_aspect_ratio, stream.sample_aspect_ratio
+            self._aspect = said if said and said != told else None
 
     def feed(self, packet: av.Packet[Any], base: Fraction, moment: Moment, out: Out) -> None:
         """Raises: SourceRefused when key frames are too far apart; DeviceLost when it must be opened again."""
@@ -308,6 +313,8 @@ class CopiedVideo:
                 return self._take_parameters(self._doubtful, self._of_sets(self._doubtful) + unit, at_ns, out)
             if not sets and not decodes(self._form.codec, self._of_sets(holding) + unit):
                 return self._doubt(self._doubtful)
+        if key and known and self._unsure and self._refused is None and not self._settled(data, whole, sets):
+            return False
         if key and known:
             self._doubted, self._doubtful = 0, ()
         if self._refused is not None and set(sets) <= set(self._refused.sets):
@@ -326,6 +333,38 @@ class CopiedVideo:
         if self._track is not None and not decodes(self._form.codec, unit):
             return self._doubt(sets)
         return self._take_parameters(sets, unit, at_ns, out)
+
+    def _settled(self, data: bytearray, whole: AccessUnit, sets: tuple[bytes, ...]) -> bool:
+        """True if the first key frame is of the parameter sets that the opening has found: the track is then of both.
+
+        libav reads ahead when it opens a stream. It keeps the sets that it came to first, and the size and the
+        samples' shape that it came to last; and the first sets may be of a later form than the first frames.
+        """
+        unit = self._annexb(data, whole)
+        picture = b"".join(b"\0" + START_CODE + unit[a:b] for a, b in self._form.without_sets(unit))
+        unit = self._of_sets(self._sets) + picture
+        if not set(self._sets) <= set(sets) and not decodes(self._form.codec, unit):
+            self._unsure -= 1  # not for ever: a decoder that takes less than libav's may take them
+            return False
+        self._unsure = 0
+        try:
+            init, width, height = init_of_annexb(self._form.codec, unit, self._say_aspect)
+        except InitUnusable:
+            return True
+        was = self._track
+        if was is None:
+            return True
+        if self._form.length_bytes == PREFIX_BYTES:
+            other = (width, height) != (was.width, was.height)  # the rest is what the container says
+        else:
+            other = not self._form.length_bytes and init != was.init  # units that keep shorter lengths keep theirs
+        if other:
+            self._track = self._new_track(init, width, height)
+        return True
+
+    def _say_aspect(self, context: av.VideoCodecContext) -> None:
+        if self._aspect is not None:
+            context.sample_aspect_ratio = self._aspect
 
     def _sets_of(self, data: bytearray, whole: AccessUnit) -> tuple[bytes, ...]:
         return self._form.parameter_sets(data, whole.spans) if whole.has_sets else ()
@@ -375,7 +414,7 @@ class CopiedVideo:
         except InitUnusable:
             # What holds for the track stays as it is. Without one there is none that bare key frames could pass under.
             return self._track is not None and self._doubt(sets)
-        self._doubted, self._doubtful = 0, ()
+        self._doubted, self._doubtful, self._unsure = 0, (), 0
         return self._take(_Parameters(sets, init, width, height), at_ns, out)
 
     def _take(self, found: _Parameters, at_ns: int, out: Out) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import struct
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -17,8 +19,10 @@ from bwvd.media.nal import NalCodec, annexb_units, unit_type
 from bwvd.testing.clip import numbered_clip
 from tests.capture.video.test_passthrough import RATE, Camera
 from tests.support.capture_listen import numbers
+from tests.support.meanings import clip, ffmpeg
 
 GOP = 15
+FEW = 5  # frames, behind which libav still reads ahead as it opens a stream
 STEP = 90_000 // RATE
 SETS = {"h264": {7, 8}, "hevc": {32, 33, 34}}
 CODECS = pytest.mark.parametrize("codec", ["h264", "hevc"])
@@ -169,3 +173,65 @@ def test_a_track_goes_on_behind_sets_that_mp4_can_not_hold(
     assert fed.sizes() == [OLD]
     assert numbers(listener.batches()) == [*range(RATE)] * 2
     assert [(gap.cause, gap.frames) for gap in listener.gaps()] == [("corrupt", GOP)]
+
+
+@CODECS
+@pytest.mark.parametrize("suffix", ["raw", "ts", "mkv"])
+def test_a_size_that_changes_while_the_stream_is_opened_is_that_of_the_sets(
+    tmp_path: Path, codec: NalCodec, suffix: str
+) -> None:
+    """The track and its init segment had the size that libav came to last, and the sets that it came to first."""
+    old, new = film(tmp_path / "old.ts", codec, OLD), film(tmp_path / "new.ts", codec, NEW, first=RATE)
+    raw = tmp_path / f"raw.{codec}"
+    raw.write_bytes(b"".join([*old[:FEW], *new]))
+    source = raw
+    if suffix != "raw":
+        source = tmp_path / f"clip.{suffix}"
+        ffmpeg("-r", str(RATE), "-i", str(raw), "-c", "copy", str(source))
+    camera = Camera(source)
+    camera.feed_all()
+    listener = camera.finish()
+    assert [(up.track.width, up.track.height) for up in listener.ups()] == [OLD, NEW]
+    assert [size_in(up.track.init) for up in listener.ups()] == [OLD, NEW]
+    assert numbers(listener.batches()) == [*range(FEW), *range(RATE, 2 * RATE)]
+    assert [gap for gap in listener.gaps() if gap.cause != "timestamps"] == []
+
+
+@CODECS
+def test_bare_key_frames_ahead_of_the_first_sets_are_not_taken_for_those_of_another_size(
+    tmp_path: Path, codec: NalCodec
+) -> None:
+    """Invariant 4: the opening had read ahead to the sets, and a group that they don't decode was recorded."""
+    old, new = film(tmp_path / "old.ts", codec, OLD), film(tmp_path / "new.ts", codec, NEW, first=RATE)
+    raw = tmp_path / f"raw.{codec}"
+    raw.write_bytes(b"".join([bare(codec, old[0]), *old[1:FEW], *new]))
+    camera = Camera(raw)
+    camera.feed_all()
+    listener = camera.finish()
+    assert [(up.track.width, up.track.height) for up in listener.ups()] == [NEW]
+    assert numbers(listener.batches()) == [*range(RATE, 2 * RATE)]
+    assert [gap.frames for gap in listener.gaps() if gap.cause == "corrupt"] == [FEW]
+
+
+def test_a_shape_that_changes_while_the_stream_is_opened_is_that_of_the_sets(tmp_path: Path) -> None:
+    """The same of what an init segment says beside the size."""
+    parted, shapes = [], ["1", "4/3"]
+    for number, shape in enumerate(shapes):
+        options = ("-c:v", "libx264", "-g", "5", "-bf", "0", "-vf", f"setsar={shape}")
+        parted.append(clip(tmp_path / f"{number}.h264", *options, frames=FEW * (1 + 5 * number)).read_bytes())
+    raw = tmp_path / "raw.h264"
+    raw.write_bytes(b"".join(parted))
+    camera = Camera(raw)
+    camera.feed_all()
+    said = []
+    for up in camera.finish().ups():
+        with av.open(io.BytesIO(up.track.init)) as container:
+            said.append(str(container.streams.video[0].sample_aspect_ratio))
+    assert said == shapes
+
+
+def size_in(init: bytes) -> tuple[int, int]:
+    """Width and height of a sample entry of video (ISO/IEC 14496-12, 12.1.3)."""
+    at = next(at for name in (b"avc1", b"hvc1") if (at := init.find(name, init.index(b"stsd"))) > 0)
+    width, height = struct.unpack_from(">HH", init, at + 28)
+    return width, height
