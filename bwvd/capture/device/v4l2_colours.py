@@ -98,4 +98,5 @@ def colours_of(space: int, matrix: int, quantization: int, transfer: int) -> Col
         _MATRICES.get(matrix, known.matrix),
         known.primaries,
         _TRANSFERS.get(transfer, known.transfer),
+        range_said=quantization in (_FULL, _LIMITED),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import av
 from av.video.reformatter import ColorRange
@@ -19,12 +19,16 @@ FULL_RANGE_FORMATS = frozenset({"yuvj420p", "yuvj422p", "yuvj444p", "yuvj440p", 
 
 @dataclass(frozen=True, slots=True)
 class Colours:
-    """full_range: 0 is black and 255 white, not 16 and 235. The others are numbers of ISO/IEC 23091-2."""
+    """full_range: 0 is black and 255 white, not 16 and 235. The others are numbers of ISO/IEC 23091-2.
+
+    range_said: of a camera's, its driver has named the range. It is none of the colours themselves.
+    """
 
     full_range: bool = False
     matrix: int = UNSPECIFIED
     primaries: int = UNSPECIFIED
     transfer: int = UNSPECIFIED
+    range_said: bool = field(default=False, compare=False)
 
     @classmethod
     def of(cls, frame: av.VideoFrame, *, camera: Colours | None = None) -> Colours:
@@ -60,6 +64,11 @@ LIMITED = Colours()
 # What USB cameras mean by saying nothing (USB Video Class 1.5, 3.9.2.6), and V4L2 with them.
 OF_CAMERAS = Colours(matrix=SMPTE170M, primaries=BT709, transfer=SRGB)
 JFIF = Colours(full_range=True, matrix=BT470BG, primaries=BT709, transfer=SRGB)
+
+
+def is_grey(frame: av.VideoFrame) -> bool:
+    """True if a frame has luma alone. libswscale takes that for full range, whatever the frame says."""
+    return frame.format.name.startswith("gray")
 
 
 def is_full_range(frame: av.VideoFrame) -> bool:

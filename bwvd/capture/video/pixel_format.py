@@ -8,7 +8,7 @@ import av
 from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
-from bwvd.capture.video.colours import FULL_RANGE_FORMATS, is_full_range
+from bwvd.capture.video.colours import FULL_RANGE_FORMATS, is_full_range, is_grey
 
 ENCODED_FORMAT = "yuv420p"
 _OTHER_FORMAT = "yuv444p"  # on the way to a fresh frame of the same format, which libav would not make
@@ -52,6 +52,8 @@ class PixelConverter:
 
         full_range: of what is returned. Where the frame has the same, nothing is rounded, and it costs less.
         """
+        if frame.color_range == ColorRange.MPEG and is_grey(frame):
+            frame = self._levels_kept(frame)
         full, wanted = is_full_range(frame), ColorRange.JPEG if full_range else ColorRange.MPEG
         if full == full_range:
             fitted = self._in_its_range(frame)
@@ -108,6 +110,21 @@ class PixelConverter:
             # Upside down in memory: to libav that is the same image, but nobody could draw on it by counting lines.
             fitted = self._reformatter.reformat(fitted, format=_OTHER_FORMAT).reformat(format=ENCODED_FORMAT)
         return fitted
+
+    def _levels_kept(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """A grey frame that says it is limited, as that in `ENCODED_FORMAT`: asked for limited range, libswscale would
+        limit it once more."""
+        kept = self._reformatter.reformat(
+            frame,
+            self.width,
+            self.height,
+            ENCODED_FORMAT,
+            src_color_range=ColorRange.JPEG,
+            dst_color_range=ColorRange.JPEG,
+            threads=1,
+        )
+        kept.color_range = ColorRange.MPEG
+        return kept
 
     def _averaged(self, frame: av.VideoFrame) -> av.VideoFrame:
         luma, *chroma = frame.planes

@@ -11,7 +11,7 @@ from av.sidedata.sidedata import SideData, Type
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
-from bwvd.capture.video.colours import LIMITED, Colours
+from bwvd.capture.video.colours import LIMITED, Colours, is_grey
 
 Fields = Literal["progressive", "top", "bottom"]
 """Of interlaced frames: which field was taken first."""
@@ -80,6 +80,8 @@ class FormReader:
         unsaid = frame.color_range == ColorRange.UNSPECIFIED
         if camera is not None and camera.full_range and unsaid and not frame.format.is_rgb:
             frame.color_range = ColorRange.JPEG  # for all that read it later
+        elif camera is not None and camera.range_said and unsaid and is_grey(frame):
+            frame.color_range = ColorRange.MPEG  # of a grey sensor that says nothing the samples are taken for full
         context = stream.codec_context
         said = (
             frame.width,

@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 
 from bwvd.capture.address import parse_address
 from bwvd.capture.device.libav_source import open_camera
-from bwvd.capture.device.v4l2_colours import driver_colours, told_by_driver
+from bwvd.capture.device.v4l2_colours import colours_of, driver_colours, told_by_driver
 from bwvd.capture.source import AudioGate, SourceEnded
 from bwvd.capture.video.colours import BT709, OF_CAMERAS, SMPTE170M, SRGB, UNSPECIFIED, Colours
 from bwvd.clock import SystemClock
@@ -127,3 +127,35 @@ async def test_raw_frames_come_out_as_they_went_in(
         assert (int(frame.color_primaries), int(frame.color_trc)) == (colours.primaries, colours.transfer)
         for found, expected in zip(patch_colours(frame), PATCHES, strict=True):
             assert found == pytest.approx(expected, abs=6)
+
+
+@pytest.mark.parametrize(
+    ("quantization", "levels"),
+    [(0, (30, 218)), (1, (16, 235)), (2, (16, 235))],
+    ids=["unsaid", "full", "limited"],
+)
+async def test_grey_frames_are_limited_where_the_driver_says_so(
+    quantization: int, levels: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A grey sensor that says nothing uses the whole range, which becomes limited; limited stays as it is."""
+    path = tmp_path / "grey.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("rawvideo", rate=10)
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "gray"
+        for number in range(6):
+            frame = av.VideoFrame(WIDTH, HEIGHT, "gray")
+            half = frame.planes[0].buffer_size // 2
+            frame.planes[0].update(bytes([16]) * half + bytes([235]) * half)
+            frame.pts, frame.time_base = number, Fraction(1, 10)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    monkeypatch.setattr("bwvd.capture.device.demux.told_by_driver", lambda _: colours_of(8, 0, quantization, 0))
+    video = Video(source=f"file:{path}", encoder="libx264", keyframe_s=0.1, stamp=False, bitrate=8_000_000)
+    listener = Listener()
+    with pytest.raises(SourceEnded):
+        await open_camera(Config(video=video), SystemClock(), AudioGate()).run(listener.send)
+    (_, frame), *_ = decode_video(listener.batches())
+    luma, line = memoryview(frame.planes[0]), frame.planes[0].line_size
+    assert (luma[20 * line + 100], luma[(HEIGHT - 20) * line + 100]) == pytest.approx(levels, abs=2)
+    assert frame.color_range == (ColorRange.JPEG if quantization == 1 else ColorRange.MPEG)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import array
 import math
 
 import av
 import pytest
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from bwvd.capture.video.pixel_format import PixelConverter, RowMean
 from tests.support.jpegs import another_reference, psnr
@@ -110,6 +111,29 @@ def test_a_frame_that_says_it_is_full_range_is_believed(kind: str) -> None:
     fitted = PixelConverter(64, 48).fit(made)
     assert fitted.color_range == 1
     assert abs(bytes(fitted.planes[0])[10 * fitted.planes[0].line_size + 20] - 235) <= 2
+
+
+@pytest.mark.parametrize("full_range", [False, True], ids=["limited", "full"])
+@pytest.mark.parametrize(
+    ("said", "black", "white"),
+    [(ColorRange.UNSPECIFIED, 0, 255), (ColorRange.JPEG, 0, 255), (ColorRange.MPEG, 16, 235)],
+    ids=["unsaid", "full", "limited"],
+)
+@pytest.mark.parametrize(("kind", "bits"), [("gray", 8), ("gray10le", 10), ("gray12le", 12), ("gray16le", 16)])
+def test_a_grey_camera_keeps_its_levels(
+    kind: str, bits: int, said: ColorRange, black: int, white: int, full_range: bool
+) -> None:
+    """To libswscale grey is full range: of a camera that says it is limited, white was 218 and black was 30."""
+    for level, expected in ((black, 0 if full_range else 16), (white, 255 if full_range else 235)):
+        made = av.VideoFrame(64, 48, kind)
+        samples = made.planes[0].buffer_size
+        plain = bytes([level]) * samples
+        made.planes[0].update(plain if bits == 8 else array.array("H", [level << bits - 8] * (samples // 2)).tobytes())
+        made.color_range = said
+        fitted = PixelConverter(64, 48).fit(made, full_range=full_range)
+        assert (fitted.format.name, fitted.color_range) == ("yuv420p", 2 if full_range else 1)
+        found = [memoryview(plane)[10 * plane.line_size + 20] for plane in fitted.planes]
+        assert found == pytest.approx([expected, 128, 128], abs=1)
 
 
 def test_a_shared_frame_is_copied_before_it_is_drawn_on() -> None:
