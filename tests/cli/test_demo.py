@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from bwvd.config.schema import Config, Storage
 from bwvd.messages import Answer
 from bwvd.service.status_document import read_status
 from tests.cli.test_printing import STATUS
+from tests.support.absent_library import take_away
 from tests.support.evidence_folder import make_recording, make_storage
 
 
@@ -85,9 +85,7 @@ def test_with_desk_the_demo_ends_in_a_browser(tmp_path: Path, monkeypatch: pytes
 
 
 def test_the_desk_is_asked_for_before_anything_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith(("hypercorn", "bwvd.desk"))]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "hypercorn", None)
+    take_away(monkeypatch, "hypercorn", "bwvd.desk")
     done = CliRunner().invoke(main, ["demo", "--headless", "--desk"])
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr == "bwvd: hypercorn is not installed: pip install 'bwvd[desk]'\n"

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 
 from bwvd.cli.main import main
 from bwvd.custody.index import Index
+from tests.support.absent_library import take_away
 from tests.support.evidence_folder import make_recording, make_storage
 from tests.support.source_tree import ROOT
 
@@ -153,10 +154,20 @@ def test_a_port_that_is_taken_is_one_line(card: Path) -> None:
     assert port in done.stderr
 
 
+def test_a_library_that_was_taken_away_leaves_no_other_modules_behind(card: Path) -> None:
+    """Later tests put their doubles into the modules that the code of theirs runs in."""
+    import bwvd.desk.index_source
+
+    before = bwvd.desk, bwvd.desk.index_source
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        take_away(monkeypatch, "hypercorn", "bwvd.desk")
+        assert CliRunner().invoke(main, ["desk", "--no-browser", str(card)]).exit_code == 2
+    assert (bwvd.desk, bwvd.desk.index_source) == before
+    assert sys.modules["bwvd.desk.index_source"] is before[1]
+
+
 def test_without_the_extra_it_says_what_to_install(card: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith(("hypercorn", "bwvd.desk"))]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "hypercorn", None)
+    take_away(monkeypatch, "hypercorn", "bwvd.desk")
     done = CliRunner().invoke(main, ["desk", "--no-browser", str(card)])
     assert (done.exit_code, done.stderr) == (2, "bwvd: hypercorn is not installed: pip install 'bwvd[desk]'\n")
 

@@ -11,7 +11,7 @@ from tests.faults.campaign import KINDS, places, run_kind, sample, unseen
 from tests.faults.economy import economy
 from tests.faults.table import README, render, section
 
-SAMPLED = 40  # cases of each kind in the plain run
+SAMPLED = 25  # cases of each kind in the plain run
 SHOWN = 12  # failures of a kind
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from bwvd.store.ports import Put
 from bwvd.store.s3.store import server_of
 from bwvd.testing.conformance.store import put, read
 from tests.support import s3_server
+from tests.support.absent_library import take_away
 from tests.support.tls_server import authority_and_server
 
 
@@ -116,8 +116,6 @@ def test_what_can_not_be_opened(
 
 
 def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("bwvd.store.s3.store", "bwvd.store.s3.http"):
-        monkeypatch.delitem(sys.modules, module, raising=False)
-    monkeypatch.setitem(sys.modules, "h11", None)
+    take_away(monkeypatch, "h11", "bwvd.store.s3")
     with pytest.raises(AddressWrong, match=r"install bwvd\[s3\]"):
         open_store("s3://evidence", BucketAccess(credentials=""))
