@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import time
 
 import pytest
@@ -48,11 +49,16 @@ def test_a_listing() -> None:
     ids=lambda content: content[:50].decode(),
 )
 def test_an_answer_that_is_made_to_hurt_is_refused_soon(content: bytes) -> None:
-    began = time.process_time()
-    with pytest.raises(StoreMisbehaved) as raised:
-        answers.listing(content)
+    gc.freeze()  # what other tests left in this process is not looked through while the answer is read
+    try:
+        began = time.process_time()
+        with pytest.raises(StoreMisbehaved) as raised:
+            answers.listing(content)
+        took_s = time.process_time() - began
+    finally:
+        gc.unfreeze()
     assert str(raised.value).isprintable()
-    assert time.process_time() - began < 1
+    assert took_s < 5  # what expands or backtracks takes minutes
     assert answers.refusal(500, content) == answers.Refusal(500, "")
     assert answers.retention(content) is None
     assert not answers.lock_configuration(content).on
