@@ -37,7 +37,7 @@ MACHINES = {"arm64": "aarch64", "amd64": "x86_64"}
 LIBC = "2.34"  # the newest that a wheel may ask for; Debian 12 has 2.36
 PLATFORMS = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
 FOR_ANY = ("none", "abi3")  # in the name of a wheel: good for this Python and later ones
-EXTRAS = "s3"  # what a camera may be configured to use: offload to a bucket
+EXTRAS = "s3,witness"  # what a camera may be configured to use: offload to a bucket, time-stamps
 
 VENV = "opt/bwvd/venv"
 SITE = f"{VENV}/lib/site-packages"

@@ -12,7 +12,7 @@ import pytest
 
 from bwvd.cli.install import DEFAULT_COMMAND
 from bwvd.cli.main import main
-from deb.build import CONFIGURATION, PYTHONS, SCRIPTS, SITE, VENV, BuildError, abi_of, lay_out, pack, unpack
+from deb.build import CONFIGURATION, EXTRAS, PYTHONS, SCRIPTS, SITE, VENV, BuildError, abi_of, lay_out, pack, unpack
 from tests.support.source_tree import ROOT
 from tests.support.stock import need
 
@@ -155,6 +155,11 @@ def test_no_maintainer_script_deletes_evidence_or_keys(name: str) -> None:
     for line in deleting:
         for word in line.split()[2:]:
             assert word == '"$restart"' or word.startswith("/etc/systemd/system/multi-user.target.wants/bwvd"), line
+
+
+def test_all_that_a_camera_may_be_configured_to_use_is_in_it() -> None:
+    """A board has no pip behind the package: `[offload]` to a bucket and `[witness]` work as it comes."""
+    assert {"s3", "witness"} <= set(EXTRAS.split(","))
 
 
 def test_the_manual_has_every_command(stage: Path) -> None:
