@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bwvd.custody.journals import CheckedJournal
-from bwvd.custody.shelf import JournalShelf
+from bwvd.custody.shelf import JournalShelf, archive_number
 from bwvd.evidence.format.digest_list import Head
-from bwvd.evidence.format.layout import JOURNAL, WITNESS
-from bwvd.evidence.verify.existence import Tokens
+from bwvd.evidence.format.layout import JOURNAL
+from bwvd.evidence.verify.existence import Tokens, beginning_of
 from bwvd.evidence.verify.report import Existed, Report
-from bwvd.text import counted
 
 
 def wanted(tokens: Tokens, storage: str) -> list[tuple[int, str]]:
@@ -30,9 +29,7 @@ def date_journal(report: Report, one: CheckedJournal, shelf: JournalShelf, token
         judged: as `roots` were given to `read_tokens`.
     """
     if not judged:
-        if tokens.files:
-            count = counted(sum(map(len, tokens.files.values())), "time-stamp")
-            report.note(WITNESS, f"holds {count}: --tsa-certs FILE says before when things existed")
+        tokens.note_unjudged(report)
         return
     report.existed = []
     if report.findings:
@@ -41,7 +38,7 @@ def date_journal(report: Report, one: CheckedJournal, shelf: JournalShelf, token
     for head, existed in sorted(tokens.heads, key=lambda token: token[1].utc):
         if head.storage != one.storage:
             continue
-        part = f"the first {head.bytes} bytes of journal file {head.number}"
+        part = beginning_of(head)
         if (head.bytes, head.sha512) in one.facts.seen:
             report.existed.append(Existed(existed.utc, existed.by, existed.token, f"{part}, and all before them"))
         elif head not in told:
@@ -65,7 +62,7 @@ def note_strange(reports: Sequence[Report], journals: Sequence[CheckedJournal], 
 
 def _has_come_to(shelf: JournalShelf, head: Head) -> bool:
     """Whether the store has that file of the journal as far as it went when it was stamped."""
-    archives = [int(name.removeprefix("journal-").removesuffix(".jsonl")) for name in shelf.archives]
+    archives = map(archive_number, shelf.archives)
     newest = shelf.newest()
     reached = (0, 0) if newest is None else (newest[0].number, newest[0].size)
     return head.number <= max(archives, default=0) or (head.number, head.bytes) <= reached

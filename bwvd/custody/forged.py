@@ -11,7 +11,7 @@ import io
 from dataclasses import dataclass, field, replace
 
 from bwvd.custody.bridge import Bridge, read_small
-from bwvd.custody.shelf import JournalShelf
+from bwvd.custody.shelf import JournalShelf, archive_number
 from bwvd.evidence.errors import SignatureBad
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import JOURNAL_NAMESPACE
@@ -52,7 +52,7 @@ class Genuine:
         archives = {
             archive: stored
             for archive, stored in shelf.archives.items()
-            if _number(archive) <= in_force or self._is_archive(shelf.storage, archive)
+            if archive_number(archive) <= in_force or self._is_archive(shelf.storage, archive)
         }
         left_out = [_shown(head) for head, _ in shelf.heads[len(heads) :]]
         self.forged += left_out + [archive for archive in shelf.archives if archive not in archives]
@@ -75,7 +75,7 @@ class Genuine:
         if self._tried >= MOST_TRIED:
             return True
         data = self._read(names.journal_archive(self.device, storage, archive), MOST_BYTES)
-        return self._signed(data, _number(archive), whole=False)
+        return self._signed(data, archive_number(archive), whole=False)
 
     def _read(self, name: str, limit: int) -> bytes:
         self._tried += 1
@@ -97,10 +97,6 @@ class Genuine:
         except SignatureBad:
             return False
         return True
-
-
-def _number(archive: str) -> int:
-    return int(archive.removeprefix("journal-").removesuffix(".jsonl"))
 
 
 def _shown(head: names.JournalHead) -> str:

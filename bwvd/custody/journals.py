@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from bwvd.custody.bridge import Bridge, StoreFolder
 from bwvd.custody.findings import Finding, finding
 from bwvd.custody.forged import Genuine
-from bwvd.custody.shelf import JournalShelf
+from bwvd.custody.shelf import JournalShelf, archive_number
 from bwvd.evidence.format.layout import JOURNAL
 from bwvd.evidence.format.recording_id import counted
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
@@ -97,17 +97,13 @@ def _read(
     files = dict(shelf.files())
     if JOURNAL not in files and files:
         # The file in force has not come; the newest archive stands for it.
-        files[JOURNAL] = files.pop(max(files, key=_number))
+        files[JOURNAL] = files.pop(max(files, key=archive_number))
     path = f"{names.journal_folder(device, shelf.storage).rstrip('/')}"
     report = Report(path, "storage", device)
     listed = {(head.size, head.sha512) for head, _ in shelf.heads}
     facts = check_journal(StoreFolder(bridge, files, path), report, signers, frozenset({*listed, *wanted}))
     report.device = facts.device
     return facts, report
-
-
-def _number(archive: str) -> int:
-    return int(archive.removeprefix("journal-").removesuffix(".jsonl"))
 
 
 def _compare(

@@ -67,12 +67,13 @@ class JournalShelf:
         """
         found = dict(self.archives)
         newest = self.newest()
-        if newest is not None and newest[0].number > max(map(_number, found), default=0):
+        if newest is not None and newest[0].number > max(map(archive_number, found), default=0):
             found[JOURNAL] = newest[1]
         return found
 
 
-def _number(archive: str) -> int:
+def archive_number(archive: str) -> int:
+    """The number in the name of an archive on a shelf, however large: names are somebody's who may put any there."""
     return int(archive.removeprefix("journal-").removesuffix(".jsonl"))
 
 

@@ -111,11 +111,15 @@ def init_of_annexb(codec: str, access_unit: bytes, say: Say | None = None) -> tu
         raise InitUnusable(f"no parameter sets in the first {codec} key frame: {error}") from error
 
 
+STRICTEST = {"err_detect": "explode+careful+aggressive"}
+"""Of a decoder that is only to judge: also of a slice that has bits left over."""
+
+
 def decodes(codec: str, access_unit: bytes) -> bool:
     """Whether libav's decoder takes a key frame with its parameter sets (Annex B) without complaint. A few ms."""
     context = av.CodecContext.create(codec, "r")
     assert isinstance(context, av.VideoCodecContext)  # noqa: S101 - of a codec of pictures
-    context.options = {"err_detect": "explode+careful+aggressive"}  # also of a slice that has bits left over
+    context.options = STRICTEST
     context.thread_count = 1
     try:
         frames = [*context.decode(av.Packet(access_unit)), *context.decode(None)]

@@ -47,13 +47,13 @@ class PositionWatch:
         self.has_fix = False
         self._clock_off = False
         self._awaited_ns: int | None = None  # since when there has been no first one; None: nobody has looked yet
-        self._told_none = False  # that the first one does not come
+        self._first_settled = False  # it came, or it was told that it does not
 
     def take(self, fix: Fix, reading: Reading) -> list[News]:
         """What a fix changes. `reading`: both clocks when it came."""
         news: list[News] = []
         before, self.last = self.last, fix
-        self._told_none = True
+        self._first_settled = True
         if not self.has_fix:
             self.has_fix = True
             news.append(News(Told.FOUND, fix.at_ns, f"in {'three' if fix.mode == 3 else 'two'} dimensions"))
@@ -72,15 +72,15 @@ class PositionWatch:
             return [News(Told.LOST, now_ns, f"no fix for {LOST_AFTER_S:.0f} s")]
         if self._awaited_ns is None:
             self._awaited_ns = now_ns
-        if not self._told_none and now_ns - self._awaited_ns > FIRST_FIX_S * NS:
-            self._told_none = True
+        if not self._first_settled and now_ns - self._awaited_ns > FIRST_FIX_S * NS:
+            self._first_settled = True
             return [News(Told.LOST, now_ns, f"no fix in the first {FIRST_FIX_S:.0f} s")]
         return []
 
     def forget(self) -> None:
         """Asleep: no fix is kept. The next one is a first one: there is none that it could have jumped from."""
         self.last, self.has_fix = None, False
-        self._awaited_ns, self._told_none = None, False
+        self._awaited_ns, self._first_settled = None, False
 
     def lost(self, now_ns: int, why: str) -> list[News]:
         """The receiver itself is gone."""

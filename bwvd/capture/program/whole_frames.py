@@ -11,7 +11,8 @@ import re
 import av
 from av.codec.context import Flags
 
-_STRICT = "explode+careful+aggressive"  # also of a slice that has bits left over
+from bwvd.media.init_segment import STRICTEST
+
 _IDR = re.compile(rb"\x00\x00\x01[\x05\x25\x45\x65]")  # nal_unit_type 5, whatever its nal_ref_idc
 
 
@@ -24,7 +25,7 @@ class WholeFrames:
     def __init__(self) -> None:
         context = av.CodecContext.create("h264", "r")
         assert isinstance(context, av.VideoCodecContext)  # noqa: S101 - of a codec of pictures
-        context.options = {"err_detect": _STRICT, "skip_loop_filter": "all"}
+        context.options = {**STRICTEST, "skip_loop_filter": "all"}
         context.thread_count = 1
         context.flags |= Flags.low_delay  # each frame comes out with its own packet
         self._context = context

@@ -15,9 +15,8 @@ from bwvd.messages import FaultChanged
 
 MOST = 4  # changes within WINDOW_NS: one more, and it is restless
 WINDOW_NS = 10 * NS
-HELD_NS = (
-    3 * NS
-)  # a form that has lasted for so long is taken again, and one that is away for so long is not waited for
+# A form that has lasted for so long is taken again, and one that is away for so long is not waited for.
+HELD_NS = 3 * NS
 FORM_CHANGES = "form_changes"
 """Of the gap that names frames of another form than the one that is kept."""
 

@@ -98,9 +98,7 @@ class CopiedVideo:
         self._proven = False  # the camera has shown that its GOPs are short enough
         self._waiting = bytearray()  # parameter sets that came ahead of their frame, in the stream's form
         self._doubted = 0  # key frames in a row
-        self._doubtful: tuple[
-            bytes, ...
-        ] = ()  # new parameter sets that nothing was kept of yet: they may hold all the same
+        self._doubtful: tuple[bytes, ...] = ()  # new parameter sets of which nothing was kept yet: they may hold
         self._damper = FormDamper()
         self._is_restless = False  # the last key frame is one too many of those that change the parameters
         self._refused: _Parameters | None = None  # it has changed to these, which are not kept: key frames may be bare

@@ -48,6 +48,17 @@ class Tokens:
         """Earliest first."""
         return sorted(self.manifests.get(manifest_sha512, []), key=lambda one: one.utc)
 
+    def note_unjudged(self, report: Report) -> None:
+        """Say in a report, where there are tokens, that nobody has judged them."""
+        if self.files:
+            count = counted(sum(map(len, self.files.values())), "time-stamp")
+            report.note(WITNESS, f"holds {count}: --tsa-certs FILE says before when things existed")
+
+
+def beginning_of(head: Head) -> str:
+    """What a token over a journal's head vouches for, in words."""
+    return f"the first {head.bytes} bytes of journal file {head.number}"
+
 
 def read_tokens(folder: Folder, roots: Sequence[Certificate] | None, now_s: float) -> Tokens:
     """All tokens in a `witness` folder, judged. Blocking; what can't be read is in `wrong`.
@@ -207,9 +218,7 @@ def _tell_wrong(report: Report, tokens: Tokens) -> None:
 
 def _date_storage(report: Report, tokens: Tokens, *, judged: bool) -> None:
     if not judged:
-        if tokens.files:
-            count = counted(sum(map(len, tokens.files.values())), "time-stamp")
-            report.note(WITNESS, f"holds {count}: --tsa-certs FILE says before when things existed")
+        tokens.note_unjudged(report)
         return
     report.existed = []
     seen: dict[Head, str] = {}
@@ -223,7 +232,7 @@ def _date_storage(report: Report, tokens: Tokens, *, judged: bool) -> None:
                 report.note(existed.token, f"vouches for {what}: the card was set up anew, or the journal was")
             others.add(head.storage)
         elif seen[head] == "there":
-            part = f"the first {head.bytes} bytes of journal file {head.number}, and all before them"
+            part = f"{beginning_of(head)}, and all before them"
             report.existed.append(Existed(existed.utc, existed.by, existed.token, part))
         elif seen[head]:
             what = f"{seen[head]}; it was so before {existed.utc}, by {existed.by} ({existed.token})"
