@@ -38,7 +38,7 @@ from bwvd.position.held import Begun
 from bwvd.position.receiver import Feed, GpsdReceiver, LineReceiver
 from bwvd.position.watch import FASTEST_M_S, FIRST_FIX_S, LOST_AFTER_S, PositionWatch, Told
 from bwvd.testing.clock import VirtualClock
-from bwvd.testing.receiver import VirtualReceiver, sentence
+from bwvd.testing.receiver import Solution, VirtualReceiver, as_gpsd, sentence
 from tests.support.desk import SIGNERS
 from tests.support.rig import Rig, configuration
 from tests.support.stock import need
@@ -148,9 +148,12 @@ async def test_asleep_no_way_is_judged(autojump_clock: MockClock) -> None:
         await trio.sleep(20.5)
         bench.state = State.ASLEEP
         await trio.sleep(5)
-        bench.receiver.jump(1.0)
+        bench.receiver.jump(100_000)
+        here = Solution(*HERE)
+        bench.receiver.say(as_gpsd(here) + as_gpsd(here.moved(50_000)))  # both are there before it is looked again
         await trio.sleep(5)
         assert bench.actor._watch.last is None
+        assert bench.faults == {}
         bench.state = State.STANDBY
         await trio.sleep(5)
     assert bench.faults == {}
