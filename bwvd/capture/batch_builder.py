@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import repeat
+from operator import sub
 
 from bwvd.media.samples import Batch, Sample, Track, overwrite
 
@@ -29,17 +31,12 @@ class Assembler:
         """first_bytes: room to begin with; it doubles where it is too small."""
         self._buffer = bytearray(first_bytes)
         self._view = memoryview(self._buffer)
-        self._used = 0
+        self.size = 0  # bytes held
         self._samples: list[_Row] = []
 
     @property
     def empty(self) -> bool:
         return not self._samples
-
-    @property
-    def size(self) -> int:
-        """Bytes held."""
-        return self._used
 
     @property
     def start_ns(self) -> int:
@@ -48,34 +45,30 @@ class Assembler:
 
     def add(self, payload: Payload, pts_ns: int, dts_ns: int, duration_ns: int, key: bool) -> None:
         """Append a sample; `duration_ns` holds until the next sample's decode time is known."""
-        used, size = self._used, len(payload)
+        used, size = self.size, len(payload)
         end = used + size
         if end > len(self._buffer):
             self._grow(end)
         self._view[used:end] = payload
         self._samples.append((used, size, pts_ns, dts_ns, duration_ns, key))
-        self._used = end
+        self.size = end
 
     def write(self, copy: Copy, most: int, pts_ns: int, dts_ns: int, duration_ns: int, key: bool) -> int:
         """Append a sample of at most `most` bytes that `copy` writes straight into the buffer; returns its size."""
-        self._grow(self._used + most)
-        size = copy(self._view[self._used : self._used + most])
-        self._samples.append((self._used, size, pts_ns, dts_ns, duration_ns, key))
-        self._used += size
+        self._grow(self.size + most)
+        size = copy(self._view[self.size : self.size + most])
+        self._samples.append((self.size, size, pts_ns, dts_ns, duration_ns, key))
+        self.size += size
         return size
 
     def take(self, track: Track, next_dts_ns: int | None = None) -> Batch:
         """Hand over what is held, in a buffer of its own, and begin anew. There must be a sample."""
-        last = self._samples[-1]
-        ends_ns = [row[_DTS] for row in self._samples[1:]]
-        ends_ns.append(last[_DTS] + last[_DURATION] if next_dts_ns is None else next_dts_ns)
-        samples = tuple(
-            [
-                _make(Sample, (offset, size, pts_ns, dts_ns, end_ns - dts_ns, key))
-                for (offset, size, pts_ns, dts_ns, _, key), end_ns in zip(self._samples, ends_ns, strict=True)
-            ]
-        )
-        batch = Batch(track, samples, bytearray(self._view[: self._used]))
+        # By columns: a loop over the rows would be an eighth of all that is done for a frame that is copied.
+        offsets, sizes, pts_ns, dts_ns, durations_ns, keys = zip(*self._samples, strict=True)
+        ends_ns = (*dts_ns[1:], dts_ns[-1] + durations_ns[-1] if next_dts_ns is None else next_dts_ns)
+        rows = zip(offsets, sizes, pts_ns, dts_ns, map(sub, ends_ns, dts_ns), keys, strict=True)
+        samples = tuple(map(_make, repeat(Sample), rows))
+        batch = Batch(track, samples, bytearray(self._view[: self.size]))
         self.wipe()
         return batch
 
@@ -90,15 +83,15 @@ class Assembler:
         whole = next((n for n, row in enumerate(self._samples) if row[_PTS] > next_ns), len(self._samples))
         if whole < len(self._samples):
             used = self._samples[whole][_OFFSET]
-            overwrite(self._view[used : self._used])
-            self._used = used
+            overwrite(self._view[used : self.size])
+            self.size = used
             del self._samples[whole:]
 
     def wipe(self) -> None:
         """Forget what is held and overwrite it."""
-        overwrite(self._view[: self._used])
+        overwrite(self._view[: self.size])
         self._samples.clear()
-        self._used = 0
+        self.size = 0
 
     def _grow(self, needed: int) -> None:
         if needed <= len(self._buffer):
@@ -106,7 +99,7 @@ class Assembler:
         # Not `extend`: it may move the samples and leave the old place unwiped.
         buffer = bytearray(max(needed, 2 * len(self._buffer)))
         view = memoryview(buffer)
-        view[: self._used] = self._view[: self._used]
-        overwrite(self._view[: self._used])
+        view[: self.size] = self._view[: self.size]
+        overwrite(self._view[: self.size])
         self._view.release()
         self._buffer, self._view = buffer, view

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 NalCodec = Literal["h264", "hevc"]
@@ -27,6 +28,7 @@ _HEVC_PICTURE = range(32)
 _HEVC_DELIMITER = 35
 
 Data = bytes | bytearray
+Readable = Data | memoryview
 Span = tuple[int, int]  # a unit's first byte, and one past its last
 
 
@@ -59,7 +61,6 @@ class Content(Enum):
 class AccessUnit(NamedTuple):
     """What the headers of an access unit's units say."""
 
-    spans: list[Span]
     content: Content
     key: bool = False  # a decoder can begin here, and nothing that follows refers back beyond it
     open: bool = False  # a decoder can begin here, but what follows may refer back, or it is a refresh's beginning
@@ -87,29 +88,39 @@ def annexb_units(data: Data) -> list[Span]:
     return spans
 
 
-def prefixed_units(data: Data, length_bytes: int) -> list[Span]:
+def prefixed_units(data: Readable, length_bytes: int) -> list[Span]:
     """The units of the form that MP4 stores. Raises: ValueError where a length reaches past the end."""
     spans = []
     at, size = 0, len(data)
-    if length_bytes == PREFIX_BYTES:  # for each packet of many a camera: no more is done than must be
-        read = _LENGTH.unpack_from
-        try:
-            while at < size:
-                start = at + PREFIX_BYTES
-                at = start + read(data, at)[0]
-                if at > start:
-                    spans.append((start, at))
-        except struct.error as error:
-            raise ValueError("a NAL unit's length is cut off by the end of its access unit") from error
-    else:
-        while at < size:
-            start = at + length_bytes
-            at = start + int.from_bytes(data[at:start], "big")
-            if at > start:
-                spans.append((start, at))
+    while at < size:
+        start = at + length_bytes
+        at = start + int.from_bytes(data[at:start], "big")
+        if at > start:
+            spans.append((start, at))
     if at > size:
         raise ValueError(f"a NAL unit, or its length, reaches {at - size} bytes past the end of its access unit")
     return spans
+
+
+def _kinds_of_prefixed(data: Readable, bits: list[int]) -> int:
+    """The types of all units, as bits, where each has four bytes of length before it: what many a camera's packet is
+    asked for. Nothing is made for it.
+
+    Raises: ValueError where a length reaches past the end.
+    """
+    read, at, size, seen = _LENGTH.unpack_from, 0, len(data), 0
+    try:
+        while at < size:
+            start = at + PREFIX_BYTES
+            (length,) = read(data, at)
+            at = start + length
+            if length:
+                seen |= bits[data[start]]
+    except (struct.error, IndexError) as error:
+        raise ValueError("a NAL unit, or its length, is cut off by the end of its access unit") from error
+    if at > size:
+        raise ValueError(f"a NAL unit reaches {at - size} bytes past the end of its access unit")
+    return seen
 
 
 def prefixed_room(size: int) -> int:
@@ -117,7 +128,7 @@ def prefixed_room(size: int) -> int:
     return size * 5 // 4
 
 
-def write_prefixed(data: Data, spans: list[Span], room: memoryview) -> int:
+def write_prefixed(data: Readable, spans: list[Span], room: memoryview) -> int:
     """Write the units with their lengths before them; returns the bytes written."""
     at = 0
     source = memoryview(data)
@@ -145,44 +156,44 @@ class NalForm:
         at = 4 if codec == "h264" else 21
         return NalForm(codec, (extradata[at] & 3) + 1) if len(extradata) > at else NalForm(codec, 4)
 
-    def units(self, data: Data) -> list[Span]:
+    def units(self, data: Readable) -> list[Span]:
         """Raises: ValueError for a broken access unit."""
-        return prefixed_units(data, self.length_bytes) if self.length_bytes else annexb_units(data)
+        if self.length_bytes:
+            return prefixed_units(data, self.length_bytes)
+        return annexb_units(bytes(data) if isinstance(data, memoryview) else data)
 
-    def look(self, data: Data, reordered: bool, recovery: bool = True) -> AccessUnit:
+    def look(
+        self, data: Readable, reordered: bool, recovery: bool = True, spans: list[Span] | None = None
+    ) -> AccessUnit:
         """Look at the headers: a few bytes, so that it can be done for every packet.
 
         reordered: the stream has B-frames, so that a CRA picture may be followed by pictures that refer back.
         recovery: whether it is asked for recovery points of H.264 (`open`), which messages have to be read for.
+        spans: of the units, where somebody has found them; None = they are found here.
 
         Raises: ValueError for an access unit whose units reach past its end.
         """
-        h264 = self.codec == "h264"
-        spans, bits = self.units(data), _H264_BITS if h264 else _HEVC_BITS
-        seen = 0
-        for start, _ in spans:
-            seen |= bits[data[start]]
-        if seen >= _FORBIDDEN:
-            return AccessUnit(spans, Content.BROKEN)
-        pictures = seen & (_H264_PICTURES if h264 else _HEVC_PICTURES)
-        sets = bool(seen & (_H264_SETS if h264 else _HEVC_SETS))
-        if not pictures:
-            return AccessUnit(spans, Content.NO_PICTURE if spans else Content.BROKEN, has_sets=sets)
-        # An IDR picture has no slice of another kind; in HEVC that is so for each kind of picture one may begin at.
-        if pictures & (pictures - 1) and (pictures & _H264_IDR if h264 else pictures >> _HEVC_ANY_BEGINNING):
-            return AccessUnit(spans, Content.BROKEN, has_sets=sets)
-        if h264:
-            key = bool(pictures & _H264_IDR)
-            may = recovery and not key and bool(seen & _H264_SEI) and self._may_recover(data, spans)
+        bits = _H264_BITS if self.codec == "h264" else _HEVC_BITS
+        if spans is None and self.length_bytes == PREFIX_BYTES:
+            seen = _kinds_of_prefixed(data, bits)
         else:
-            key = bool(pictures & _HEVC_CLOSED or (pictures & _HEVC_CRA and not reordered))
-            may = not key and bool(pictures & _HEVC_CRA)
-        return AccessUnit(spans, Content.PICTURE, key, may, sets)
+            spans, seen = self.units(data) if spans is None else spans, 0
+            for start, _ in spans:
+                seen |= bits[data[start]]
+        unit = _found(self.codec, reordered, seen)
+        if recovery and seen & _H264_SEI and self._may_be_open(unit) and self._may_recover(data, spans):
+            return unit._replace(open=True)
+        return unit
 
-    @staticmethod
-    def _may_recover(data: Data, spans: list[Span]) -> bool:
+    def _may_be_open(self, unit: AccessUnit) -> bool:
+        return self.codec == "h264" and unit.content is Content.PICTURE and not unit.key
+
+    def _may_recover(self, data: Readable, spans: list[Span] | None) -> bool:
         """Whether an access unit of H.264 has a recovery point (SEI message 6)."""
-        return any(data[a] & 0x1F == _H264_MESSAGES and _has_message(data, a + 1, b, _RECOVERY_POINT) for a, b in spans)
+        return any(
+            data[a] & 0x1F == _H264_MESSAGES and _has_message(data, a + 1, b, _RECOVERY_POINT)
+            for a, b in (self.units(data) if spans is None else spans)
+        )
 
     def begins_picture(self, data: Data) -> bool | None:
         """Whether the first slice in Annex B data is the first of its picture; None where no slice is found.
@@ -237,14 +248,33 @@ class NalForm:
             return ()
         return self.parameter_sets(extradata, [span for span in spans if span[0] < span[1]])
 
-    def parameter_sets(self, data: Data, spans: list[Span]) -> tuple[bytes, ...]:
+    def parameter_sets(self, data: Readable, spans: list[Span]) -> tuple[bytes, ...]:
         """The distinct parameter sets of an access unit, sorted: equal for equal parameters."""
         codec, kinds = self.codec, _H264_PARAMETERS if self.codec == "h264" else _HEVC_PARAMETERS
         found = [bytes(data[a:b]) for a, b in spans if unit_type(codec, data[a]) in kinds]
         return tuple(sorted(set(found))) if found else ()
 
 
-def _has_message(data: Data, at: int, end: int, wanted: int) -> bool:
+@lru_cache(maxsize=256)  # a camera's packets are of a few kinds; a hostile one's are not remembered for ever
+def _found(codec: NalCodec, reordered: bool, seen: int) -> AccessUnit:
+    """What an access unit is whose units have the types `seen`, as bits; recovery points left out."""
+    h264 = codec == "h264"
+    if not seen or seen >= _FORBIDDEN:
+        return AccessUnit(Content.BROKEN)
+    pictures = seen & (_H264_PICTURES if h264 else _HEVC_PICTURES)
+    sets = bool(seen & (_H264_SETS if h264 else _HEVC_SETS))
+    if not pictures:
+        return AccessUnit(Content.NO_PICTURE, has_sets=sets)
+    # An IDR picture has no slice of another kind; in HEVC that is so for each kind of picture one may begin at.
+    if pictures & (pictures - 1) and (pictures & _H264_IDR if h264 else pictures >> _HEVC_ANY_BEGINNING):
+        return AccessUnit(Content.BROKEN, has_sets=sets)
+    if h264:
+        return AccessUnit(Content.PICTURE, bool(pictures & _H264_IDR), has_sets=sets)
+    key = bool(pictures & _HEVC_CLOSED or (pictures & _HEVC_CRA and not reordered))
+    return AccessUnit(Content.PICTURE, key, not key and bool(pictures & _HEVC_CRA), sets)
+
+
+def _has_message(data: Readable, at: int, end: int, wanted: int) -> bool:
     """Whether there is a message of that type in an SEI unit, between its header and its end."""
     while at + 1 < end:  # the last byte is what fills up
         number = size = 0

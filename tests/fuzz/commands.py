@@ -70,10 +70,12 @@ def nal(data: bytes) -> None:
     unit = data[1:]
     form = NalForm.of(codec, extradata)  # type: ignore[arg-type]  # one of the two, but mypy sees a str
     try:
-        spans = form.look(unit, reordered=bool(data and data[0] & 0x40)).spans
+        looked = form.look(unit, reordered=bool(data and data[0] & 0x40))
     except ValueError as error:
         one_line(error)
         return
+    spans = form.units(unit)
+    hold(form.look(unit, bool(data and data[0] & 0x40), spans=spans) == looked, "other units that are looked at")
     form.parameter_sets(unit, spans)
     ends = [0, *(end for _, end in spans)]
     ordered = all(end <= start < stop for end, (start, stop) in zip(ends, spans, strict=False))

@@ -40,8 +40,9 @@ def test_any_bytes_are_taken_without_an_error_and_fit_into_the_room(data: bytes)
     prefixed = to_prefixed(data)
     assert len(prefixed) <= prefixed_room(len(data))
     form = NalForm("hevc", 0)
-    unit = form.look(data, True)
-    form.parameter_sets(data, unit.spans)
+    spans = form.units(data)
+    assert form.look(data, True) == form.look(data, True, spans=spans)
+    form.parameter_sets(data, spans)
 
 
 @given(st.binary(max_size=200), st.sampled_from([1, 2, 4]))
@@ -51,6 +52,20 @@ def test_a_broken_length_is_an_error_and_never_reaches_past_the_end(data: bytes,
     except ValueError:
         return
     assert all(0 < a < b <= len(data) for a, b in spans)
+
+
+@given(st.binary(max_size=200), st.sampled_from(["h264", "hevc"]), st.booleans())
+def test_what_is_looked_at_where_it_lies_is_what_its_units_say(data: bytes, codec: NalCodec, reordered: bool) -> None:
+    """Four bytes of length are read without making anything of the units: broken for one is broken for the other."""
+    form = NalForm(codec, 4)
+    for whole in (data, b"".join(len(one).to_bytes(4, "big") + one for one in data.split(b"\0"))):
+        try:
+            spans = form.units(whole)
+        except ValueError:
+            with pytest.raises(ValueError, match=r"past the end|cut off"):
+                form.look(memoryview(whole), reordered)
+            continue
+        assert form.look(memoryview(whole), reordered) == form.look(whole, reordered, spans=spans)
 
 
 @given(st.binary(max_size=120), st.sampled_from(["h264", "hevc"]), st.integers(0, 120))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from fractions import Fraction
 from typing import Any, NamedTuple
 
 import av
@@ -12,7 +11,7 @@ from av.audio.stream import AudioStream
 from bwvd.capture.batch_builder import Assembler
 from bwvd.capture.libav_errors import refusing
 from bwvd.capture.source import AUDIO_BATCH_NS, NOTHING_DECODES, AudioGate, Out
-from bwvd.capture.timestamps import MS, Moment, Stamps, to_ns
+from bwvd.capture.timestamps import MS, Moment, Stamps, TimeBase, to_ns
 from bwvd.clock import NS
 from bwvd.media.init_segment import init_of_stream
 from bwvd.media.samples import Track, overwrite
@@ -69,7 +68,7 @@ class CopiedAudio:
             channels=stream.codec_context.layout.nb_channels,
         )
 
-    def feed(self, packet: av.Packet[Any], base: Fraction, stamps: Stamps, moment: Moment, out: Out) -> None:
+    def feed(self, packet: av.Packet[Any], base: TimeBase, stamps: Stamps, moment: Moment, out: Out) -> None:
         """Take a packet; base: of its stamps, which `stamps` brings to CLOCK_MONOTONIC."""
         if not packet.size:
             return  # the end of the container

@@ -15,7 +15,7 @@ from bwvd.capture.audio.sample_clock import SampleClock
 from bwvd.capture.batch_builder import Assembler
 from bwvd.capture.libav_errors import why
 from bwvd.capture.source import AUDIO_BATCH_NS, NOTHING_DECODES, AudioGate, DeviceLost, Out, SourceRefused
-from bwvd.capture.timestamps import Moment, Stamps, to_ns
+from bwvd.capture.timestamps import Moment, Stamps, TimeBase, to_ns
 from bwvd.clock import NS
 from bwvd.config.schema import Audio
 from bwvd.media.init_segment import InitSegment
@@ -128,7 +128,7 @@ class EncodedAudio:
         self.gained = 0  # frames decoded
         self.lacks = NOTHING_DECODES  # to gain one
 
-    def feed(self, packet: av.Packet[AudioStream], base: Fraction, stamps: Stamps, moment: Moment, out: Out) -> None:
+    def feed(self, packet: av.Packet[AudioStream], base: TimeBase, stamps: Stamps, moment: Moment, out: Out) -> None:
         """Take a packet; base: of its stamps, which `stamps` brings to CLOCK_MONOTONIC."""
         try:
             frames = packet.decode()

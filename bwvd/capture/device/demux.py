@@ -20,7 +20,7 @@ from bwvd.capture.device.device_thread import ThreadChannel
 from bwvd.capture.device.libav_log import libav_log
 from bwvd.capture.device.open_input import open_input, transport_of
 from bwvd.capture.device.packet_reader import PacketReader
-from bwvd.capture.device.packet_stamps import NominalStamps, nominal_rate, stamp_first, untold
+from bwvd.capture.device.packet_stamps import NominalStamps, nominal_rate, stamp_first, ticks_of, untold
 from bwvd.capture.device.track_watch import NAMED_NS, TrackWatch
 from bwvd.capture.device.v4l2_colours import told_by_driver
 from bwvd.capture.input import Input
@@ -33,6 +33,7 @@ from bwvd.capture.timestamps import (
     OwnClock,
     Playback,
     Stamps,
+    TimeBase,
     UnixStamps,
     WithoutJumps,
     to_ns,
@@ -49,7 +50,7 @@ from bwvd.config.schema import Config
 from bwvd.media.samples import Kind
 from bwvd.messages import Device, MediaGap, SourceDown
 
-FETCH_NS = NS // 10  # of a played source that is copied: so much is fetched at a time
+FETCH_NS = NS // 5  # of a played source that is copied: so much is fetched at a time
 LOOK_NS = NS // 10  # the tracks are looked at so often: a silence is one of seconds
 LATE_NS = 2 * NS  # a played source that is behind by more skips ahead, as a camera would have
 CALIBRATED_NS = NS  # a stream's offset is learned from so much of it that came in its time, before any of it is placed
@@ -95,7 +96,7 @@ class Reading:
         self._reads_unix = job.address.scheme in ("v4l2", "alsa")
         self._video: VideoPath | None = None
         self._audio: AudioPath | None = None
-        self._bases: dict[int, Fraction] = {}  # time bases by wanted stream; libav's are dear to ask for
+        self._bases: dict[int, TimeBase] = {}  # by wanted stream; libav's are dear to ask for
         self._units: dict[int, AccessUnits] = {}  # the same, where packets may be parts of frames
         self._reordered: dict[int, bool] = {}  # the same
         self._steps: dict[int, int] = {}  # the same: ticks from frame to frame, nominally
@@ -207,7 +208,7 @@ class Reading:
         is_video = isinstance(stream, VideoStream)
         self._video_index = index if is_video else self._video_index
         rate = self._rate_of(stream, source) if isinstance(stream, VideoStream) else Fraction(1)
-        self._bases[index] = base
+        self._bases[index] = TimeBase.of(base)
         self._reordered[index] = isinstance(stream, VideoStream) and bool(stream.codec_context.has_b_frames)
         self._steps[index] = round(1 / (rate * base)) if is_video else 0
         if isinstance(stream, VideoStream) and (units := units_of(stream, self._address.played)) is not None:
@@ -281,13 +282,12 @@ class Reading:
         if self._playback is None and isinstance(self._stamps, OwnClock):
             for packet, moment in self._backlog(packets, self._stamps):
                 self._packet(packet, moment)
-        playback = self._playback
+        playback, channel = self._playback, self._channel
         for packet, moment in self._stamped(self._whole(packets)):
-            if packet.size and playback is not None:
-                self._packet(packet, Moment(self._pace(playback, packet), 0))
-            else:
-                self._packet(packet, moment)
-            self._channel.hop()
+            if playback is not None and packet.size:
+                moment = Moment(self._pace(playback, packet), 0)
+            self._packet(packet, moment)
+            channel.hop()
         if not self._address.played:
             raise DeviceLost(f"{self._address.text}: the stream has ended")
 
@@ -413,7 +413,7 @@ class Reading:
     def _packet(self, packet: av.Packet[Any], moment: Moment) -> None:
         index = packet.stream_index
         base = self._bases[index]
-        if packet.size and (watched := self._watches.get(index)) is not None:
+        if (watched := self._watches.get(index)) is not None and packet.size:
             watched[0].packet(moment.mono_ns)
         if index == self._video_index:
             if self._video is not None:
@@ -431,13 +431,12 @@ class Reading:
         """Wait for the time of a packet that is played; skip ahead when it is long gone. Returns CLOCK_MONOTONIC."""
         index = packet.stream_index
         base = self._bases[index]
-        if (nominal := self._nominal.get(index)) is not None:
-            nominal.stamp(packet)
-        dts = packet.dts
-        stamp_ns = to_ns(packet.pts if dts is None else dts, base)
+        nominal = self._nominal.get(index)
+        stamp, duration = ticks_of(packet) if nominal is None else nominal.stamp(packet)
+        stamp_ns = to_ns(stamp, base)
         if stamp_ns is None:
             return self._job.clock.monotonic_ns()
-        due_ns = playback.due(stamp_ns, to_ns(packet.duration, base) or 0, track=index)
+        due_ns = playback.due(stamp_ns, to_ns(duration, base) or 0, track=index)
         now_ns = self._job.clock.monotonic_ns()
         if now_ns - due_ns > LATE_NS:
             for kind in self._job.kinds:

@@ -22,6 +22,12 @@ def nominal_rate(average: Fraction | None, base: Fraction | None, configured: fl
     return Fraction(configured).limit_denominator(1001)
 
 
+def ticks_of(packet: av.Packet[Any]) -> tuple[int | None, int | None]:
+    """A packet's decode time, or presentation time where it has none, and its duration, all in ticks."""
+    dts = packet.dts
+    return packet.pts if dts is None else dts, packet.duration
+
+
 def untold(packets: list[av.Packet[Any]], reordered: bool) -> bool:
     """True if more of a stream has to come before its first packets can be stamped."""
     if not packets or packets[0].dts is not None or not reordered:
@@ -92,11 +98,12 @@ class NominalStamps:
         self._step = max(round(1 / (rate * base)), 1)
         self._next = 0
 
-    def stamp(self, packet: av.Packet[Any]) -> None:
-        """Stamp a packet that has no time; one that has is where the next one goes on from."""
-        step = packet.duration or self._step
-        if packet.dts is None and packet.pts is None:
-            packet.dts = self._next
+    def stamp(self, packet: av.Packet[Any]) -> tuple[int | None, int | None]:
+        """Stamp a packet that has no time; one that has is where the next one goes on from. Returns `ticks_of` it."""
+        stamp, duration = ticks_of(packet)
+        if stamp is None:
+            stamp = packet.dts = self._next
             if not self._reordered:
-                packet.pts = packet.dts
-        self._next = (packet.dts if packet.dts is not None else packet.pts or 0) + step
+                packet.pts = stamp
+        self._next = stamp + (duration or self._step)
+        return stamp, duration

@@ -28,7 +28,7 @@ from bwvd.capture.program.coded_stream import NANOSECONDS, packet_of, stream_of
 from bwvd.capture.program.live import COUNTED, STAMPED, LiveWatch
 from bwvd.capture.program.whole_frames import WholeFrames
 from bwvd.capture.source import DeviceLost, SourceRefused, Stopped
-from bwvd.capture.timestamps import to_ns
+from bwvd.capture.timestamps import TimeBase, to_ns
 from bwvd.clock import NS
 from bwvd.config.schema import Config
 
@@ -156,9 +156,10 @@ def _own_times(container: InputContainer, pipe: _Pipe, watch: LiveWatch) -> Pack
     last: dict[int, Packet[Any]] = {}
     for packet in container.demux():
         if pipe.failure is None:
-            stamp_ns = to_ns(packet.dts if packet.dts is not None else packet.pts, packet.time_base)
-            if isinstance(packet.stream, VideoStream) and stamp_ns is not None:
-                watch.stamped(stamp_ns, time.monotonic_ns())
+            if isinstance(packet.stream, VideoStream) and (base := packet.time_base) is not None:
+                stamp_ns = to_ns(packet.dts if packet.dts is not None else packet.pts, TimeBase.of(base))
+                if stamp_ns is not None:
+                    watch.stamped(stamp_ns, time.monotonic_ns())
             yield packet
             continue
         before = last.get(packet.stream_index)

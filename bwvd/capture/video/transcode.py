@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from fractions import Fraction
 
 import av
 from av.video.stream import VideoStream
 
 from bwvd.capture.source import NO_KEY_FRAME, NOTHING_DECODES, Out
-from bwvd.capture.timestamps import FrameTimes, Moment, Placed, to_ns
+from bwvd.capture.timestamps import FrameTimes, Moment, Placed, TimeBase, to_ns
 from bwvd.capture.video.arranging import Arranger
 from bwvd.capture.video.encoder_failover import FailoverEncoder
 from bwvd.capture.video.form_damper import FORM_CHANGES, FormDamper
@@ -80,7 +79,7 @@ class EncodedVideo:
     gained: int = 0  # frames decoded
     lacks: str = NOTHING_DECODES  # to gain one
 
-    def feed(self, packet: av.Packet[VideoStream], base: Fraction, moment: Moment, out: Out) -> None:
+    def feed(self, packet: av.Packet[VideoStream], base: TimeBase, moment: Moment, out: Out) -> None:
         """Raises: DeviceLost, SourceRefused."""
         began_ns = self._clock.monotonic_ns()
         if self._is_left_out_whole(packet, began_ns):

@@ -14,7 +14,7 @@ import pytest
 from bwvd.capture.audio.drift_statistics import Corrections
 from bwvd.capture.audio.passthrough import TOLERANCE_NS, CopiedAudio
 from bwvd.capture.source import AudioGate
-from bwvd.capture.timestamps import MS, Moment, OwnClock, Stamps, WithoutJumps
+from bwvd.capture.timestamps import MS, Moment, OwnClock, Stamps, TimeBase, WithoutJumps
 from bwvd.clock import NS
 from bwvd.media.samples import Sample
 from bwvd.messages import MediaEvent
@@ -22,7 +22,7 @@ from bwvd.testing.clip import numbered_clip
 from tests.support.capture_listen import Listener
 
 BEGIN_NS = 3_000 * NS
-BASE = Fraction(1, NS)
+BASE = TimeBase.of(Fraction(1, NS))
 RATE = 48_000
 PERIOD_NS = 1_024 * NS // RATE
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bwvd.capture.audio.transcode import EncodedAudio, silence_like, wipe_frame, without_first
 from bwvd.capture.libav_errors import STRICT
 from bwvd.capture.source import AudioGate, SourceRefused
-from bwvd.capture.timestamps import KernelStamps, Moment
+from bwvd.capture.timestamps import KernelStamps, Moment, TimeBase
 from bwvd.clock import NS
 from bwvd.config.schema import Audio
 from bwvd.testing.clip import numbered_clip
@@ -249,7 +249,7 @@ def test_sound_that_can_not_be_decoded_is_named_as_such(tmp_path: Path) -> None:
                 packet.update(b"\xff" * packet.size)
             packet.pts = (packet.pts or 0) + round(START / NS / base)
             at_ns = int((packet.pts or 0) * base * NS)
-            microphone.sound.feed(packet, base, KernelStamps(), Moment(at_ns, 0), microphone.listener.send)
+            microphone.sound.feed(packet, TimeBase.of(base), KernelStamps(), Moment(at_ns, 0), microphone.listener.send)
     listener = microphone.end()
     (gap,) = listener.gaps()
     assert (gap.kind, gap.cause) == ("audio", "corrupt")

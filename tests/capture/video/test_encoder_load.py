@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bwvd.capture.timestamps import FrameTimes, KernelStamps, Moment
+from bwvd.capture.timestamps import FrameTimes, KernelStamps, Moment, TimeBase
 from bwvd.capture.video.encoder import Encoder
 from bwvd.capture.video.encoder_choice import EncoderCall, EncoderChoice
 from bwvd.capture.video.encoder_failover import FailoverEncoder
@@ -226,7 +226,7 @@ class Board:
             number = waiting.popleft()
             at_ns = begin_ns + number * STEP
             packet = RawPacket(number, at_ns, self.decoded, self.intra_only)
-            path.feed(packet, Fraction(1, NS), Moment(self.clock.now_ns, self.clock.now_ns), self.events.append)  # type: ignore[arg-type]  # has what is asked of a packet
+            path.feed(packet, TimeBase(1, 1), Moment(self.clock.now_ns, self.clock.now_ns), self.events.append)  # type: ignore[arg-type]  # has what is asked of a packet
             self.lags.append(self.clock.now_ns - at_ns)
         path.finish(self.events.append, whole=False)
         path.close()

@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 
 from bwvd.capture.address import parse_address
 from bwvd.capture.source import DeviceLost, SourceRefused
-from bwvd.capture.timestamps import FrameTimes, Moment, Playback
+from bwvd.capture.timestamps import FrameTimes, Moment, Playback, TimeBase
 from bwvd.capture.video.frame_loss import Losses
 from bwvd.capture.video.passthrough import CopiedVideo
 from bwvd.clock import NS
@@ -58,7 +58,7 @@ class Camera:
         stamp = packet.dts if packet.dts is not None else packet.pts
         if stamp is not None:
             self.playback.due(int(stamp * base * NS))
-        self.path.feed(packet, base, Moment(START, 0), self.listener.send)
+        self.path.feed(packet, TimeBase.of(base), Moment(START, 0), self.listener.send)
 
     def feed_all(self, packets: Iterable[av.Packet[Any]] | None = None) -> None:
         for packet in self.packets() if packets is None else packets:

@@ -20,7 +20,7 @@ import trio.testing
 
 from bwvd.capture.address import parse_address
 from bwvd.capture.source import DeviceLost
-from bwvd.capture.timestamps import FrameTimes, KernelStamps, Moment
+from bwvd.capture.timestamps import FrameTimes, KernelStamps, Moment, TimeBase
 from bwvd.capture.video.frame_loss import Losses
 from bwvd.capture.video.passthrough import CopiedVideo
 from bwvd.clock import NS, Clock
@@ -37,7 +37,7 @@ from tests.support.rig import Rig, configuration
 from tests.support.stock import need
 
 BEGIN_US = 5_000_000_000
-BASE = Fraction(1, 1_000_000)
+BASE = TimeBase.of(Fraction(1, 1_000_000))
 PACKETS = 10_000
 
 

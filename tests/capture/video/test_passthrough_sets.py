@@ -13,7 +13,7 @@ import av
 import pytest
 
 from bwvd.capture.source import DeviceLost
-from bwvd.capture.video import passthrough
+from bwvd.capture.video import parameter_sets
 from bwvd.media.init_segment import InitUnusable
 from bwvd.media.nal import NalCodec, annexb_units, unit_type
 from bwvd.testing.clip import numbered_clip
@@ -149,7 +149,7 @@ def test_bare_key_frames_of_sets_that_mp4_can_not_hold_are_not_recorded_under_ot
     fed = Fed(tmp_path, codec)
     fed.feed(*fed.old)
 
-    monkeypatch.setattr(passthrough, "init_of_annexb", unusable)
+    monkeypatch.setattr(parameter_sets, "init_of_annexb", unusable)
     fed.feed(*fed.new[:GOP], bare(codec, fed.new[GOP]), *fed.new[GOP + 1 :])
     with pytest.raises(DeviceLost, match="key frames that can't be decoded"):
         fed.feed(bare(codec, fed.new[0]))
@@ -167,7 +167,7 @@ def test_a_track_goes_on_behind_sets_that_mp4_can_not_hold(
     fed = Fed(tmp_path, codec)
     fed.feed(*fed.old)
 
-    monkeypatch.setattr(passthrough, "init_of_annexb", unusable)
+    monkeypatch.setattr(parameter_sets, "init_of_annexb", unusable)
     fed.feed(*fed.new[:GOP], bare(codec, fed.old[0]), *fed.old[1:])
     listener = fed.camera.finish()
     assert fed.sizes() == [OLD]
