@@ -134,12 +134,17 @@ class Gop:
         return (video,) if audio is None else (video, audio)
 
     @property
+    def leading(self) -> Batch:
+        """The batch whose span is the GOP's."""
+        return self.batches[0] if self.video is None else self.video
+
+    @property
     def start_ns(self) -> int:
-        return self.batches[0].start_ns
+        return self.leading.start_ns
 
     @property
     def end_ns(self) -> int:
-        return self.batches[0].end_ns
+        return self.leading.end_ns
 
     @property
     def settled_ns(self) -> int:

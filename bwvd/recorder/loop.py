@@ -126,9 +126,9 @@ class Loop:
 
 def _seen_until_ns(gop: Gop) -> int:
     """The end of what was seen in a GOP, without a stall of the camera behind it."""
-    batch = gop.batches[0]
+    batch = gop.leading
     first, last = batch.samples[0], batch.samples[-1]
     if len(batch.samples) == 1:
-        return gop.end_ns
+        return batch.end_ns
     mean_ns = (last.dts_ns - first.dts_ns) // (len(batch.samples) - 1)
-    return gop.end_ns - max(0, last.duration_ns - LAST_INTERVALS * mean_ns)
+    return batch.end_ns - max(0, last.duration_ns - LAST_INTERVALS * mean_ns)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from typing import assert_never
 
 import trio
@@ -102,6 +103,7 @@ class Recorder:
         self._recent = RecentGaps(loop.seconds_ns)
         self._barrier = SleepBarrier()
         self._stirred = trio.Event()
+        self._waits_until_ns: float = inf  # for the time
 
     # --- the actor ---------------------------------------------------------------------------------------------------
 
@@ -127,7 +129,8 @@ class Recorder:
                 async with media:
                     async for event in media:
                         self._on_media(event)
-                        self._stirred.set()
+                        if self.machine.finishing or self._next_due_ns() < self._waits_until_ns:
+                            self._stirred.set()  # not by a GOP that only takes the place of another
                 reason, self._completion.all_is_in = self.end_reason, True
                 nursery.cancel_scope.cancel()
         finally:
@@ -147,21 +150,20 @@ class Recorder:
     async def _watch_time(self) -> None:
         while True:
             self._on_time()
-            given_up_ns = self._completion.given_up_ns() if self.machine.finishing else None
-            away_ns = self.current.away_due_ns() if self.current and not self._builder.has_camera else None
-            times = (
-                self.machine.deadline_ns(), self.loop.next_eviction_ns(), self._builder.deadline_ns(), given_up_ns,
-                away_ns,
-            )  # fmt: skip
-            deadline_ns = min((ns for ns in times if ns is not None), default=None)
-            seconds = float("inf") if deadline_ns is None else max(0, deadline_ns - self._clock.monotonic_ns()) / NS
-            if deadline_ns is None:
-                self.pulse.idle()
-            else:
-                self.pulse.busy(seconds + LATE_S)
+            self._waits_until_ns = self._next_due_ns()
+            seconds = max(0, self._waits_until_ns - self._clock.monotonic_ns()) / NS
+            self.pulse.busy(seconds + LATE_S)
             with trio.move_on_after(seconds):
                 await self._stirred.wait()
             self._stirred = trio.Event()
+
+    def _next_due_ns(self) -> float:
+        """When something is to be done that time alone brings; inf where nothing is."""
+        given_up_ns = self._completion.given_up_ns() if self.machine.finishing else None
+        away_ns = self.current.away_due_ns() if self.current and not self._builder.has_camera else None
+        machine_ns, builder_ns = self.machine.deadline_ns(), self._builder.deadline_ns()
+        times = (machine_ns, self.loop.next_eviction_ns(), builder_ns, given_up_ns, away_ns)
+        return min([ns for ns in times if ns is not None], default=inf)
 
     # --- media -------------------------------------------------------------------------------------------------------
 

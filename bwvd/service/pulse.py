@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 
 from bwvd.clock import NS
 
@@ -27,8 +28,8 @@ class Pulse:
         self._due_ns: int | None = None
 
     def busy(self, deadline_s: float) -> None:
-        """Something is being done that is over, or says so again, within `deadline_s`."""
-        self._due_ns = self._now_ns() + round(deadline_s * NS)
+        """Something is being done that is over, or says so again, within `deadline_s`; inf = `idle`."""
+        self._due_ns = None if deadline_s == inf else self._now_ns() + round(deadline_s * NS)
 
     def idle(self) -> None:
         """Waiting, by design, for as long as it takes."""
