@@ -25,7 +25,7 @@ from tests.bench.figures import Findings
 from tests.bench.pairing import FULL, QUICK, Plan
 from tests.bench.showing import explain, show
 from tests.bench.sources import Clips
-from tests.bench.writing import PAGE, write
+from tests.bench.writing import PAGE, SHORT, write
 
 COPIED_REPEATS = 8  # of its clip, so that neither side has to begin it anew while it is watched
 
@@ -150,7 +150,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="small and short: tries the benchmark, gives no figures")
     parser.add_argument("--profile", action="store_true", help="show where the time goes also where no goal is missed")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures as one JSON document too")
-    parser.add_argument("--write", action="store_true", help=f"write all figures of this run into {PAGE.name}")
+    parser.add_argument(
+        "--write", action="store_true", help=f"write the figures of this run into {PAGE.name} and {SHORT.name}"
+    )
     options = parser.parse_args(arguments)
     if options.write and (options.quick or options.names):
         parser.error("--write takes a whole run, of all groups: figures of different runs are not to be compared")

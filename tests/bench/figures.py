@@ -68,6 +68,7 @@ class Row:
     goal: Goal | None = None
     digits: int = 2
     note: str = ""
+    headline: bool = False  # stands in the README as well
 
     @property
     def ratio(self) -> Spread | None:

@@ -52,6 +52,7 @@ def measure(group: str, clip: Clip, plan: Plan, ffmpeg: str, folder: Path) -> Fi
             Spread.of(theirs),
             goal=at_most(START_GOAL_S, "s"),
             note="ffmpeg: to its first encoded byte",
+            headline=True,
         ),
         Row(group, "start to an answering control socket", "s", Spread.of(answering)),
     ]

@@ -94,6 +94,7 @@ def _standby(work: Work, plan: Plan, bwvd: Bwvd, theirs: Ffmpeg) -> tuple[list[R
             goal=Goal(MEMORY_ABOVE_MB, "above", f"≤ ffmpeg's + {MEMORY_ABOVE_MB:g} MB"),
             digits=1,
             note=f"VmHWM; {ours_mb:.1f} MB with a loop of {loop_mb:.1f} MB",
+            headline=True,
         )
     )
     private = [accounting.private_kb(pid) for pid in (bwvd.pid, theirs.pid)]
@@ -134,7 +135,17 @@ def _recording(work: Work, plan: Plan, bwvd: Bwvd, theirs: Ffmpeg, identity: str
 def _rows(group: str, when: str, both: Sequence[Watched], goal: Goal, note: str) -> list[Row]:
     ours, theirs = both
     return [
-        Row(group, f"{when}: CPU", "% of a core", ours.core, theirs.core, paired=True, goal=goal, note=note),
+        Row(
+            group,
+            f"{when}: CPU",
+            "% of a core",
+            ours.core,
+            theirs.core,
+            paired=True,
+            goal=goal,
+            note=note,
+            headline=True,
+        ),
         Row(group, f"{when}: voluntary switches", "1/s", ours.voluntary, theirs.voluntary, paired=True, digits=1),
         Row(group, f"{when}: involuntary switches", "1/s", ours.involuntary, theirs.involuntary, digits=1),
     ]

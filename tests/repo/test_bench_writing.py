@@ -8,13 +8,14 @@ import pytest
 
 from tests.bench.__main__ import main
 from tests.bench.figures import Findings, Goal, Row, Spread
-from tests.bench.writing import BEGIN, END, PAGE, write
+from tests.bench.writing import BEGIN, END, PAGE, SHORT, write
 
 HALF = Goal(0.4, "ratio", "≤ 0.4 x")
 FOUND = Findings(
     [
         Row("copied", "CPU", "%", Spread.of([1.0, 2.0, 3.0]), Spread.of([2.0, 4.0, 6.0]), True, HALF),
-        Row("copied", "memory", "MB", Spread.of([64.0]), Spread.of([58.0]), goal=Goal(5, "above", "≤ ffmpeg's + 5 MB")),
+        Row("copied", "memory", "MB", Spread.of([64.0]), Spread.of([58.0]), goal=Goal(5, "above", "≤ ffmpeg's + 5 MB"),
+            headline=True),
         Row("copied", "involuntary switches", "1/s", Spread.of([9.0])),
         Row("press", "p50", "ms", Spread.of([14.0]), note="only 73% of the frames: the machine was too busy"),
     ]
@@ -22,10 +23,16 @@ FOUND = Findings(
 
 
 def test_what_stands_between_the_marks_is_replaced_and_nothing_else(tmp_path: Path) -> None:
-    page = tmp_path / "costs.md"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    page, short = tmp_path / "costs.md", tmp_path / "README.md"
+    for one in (page, short):
+        one.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     for _ in range(2):  # what is written can be written again
-        write(FOUND, {"processor": "P", "cores": 2}, page)
+        write(FOUND, {"processor": "P", "cores": 2}, page, short)
+        assert short.read_text().splitlines()[6:] == [
+            "| copied, memory, MB | 64.00 | 58.00 | 1.10 | ≤ `ffmpeg`'s + 5 MB | missed |",
+            END,
+            "after",
+        ]
         lines = page.read_text().splitlines()
         assert (lines[0], lines[1], lines[-2], lines[-1]) == ("before", BEGIN, END, "after")
         assert lines[2].endswith("processor P, cores 2:")
@@ -38,15 +45,18 @@ def test_what_stands_between_the_marks_is_replaced_and_nothing_else(tmp_path: Pa
 
 @pytest.mark.parametrize("text", ["", BEGIN, f"{END}{BEGIN}", f"{BEGIN}{END}{BEGIN}{END}"])
 def test_a_page_without_its_marks_is_left_as_it_is(text: str, tmp_path: Path) -> None:
-    page = tmp_path / "costs.md"
-    page.write_text(text)
-    with pytest.raises(ValueError, match="once each"):
-        write(FOUND, {}, page)
-    assert page.read_text() == text
+    good, bad = tmp_path / "good.md", tmp_path / "bad.md"
+    for pages in ((good, bad), (bad, good)):
+        good.write_text(f"{BEGIN}{END}")
+        bad.write_text(text)
+        with pytest.raises(ValueError, match="once each"):
+            write(FOUND, {}, *pages)
+        assert (good.read_text(), bad.read_text()) == (f"{BEGIN}{END}", text)
 
 
-def test_the_page_has_its_marks() -> None:
-    text = PAGE.read_text()
+@pytest.mark.parametrize("page", [PAGE, SHORT])
+def test_the_pages_have_their_marks(page: Path) -> None:
+    text = page.read_text()
     assert (text.count(BEGIN), text.count(END)) == (1, 1)
     assert text.index(BEGIN) < text.index(END)
 

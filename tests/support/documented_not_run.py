@@ -283,6 +283,7 @@ NOT_RUN = {
         ".venv/bin/pip install -q -e '.[test]'": NEEDS_NETWORK,
         ".venv/bin/pytest -n auto": ITSELF,
         DEMO: NotRun("needs a keyboard", in_a_keyboard_test),
+        "python -m tests.bench --write": LONG,
     },
     "install": {
         "sudo apt install python3-venv libasound2-data libturbojpeg0 python3-evdev": ROOT_ONLY,
