@@ -364,3 +364,31 @@ def test_the_beat_is_learned_and_a_hole_is_none() -> None:
         at += NS
         times.place(at, None, at, UNIX + at)
     assert times.step_ns == pytest.approx(NS, rel=0.01), "one frame a second, from here on"
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_frame_without_a_time_lies_in_the_beat_that_its_camera_has_shown(live: bool) -> None:
+    """Invariant 4: not in the nominal one, which a camera need not keep. A hole is no beat."""
+    times, at = FrameTimes(Identity(), STEP, live), START
+    for hole_ns in [0] * 60 + [NS] + [0] * 5:
+        at += 40 * MS + hole_ns
+        assert times.place(at, at, at + MS, UNIX) == (at, at, False)
+    placed = times.place(None, None, at + 41 * MS, UNIX)
+    assert placed.doubt
+    assert placed.dts_ns == pytest.approx(at + 40 * MS, abs=MS)
+
+
+def test_a_stamp_of_what_is_played_that_lies_far_ahead_is_no_pause() -> None:
+    """Invariant 4: nothing has run for so long; the frame follows the last one, and those behind it follow it."""
+    times = FrameTimes(Identity(), 8 * NS, live=False)  # a time lapse: 1.6 of its intervals are more than any pause
+    assert times.place(START, START, START, UNIX) == (START, START, False)
+    ahead = START + 12 * NS
+    assert times.place(ahead, ahead, START + 1, UNIX) == (START + 8 * NS, START + 8 * NS, True)
+    assert times.place(ahead + 8 * NS, ahead + 8 * NS, START + 2, UNIX).dts_ns == START + 16 * NS
+
+
+class Identity:
+    """Stamps that are on CLOCK_MONOTONIC already."""
+
+    def monotonic(self, stamp_ns: int | None, arrival_ns: int, unix_ns: int) -> int | None:  # noqa: ARG002 - of Stamps
+        return stamp_ns

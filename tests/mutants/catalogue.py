@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.mutants.audio import AUDIO
 from tests.mutants.carrying import CARRYING
+from tests.mutants.copying import COPYING
 from tests.mutants.daemon import DAEMON
 from tests.mutants.decoding import DECODING
 from tests.mutants.desk import DESK
@@ -881,6 +882,7 @@ MUTANTS = (
     ),
     *AUDIO,
     *DAEMON,
+    *COPYING,
     *DECODING,
     *DESK,
     *PLACE,

@@ -15,11 +15,13 @@ from av.video.stream import VideoStream
 from bwvd.capture.address import parse_address
 from bwvd.capture.source import DeviceLost, SourceRefused
 from bwvd.capture.timestamps import FrameTimes, Moment, Playback, TimeBase
+from bwvd.capture.video import passthrough
 from bwvd.capture.video.frame_loss import Losses
 from bwvd.capture.video.passthrough import CopiedVideo
 from bwvd.clock import NS
 from bwvd.config.schema import VIDEO_SCHEMES, Config, Loop, Video
 from bwvd.media.nal import annexb_units, prefixed_units
+from bwvd.media.samples import overwrite
 from bwvd.testing.clip import numbered_clip
 from bwvd.testing.picture import draw_number
 from tests.support.capture_listen import Listener, numbers
@@ -488,3 +490,25 @@ def test_the_groups_buffers_are_wiped_at_the_end(tmp_path: Path) -> None:
     camera.path.close()
     assert not any(assembler._buffer)
     assert camera.listener.batches() == []
+
+
+@pytest.mark.parametrize("suffix", ["ts", "mp4"])
+def test_what_was_copied_to_be_looked_at_is_overwritten(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Invariant 2: Annex B is searched in a copy of ours. Units with their lengths are looked at where they lie."""
+    clip = tmp_path / f"clip.{suffix}"
+    numbered_clip(clip, 2 * RATE, codec="libx264")
+    own: list[memoryview] = []
+
+    def overwritten(view: memoryview) -> None:
+        overwrite(view)
+        own.append(view)
+
+    monkeypatch.setattr(passthrough, "overwrite", overwritten)
+    camera = Camera(clip)
+    packets = list(camera.packets())
+    camera.feed_all(packets)
+    camera.finish()
+    assert [len(view) for view in own] == ([packet.size for packet in packets] if suffix == "ts" else [])
+    assert not any(any(view) for view in own)
