@@ -93,7 +93,7 @@ COPYING = (
         "recorder/recorder.py",
         "if self.machine.finishing or self._next_due_ns() < self._waits_until_ns:",
         "if self.machine.finishing:",
-        ("recorder", "whole/test_seam.py", "whole/test_devices.py"),
+        ("recorder/test_timer.py",),
     ),
     Mutant(
         "wake the timer for each GOP",
