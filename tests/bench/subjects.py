@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import av
 
@@ -22,7 +22,7 @@ END_S = 20  # what a process gets to end in
 class Bwvd(Process):
     """The daemon on a clip. `with Bwvd(…) as bwvd:` ends it in order."""
 
-    def __enter__(self) -> Bwvd:
+    def __enter__(self) -> Self:
         return self
 
     @property

@@ -374,6 +374,7 @@ NOT_RUN = {
         "python -m tests.bench --write": LONG,
         "python -m tests.bench.carrying": LONG,
         "python -m tests.bench.counting": LONG,
+        "python -m tests.bench.instructions ROOT": LONG,
         "python -m tests.soak --hours 1.8": LONG,
     },
     "inside": {
@@ -402,6 +403,7 @@ NOT_RUN = {
         "python -m tests.bench": LONG,
         "python -m tests.bench.store --megabytes 300 --rounds 3": LONG,
         "python -m tests.bench.carrying": LONG,
+        "python -m tests.bench.instructions ROOT": LONG,
         "python -m tests.bench.desk_player": LONG,
         "pytest -m browser": BROWSER,
         "pytest -m 'browser and short'": BROWSER,

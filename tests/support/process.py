@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,19 @@ def signers_of(folder: Path) -> AllowedSigners:
 class Process:
     """One run of the daemon on a configuration in `folder`; on a folder that has been used, the next run of it."""
 
-    def __init__(self, folder: Path, text: str, module: Sequence[str] = ("bwvd",)) -> None:
-        """module: what Python runs, and its arguments; `tests.support.process_levers FILE` is bwvd with levers."""
+    def __init__(
+        self,
+        folder: Path,
+        text: str,
+        module: Sequence[str] = ("bwvd",),
+        *,
+        python: Sequence[str] = (sys.executable,),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """module: what Python runs, and its arguments; `tests.support.process_levers FILE` is bwvd with levers.
+
+        python: another one than ours, with what runs it; environment: another one than ours.
+        """
         self.folder = folder
         self.config = write_configuration(folder, text)
         self.socket = str(folder / "s.sock")
@@ -54,10 +65,11 @@ class Process:
         self._log = self.log_path.open("w+b")
         self.begun = time.monotonic()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", *module, "run", "-c", str(self.config)],
+            [*python, "-m", *module, "run", "-c", str(self.config)],
             stdout=self._log,
             stderr=self._log,
             cwd=ROOT,
+            env=environment,
         )
 
     def __enter__(self) -> Process:
