@@ -46,8 +46,13 @@ class GopBuilder:
         self._audio_until_ns = batch.end_ns
 
     def deadline_ns(self) -> int | None:
-        """When the oldest waiting GOP stops waiting for its audio."""
-        return self._video[0][1] + AUDIO_WAIT_NS if self._video else None
+        """When `ready` next has something to give, if nothing is put in before; None: never. Not later than now where
+        it has something already: a GOP whose microphone is gone waits for nothing.
+        """
+        if self._video:
+            video, arrived_ns = self._video[0]
+            return arrived_ns if self.has_audio_until(video.end_ns) else arrived_ns + AUDIO_WAIT_NS
+        return self._next_audio_ns() if self._goes_alone() else None
 
     def has_audio_until(self, at_ns: int) -> bool:
         """True if no more audio from before that time is to come."""
@@ -75,7 +80,7 @@ class GopBuilder:
                 return gops
             self._video.popleft()
             gops.append(Gop(video, self._take_audio(video.end_ns), self._late_from_ns(video.end_ns, now_ns)))
-        while not self.has_camera and self._audio and self._audio_until_ns - self._next_audio_ns() >= AUDIO_ALONE_NS:
+        while self._goes_alone():
             gops.append(Gop(None, self._take_audio(self._next_audio_ns() + AUDIO_ALONE_NS)))
         return gops
 
@@ -110,6 +115,12 @@ class GopBuilder:
             return self._audio_until_ns
         on_its_way = self._audio_until_ns < self._off_ns and now_ns < self._off_ns + AUDIO_WAIT_NS
         return self._audio_until_ns if on_its_way else None
+
+    def _goes_alone(self) -> bool:
+        """Whether waiting audio is a unit of its own: there is no camera, and it is long enough, or all there is."""
+        if self.has_camera or not self._audio:
+            return False
+        return not self._expects_audio or self._audio_until_ns - self._next_audio_ns() >= AUDIO_ALONE_NS
 
     def _next_audio_ns(self) -> int:
         batch, used = self._audio[0]

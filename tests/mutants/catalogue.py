@@ -212,6 +212,22 @@ MUTANTS = (
         ("recorder/test_end.py",),
     ),
     Mutant(
+        "leave a GOP waiting for a microphone that is gone",
+        5,
+        "recorder/gop_builder.py",
+        "return arrived_ns if self.has_audio_until(video.end_ns) else arrived_ns + AUDIO_WAIT_NS",
+        "return arrived_ns + AUDIO_WAIT_NS",
+        ("recorder/test_gop_builder.py", "recorder/test_timer.py"),
+    ),
+    Mutant(
+        "keep the rest of the sound outside the loop while both devices are away",
+        2,
+        "recorder/gop_builder.py",
+        "return not self._expects_audio or self._audio_until_ns - self",
+        "return self._audio_until_ns - self",
+        ("recorder/test_gop_builder.py", "recorder/test_timer.py"),
+    ),
+    Mutant(
         "drop the last sound of a recording without a camera",
         4,
         "recorder/recorder.py",

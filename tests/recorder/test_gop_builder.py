@@ -112,3 +112,57 @@ def test_no_silence_is_put_where_audio_waits() -> None:
     assert one.settled_ns == second.start_ns
     assert two.settled_ns == two.end_ns
     assert len(_times([one, two])) == len(set(_times([one, two])))
+
+
+OPERATIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("video"), st.integers(0, 600_000_000)),
+        st.tuples(st.just("audio"), st.integers(20_000_000, 2 * NS)),
+        st.tuples(st.sampled_from(["camera", "microphone"]), st.booleans()),
+    ),
+    max_size=12,
+)
+
+
+@given(OPERATIONS)
+def test_the_deadline_is_when_something_is_ready_next(operations: list[tuple[str, int]]) -> None:
+    """Invariant 2: whoever waits for the deadline leaves nothing lying that is ready, and looks no sooner."""
+    builder = GopBuilder()
+    now_ns = heard_ns = seen_ns = 10 * NS
+    for kind, value in operations:
+        if kind == "video":
+            seen_ns += NS
+            now_ns = max(now_ns, seen_ns) + value
+            builder.video(video_batch(seen_ns - NS), now_ns)
+        elif kind == "audio":
+            batch = audio_batch(heard_ns, value)
+            heard_ns = batch.end_ns
+            now_ns = max(now_ns, heard_ns)
+            builder.audio(batch)
+        elif kind == "camera":
+            builder.has_camera = bool(value)
+        else:
+            builder.expect_audio(bool(value), now_ns)
+        due_ns = builder.deadline_ns()
+        if due_ns is None:
+            assert not builder.ready(now_ns + 60 * NS), (kind, value)
+            continue
+        assert due_ns <= now_ns or not builder.ready(due_ns - 1), (kind, value)
+        now_ns = max(due_ns, now_ns)
+        assert builder.ready(now_ns), (kind, value)
+        assert (left_ns := builder.deadline_ns()) is None or left_ns > now_ns, (kind, value)
+
+
+def test_the_rest_of_the_sound_waits_for_no_device_that_is_gone() -> None:
+    """Invariant 2: without a camera, and without a microphone from here on, it can grow too old in the loop alone."""
+    builder = GopBuilder()
+    builder.expect_audio(True, 0)
+    builder.has_camera = False
+    builder.audio(audio_batch(0, NS // 2))
+    assert builder.ready(NS // 2) == []
+    assert builder.deadline_ns() is None
+    builder.expect_audio(False, NS)
+    assert builder.deadline_ns() is not None
+    (gop,) = builder.ready(NS)
+    assert gop.video is None
+    assert gop.start_ns == 0

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import trio
 
+from bwvd.capture.source import AudioGate
+from bwvd.clock import NS, Clock
+from bwvd.media.samples import Batch
+from bwvd.messages import MediaEvent
+from bwvd.testing.camera import VirtualCamera
+from bwvd.testing.clock import VirtualClock
+from bwvd.testing.microphone import VirtualMicrophone
 from tests.support.rig import Rig, configuration
 
 TIMER = "Recorder._watch_time"
@@ -33,3 +41,70 @@ async def test_a_gop_that_takes_the_place_of_another_wakes_no_timer(autojump_clo
         rate = (daemon.recorder.frames - before) / gops
     assert rate > 1, "the camera has delivered"
     assert gops - 2 <= steps.of[TIMER] <= gops + 2, steps.of
+
+
+class Kept(VirtualMicrophone):
+    """A microphone whose batches are remembered, to see when they are overwritten."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock, AudioGate())
+        self.sent: list[Batch] = []
+
+    async def run(self, send: Callable[[MediaEvent], None]) -> None:
+        def remember(event: MediaEvent) -> None:
+            if isinstance(event, Batch):
+                self.sent.append(event)
+            send(event)
+
+        await super().run(remember)
+
+
+class World(Rig):
+    """A camera with a GOP a second, and a microphone that is heard in standby."""
+
+    def __init__(self) -> None:
+        self.view = VirtualCamera(clock := VirtualClock(), rate=10, gop_frames=10)
+        config = configuration(loop={"seconds": 5}, audio={"source": "alsa:default", "pre_event": True})
+        super().__init__(config=config, clock=clock, camera=self.view, has_microphone=True)
+        self.ear = Kept(clock)
+
+    def _microphone(self, gate: AudioGate) -> VirtualMicrophone:
+        self.ear.gate = gate
+        return self.ear
+
+
+async def test_a_gop_does_not_wait_for_a_microphone_that_is_gone(autojump_clock: trio.testing.MockClock) -> None:
+    """Invariant 5: what a press finds in the loop is what there is, from the moment on that no more is to come."""
+    rig = World()
+    async with rig.running() as daemon:
+        await trio.sleep(3.5)
+        rig.ear.stall(2)
+        held, frames = len(daemon.recorder.loop), daemon.recorder.frames
+        await rig.wait_for(lambda: daemon.recorder.frames > frames, 0.01)
+        assert len(daemon.recorder.loop) == held, "the GOP waits for its sound"
+        rig.ear.unplug()
+        await trio.sleep(0.01)
+        assert len(daemon.recorder.loop) == held + 1
+
+
+async def test_sound_without_a_camera_goes_to_the_loop_when_the_camera_goes(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Invariant 2: what waited for the next GOP of a silent camera is the loop's to drop, and not the microphone's to
+    push on: that may be gone too.
+    """
+    rig = World()
+    async with rig.running() as daemon:
+        await trio.sleep(4.05)
+        rig.view.stall(60)
+        await trio.sleep(2)
+        rig.view.unplug()
+        rig.ear.unplug()
+        await trio.sleep(0.01)
+        loop = daemon.recorder.loop.held()
+        assert loop[-1].video is None
+        assert rig.ear.sent[-1].end_ns - loop[-1].end_ns < NS // 20, "all of it"
+        await trio.sleep(8)
+        assert len(rig.ear.sent) > 10
+        assert not any(any(batch.data) for batch in rig.ear.sent)
+        assert len(daemon.recorder.loop) == 0
