@@ -228,6 +228,14 @@ MUTANTS = (
         ("recorder/test_gop_builder.py", "recorder/test_timer.py"),
     ),
     Mutant(
+        "leave the copy of a packet that an error came with",
+        2,
+        "capture/video/passthrough.py",
+        "        finally:\n            if own is not None:",
+        "        finally:\n            if own is not None and self._skipping:",
+        ("capture/video/test_passthrough_memory.py",),
+    ),
+    Mutant(
         "drop the last sound of a recording without a camera",
         4,
         "recorder/recorder.py",

@@ -9,8 +9,8 @@ COPYING = (
         "leave what was searched for start codes in memory",
         2,
         "capture/video/passthrough.py",
-        "        if own is not None:\n            overwrite(memoryview(own))\n",
-        "",
+        "            if own is not None:\n                overwrite(memoryview(own))\n",
+        "            pass\n",
         ("capture/video/test_passthrough.py",),
     ),
     Mutant(

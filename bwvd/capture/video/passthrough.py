@@ -14,7 +14,7 @@ from bwvd.capture.source import NO_CLOSED_GROUP, NO_KEY_FRAME, NOTHING_DECODES, 
 from bwvd.capture.timestamps import FrameTimes, Moment, Placed, TimeBase, to_ns
 from bwvd.capture.video.form_damper import FORM_CHANGES
 from bwvd.capture.video.frame_loss import Losses
-from bwvd.capture.video.parameter_sets import ParameterSets
+from bwvd.capture.video.parameter_sets import NewTrack, ParameterSets
 from bwvd.clock import NS
 from bwvd.config.schema import Config
 from bwvd.media.init_segment import VIDEO_TIMESCALE
@@ -60,8 +60,6 @@ class CopiedVideo:
         self._limit_ns = int(config.loop.seconds / GOPS_PER_LOOP * NS)
         self._most_bytes = config.loop.max_bytes
         self._address = address
-        self._rate = rate
-        self._times_of = config.video.times
         self._times = times
         self._losses = losses
         self._not_before_ns = not_before_ns
@@ -76,7 +74,8 @@ class CopiedVideo:
         self._open = 0  # frames of the group at which an open one begins
         self.gained = 0  # frames kept
         self.lacks = NO_KEY_FRAME  # to gain one
-        self._parameters = ParameterSets(stream, self._form, address.text, self._new_track)
+        new_track = _tracks(self._form.codec, address, rate, config.video.times)
+        self._parameters = ParameterSets(stream, self._form, address.text, new_track)
 
     def feed(self, packet: av.Packet[Any], base: TimeBase, moment: Moment, out: Out) -> None:
         """Raises: SourceRefused when key frames are too far apart; DeviceLost when it must be opened again."""
@@ -84,7 +83,7 @@ class CopiedVideo:
         if dts is None and not packet.size:
             return  # the end of the container
         # Units with their lengths before them are looked at where they lie, and copied once, into the GOP. What is to
-        # be searched or joined is a copy that is ours: the packet may be the driver's buffer. It is wiped below.
+        # be searched or joined is a copy that is ours, and wiped below: the packet may be the driver's buffer.
         lies: memoryview = memoryview(packet)
         own = self._waiting + lies if self._waiting or not self._form.length_bytes else None
         data = lies if own is None else own
@@ -92,35 +91,42 @@ class CopiedVideo:
         asked = not self._proven or self._skipping is not None or not self._assembler.size
         spans: list[Span] | None = None
         try:
-            if not self._form.length_bytes:
-                spans = self._form.units(data)
-            unit = self._form.look(data, self._reordered, asked, spans)
-        except ValueError:
-            unit = NOTHING
-        is_corrupt = packet.is_corrupt
-        content = Content.BROKEN if is_corrupt else unit.content
-        if content is Content.NO_PICTURE:
-            self._waiting = bytearray(data) if unit.has_sets and len(data) <= WAITING_BYTES else bytearray()
-            return
-        if self._waiting:
-            self._waiting = bytearray()
-        if pts is None and self._reordered and self._address.played:
-            raise SourceRefused(
-                f'video.encoder: "copy" needs times where frames are shown in another order than they come, and '
-                f'{self._address.text} has none: set it to "auto", or put the frames into a container'
-            )
-        pts_ns = to_ns(pts, base)
-        placed = self._times.place(pts_ns, pts_ns if dts == pts else to_ns(dts, base), *moment, reorder=True)
-        if placed.dts_ns >= self._not_before_ns:
-            self._losses.frame(placed, moment.mono_ns)
-            if content is Content.BROKEN:
-                self._parameters.broken(data, unit)
-                self.lacks = NOTHING_DECODES
-                self._damaged(placed, "packets_lost" if is_corrupt and self._address.streamed else "corrupt")
-            else:
-                self._keep(data, spans, unit, placed, out)
-        if own is not None:
-            overwrite(memoryview(own))
+            try:
+                if not self._form.length_bytes:
+                    spans = self._form.units(data)
+                unit = self._form.look(data, self._reordered, asked, spans)
+            except ValueError:
+                unit = NOTHING
+            is_corrupt = packet.is_corrupt
+            content = Content.BROKEN if is_corrupt else unit.content
+            if content is Content.NO_PICTURE:
+                self._wait_with(data if unit.has_sets and len(data) <= WAITING_BYTES else b"")
+                return
+            if self._waiting:
+                self._wait_with(b"")
+            if pts is None and self._reordered and self._address.played:
+                raise SourceRefused(
+                    f'video.encoder: "copy" needs times where frames are shown in another order than they come, and '
+                    f'{self._address.text} has none: set it to "auto", or put the frames into a container'
+                )
+            pts_ns = to_ns(pts, base)
+            placed = self._times.place(pts_ns, pts_ns if dts == pts else to_ns(dts, base), *moment, reorder=True)
+            if placed.dts_ns >= self._not_before_ns:
+                self._losses.frame(placed, moment.mono_ns)
+                if content is Content.BROKEN:
+                    self._parameters.broken(data, unit)
+                    self.lacks = NOTHING_DECODES
+                    self._damaged(placed, "packets_lost" if is_corrupt and self._address.streamed else "corrupt")
+                else:
+                    self._keep(data, spans, unit, placed, out)
+        finally:
+            if own is not None:
+                overwrite(memoryview(own))
+
+    def _wait_with(self, sets: Readable) -> None:
+        """Keep parameter sets for the frame that follows, in the place of those before, which are overwritten."""
+        overwrite(memoryview(self._waiting))
+        self._waiting = bytearray(sets)
 
     def finish(self, out: Out, whole: bool) -> None:
         """Deliver the GOP in the making; whole: nothing of it is still to come."""
@@ -143,6 +149,7 @@ class CopiedVideo:
     def close(self) -> None:
         """Wipe what was not delivered."""
         self._assembler.wipe()
+        self._wait_with(b"")
 
     def _damaged(self, placed: Placed, cause: str = "corrupt") -> None:
         """A frame is no good, and may have been a key frame."""
@@ -281,16 +288,22 @@ class CopiedVideo:
             "video.encoder to encode anew"
         )
 
-    def _new_track(self, init: bytes, width: int, height: int) -> Track:
+
+def _tracks(codec: str, address: Address, rate: Fraction, times: str) -> NewTrack:
+    """Makes the tracks of a stream. Bound to nothing of ours: a camera's buffers wait for no collector when it goes."""
+
+    def new_track(init: bytes, width: int, height: int) -> Track:
         return Track(
             kind="video",
-            codec=self._form.codec,
+            codec=codec,
             timescale=VIDEO_TIMESCALE,
             init=init,
-            source=self._address.text,
+            source=address.text,
             encoder="copy",
             width=width,
             height=height,
-            rate=float(self._rate),
-            times=self._times_of,
+            rate=float(rate),
+            times=times,
         )
+
+    return new_track
