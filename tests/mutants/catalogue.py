@@ -236,6 +236,14 @@ MUTANTS = (
         ("capture/video/test_passthrough_memory.py",),
     ),
     Mutant(
+        "fetch audio so seldom that the GOPs of another source go without",
+        4,
+        "capture/device/demux.py",
+        "ALONE_NS if self._video is None else FETCH_NS",
+        "FETCH_NS",
+        ("capture/device/test_played.py",),
+    ),
+    Mutant(
         "drop the last sound of a recording without a camera",
         4,
         "recorder/recorder.py",

@@ -45,7 +45,7 @@ def test_frozen_while_it_records(scene: Scene) -> None:
     (hole,) = found.holes(RATE, 1 << 16)
     assert hole.named is not None, str(hole)
     # What was in the making when it froze may be lost, and a camera that is opened anew takes a moment. A camera that
-    # is played is read a tenth of a second ahead.
+    # is played is read a fifth of a second at a time.
     assert from_ns - 2 * GOP_S * NS <= hole.before.at_ns <= from_ns + NS // 5
     assert to_ns - NS <= hole.after.at_ns <= to_ns + 3 * NS
     assert scene.verified()[0].verdict == "authentic"

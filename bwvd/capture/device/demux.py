@@ -50,7 +50,8 @@ from bwvd.config.schema import Config
 from bwvd.media.samples import Kind
 from bwvd.messages import Device, MediaGap, SourceDown
 
-FETCH_NS = NS // 5  # of a played source that is copied: so much is fetched at a time
+FETCH_NS = NS // 5  # of a played source whose video is copied: so much is fetched at a time
+ALONE_NS = NS // 10  # of one of audio alone: with the length of a batch, in time for the GOPs of another source
 LOOK_NS = NS // 10  # the tracks are looked at so often: a silence is one of seconds
 LATE_NS = 2 * NS  # a played source that is behind by more skips ahead, as a camera would have
 CALIBRATED_NS = NS  # a stream's offset is learned from so much of it that came in its time, before any of it is placed
@@ -430,8 +431,7 @@ class Reading:
     def _pace(self, playback: Playback, packet: av.Packet[Any]) -> int:
         """Wait for the time of a packet that is played; skip ahead when it is long gone. Returns CLOCK_MONOTONIC."""
         index = packet.stream_index
-        base = self._bases[index]
-        nominal = self._nominal.get(index)
+        base, nominal = self._bases[index], self._nominal.get(index)
         stamp, duration = ticks_of(packet) if nominal is None else nominal.stamp(packet)
         stamp_ns = to_ns(stamp, base)
         if stamp_ns is None:
@@ -444,6 +444,7 @@ class Reading:
             playback.late(now_ns - due_ns)
         elif due_ns > now_ns:
             # Where there is nothing to encode, waking up is what costs: a few packets are fetched at a time.
-            self._channel.wait_until(due_ns if isinstance(self._video, EncodedVideo) else due_ns + FETCH_NS)
+            ahead_ns = ALONE_NS if self._video is None else FETCH_NS
+            self._channel.wait_until(due_ns if isinstance(self._video, EncodedVideo) else due_ns + ahead_ns)
             return self._job.clock.monotonic_ns()
         return now_ns
