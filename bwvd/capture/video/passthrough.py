@@ -125,7 +125,8 @@ class CopiedVideo:
 
     def _wait_with(self, sets: Readable) -> None:
         """Keep parameter sets for the frame that follows, in the place of those before, which are overwritten."""
-        overwrite(memoryview(self._waiting))
+        if self._waiting:
+            overwrite(memoryview(self._waiting))
         self._waiting = bytearray(sets)
 
     def finish(self, out: Out, whole: bool) -> None:
