@@ -59,6 +59,11 @@ async def position(config: Config, daemon: Daemon, *, task_status: trio.TaskStat
         current = daemon.recorder.current
         return Begun(current.recording, current.first_ns) if current is not None and current.opened else None
 
+    def held_from() -> int:
+        loop = daemon.recorder.loop
+        # Where it is empty, frames are in the making that it will hold: none from longer ago than it is long.
+        return loop.from_ns if loop.from_ns is not None else daemon.clock.monotonic_ns() - loop.seconds_ns
+
     with daemon.ledger.pulse("gnss") as pulse:
         await Position(
             config=config.gnss,
@@ -67,7 +72,7 @@ async def position(config: Config, daemon: Daemon, *, task_status: trio.TaskStat
             state=lambda: daemon.recorder.machine.state,
             locate=daemon.recorder.annotate,
             fault=daemon.hub.report,
-            held_from=lambda: daemon.recorder.loop.from_ns,
+            held_from=held_from,
             begun=begun,
             pulse=pulse,
         ).run(task_status=task_status)

@@ -50,7 +50,7 @@ class Position:
     state: Callable[[], State]
     locate: Callable[[Located], None]
     fault: Fault
-    held_from: Callable[[], int | None]
+    held_from: Callable[[], int]
     begun: Callable[[], Begun | None]
     pulse: Pulse = field(default_factory=lambda: Pulse("gnss"))
     last: Fix | None = None  # None while there is none

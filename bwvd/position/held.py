@@ -30,9 +30,9 @@ class HeldPositions:
         """What is told now."""
         self._held.append(located)
 
-    def let_go(self, from_ns: int | None) -> None:
-        """Of what is older than the oldest frame that the loop holds. None: it holds none."""
-        while self._held and (from_ns is None or self._held[0].at_ns < from_ns):
+    def let_go(self, from_ns: int) -> None:
+        """Of what is older than the oldest frame that the loop holds or will hold."""
+        while self._held and self._held[0].at_ns < from_ns:
             self._held.popleft()
 
     def clear(self) -> None:

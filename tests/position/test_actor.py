@@ -37,6 +37,7 @@ from bwvd.position.actor import Position
 from bwvd.position.held import Begun
 from bwvd.position.receiver import Feed, GpsdReceiver, LineReceiver
 from bwvd.position.watch import FASTEST_M_S, FIRST_FIX_S, LOST_AFTER_S, PositionWatch, Told
+from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.receiver import Solution, VirtualReceiver, as_gpsd, sentence
 from tests.support.desk import SIGNERS
@@ -402,7 +403,7 @@ async def test_a_receiver_on_a_line_that_is_torn_now_and_then(autojump_clock: Mo
 
 
 async def recorded(
-    rig: Rig, *, receiver: bool = True, fixes: bool = True, asleep: bool = False
+    rig: Rig, *, receiver: bool = True, fixes: bool = True, asleep: bool = False, standby_s: float = 10
 ) -> list[records.Position]:
     def made(_: object) -> VirtualReceiver:
         virtual = VirtualReceiver(rig.clock)
@@ -413,7 +414,7 @@ async def recorded(
         patch.setattr("bwvd.daemon.position_source.receiver_of", made)
         rig.peripherals = [partial(position, rig.config)] if receiver else []
         async with rig.running():
-            await trio.sleep(10)
+            await trio.sleep(standby_s)
             if asleep:
                 await rig.order(Order.SLEEP)
                 await trio.sleep(10)
@@ -445,6 +446,16 @@ async def test_the_manifest_has_the_fix_at_the_press_and_one_each_second(autojum
     assert times == sorted(times)
     assert found[0].fix is not None
     assert abs(found[0].fix.latitude - HERE[0]) < 0.001
+
+
+@pytest.mark.parametrize("standby_s", [3.1, 6.1])
+async def test_a_position_of_the_first_group_of_pictures_is_there(standby_s: float, autojump_clock: MockClock) -> None:
+    """The loop is empty until its first group is whole: what is told meanwhile is of frames that it will hold."""
+    gnss = {"source": "gpsd://127.0.0.1", "in_standby": True}
+    rig = Rig(config=configuration(loop={"seconds": 10}, gnss=gnss))
+    rig.camera = VirtualCamera(rig.clock, gop_frames=90)
+    found = await recorded(rig, standby_s=standby_s)
+    assert {1, 2, 3} <= {round(one.at_ns / NS) for one in found if one.fix is not None}
 
 
 async def test_in_an_encrypted_recording_they_are_sealed(autojump_clock: MockClock) -> None:
@@ -608,7 +619,7 @@ async def test_the_real_gpsd(tmp_path: Path) -> None:
         state=lambda: State.RECORDING,
         locate=locate,
         fault=lambda *_: None,
-        held_from=lambda: None,
+        held_from=lambda: 0,
         begun=lambda: None,
     )
     try:
