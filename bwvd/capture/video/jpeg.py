@@ -7,14 +7,16 @@ The library is asked for by its name (Debian: `libturbojpeg0`), and through its 
 from __future__ import annotations
 
 import ctypes
+from dataclasses import dataclass
 from functools import cache
 
 import av
+from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from bwvd.capture.video.colours import JFIF
-from bwvd.capture.video.pixel_format import ChromaMean, new_frame
+from bwvd.capture.video.pixel_format import ChromaMean, Lines, new_frame
 
 LIBRARY = "libturbojpeg.so.0"
 
@@ -25,6 +27,7 @@ _YCBCR = 1  # TJCS_YCbCr
 
 _THREE_POINTERS = ctypes.c_void_p * 3
 _THREE_INTS = ctypes.c_int * 3
+_FOUR_INTS = ctypes.c_int * 4
 
 
 @cache
@@ -34,15 +37,11 @@ def _library() -> ctypes.CDLL | None:
         library.tjInitDecompress.restype = ctypes.c_void_p
         library.tjInitDecompress.argtypes = []
         library.tjDestroy.argtypes = [ctypes.c_void_p]
-        number = ctypes.POINTER(ctypes.c_int)
         library.tjDecompressHeader3.argtypes = [
             ctypes.c_void_p,
             ctypes.c_void_p,
             ctypes.c_ulong,
-            number,
-            number,
-            number,
-            number,
+            *4 * (ctypes.c_void_p,),
         ]
         library.tjDecompressToYUVPlanes.argtypes = [
             ctypes.c_void_p,
@@ -73,6 +72,18 @@ def decoder_of(stream: VideoStream) -> JpegDecoder | None:
     return JpegDecoder(width, height)
 
 
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """Where JPEGs of one kind are written to, as long as the frame's buffers and the kind are the same."""
+
+    kind: list[int]  # width, height, sampling, colour space: as the header says
+    begin: int  # address of the frame's first sample
+    pointers: ctypes.Array[ctypes.c_void_p]
+    lines: ctypes.Array[ctypes.c_int]
+    chroma: tuple[Lines, Lines]  # of the frame
+    mean: ChromaMean | None  # that makes them; None where the library writes them
+
+
 class JpegDecoder:
     """Decodes JPEGs straight into frames in `ENCODED_FORMAT`, full range.
 
@@ -91,42 +102,37 @@ class JpegDecoder:
         self._library = library
         self._handle: int | None = handle
         self._size = (width, height)
-        self._numbers = tuple(ctypes.c_int() for _ in range(4))
-        self._frame: av.VideoFrame | None = None
+        self._header = _FOUR_INTS()
+        self._header_at = [ctypes.addressof(self._header) + n * ctypes.sizeof(ctypes.c_int) for n in range(4)]
         self._mean: ChromaMean | None = None
+        self._room: _Room | None = None
+        self.frame: av.VideoFrame | None = None
+        """What `decode` returns: the same object each time, of the same size, format, range and matrix."""
 
     def decode(self, packet: av.Packet[VideoStream]) -> av.VideoFrame | None:
         """Decode a packet; None for what libav should be asked about: damaged, or not of the plain kind.
 
         The frame is overwritten by the next call unless somebody else still holds its buffers.
         """
-        if self._handle is None or not packet.size:
+        data, size, handle = packet.buffer_ptr, packet.buffer_size, self._handle
+        if handle is None or not size:
             return None
-        data, size = packet.buffer_ptr, packet.buffer_size
-        width, height, sampling, space = self._numbers
-        if self._library.tjDecompressHeader3(self._handle, data, size, width, height, sampling, space):
+        if self._library.tjDecompressHeader3(handle, data, size, *self._header_at):
             self._begin_again()
-            return None
-        smaller = _SMALLER.get(sampling.value)
-        if smaller is None or space.value != _YCBCR or (width.value, height.value) != self._size:
             return None
         frame = self._writable()
-        luma, *chroma = frame.planes
-        mean: ChromaMean | None = None
-        if smaller == _SMALLER[_420]:
-            pointers = [plane.buffer_ptr for plane in (luma, *chroma)]
-            lines = [plane.line_size for plane in (luma, *chroma)]
-        else:
-            mean = self._of_size(width.value // smaller[0], height.value // smaller[1])
-            pointers = [luma.buffer_ptr, *mean.pointers]
-            lines = [luma.line_size, mean.line_size, mean.line_size]
-        if self._library.tjDecompressToYUVPlanes(
-            self._handle, data, size, _THREE_POINTERS(*pointers), width.value, _THREE_INTS(*lines), height.value, 0
-        ):
+        room, kind = self._room, self._header[:]
+        # Made writable, a frame that somebody holds gets other buffers.
+        if room is None or room.kind != kind or room.begin != VideoPlane(frame, 0).buffer_ptr:
+            room = self._room = self._room_for(kind, frame)
+            if room is None:
+                return None
+        width, height, _, _ = kind
+        if self._library.tjDecompressToYUVPlanes(handle, data, size, room.pointers, width, room.lines, height, 0):
             self._begin_again()
             return None
-        if mean is not None:
-            mean.store(frame)
+        if room.mean is not None:
+            room.mean.store(room.chroma)
         return frame
 
     def close(self) -> None:
@@ -141,13 +147,36 @@ class JpegDecoder:
         self._handle = self._library.tjInitDecompress() or None
 
     def _writable(self) -> av.VideoFrame:
-        frame = self._frame
+        frame = self.frame
         if frame is None:
-            frame = self._frame = new_frame(*self._size)
+            frame = self.frame = new_frame(*self._size)
             frame.color_range = ColorRange.JPEG
             frame.colorspace = JFIF.matrix
         frame.make_writable()
         return frame
+
+    def _room_for(self, kind: list[int], frame: av.VideoFrame) -> _Room | None:
+        """None for JPEGs of a kind that is libav's."""
+        width, height, sampling, space = kind
+        smaller = _SMALLER.get(sampling)
+        if smaller is None or space != _YCBCR or (width, height) != self._size:
+            return None
+        luma, u, v = frame.planes
+        mean: ChromaMean | None = None
+        if smaller == _SMALLER[_420]:
+            pointers, lines = (u.buffer_ptr, v.buffer_ptr), (u.line_size, v.line_size)
+        else:
+            mean = self._of_size(width // smaller[0], height // smaller[1])
+            pointers, lines = mean.pointers, (mean.line_size, mean.line_size)
+        begin = luma.buffer_ptr
+        return _Room(
+            kind,
+            begin,
+            _THREE_POINTERS(begin, *pointers),
+            _THREE_INTS(luma.line_size, *lines),
+            (Lines.of(u), Lines.of(v)),
+            mean,
+        )
 
     def _of_size(self, width: int, height: int) -> ChromaMean:
         if self._mean is None or self._mean.size != (width, height):

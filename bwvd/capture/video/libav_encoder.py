@@ -10,6 +10,7 @@ from typing import Any
 
 import av
 from av.codec.context import Flags
+from av.rational import AVRational
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
@@ -40,7 +41,7 @@ COPYING = frozenset({SOFTWARE, "libx265"})
 # These say in their parameter sets that frames are of full range, where they are; of others nobody knows.
 FULL_RANGE = COPYING
 
-_BASE = Fraction(1, VIDEO_TIMESCALE)
+_BASE = AVRational(1, VIDEO_TIMESCALE)  # a `Fraction` is asked for its parts in Python, for every frame
 _TRIAL_FRAMES = 8  # the first come out of a memory-to-memory encoder only when some are in
 _LATE_KEY_FRAMES = 8  # a hardware encoder hears of a key frame that is asked for some frames late
 _VBV_S = 1.5  # the encoder's buffer: how long it may spend more than the bit rate
@@ -89,6 +90,7 @@ class VideoEncoder:
         Raises: SourceRefused, naming `video.encoder`, when there is no such encoder or it takes none of this.
         """
         self.track: Track | None = None
+        self.copies = name in COPYING
         self._name = name
         self._source = source
         self._rate = rate
@@ -177,11 +179,6 @@ class VideoEncoder:
         )
 
     @property
-    def copies(self) -> bool:
-        """True if `encode` copies the frame, so that the caller may reuse its buffer."""
-        return self._name in COPYING
-
-    @property
     def size(self) -> int:
         """Bytes of the GOP in the making."""
         return self._assembler.size
@@ -196,10 +193,10 @@ class VideoEncoder:
         The frame must be in the encoder's size and format; its `pts`, `time_base` and `pict_type` are overwritten.
         """
         frame.pts = ticks(at_ns - self._begin_ns, VIDEO_TIMESCALE)
-        frame.time_base = _BASE
+        frame.time_base = _BASE  # type: ignore[assignment]  # PyAV takes its own type, and does not say so
         # Decoders leave their own picture type in the frame: an MJPEG camera would make every frame a key frame.
         frame.pict_type = PictureType.NONE
-        if self.begins_group(at_ns):
+        if at_ns >= self._next_key_ns - self._half_frame_ns:
             frame.pict_type = PictureType.I
             if self._asked_key is None and at_ns > self._begin_ns:
                 self._asked_key = frame.pts
@@ -254,16 +251,19 @@ class VideoEncoder:
             raise EncoderFailed(reason) if self._obeyed else EncoderUnfit(reason)
 
     def _keep(self, packet: av.Packet[Any]) -> None:
-        if packet.pts is None or packet.dts is None or not packet.size:
+        pts, dts, key = packet.pts, packet.dts, packet.is_keyframe
+        if pts is None or dts is None or not packet.size:
             return
-        self._check_key(packet.pts, packet.is_keyframe)
-        pts_ns = self._begin_ns + packet.pts * NS // VIDEO_TIMESCALE
-        dts_ns = self._begin_ns + packet.dts * NS // VIDEO_TIMESCALE
-        if packet.is_keyframe and not self._assembler.empty and self.track is not None:
+        if self._asked_key is not None:
+            self._check_key(pts, key)
+        pts_ns = dts_ns = self._begin_ns + pts * NS // VIDEO_TIMESCALE
+        if dts != pts:
+            dts_ns = self._begin_ns + dts * NS // VIDEO_TIMESCALE
+        if key and not self._assembler.empty and self.track is not None:
             self._ended.append(self._assembler.take(self.track, dts_ns))
         duration_ns = self._half_frame_ns * 2
         if self._form is None:
-            self._assembler.add(memoryview(packet), pts_ns, dts_ns, duration_ns, packet.is_keyframe)
+            self._assembler.add(memoryview(packet), pts_ns, dts_ns, duration_ns, key)
             self._out.append(pts_ns)
             return
         data = bytearray(packet)
@@ -278,7 +278,7 @@ class VideoEncoder:
             pts_ns,
             dts_ns,
             duration_ns,
-            packet.is_keyframe,
+            key,
         )
         self._out.append(pts_ns)
         overwrite(memoryview(data))

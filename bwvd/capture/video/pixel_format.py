@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 import av
@@ -29,9 +31,23 @@ def new_frame(width: int, height: int) -> av.VideoFrame:
     graph.threads = 1
     begin = graph.add_buffer(width=width, height=height, format=frame.format, time_base=_BASE)
     graph.link_nodes(begin, graph.add("copy"), graph.add("buffersink")).configure()
-    frame.pts, frame.time_base = 0, _BASE
+    frame.pts = 0
     graph.vpush(frame)
     return graph.vpull()
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """A plane's samples as they lie in memory: of no more use when its frame's buffers are others."""
+
+    view: memoryview
+    line: int  # bytes from one line to the next
+    width: int
+    height: int
+
+    @classmethod
+    def of(cls, plane: VideoPlane) -> Lines:
+        return cls(memoryview(plane), plane.line_size, plane.width, plane.height)
 
 
 class PixelConverter:
@@ -79,7 +95,7 @@ class PixelConverter:
             return fitted
         scratch = self._writable()
         for target, source in zip(scratch.planes, fitted.planes, strict=True):
-            _copy_plane(target, source)
+            _copy(Lines.of(target), Lines.of(source))
         scratch.color_range = fitted.color_range
         return scratch
 
@@ -127,22 +143,22 @@ class PixelConverter:
         return kept
 
     def _averaged(self, frame: av.VideoFrame) -> av.VideoFrame:
-        luma, *chroma = frame.planes
+        luma, *chroma = [Lines.of(plane) for plane in frame.planes]
         size = chroma[0].width, chroma[0].height
         target = self._writable()
-        own_luma, *own_chroma = target.planes
-        _copy_plane(own_luma, luma)
-        if size[0] == own_chroma[0].width:
+        own_luma, own_u, own_v = [Lines.of(plane) for plane in target.planes]
+        _copy(own_luma, luma)
+        if size[0] == own_u.width:
             if self._rows is None or not self._rows.takes(frame):
                 self._rows = RowMean(frame)
             _, *means = self._rows.apply(frame).planes
-            for to, mean in zip(own_chroma, means, strict=True):
-                _copy_plane(to, mean)
+            for to, mean in zip((own_u, own_v), means, strict=True):
+                _copy(to, Lines.of(mean))
             return target
         if self._mean is None or self._mean.size != size:
             self._mean = ChromaMean(*size)
         self._mean.load(chroma)
-        self._mean.store(target)
+        self._mean.store((own_u, own_v))
         return target
 
 
@@ -163,6 +179,7 @@ class RowMean:
         begin = graph.add_buffer(width=like.width, height=like.height, format=like.format, time_base=_BASE)
         both, first, second = graph.add("split"), graph.add("field", "top"), graph.add("field", "bottom")
         mean, end = graph.add("blend", "all_mode=average"), graph.add("buffersink")
+        self._begin, self._end = begin, end  # asked for them, a graph looks through all its filters
         begin.link_to(both)
         for index, lines in enumerate((first, second)):
             both.link_to(lines, index, 0)
@@ -177,9 +194,12 @@ class RowMean:
     def apply(self, frame: av.VideoFrame) -> av.VideoFrame:
         """A frame of half the height, that nobody else has. Sets the time of what it is given."""
         self._number += 1  # the filters wait for a pair of frames of one time
-        frame.pts, frame.time_base = self._number, _BASE
-        self._graph.vpush(frame)
-        return self._graph.vpull()
+        frame.pts = self._number
+        self._begin.push(frame)
+        mean = self._end.pull()
+        if not isinstance(mean, av.VideoFrame):
+            raise TypeError("filters of video give frames of video")
+        return mean
 
 
 class ChromaMean:
@@ -209,42 +229,44 @@ class ChromaMean:
         begin = self._plane.buffer_ptr
         return begin, begin + self.size[1] * self.line_size
 
-    def load(self, planes: list[VideoPlane]) -> None:
+    def load(self, planes: Sequence[Lines]) -> None:
         """Copy both planes of a frame."""
-        both, (_, height), line = memoryview(self._plane), self.size, self.line_size
+        both, (width, height), line = memoryview(self._plane), self.size, self.line_size
         for index, plane in enumerate(planes):
-            _copy_lines(both[index * height * line :], line, plane)
+            _copy(Lines(both[index * height * line :], line, width, height), plane)
 
-    def store(self, target: av.VideoFrame) -> None:
+    def store(self, chroma: Sequence[Lines]) -> None:
         """Write the means into the chroma planes of a frame in `ENCODED_FORMAT`."""
-        _, *chroma = target.planes
-        width, height = chroma[0].width, chroma[0].height
-        if self._rows is not None and (width, 2 * height) == self.size:
+        u, v = chroma
+        width, height = u.width, u.height
+        if self._rows is not None and width == self.size[0]:
             small = self._rows.apply(self._both)
         else:
             # Each is the middle of what it was made of: the mean is exact where `AREA` divides without a rest.
             small = self._reformatter.reformat(
                 self._both, width, 2 * height, "gray", interpolation=Interpolation.AREA, threads=1
             )
-        plane = small.planes[0]
-        means = memoryview(plane)
+        plane = VideoPlane(small, 0)
+        means, line = memoryview(plane), plane.line_size
+        size = height * line
+        if u.line == line == v.line:
+            u.view[:size], v.view[:size] = means[:size], means[size : 2 * size]
+            return
         for index, to in enumerate(chroma):
-            _copy_rows(memoryview(to), to.line_size, means[index * height * plane.line_size :], plane.line_size, to)
+            _copy_rows(to.view, to.line, means[index * size :], line, width, height)
 
 
-def _copy_plane(target: VideoPlane, source: VideoPlane) -> None:
-    _copy_rows(memoryview(target), target.line_size, memoryview(source), source.line_size, target)
+def _copy(target: Lines, source: Lines) -> None:
+    """Copy a plane onto one of the same size."""
+    width, height = min(target.width, source.width), min(target.height, source.height)
+    _copy_rows(target.view, target.line, source.view, source.line, width, height)
 
 
-def _copy_lines(target: memoryview, line: int, source: VideoPlane) -> None:
-    _copy_rows(target, line, memoryview(source), source.line_size, source)
-
-
-def _copy_rows(target: memoryview, to: int, source: memoryview, of: int, plane: VideoPlane) -> None:
-    """Copy as many samples and lines as `plane` has. to, of: bytes from one line to the next, there and here."""
+def _copy_rows(target: memoryview, to: int, source: memoryview, of: int, width: int, height: int) -> None:
+    """Copy samples and lines. to, of: bytes from one line to the next, there and here."""
     if to == of:
-        size = min(plane.height * to, len(target), len(source))
+        size = min(height * to, len(target), len(source))
         target[:size] = source[:size]
         return
-    for y in range(plane.height):
-        target[y * to : y * to + plane.width] = source[y * of : y * of + plane.width]
+    for y in range(height):
+        target[y * to : y * to + width] = source[y * of : y * of + width]

@@ -33,6 +33,8 @@ class _Fitting:
         self.form = form
         self._converter = PixelConverter(form.width, form.height)
         self._arranger = Arranger(form) if Arranger.is_needed(form) else None
+        self.arranges = self._arranger is not None
+        self.upright = form.upright
         size = self._converter.width, self._converter.height
         self.width, self.height = reversed(size) if form.is_turned_aside else size
 
@@ -63,6 +65,10 @@ class EncodedVideo:
     _not_before_ns: int = 0  # what was taken earlier is left out
     _jpeg: JpegDecoder | None = None  # for MJPEG, where the library is there
     _libav_decodes: bool = False  # its decoder has given a frame
+    _jpegs_form: Form | None = None  # of all frames of `_jpeg`, until libav's decoder has said something again
+    _stream: VideoStream | None = None  # of the packets, and of its codec:
+    _is_jpeg: bool = False
+    _intra_only: bool = False
     _forms: FormReader = field(default_factory=FormReader)
     _damper: FormDamper = field(default_factory=FormDamper)
     _fitting: _Fitting | None = None  # of the frames' form
@@ -82,14 +88,20 @@ class EncodedVideo:
     def feed(self, packet: av.Packet[VideoStream], base: TimeBase, moment: Moment, out: Out) -> None:
         """Raises: DeviceLost, SourceRefused."""
         began_ns = self._clock.monotonic_ns()
-        if self._is_left_out_whole(packet, began_ns):
+        stream, pace = packet.stream, self._encoder.pace
+        if stream is not self._stream:
+            codec = stream.codec_context.codec
+            self._stream, self._is_jpeg = stream, codec.canonical_name == "mjpeg"
+            self._intra_only = codec.intra_only
+            self._jpegs_form = None
+        if pace.slow and self._is_left_out_whole(packet, began_ns):
             placed = self._place(to_ns(packet.pts, base), moment)
             if placed is not None:
                 self.gained += 1  # it is we who are slow
                 self._leave_out(placed.dts_ns, out)
             return
         if self._awaits_key:
-            if not (packet.is_keyframe or packet.stream.codec_context.codec.intra_only):
+            if not (packet.is_keyframe or self._intra_only):
                 self.lacks = NO_KEY_FRAME
                 self._bad += bool(packet.size)
                 return
@@ -114,10 +126,10 @@ class EncodedVideo:
                 continue
             self.gained += 1
             late_ns = began_ns - placed.dts_ns
-            if self._encoder.pace.leaves_out(late_ns):
+            if pace.slow and pace.leaves_out(late_ns):
                 self._leave_out(placed.dts_ns, out)
                 continue
-            self._frame(frame, packet.stream, placed.pts_ns, out)
+            self._frame(frame, stream, placed.pts_ns, out)
             ended_ns = self._clock.monotonic_ns()
             self._encoder.spent(ended_ns - began_ns, late_ns)
             began_ns = ended_ns
@@ -128,6 +140,7 @@ class EncodedVideo:
         # field, and weaves two of them into a frame, unless it has seen one of the whole height (mjpegdec.c).
         frame = self._jpeg.decode(packet) if self._jpeg is not None and self._libav_decodes else None
         if frame is None:
+            self._jpegs_form = None
             frames = packet.decode()
             self._libav_decodes = self._libav_decodes or bool(frames)
             return frames
@@ -143,19 +156,21 @@ class EncodedVideo:
     def _place(self, stamp_ns: int | None, moment: Moment) -> Placed | None:
         """The time at which a frame was taken; None where that is before we asked for any."""
         placed = self._times.place(stamp_ns, None, *moment)
-        if placed.dts_ns < self._not_before_ns:
+        dts_ns, pace = placed.dts_ns, self._encoder.pace
+        if dts_ns < self._not_before_ns:
             return None
-        self._name_damaged(placed.dts_ns)
-        self._losses.frame(placed, moment.mono_ns, slow=self._encoder.pace.slow)
-        self._encoder.pace.taken(placed.dts_ns)
-        self._last_ns = placed.dts_ns
+        if self._bad:
+            self._name_damaged(dts_ns)
+        self._losses.frame(placed, moment.mono_ns, slow=pace.slow)
+        pace.taken(dts_ns)
+        self._last_ns = dts_ns
         return placed
 
     def _is_whole(self, packet: av.Packet[VideoStream]) -> bool:
         """False for a packet that lost something on its way, as far as can be told without decoding it."""
         if packet.is_corrupt:
             return False
-        if not packet.size or packet.stream.codec_context.codec.canonical_name != "mjpeg":
+        if not self._is_jpeg or not packet.size:
             return True
         whole = has_end(memoryview(packet))
         self._ends = self._ends or whole
@@ -191,18 +206,24 @@ class EncodedVideo:
         self._losses.damaged(from_ns, to_ns, frames, self._bad_cause)
 
     def _frame(self, frame: av.VideoFrame, stream: VideoStream, at_ns: int, out: Out) -> None:
-        form = self._forms.read(frame, stream)
+        is_jpegs = self._jpeg is not None and frame is self._jpeg.frame
+        form = self._jpegs_form if is_jpegs else None
+        if form is None:
+            form = self._forms.read(frame, stream)
+            if is_jpegs:
+                self._jpegs_form = form
         if not self._damper.takes(form, at_ns, out):
             self._losses.lost(at_ns, at_ns + self._times.step_ns, FORM_CHANGES, 1)
             return
         if self._damper.has_calmed():
             self._encoder.interrupt(out)
-        if self._fitting is None or self._fitting.form != form:
-            if self._fitting is not None:  # another size, aspect or colours: what follows is another track
+        fitting = self._fitting
+        if fitting is None or (fitting.form is not form and fitting.form != form):
+            if fitting is not None:  # another size, aspect or colours: what follows is another track
                 self._encoder.change(at_ns, out)
-            self._fitting = _Fitting(form)
-            self._stamp = self._new_stamp(self._fitting)
-        self._encode(self._fitting, frame, at_ns, out)
+            fitting = self._fitting = _Fitting(form)
+            self._stamp = self._new_stamp(fitting)
+        self._encode(fitting, frame, is_jpegs, at_ns, out)
         if self._left_out_ns is not None and at_ns - self._left_out_ns > QUIET_NS:
             self._left_out_ns = None
             out(FaultChanged("encoder_slow", False, at_ns, ""))
@@ -214,7 +235,7 @@ class EncodedVideo:
         if self._last_ns is None or not packet.size:
             return False
         late_ns = now_ns - self._last_ns - self._times.step_ns
-        return self._encoder.pace.leaves_out(late_ns) and packet.stream.codec_context.codec.intra_only
+        return self._intra_only and self._encoder.pace.leaves_out(late_ns)
 
     def _leave_out(self, at_ns: int, out: Out) -> None:
         self._losses.lost(at_ns, at_ns + self._times.step_ns, "encoder_slow", 1)
@@ -231,11 +252,16 @@ class EncodedVideo:
         self._encoder.stamps(stamp.fits)
         return stamp
 
-    def _encode(self, fitting: _Fitting, frame: av.VideoFrame, at_ns: int, out: Out) -> None:
-        """Encode a decoded frame, with the stamp where one is wanted. The frame is as it was afterwards."""
+    def _encode(self, fitting: _Fitting, frame: av.VideoFrame, is_jpegs: bool, at_ns: int, out: Out) -> None:
+        """Encode a decoded frame, with the stamp where one is wanted. The frame is as it was afterwards.
+
+        is_jpegs: it is `JpegDecoder`'s, which are as an encoder of full range wants them.
+        """
         stamp = self._stamp
-        copies = self._encoder.begin(fitting.width, fitting.height, at_ns, fitting.form.upright)
-        fitted = fitting.fit(frame, full_range=self._encoder.full_range)
+        copies = self._encoder.begin(fitting.width, fitting.height, at_ns, fitting.upright)
+        full_range = self._encoder.full_range
+        as_it_is = is_jpegs and full_range and not fitting.arranges
+        fitted = frame if as_it_is else fitting.fit(frame, full_range=full_range)
         if stamp is None:
             self._encoder.encode(fitted, at_ns, out)
             return

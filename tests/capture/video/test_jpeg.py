@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -121,16 +122,32 @@ def test_another_size_than_the_streams_is_left_to_libav(tmp_path: Path) -> None:
     assert JpegDecoder(320, 240).decode(packet) is None
 
 
-def test_a_frame_that_is_held_is_not_written_on(tmp_path: Path) -> None:
-    """A hardware encoder reads frames later than it is given them."""
-    first, second = moving(tmp_path, "yuvj420p", count=2)
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+def test_a_frame_that_is_held_is_not_written_on(tmp_path: Path, sampling: str) -> None:
+    """A hardware encoder reads frames later than it is given them. Those behind it are in the buffers they have now."""
+    first, *others = moving(tmp_path, sampling, count=3)
     decoder = JpegDecoder(322, 242)
     frame = decoder.decode(first)
     assert frame is not None
     held = another_reference(frame)
-    before = bytes(held.planes[0])
-    assert decoder.decode(second) is not None
-    assert bytes(held.planes[0]) == before
+    before = [bytes(plane) for plane in held.planes]
+    for packet in others:
+        found, expected = decoder.decode(packet), JpegDecoder(322, 242).decode(packet)
+        assert found is not None
+        assert expected is not None
+        assert all(psnr(a, b) == math.inf for a, b in zip(found.planes, expected.planes, strict=True))
+    assert [bytes(plane) for plane in held.planes] == before
+
+
+def test_each_jpeg_is_of_its_own_sampling(tmp_path: Path) -> None:
+    """Invariant 4: a stream may change it at any frame, and what is written where goes by the header of each."""
+    decoder = JpegDecoder(322, 242)
+    for sampling in ("yuvj444p", "yuvj422p", "yuvj420p", "yuvj444p"):
+        (packet,) = moving(tmp_path, sampling, count=1)
+        found, expected = decoder.decode(packet), JpegDecoder(322, 242).decode(packet)
+        assert found is not None
+        assert expected is not None
+        assert all(psnr(a, b) == math.inf for a, b in zip(found.planes, expected.planes, strict=True))
 
 
 async def test_a_camera_of_jpegs_is_decoded_by_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
