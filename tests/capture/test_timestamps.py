@@ -392,3 +392,33 @@ class Identity:
 
     def monotonic(self, stamp_ns: int | None, arrival_ns: int, unix_ns: int) -> int | None:  # noqa: ARG002 - of Stamps
         return stamp_ns
+
+
+STRIDES = st.one_of(
+    st.integers(STEP - 2 * MS, STEP + 2 * MS),
+    st.integers(-2, 4).map(lambda steps: steps * STEP),
+    st.sampled_from([0, LEAST_STEP_NS - 1, LEAST_STEP_NS, -NS, 3 * NS, 11 * NS]),
+)
+SEEN = st.tuples(STRIDES, st.sampled_from(["both", "both", "both", "none"]), st.integers(-5 * MS, 200 * MS))
+
+
+@given(st.booleans(), st.lists(SEEN, max_size=30))
+@example(True, [(STEP, "both", 100 * MS)] * 9 + [(STEP, "none", 100 * MS)])  # how late it is is learned
+@example(False, [(STEP, "both", 0)] * 3 + [(-NS, "both", 0)] + [(STEP, "both", 0)] * 3)  # stamps began anew
+@example(True, [(STEP, "both", 0)] * 3 + [(0, "both", STEP)] + [(STEP, "both", 0)] * 3)  # a clock that stood still
+def test_a_frame_in_its_beat_is_placed_as_any_other(live: bool, frames: list[tuple[int, str, int]]) -> None:
+    """Invariant 4: the short way to a place is a way to the same place, and leaves behind what the long one does."""
+    short, long = (FrameTimes(Identity(), STEP, live) for _ in range(2))
+    at = arrival = START
+    for stride, stamps, late in frames:
+        at += stride
+        arrival = max(arrival + 1, at + late)
+        time = at if stamps == "both" else None
+        # Where only the decode time is told, the presentation time is the same one, and it is looked at in full.
+        assert short.place(time, time, arrival, UNIX, reorder=True) == long.place(
+            None, time, arrival, UNIX, reorder=True
+        )
+        assert short.step_ns == long.step_ns
+    for _ in range(3):
+        arrival += STEP
+        assert short.place(None, None, arrival, UNIX) == long.place(None, None, arrival, UNIX)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+import pytest
 import trio
 
-from bwvd.capture.source import AudioGate
+from bwvd.capture.source import AUDIO_BATCH_NS, AudioGate
 from bwvd.clock import NS, Clock
+from bwvd.evidence.format import records
 from bwvd.media.samples import Batch
 from bwvd.messages import MediaEvent
+from bwvd.recorder.gop_builder import AUDIO_WAIT_NS
+from bwvd.recorder.in_progress import AWAY_PIECE_NS
 from bwvd.testing.camera import VirtualCamera
 from bwvd.testing.clock import VirtualClock
 from bwvd.testing.microphone import VirtualMicrophone
@@ -64,7 +68,11 @@ class World(Rig):
 
     def __init__(self) -> None:
         self.view = VirtualCamera(clock := VirtualClock(), rate=10, gop_frames=10)
-        config = configuration(loop={"seconds": 5}, audio={"source": "alsa:default", "pre_event": True})
+        config = configuration(
+            loop={"seconds": 5},
+            audio={"source": "alsa:default", "pre_event": True},
+            recording={"post_roll_s": 0, "reminder_s": 0},
+        )
         super().__init__(config=config, clock=clock, camera=self.view, has_microphone=True)
         self.ear = Kept(clock)
 
@@ -108,3 +116,39 @@ async def test_sound_without_a_camera_goes_to_the_loop_when_the_camera_goes(
         assert len(rig.ear.sent) > 10
         assert not any(any(batch.data) for batch in rig.ear.sent)
         assert len(daemon.recorder.loop) == 0
+
+
+@pytest.mark.parametrize("phase_s", [0.0, 0.3, 0.6, 0.9])
+async def test_a_recording_without_a_camera_ends_with_its_last_sound(
+    phase_s: float, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Invariant 5: the batch that holds its last moment is that which ends it, and no later look."""
+    rig = World()
+    async with rig.running() as daemon:
+        await trio.sleep(4)
+        await rig.press()
+        await trio.sleep(2)
+        rig.view.unplug()
+        await trio.sleep(8 + phase_s)
+        await rig.stop()
+        asked_ns = rig.clock.monotonic_ns()
+        await rig.wait_for(lambda: daemon.recorder.current is None, 0.01)
+        assert rig.clock.monotonic_ns() - asked_ns < AUDIO_BATCH_NS + NS // 10
+    assert AUDIO_BATCH_NS + NS // 10 < AUDIO_WAIT_NS
+
+
+async def test_a_camera_that_stays_away_is_named_piece_by_piece(autojump_clock: trio.testing.MockClock) -> None:
+    """Invariant 4: while it is away too, where nothing else wakes anybody: a power cut leaves what was named."""
+    rig = World()
+    rig.has_microphone = False
+    async with rig.running():
+        await trio.sleep(4)
+        recording = (await rig.press()).recording
+        assert recording is not None
+        await trio.sleep(2)
+        rig.view.unplug()
+        await trio.sleep((2 * AWAY_PIECE_NS + NS) / NS)
+        gaps = [record for record in rig.signed(recording) if isinstance(record, records.Gap)]
+    assert len(gaps) == 2
+    assert gaps[0].to_ns == gaps[1].from_ns
+    assert gaps[1].to_ns - gaps[0].from_ns > 2 * AWAY_PIECE_NS - 5 * NS

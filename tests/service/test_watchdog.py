@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
 from collections.abc import Iterator
@@ -112,6 +113,19 @@ async def test_without_a_manager_the_ledger_is_looked_at_all_the_same(autojump_c
             await trio.sleep(11)
             nursery.cancel_scope.cancel()
     assert told == [(Stuck("camera", 3.0), True)]
+
+
+def test_who_waits_for_ever_is_idle_and_never_late() -> None:
+    """Invariant 12: a camera that sleeps has nothing that is due, and is not started again for it."""
+    now = [0]
+    pulse = Pulse("recorder", lambda: now[0])
+    pulse.busy(3)
+    pulse.busy(math.inf)
+    now[0] = 10**6 * NS
+    assert pulse.overdue_ns(now[0]) == 0
+    pulse.busy(3)
+    now[0] += 4 * NS
+    assert pulse.overdue_ns(now[0]) == NS
 
 
 def test_working_is_idle_after_the_block_even_on_an_error() -> None:

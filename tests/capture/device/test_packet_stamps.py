@@ -93,3 +93,14 @@ def test_a_time_that_is_there_is_kept_and_gone_on_from() -> None:
     for packet in made:
         nominal.stamp(packet)
     assert [packet.dts for packet in made] == [0, 100, 140]
+
+
+@given(st.lists(st.sampled_from([0, 20, 40, 120]), max_size=8))
+def test_a_packet_that_says_how_long_it_lasts_is_believed(durations: list[int]) -> None:
+    nominal, made = NominalStamps(False, Fraction(1, 1_000), Fraction(25)), packets([None] * len(durations))
+    at = 0
+    for packet, duration in zip(made, durations, strict=True):
+        packet.duration = duration
+        assert nominal.stamp(packet) == (at, duration)
+        assert (packet.dts, packet.pts) == (at, at)
+        at += duration or 40

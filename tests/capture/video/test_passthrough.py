@@ -457,15 +457,21 @@ def test_a_camera_that_goes_slower_in_the_dark_may_have_longer_groups(tmp_path: 
     assert listener.gaps() == []
 
 
-def test_a_camera_whose_key_frames_stop_coming_loses_what_no_loop_could_hold(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sets", ["with key frames", "with each frame"])
+def test_a_camera_whose_key_frames_stop_coming_loses_what_no_loop_could_hold(tmp_path: Path, sets: str) -> None:
     """It was set well, so it is not refused: what is too long is left out, counted, and over at the next key frame."""
     clip = tmp_path / "clip.ts"
     numbered_clip(clip, 150, rate=RATE, gop_s=0.5)
     camera = Camera(clip, loop_s=3)
-    for index, packet in enumerate(camera.packets()):
+    packets = list(camera.packets())
+    first = bytes(packets[0])
+    repeated = b"".join(b"\0\0\1" + first[a:b] for a, b in annexb_units(first) if first[a] & 31 in (7, 8))
+    for index, packet in enumerate(packets):
         data = bytes(packet)
         if 30 <= index < 135 and 5 in unit_kinds(data):
             packet = stamped(b"\0\0\1\x41" + data[-30:], packet)
+        if sets == "with each frame":
+            packet = stamped(repeated + bytes(packet), packet)
         camera.feed(packet)
     listener = camera.finish()
     assert [len(batch.samples) for batch in listener.batches()] == [15, 91, 15]

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import av
 import pytest
 
-from bwvd.capture.source import DeviceLost
+from bwvd.capture.source import NO_CLOSED_GROUP, DeviceLost, SourceRefused
 from bwvd.capture.video import parameter_sets
 from bwvd.media.init_segment import InitUnusable
 from bwvd.media.nal import NalCodec, annexb_units, unit_type
@@ -235,3 +235,44 @@ def size_in(init: bytes) -> tuple[int, int]:
     at = next(at for name in (b"avc1", b"hvc1") if (at := init.find(name, init.index(b"stsd"))) > 0)
     width, height = struct.unpack_from(">HH", init, at + 28)
     return width, height
+
+
+RECOVERY = b"\0\0\0\1\x06\x06\x01\x84\x80"  # a message that a decoder may begin here: H.264, recovery point
+
+
+def recovering(packet: av.Packet[Any]) -> av.Packet[Any]:
+    made: av.Packet[Any] = av.Packet(RECOVERY + bytes(packet))
+    made.pts, made.dts = packet.pts, packet.dts
+    return made
+
+
+def test_video_that_had_stopped_is_up_again_with_its_next_key_frame(tmp_path: Path) -> None:
+    """Invariant 4: the track is told anew, once, and before its first frame; until then it is said what lacks."""
+    path = tmp_path / "clip.ts"
+    numbered_clip(path, 4 * GOP, rate=RATE, gop_s=GOP / RATE)
+    camera = Camera(path)
+    packets = list(camera.packets())
+    camera.feed_all(packets[: GOP + 5])
+    camera.path.interrupt(camera.listener.send)
+    before = len(camera.listener.events)
+    for packet in packets[GOP + 5 : 2 * GOP]:
+        camera.feed(recovering(packet))
+        assert camera.path.lacks == NO_CLOSED_GROUP
+    assert len(camera.listener.events) == before, "nothing can begin at a frame that refers back"
+    camera.feed_all(packets[2 * GOP :])
+    ups = camera.finish().ups()
+    assert len(ups) == 2
+    assert ups[0].track is ups[1].track
+    assert camera.listener.events[before : before + 1] == [ups[1]]
+    assert numbers(camera.listener.batches()) == [*range(GOP + 5), *range(2 * GOP, 4 * GOP)]
+
+
+def test_an_open_group_before_the_first_key_frame_is_not_to_blame_for_what_follows(tmp_path: Path) -> None:
+    """The refusal names what has to be set at the camera: here it is the distance of its key frames."""
+    path = tmp_path / "clip.ts"
+    numbered_clip(path, 4 * GOP, rate=RATE, gop_s=GOP / RATE)
+    camera = Camera(path, loop_s=1)
+    packets = list(camera.packets())
+    camera.feed_all(recovering(packet) for packet in packets[GOP - 3 : GOP])
+    with pytest.raises(SourceRefused, match="its key frames lie more than"):
+        camera.feed_all(packets[GOP:])
