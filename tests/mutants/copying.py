@@ -159,4 +159,28 @@ COPYING = (
         "builder_ns, given_up_ns)",
         ("recorder/test_timer.py",),
     ),
+    Mutant(
+        "leave a camera that has calmed at fault",
+        4,
+        "capture/video/parameter_sets.py",
+        "        if self._damper.has_calmed():\n            self.is_news = True\n",
+        "",
+        ("capture/video/test_passthrough_sets.py",),
+    ),
+    Mutant(
+        "let nobody see that the recorder's timer is stuck",
+        12,
+        "recorder/recorder.py",
+        "            self.pulse.busy(seconds + LATE_S)\n",
+        "",
+        ("recorder/test_timer.py",),
+    ),
+    Mutant(
+        "take the frames of a slow camera for holes",
+        3,
+        "capture/video/passthrough.py",
+        "if dts_ns - last_ns > HOLE_NS and dts_ns - last_ns > 4 * step_ns:",
+        "if dts_ns - last_ns > HOLE_NS:",
+        ("capture/video/test_passthrough.py",),
+    ),
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -12,7 +13,7 @@ from bwvd.capture.source import AUDIO_BATCH_NS, AudioGate
 from bwvd.clock import NS, Clock
 from bwvd.evidence.format import records
 from bwvd.media.samples import Batch
-from bwvd.messages import MediaEvent
+from bwvd.messages import MediaEvent, Order
 from bwvd.recorder.gop_builder import AUDIO_WAIT_NS
 from bwvd.recorder.in_progress import AWAY_PIECE_NS
 from bwvd.testing.camera import VirtualCamera
@@ -152,3 +153,15 @@ async def test_a_camera_that_stays_away_is_named_piece_by_piece(autojump_clock: 
     assert len(gaps) == 2
     assert gaps[0].to_ns == gaps[1].from_ns
     assert gaps[1].to_ns - gaps[0].from_ns > 2 * AWAY_PIECE_NS - 5 * NS
+
+
+async def test_a_recorder_whose_timer_is_stuck_is_found(autojump_clock: trio.testing.MockClock) -> None:
+    """Invariant 12: it says by when it looks again while anything is due, and that it waits where nothing is."""
+    rig = World()
+    async with rig.running() as daemon:
+        await trio.sleep(4)
+        later_ns = time.monotonic_ns() + 3_600 * NS
+        assert daemon.recorder.pulse.overdue_ns(later_ns) > 3_500 * NS
+        await rig.order(Order.SLEEP)
+        await trio.sleep(4)
+        assert daemon.recorder.pulse.overdue_ns(later_ns) == 0

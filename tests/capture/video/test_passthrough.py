@@ -235,6 +235,15 @@ def test_a_stall_does_not_make_a_long_group(tmp_path: Path) -> None:
     assert numbers(camera.finish().batches()) == list(range(60))
 
 
+def test_a_slow_camera_has_no_holes_between_its_frames(tmp_path: Path) -> None:
+    """Invariant 3: at a frame a second none of them hides that the key frames are too far apart."""
+    clip = tmp_path / "clip.mp4"
+    numbered_clip(clip, 20, rate=1, gop_s=100)
+    camera = Camera(clip, loop_s=10)
+    with pytest.raises(SourceRefused, match="key frames lie more than"):
+        camera.feed_all()
+
+
 def test_a_group_that_never_ends_does_not_eat_the_memory(tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
     numbered_clip(clip, 100, rate=RATE, gop_s=100)

@@ -14,8 +14,10 @@ import pytest
 
 from bwvd.capture.source import NO_CLOSED_GROUP, DeviceLost, SourceRefused
 from bwvd.capture.video import parameter_sets
+from bwvd.capture.video.form_damper import MOST
 from bwvd.media.init_segment import InitUnusable
 from bwvd.media.nal import NalCodec, annexb_units, unit_type
+from bwvd.messages import FaultChanged, SourceUp
 from bwvd.testing.clip import numbered_clip
 from tests.capture.video.test_passthrough import RATE, Camera
 from tests.support.capture_listen import numbers
@@ -276,3 +278,22 @@ def test_an_open_group_before_the_first_key_frame_is_not_to_blame_for_what_follo
     camera.feed_all(recovering(packet) for packet in packets[GOP - 3 : GOP])
     with pytest.raises(SourceRefused, match="its key frames lie more than"):
         camera.feed_all(packets[GOP:])
+
+
+@pytest.mark.parametrize("steady", [0, 1], ids=["the form that was kept", "the other one"])
+def test_a_camera_that_holds_its_form_again_is_up_again(tmp_path: Path, steady: int) -> None:
+    """Invariant 4: that it flips was a fault; told anew, in whichever form, its track says that this is over."""
+    films = [film(tmp_path / f"{size[0]}.ts", "h264", size) for size in (OTHER, OLD)]
+    keys = [frames[0] for frames in films]
+    camera = Camera(tmp_path / f"{OTHER[0]}.ts")
+    flips = [keys[turn % 2] for turn in range(2 * MOST)]
+    for index, data in enumerate([*flips, *[keys[steady]] * (4 * RATE)]):
+        packet: av.Packet[Any] = av.Packet(data)
+        packet.pts = packet.dts = index * STEP
+        camera.feed(packet)
+    listener = camera.finish()
+    (fault,) = [event for event in listener.events if isinstance(event, FaultChanged)]
+    behind = listener.events[listener.events.index(fault) :]
+    ups = [event for event in behind if isinstance(event, SourceUp)]
+    assert [up.track.width for up in ups] == [(OTHER, OLD)[steady][0]]
+    assert listener.batches()[-1].track is ups[0].track
