@@ -1,7 +1,8 @@
-"""bwvd with a count of what its Python does: `python -m tests.bench.counted SOCKET COMMAND …` runs `bwvd COMMAND …`.
+"""bwvd with a count of what its Python does: `python -m tests.bench.counted SOCKET FILE COMMAND …` is `bwvd COMMAND …`.
 
 Whoever connects to SOCKET gets the counts so far as one line of JSON: opcodes by thread, opcodes by function, and how
-often trio's loop has waited and has run a task. Counts do not depend on what else a machine does; times do.
+often trio's loop has waited and has run a task. Counts do not depend on what else a machine does; times do. FILE holds
+the number of packets alone, as that of `tests.bench.packets` does.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
 import trio
+
+from tests.bench.packets import counter
 
 PACKET = "Reading._packet"  # the function that a camera's thread calls for each
 Trace = Callable[[FrameType, str, Any], Any]
@@ -24,9 +28,10 @@ Trace = Callable[[FrameType, str, Any], Any]
 class Counts:
     """Of one process."""
 
-    def __init__(self) -> None:
+    def __init__(self, packets: memoryview) -> None:
+        """packets: one number, of what a camera's thread has taken."""
         self.codes: dict[str, Counter[CodeType]] = {}  # by thread
-        self.packets = 0  # that a camera's thread has taken
+        self.packets = packets
         self.waits = 0
         self.steps = 0
 
@@ -41,7 +46,7 @@ class Counts:
             return opcode
 
         def call(frame: FrameType, _event: str, _: Any) -> Trace:
-            self.packets += frame.f_code.co_qualname == PACKET
+            self.packets[0] += frame.f_code.co_qualname == PACKET
             frame.f_trace_opcodes = True
             frame.f_trace_lines = False
             return opcode
@@ -62,7 +67,7 @@ class Counts:
                 functions[f"{code.co_filename.rpartition('site-packages/')[2]}:{code.co_qualname}"] += count
                 threads[thread] += count
         return {
-            "packets": self.packets,
+            "packets": self.packets[0],
             "threads": threads,
             "functions": functions,
             "waits": self.waits,
@@ -92,9 +97,9 @@ def _serve(path: str, counts: Counts) -> None:
 
 
 def main() -> None:
-    path = sys.argv[1]
-    sys.argv = ["bwvd", *sys.argv[2:]]
-    counts = Counts()
+    path, packets = sys.argv[1:3]
+    sys.argv = ["bwvd", *sys.argv[3:]]
+    counts = Counts(counter(Path(packets)))
     threading.Thread(target=_serve, args=(path, counts), daemon=True, name="counts").start()
     run = trio.run
 

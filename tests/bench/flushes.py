@@ -26,7 +26,7 @@ def flushes_per_s(pid: int, seconds: float, folder: Path) -> float | None:
     )
     try:
         until_s = time.monotonic() + _ATTACH_S
-        while not _traced(pid):
+        while not traced(pid):
             if tracer.poll() is not None or time.monotonic() > until_s:
                 return None
             time.sleep(0.01)
@@ -39,7 +39,7 @@ def flushes_per_s(pid: int, seconds: float, folder: Path) -> float | None:
     return len(lines) / seconds
 
 
-def _traced(pid: int) -> bool:
+def traced(pid: int) -> bool:
     """Whether every thread has a tracer."""
     try:
         tasks = list(Path(f"/proc/{pid}/task").iterdir())

@@ -21,10 +21,11 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import accounting
+from tests.bench.counting import clips
 from tests.bench.emulated import Emulator, Missing, by_part, emulator
-from tests.bench.paced import GROUP, REPEATS, Paced
+from tests.bench.paced import GROUP, Paced
 from tests.bench.pairing import FULL
-from tests.bench.sources import RATE, Clip, Clips
+from tests.bench.sources import RATE, Clip
 from tests.bench.subjects import configuration
 
 GROUPS = 8  # counted in each phase
@@ -159,14 +160,15 @@ def main() -> int:
         except Missing as missing:
             print(missing, file=sys.stderr)
             return 2
-        clips = Clips(folder, "ffmpeg", FULL.keyframe_s)
-        h264, mjpeg = (
-            clips.repeated(clip, REPEATS) for clip in (clips.h264("320x240", 10), clips.mjpeg("320x240", 10))
-        )
-        copied = count(h264, "copy", machine, asked.groups, folder / "copied")
-        encoded = count(mjpeg, "libx264", machine, asked.groups, folder / "encoded")
+        counted = [
+            (
+                "copied" if encoder == "copy" else "encoded",
+                count(clip, encoder, machine, asked.groups, folder / encoder),
+            )
+            for encoder, clip in clips(folder).items()
+        ]
     console = Console(width=None if sys.stdout.isatty() else 150)
-    console.print(table([("copied", copied), ("encoded", encoded)]))
+    console.print(table(counted))
     if not any(root.glob("usr/lib/*/libturbojpeg.so.0")):
         console.print("JPEG was decoded by libav: the root has no libjpeg-turbo (libturbojpeg0).")
     return 0

@@ -23,16 +23,16 @@ class Paced(Bwvd):
         self,
         folder: Path,
         text: str,
+        module: Sequence[str] = ("tests.bench.packets",),
         *,
         python: Sequence[str] = (sys.executable,),
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """folder: is made. The others as for `Process`."""
+        """folder: is made; module: takes the file of the packets as its last argument. The others as for `Process`."""
         folder.mkdir()
         self._packets = folder / "packets"
         self._packets.write_bytes(bytes(BYTES))
-        module = ("tests.bench.packets", str(self._packets))
-        super().__init__(folder, text, module, python=python, environment=environment)
+        super().__init__(folder, text, (*module, str(self._packets)), python=python, environment=environment)
 
     def packets(self) -> int:
         """How many the camera's thread has taken."""

@@ -11,23 +11,24 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import av
-
-from bwvd.capture.device.demux import Reading
-from bwvd.capture.timestamps import Moment
-from bwvd.cli.main import main as bwvd
-
 BYTES = 8
 
 
-def main() -> None:
-    path = Path(sys.argv.pop(1))
-    sys.argv[0] = "bwvd"
+def counter(path: Path) -> memoryview:
+    """The number in the file, to be counted up in its one element."""
     with path.open("r+b") as file:
-        taken = memoryview(mmap.mmap(file.fileno(), BYTES)).cast("Q")
+        return memoryview(mmap.mmap(file.fileno(), BYTES)).cast("Q")
+
+
+def main() -> None:
+    taken = counter(Path(sys.argv.pop(1)))
+    sys.argv[0] = "bwvd"
+    from bwvd.capture.device.demux import Reading
+    from bwvd.cli.main import main as bwvd
+
     take = Reading._packet
 
-    def counted(self: Reading, packet: av.Packet[Any], moment: Moment) -> None:
+    def counted(self: Reading, packet: Any, moment: Any) -> None:
         taken[0] += 1
         take(self, packet, moment)
 
