@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from tests.bench.emulated import PYTHON, SOURCE, Missing, by_part, emulator, threads_in
-from tests.bench.instructions import Row, Snapshot, a_frame, beside, table, whole
+from tests.bench.instructions import Row, Snapshot, TooSlow, a_frame, beside, check_kept_up, table, whole
 from tests.support.source_tree import ROOT
 from tests.support.stock import need
 
@@ -148,6 +148,15 @@ def test_the_command_says_what_is_missing_in_one_line(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert ".ci/qemu" in done.stderr
+
+
+def test_counts_of_an_emulation_that_lost_frames_are_none() -> None:
+    recording = {"seconds": 20.0, "committed_s": 18.0}
+    check_kept_up({"video": {"dropped": 0}, "recording": recording})
+    with pytest.raises(TooSlow, match=r"^3 frames were lost"):
+        check_kept_up({"video": {"dropped": 3}, "recording": recording})
+    with pytest.raises(TooSlow, match=r"the recording is 4\.0 s behind"):
+        check_kept_up({"video": {"dropped": 0}, "recording": {**recording, "committed_s": 16.0}})
 
 
 def test_the_scripts_that_are_named_are_there() -> None:
