@@ -24,7 +24,7 @@ from tests.bench import explaining, exporting, full_card, growth, pressing, stam
 from tests.bench.figures import Findings
 from tests.bench.pairing import FULL, QUICK, Plan
 from tests.bench.showing import explain, show
-from tests.bench.sources import Clips
+from tests.bench.sources import LITTLE_NOISE, MUCH_NOISE, Clip, Clips
 from tests.bench.subjects import Bwvd, configuration
 from tests.bench.writing import PAGE, SHORT, write
 
@@ -55,13 +55,14 @@ class Bench:
         self.found.compared += found.compared
 
 
-def _encoded_720p(bench: Bench, name: str) -> None:
-    clip = bench.clips.mjpeg(bench.hd, bench.plan.clip_s)
-    bench.take(work.measure(work.encoded(name, clip, bench.plan), bench.plan, bench.ffmpeg, bench.folder / name))
+def _jpegs(bench: Bench, name: str) -> Clip:
+    """A group's MJPEG: its name says the size and whether there is much noise in it."""
+    size = bench.full_hd if "1080p" in name else bench.hd
+    return bench.clips.mjpeg(size, bench.plan.clip_s, MUCH_NOISE if name.endswith("-noisy") else LITTLE_NOISE)
 
 
-def _encoded_1080p(bench: Bench, name: str) -> None:
-    clip = bench.clips.mjpeg(bench.full_hd, bench.plan.clip_s)
+def _encoded(bench: Bench, name: str) -> None:
+    clip = _jpegs(bench, name)
     bench.take(work.measure(work.encoded(name, clip, bench.plan), bench.plan, bench.ffmpeg, bench.folder / name))
 
 
@@ -98,8 +99,10 @@ def _export(bench: Bench, name: str) -> None:
 
 
 GROUPS: dict[str, Callable[[Bench, str], None]] = {
-    "encoded-720p30": _encoded_720p,
-    "encoded-1080p30": _encoded_1080p,
+    "encoded-720p30": _encoded,
+    "encoded-720p30-noisy": _encoded,
+    "encoded-1080p30": _encoded,
+    "encoded-1080p30-noisy": _encoded,
     "stamp": _stamp,
     "copied": _copied,
     "start": _start,
@@ -129,11 +132,13 @@ def _profiles(bench: Bench, names: list[str]) -> dict[str, list[str]]:
         if name == "start":
             clip = bench.clips.mjpeg(bench.hd, bench.plan.clip_s)
             found["imports at the start"] = explaining.start(clip, bench.plan, folder)
-        elif name in ("copied", "encoded-720p30", "encoded-1080p30", "stamp"):
+        elif name in ("copied", "stamp") or name.startswith("encoded"):
             if name == "copied":
                 clip = bench.clips.h264(bench.hd, bench.plan.clip_s)
+            elif name == "stamp":
+                clip = bench.clips.mjpeg(bench.hd, bench.plan.clip_s)
             else:
-                clip = bench.clips.mjpeg(bench.full_hd if "1080" in name else bench.hd, bench.plan.clip_s)
+                clip = _jpegs(bench, name)
             encoder = "copy" if name == "copied" else "libx264"
             title = f"CPU of the daemon in standby, {name}"
             found[title] = explaining.standby(clip, encoder, name == "stamp", bench.plan, folder)

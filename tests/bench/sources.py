@@ -8,6 +8,9 @@ from pathlib import Path
 
 RATE = 30  # frames per second
 BITRATE = 4_000_000  # bits per second
+# Of what lies over the pictures, by ffmpeg's filter. A JPEG is as large as its noise: the much is 115 kB a frame
+# of 720p, as from a camera in the dark or set to its best; the little is about 60 kB, what many USB cameras deliver.
+LITTLE_NOISE, MUCH_NOISE = 4, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,11 @@ class Clip:
     path: Path
     size: str
     seconds: int
+
+    @property
+    def frame_kb(self) -> float:
+        """kB of a coded frame, in the mean, its container included."""
+        return self.path.stat().st_size / (self.seconds * RATE) / 1000
 
 
 class Clips:
@@ -29,9 +37,10 @@ class Clips:
         self._keyframe_s = keyframe_s
         self._made: dict[str, Clip] = {}
 
-    def mjpeg(self, size: str, seconds: int) -> Clip:
+    def mjpeg(self, size: str, seconds: int, noise: int = MUCH_NOISE) -> Clip:
         """What most USB cameras deliver: each side has to decode it, to bring it to 4:2:0 and to encode it."""
-        return self._make(f"mjpeg-{size}.mov", size, seconds, ["-c:v", "mjpeg", "-q:v", "5", "-pix_fmt", "yuvj422p"])
+        options = ["-c:v", "mjpeg", "-q:v", "5", "-pix_fmt", "yuvj422p"]
+        return self._make(f"mjpeg-{size}-{noise}.mov", size, seconds, options, noise)
 
     def h264(self, size: str, seconds: int, bitrate: int = BITRATE) -> Clip:
         """What a camera that encodes by itself delivers."""
@@ -61,10 +70,10 @@ class Clips:
             self._made[path.name] = Clip(path, clip.size, times * clip.seconds)
         return self._made[path.name]
 
-    def _make(self, name: str, size: str, seconds: int, options: list[str]) -> Clip:
+    def _make(self, name: str, size: str, seconds: int, options: list[str], noise: int = MUCH_NOISE) -> Clip:
         if name not in self._made:
             path = self._folder / name
-            graph = f"testsrc2=size={size}:rate={RATE},noise=alls=8:allf=t"
+            graph = f"testsrc2=size={size}:rate={RATE},noise=alls={noise}:allf=t"
             command = [self._ffmpeg, "-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", graph, "-t", str(seconds)]
             subprocess.run([*command, *options, str(path)], check=True)
             self._made[name] = Clip(path, size, seconds)

@@ -41,11 +41,13 @@ class Work:
     coding: list[str]
     standby_goal: Goal
     recording_goal: Goal
+    note: str = ""  # on what both read
 
 
 def encoded(group: str, clip: Clip, plan: Plan) -> Work:
     goal = times_ffmpeg(0.65)
-    return Work(group, clip, "libx264", decoding(clip), encoding(plan), goal, goal)
+    note = f"4:2:2 of {clip.frame_kb:.0f} kB a frame"
+    return Work(group, clip, "libx264", decoding(clip), encoding(plan), goal, goal, note)
 
 
 def copied(group: str, clip: Clip) -> Work:
@@ -81,7 +83,7 @@ def _standby(work: Work, plan: Plan, bwvd: Bwvd, theirs: Ffmpeg) -> tuple[list[R
     theirs.check_alive()
     status = bwvd.status()
     kept_up = _kept_up(bwvd.frames() - frames, time.monotonic() - begun_s, plan)
-    rows = _rows(work.group, "standby", both, work.standby_goal, kept_up)
+    rows = _rows(work.group, "standby", both, work.standby_goal, _noted(work.note, kept_up))
     loop_mb = status["loop"]["bytes"] / 1e6
     ours_mb, theirs_mb = (accounting.peak_kb(pid) * 1024 / 1e6 for pid in (bwvd.pid, theirs.pid))
     rows.append(
@@ -111,7 +113,7 @@ def _recording(work: Work, plan: Plan, bwvd: Bwvd, theirs: Ffmpeg, identity: str
     both = watch([bwvd.pid, theirs.pid], plan.windows, plan.window_s)
     theirs.check_alive()
     kept_up = _kept_up(bwvd.frames() - frames, time.monotonic() - begun_s, plan)
-    rows = _rows(work.group, "recording", both, work.recording_goal, kept_up)
+    rows = _rows(work.group, "recording", both, work.recording_goal, _noted(work.note, kept_up))
     ours_mb, theirs_mb = (accounting.peak_kb(pid) * 1024 / 1e6 for pid in (bwvd.pid, theirs.pid))
     rows.append(Row(work.group, "recording: peak memory", "MB", Spread.of([ours_mb]), Spread.of([theirs_mb]), digits=1))
     seconds = plan.window_s
@@ -149,6 +151,10 @@ def _rows(group: str, when: str, both: Sequence[Watched], goal: Goal, note: str)
         Row(group, f"{when}: voluntary switches", "1/s", ours.voluntary, theirs.voluntary, paired=True, digits=1),
         Row(group, f"{when}: involuntary switches", "1/s", ours.involuntary, theirs.involuntary, digits=1),
     ]
+
+
+def _noted(read: str, kept_up: str) -> str:
+    return "; ".join(note for note in (kept_up, read) if note)
 
 
 def _kept_up(frames: int, span_s: float, plan: Plan) -> str:

@@ -18,6 +18,7 @@ FOUND = Findings(
             headline=True),
         Row("copied", "involuntary switches", "1/s", Spread.of([9.0])),
         Row("press", "p50", "ms", Spread.of([14.0]), note="only 73% of the frames: the machine was too busy"),
+        Row("encoded", "CPU", "%", Spread.of([9.0]), note="4:2:2 of 61 kB a frame"),
     ]
 )  # fmt: skip
 
@@ -40,6 +41,7 @@ def test_what_stands_between_the_marks_is_replaced_and_nothing_else(tmp_path: Pa
             "| copied, CPU, % | 2.00 (1.00..3.00) | 4.00 (2.00..6.00) | 0.50 (0.50..0.50) | ≤ 0.4 x | missed |",
             "| copied, memory, MB | 64.00 | 58.00 | 1.10 | ≤ `ffmpeg`'s + 5 MB | missed |",
             "| press, p50, ms | 14.00 |  |  |  | only 73% of the frames: the machine was too busy |",
+            "| encoded, CPU, % | 9.00 |  |  |  | 4:2:2 of 61 kB a frame |",
         ]
 
 

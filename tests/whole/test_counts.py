@@ -36,10 +36,10 @@ COUNTED: dict[str, Limits] = {
     },
     "libx264": {
         "start": START,
-        "standby, a frame": {"opcodes": 2_937, "steps": 0.24, "waits": 0.145, "reads": 0.49, "faults": 4.6},
+        "standby, a frame": {"opcodes": 2_250, "steps": 0.24, "waits": 0.145, "reads": 0.49, "faults": 4.6},
         "press, beside its frames": PRESS,
         "recording, a frame": {
-            "opcodes": 3_381, "steps": 0.3, "waits": 0.13, "reads": 0.49, "writes": 0.067, "faults": 16.9,
+            "opcodes": 2_690, "steps": 0.3, "waits": 0.13, "reads": 0.49, "writes": 0.067, "faults": 16.9,
         },
     },
 }  # fmt: skip
@@ -54,10 +54,10 @@ MOVED: dict[str, Limits] = {
     },
     "libx264": {
         "standby, a frame": {
-            "copied kB": 147.5, "copies": 6.04, "allocations": 324, "wake-ups": 1.17, "system calls": 1.0,
+            "copied kB": 147.5, "copies": 6.04, "allocations": 225, "wake-ups": 1.17, "system calls": 1.0,
         },
         "recording, a frame": {
-            "copied kB": 244.9, "copies": 39.3, "allocations": 402, "wake-ups": 1.6, "system calls": 2.5,
+            "copied kB": 244.9, "copies": 39.3, "allocations": 300, "wake-ups": 1.6, "system calls": 2.5,
         },
     },
 }  # fmt: skip
