@@ -106,6 +106,9 @@ def run(config_path: str) -> None:
     from bwvd.service.put_off import import_lightly
 
     import_lightly()
+    from bwvd.evidence.keys.openssl import share_openssl
+
+    share_openssl()
     from bwvd.daemon.process import leave, run_forever
 
     leave(run_forever(load_config(config_path), Path(config_path)))

@@ -7,7 +7,7 @@ is made of it: the answer is then "unknown".
 
 from __future__ import annotations
 
-import secrets
+import os
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -79,7 +79,7 @@ def tracking(answer: bytes, sequence: int) -> Tracking | None:
 
 async def ask_chrony(port: int = CHRONY_PORT) -> Tracking | None:
     """What chrony follows; None where it does not answer: it does not run, or a sandbox lets no packet through."""
-    number = secrets.randbits(32)  # so that no answer but to this request counts
+    number = int.from_bytes(os.urandom(4), "big")  # so that no answer but to this request counts
     with suppress(OSError), trio.move_on_after(ANSWER_S), trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
         await line.connect(("127.0.0.1", port))
         await line.send(request(number))

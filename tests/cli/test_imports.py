@@ -116,6 +116,10 @@ def test_the_recorder_imports_nothing_for_the_network(tmp_path: Path) -> None:
     names = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
     assert {"trio", "structlog", "av", "bwvd.daemon.daemon"} <= names
     assert names & {"ssl", "_ssl", "asyncio", "asyncio.events", "idna", "idna.core"} == set()
+    # Nor what this configuration has no use for: a second OpenSSL, encryption to others, audio without a microphone.
+    assert names & {"hashlib", "_hashlib", "hmac", "secrets", "pyrage"} == set()
+    assert names & {"greenlet._greenlet", "ctypes.util", "shutil"} == set()
+    assert "bwvd.capture.audio.transcode" not in names
 
 
 def test_what_was_put_off_is_there_for_whoever_touches_it() -> None:

@@ -6,15 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
 from bwvd.capture.address import Address
-from bwvd.capture.audio.passthrough import CopiedAudio, can_copy
-from bwvd.capture.audio.transcode import EncodedAudio
 from bwvd.capture.device.access_units import AccessUnits, Unit, units_of
 from bwvd.capture.device.device_thread import ThreadChannel
 from bwvd.capture.device.libav_log import libav_log
@@ -50,6 +48,9 @@ from bwvd.config.schema import Config
 from bwvd.media.samples import Kind
 from bwvd.messages import Device, MediaGap, SourceDown
 
+if TYPE_CHECKING:
+    from bwvd.capture.audio.path import AudioPath
+
 FETCH_NS = NS // 5  # of a played source whose video is copied: so much is fetched at a time
 ALONE_NS = NS // 10  # of one of audio alone: with the length of a batch, in time for the GOPs of another source
 LOOK_NS = NS // 10  # the tracks are looked at so often: a silence is one of seconds
@@ -63,7 +64,6 @@ FIRST_PACKETS = 200  # read of a file, at most, until its first decode times are
 _NO_BASE = Fraction(1)
 
 VideoPath = EncodedVideo | CopiedVideo
-AudioPath = EncodedAudio | CopiedAudio
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,10 +244,9 @@ class Reading:
                 self._watch("video", self._video, stream.index)
                 continue
             self._audio_stamps = self._of_track(stream)
-            if can_copy(stream):
-                self._audio = CopiedAudio(stream, self._address.text, self._job.gate)
-            else:
-                self._audio = EncodedAudio(self._job.config.audio, self._address.text, self._job.gate)
+            from bwvd.capture.audio.path import audio_path  # here: most cameras have no microphone
+
+            self._audio = audio_path(stream, self._job.config.audio, self._address.text, self._job.gate)
             self._watch("audio", self._audio, stream.index)
 
     def _watch(self, kind: Kind, path: VideoPath | AudioPath, index: int) -> None:

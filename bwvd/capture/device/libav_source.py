@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bwvd.capture.address import Address, parse_address
-from bwvd.capture.audio.transcode import AudioEncoder
 from bwvd.capture.device.demux import Job, Reading
 from bwvd.capture.device.device_thread import ThreadChannel, run_thread
 from bwvd.capture.source import AudioGate, SourceEnded
@@ -142,6 +141,8 @@ def expected_track(config: Audio) -> Track:
 
     Takes a millisecond or two. Raises: SourceRefused when the encoder does not take what is configured.
     """
+    from bwvd.capture.audio.transcode import AudioEncoder  # here: only a microphone needs it
+
     encoder = AudioEncoder(config, config.source)
     encoder.close()
     return encoder.track

@@ -7,12 +7,12 @@ its own, and no character in it turns the writing around it.
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
 
+from bwvd import hashing
 from bwvd.evidence.export.private_text import PrivateText
 
 TEXT_CHARACTERS = 1000  # of one text; what is longer says how much longer
@@ -88,7 +88,7 @@ footer { margin-top: 1.5rem; font-size: .85rem; color: #555; }
   td.utc, th.utc { display: table-cell; }
 }
 """
-_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_STYLE_HASH = base64.b64encode(hashing.sha256(_STYLE.encode()).digest()).decode()
 _POLICY = f"default-src 'none'; img-src data:; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'"
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from bwvd import hashing
 from bwvd.clock import NS
 from bwvd.evidence.errors import EvidenceError, IdentityUnusable
 from bwvd.evidence.export.track import Track, track_of
@@ -87,7 +87,7 @@ class Outline:
         label = printable(segment_label(record))
         try:
             data = read_file(self.folder, record.file, SEGMENT_BYTES)
-            if check and hashlib.sha256(data).hexdigest() != record.sha256:
+            if check and hashing.sha256(data).hexdigest() != record.sha256:
                 raise SegmentUnusable(f"{label} is not what was recorded")
         except OSError as error:
             raise SegmentUnusable(f"{label}: {error.strerror}") from None
@@ -121,7 +121,7 @@ def read_outline(where: Where, *, signed_only: bool = True) -> Iterator[Outline]
             raise SegmentUnusable(f"{path}: {error.strerror}") from None
         try:
             with folder.open(MANIFEST) as file:
-                sha512 = HashedFile(file, hashlib.sha512())
+                sha512 = HashedFile(file, hashing.sha512())
                 outline = _outline(folder, io.BufferedReader(sha512, CHUNK), signed_only=signed_only)
         except OSError as error:
             raise SegmentUnusable(f"{path}/{MANIFEST}: {error.strerror}") from None

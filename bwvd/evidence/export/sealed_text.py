@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zipfile
 from collections.abc import Sequence
 from typing import Any
 
+from bwvd import hashing
 from bwvd.evidence.errors import IdentityUnusable
 from bwvd.evidence.export.private_text import CHANGED, NOT_OPENED, PrivateText, Reader, unopened
 from bwvd.evidence.format import records
@@ -51,14 +51,14 @@ def reader_at(place: Place, identities: Sequence[Any]) -> Reader:
 def _opened(folder: Folder, sealed: records.Sealed, key: str, identities: Sequence[Any]) -> PrivateText:
     try:
         data = read_file(folder, sealed.file, _BYTES)
-        if hashlib.sha256(data).hexdigest() != sealed.sha256:
+        if hashing.sha256(data).hexdigest() != sealed.sha256:
             return PrivateText(unknown=CHANGED)
         plain = open_sealed(data, identities)
     except IdentityUnusable:
         return PrivateText(unknown=NOT_OPENED)
     except OSError as error:
         return PrivateText(unknown=f"its file can't be read: {error.strerror}")
-    if hashlib.sha256(plain).hexdigest() != sealed.plain_sha256:
+    if hashing.sha256(plain).hexdigest() != sealed.plain_sha256:
         return PrivateText(unknown=CHANGED)
     try:
         text = json.loads(plain)[key]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 from collections.abc import Iterable, Iterator
 
+from bwvd import hashing
 from bwvd.evidence.flash.volume import Volume
 
 PIECE_BYTES = 1_048_576
@@ -26,7 +26,7 @@ def pieces(volume: Volume, path: str, begin: int = 0, end: int | None = None) ->
         yield piece
 
 
-def digest(hash_: hashlib._Hash, parts: Iterable[bytes]) -> str:
+def digest(hash_: hashing.Digest, parts: Iterable[bytes]) -> str:
     """The hash of all parts, in hex."""
     for part in parts:
         hash_.update(part)

@@ -7,10 +7,10 @@ makes a job of each step.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator
 from typing import TypeVar
 
+from bwvd import hashing
 from bwvd.evidence.flash.pieces import pieces
 from bwvd.evidence.flash.volume import Volume
 
@@ -32,7 +32,9 @@ def at_once(steps: Steps[T]) -> T:
             return outcome
 
 
-def digest_steps(hash_: hashlib._Hash, volume: Volume, path: str, begin: int = 0, end: int | None = None) -> Steps[str]:
+def digest_steps(
+    hash_: hashing.Digest, volume: Volume, path: str, begin: int = 0, end: int | None = None
+) -> Steps[str]:
     """The hash of a file's bytes, in hex. Raises OSError."""
     done = 0
     for piece in pieces(volume, path, begin, end):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -115,7 +114,7 @@ def _taken(path: Path | str) -> ExportRefused:
 
 
 def _beside(path: Path) -> Path:
-    return path.with_name(f"{path.name}.{secrets.token_hex(4)}{LEFT}")
+    return path.with_name(f"{path.name}.{os.urandom(4).hex()}{LEFT}")
 
 
 def _put_in_place(temporary: Path, path: Path, placed: list[Path] | None = None) -> None:

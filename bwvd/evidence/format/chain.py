@@ -9,11 +9,11 @@ One running SHA-512 signs any prefix at the price of its newest line. Pure: the 
 from __future__ import annotations
 
 import base64
-import hashlib
 from typing import Protocol
 
 import msgspec
 
+from bwvd import hashing
 from bwvd.evidence.format.records import JournalHead, Record
 
 MANIFEST_NAMESPACE = "bwvd-manifest"
@@ -44,7 +44,7 @@ class Chain:
     def __init__(self, signer: Signer, namespace: str) -> None:
         self._signer = signer
         self._namespace = namespace
-        self._sha512 = hashlib.sha512()
+        self._sha512 = hashing.sha512()
         self.n = 0  # the index that the next record must carry
         self.size = 0  # bytes so far
 
@@ -68,7 +68,7 @@ class Chain:
         self._absorb(data)
         self.n += records
 
-    def resume(self, sha512: hashlib._Hash, size: int, records: int) -> None:
+    def resume(self, sha512: hashing.Digest, size: int, records: int) -> None:
         """Stand where a reader of the file stands: behind `size` bytes and so many records, with their running hash."""
         self._sha512 = sha512.copy()
         self.size, self.n = size, records

@@ -6,11 +6,11 @@ Pure: the caller opens the file and decides whose keys to trust. What the lines 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from bwvd import hashing
 from bwvd.evidence.errors import SignatureBad
 from bwvd.evidence.format.chain import MANIFEST_NAMESPACE
 from bwvd.evidence.format.decode import CLAIMANTS, MAX_LINE, SIGNATURE_BEGIN, Unknown, decode, signature_of
@@ -51,7 +51,7 @@ class _Region:
     offset: int
     reason: str
     size: int = 0
-    sha256: Any = field(default_factory=hashlib.sha256)
+    sha256: Any = field(default_factory=hashing.sha256)
     has_signature: bool = False  # a whole, well-formed signature line is among them
     has_nul: bool = False
 
@@ -81,7 +81,7 @@ class ChainReader:
         """`file` is an open binary file (or io.BytesIO) at its start; `name` is for the places that are reported."""
         self._lines = LineReader(file, MAX_LINE)
         self._namespace = namespace
-        self._sha512 = hashlib.sha512()
+        self._sha512 = hashing.sha512()
         self._whole = True  # what was read last ended in a newline
         self.name = name
         self.problems: list[Problem] = []

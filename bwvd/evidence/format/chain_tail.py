@@ -10,13 +10,13 @@ signed by other keys are read, counted and reported, and do not reach the fold.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from bwvd import hashing
 from bwvd.evidence.errors import SignatureBad
 from bwvd.evidence.flash.pieces import pieces
 from bwvd.evidence.flash.steps import STEP_BYTES, Steps, at_once
@@ -150,7 +150,7 @@ def absorb(chain: Chain, volume: Volume, path: str, ending: Ending) -> None:
 class _Region:
     offset: int
     size: int
-    sha256: Any  # hashlib's object has no public type
+    sha256: hashing.Digest
 
     def take(self, data: bytes) -> None:
         self.size += len(data)
@@ -168,7 +168,7 @@ def _quickly(
 
     One signature vouches for what the same key has signed before it, and for nobody else's.
     """
-    sha512 = hashlib.sha512()
+    sha512 = hashing.sha512()
     to_check: tuple[bytes, bytes] | None = None  # the newest digest and the signature over it
     region: _Region | None = None
     skim: Skim | None = None
@@ -197,7 +197,7 @@ def _quickly(
         if record is None or blob is None:
             if signature_of(line) is not None:
                 return None  # a whole signature that signs nothing: no power cut leaves that
-            region = region or _Region(size, 0, hashlib.sha256())
+            region = region or _Region(size, 0, hashing.sha256())
             region.take(line)
             size += len(line)
             line = following

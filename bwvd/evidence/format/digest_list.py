@@ -10,9 +10,10 @@ there were so many. The journal's line may be missing, or the manifests' lines, 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
+
+from bwvd import hashing
 
 LIST = ".digests"  # ends the name of a list: the rest is its SHA-256
 TOKEN = ".tsr"  # noqa: S105  ends a file's name: what an authority has answered (TimeStampResp, DER)
@@ -78,14 +79,14 @@ def parse_list(text: bytes) -> DigestList:
 
 def list_name(text: bytes) -> str:
     """The file's name: whatever lies under it is this list, or is not what it says."""
-    return hashlib.sha256(text).hexdigest() + LIST
+    return hashing.sha256(text).hexdigest() + LIST
 
 
 def token_name(text: bytes, label: str) -> str:
     """The name of the token of a list; `label` says whose it is. Raises: ValueError for what is no label."""
     if not _LABEL.fullmatch(label):
         raise ValueError("an authority's label has up to 80 of the characters a-z 0-9 . -")
-    return f"{hashlib.sha256(text).hexdigest()}.{label}{TOKEN}"
+    return f"{hashing.sha256(text).hexdigest()}.{label}{TOKEN}"
 
 
 def is_list(name: str) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
+from bwvd import hashing
 from bwvd.evidence.errors import SignatureBad
 from bwvd.evidence.flash.regular_file import read_regular
 from bwvd.evidence.flash.whole_file import new_files
@@ -27,7 +27,7 @@ def write_signed(path: Path, text: bytes, signer: KeySigner, namespace: str) -> 
 
     Raises: ExportRefused, also for an OSError; then neither is there.
     """
-    signature = armour(signer.sign(hashlib.sha512(text).digest(), namespace)).encode()
+    signature = armour(signer.sign(hashing.sha512(text).digest(), namespace)).encode()
     beside = signature_path(path)
     with new_files([beside, path]) as temporary:
         for content, file in zip((signature, text), temporary, strict=True):
@@ -45,4 +45,4 @@ def read_signed(path: Path, namespace: str) -> tuple[bytes, PublicKey | Certific
     blob = unarmour(signature)
     if armour(blob) != signature:
         raise SignatureBad("not in the form in which signatures are written")
-    return text, Signature.parse(blob).verify(hashlib.sha512(text).digest(), namespace)
+    return text, Signature.parse(blob).verify(hashing.sha512(text).digest(), namespace)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-
+from bwvd import hashing
 from bwvd.evidence.errors import SignatureBad
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format.chain import SUMS_NAMESPACE
@@ -22,7 +21,7 @@ def check_signature(sums: bytes, signature: bytes) -> PublicKey | Certificate:
     blob = unarmour(text)
     if armour(blob) != text:  # not one byte of the file is free to be changed
         raise SignatureBad("not in the form in which signatures are written")
-    return Signature.parse(blob).verify(hashlib.sha512(sums).digest(), SUMS_NAMESPACE)
+    return Signature.parse(blob).verify(hashing.sha512(sums).digest(), SUMS_NAMESPACE)
 
 
 def read_sums(volume: Volume, folder: str) -> dict[str, str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-
+from bwvd import hashing
 from bwvd.evidence.flash.pieces import digest, pieces
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format import records
@@ -31,7 +30,7 @@ def archives(volume: Volume) -> dict[int, str]:
 
 def head_of(volume: Volume, name: str, size: int) -> JournalHead:
     """The first `size` bytes of a file, by their digest. Raises OSError, also if it is shorter."""
-    return JournalHead(file=name, bytes=size, sha512=digest(hashlib.sha512(), pieces(volume, name, 0, size)))
+    return JournalHead(file=name, bytes=size, sha512=digest(hashing.sha512(), pieces(volume, name, 0, size)))
 
 
 def is_there(volume: Volume, head: JournalHead) -> bool:

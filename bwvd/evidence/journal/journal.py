@@ -20,7 +20,6 @@ recordings on the card are still to be brought to their end, and the next ones t
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -29,6 +28,7 @@ from functools import cached_property
 
 import msgspec
 
+from bwvd import hashing
 from bwvd.clock import Reading
 from bwvd.evidence.flash.new_file import new_file
 from bwvd.evidence.flash.pieces import digest, pieces
@@ -428,7 +428,7 @@ class Journal:
         size = self._volume.size(JOURNAL)
         if size <= offset:
             return None
-        sha256 = digest(hashlib.sha256(), pieces(self._volume, JOURNAL, offset, size))
+        sha256 = digest(hashing.sha256(), pieces(self._volume, JOURNAL, offset, size))
         return records.Found(what=what, where=JOURNAL, offset=offset, bytes=size - offset, sha256=sha256)
 
 

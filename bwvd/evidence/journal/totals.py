@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 
 import msgspec
 
+from bwvd import hashing
 from bwvd.evidence.format import records
 from bwvd.evidence.format.decode import Unknown
 from bwvd.evidence.format.recording_id import counted, known
@@ -129,4 +129,4 @@ def _number(value: str | int | float | bool | None) -> int:
 
 def storage_of(opening: records.Journal) -> str:
     """The id of a storage by its journal's first record; one from before there were ids is known by that record."""
-    return opening.storage or hashlib.sha256(msgspec.json.encode(opening)).hexdigest()
+    return opening.storage or hashing.sha256(msgspec.json.encode(opening)).hexdigest()

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import pyrage
-
 from bwvd.evidence.errors import IdentityUnusable, RecipientsUnusable
 from bwvd.evidence.flash.regular_file import read_regular
 from bwvd.text import foreign_encoding, one_line
@@ -42,10 +40,13 @@ class AgeSealer:
         self.recipients = list(dict.fromkeys(_canonical(recipient) for recipient in recipients))
         if not self.recipients:
             raise RecipientsUnusable("keys.recipients names nobody")
+        import pyrage  # here, as all below: a megabyte that most recorders have no use for
+
+        self._encrypt = pyrage.encrypt
         self._keys = [_recipient(recipient) for recipient in self.recipients]
 
     def seal(self, plain: bytes) -> bytes:
-        sealed: bytes = pyrage.encrypt(plain, self._keys)
+        sealed: bytes = self._encrypt(plain, self._keys)
         return sealed
 
 
@@ -82,6 +83,8 @@ def open_sealed(data: bytes, identities: Sequence[Any]) -> bytes:
 
     Raises: IdentityUnusable if no identity fits, or the file is damaged.
     """
+    import pyrage
+
     try:
         plain: bytes = pyrage.decrypt(data, list(identities))
     except pyrage.DecryptError as error:
@@ -107,6 +110,8 @@ def _canonical(recipient: str) -> str:
 
 
 def _recipient(text: str) -> Any:
+    import pyrage
+
     try:
         if text.startswith("ssh-"):
             return pyrage.ssh.Recipient.from_str(text)
@@ -138,6 +143,8 @@ def _recipients_of_file(entry: str) -> list[str]:
 
 
 def _identities_of_file(path: Path) -> list[Any]:
+    import pyrage
+
     try:
         data = read_regular(path, _FILE_BYTES, follow=True)
     except OSError as error:

@@ -7,13 +7,13 @@ OpenSSL. It is imported when there is something to ask or to judge: recording ne
 from __future__ import annotations
 
 import datetime
-import hashlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bwvd import hashing
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.flash.regular_file import read_regular
 from bwvd.text import one_line
@@ -125,14 +125,14 @@ def _judged(response: TimeStampResponse, data: bytes, roots: Sequence[Certificat
         raise TokenBad(f"the authority refuses (status {response.status}{': ' + one_line(said)[:120] if said else ''})")
     info = response.tst_info
     imprint = info.message_imprint
-    if imprint.hash_algorithm.dotted_string != _SHA256 or imprint.message != hashlib.sha256(data).digest():
+    if imprint.hash_algorithm.dotted_string != _SHA256 or imprint.message != hashing.sha256(data).digest():
         raise TokenBad("the token is for something else")
     if nonce is not None and info.nonce != nonce:
         raise TokenBad("the token has another nonce: it is the answer to another request")
     signer = _signer(response)
     if roots is not None:
         try:
-            VerifierBuilder(roots=list(roots)).build().verify(response, hashlib.sha256(data).digest())
+            VerifierBuilder(roots=list(roots)).build().verify(response, hashing.sha256(data).digest())
         except VerificationError as error:
             raise TokenBad(_reason(str(error))) from None
     return Token(info.gen_time.astimezone(datetime.UTC), signer)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
-import hashlib
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from bwvd import hashing
 from bwvd.evidence.errors import KeyUnusable, SignatureBad
 from bwvd.evidence.keys.ssh_wire import Reader, string
 
@@ -50,7 +50,7 @@ class PublicKey:
     @property
     def fingerprint(self) -> str:
         """`SHA256:…` as ssh-keygen -l prints it."""
-        return "SHA256:" + base64.b64encode(hashlib.sha256(self.blob).digest()).decode().rstrip("=")
+        return "SHA256:" + base64.b64encode(hashing.sha256(self.blob).digest()).decode().rstrip("=")
 
     def verify(self, signature: bytes, message: bytes) -> None:
         """Check a signature in wire form (algorithm, value) over `message`.

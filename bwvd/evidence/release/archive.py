@@ -10,9 +10,9 @@ entry, so that the chain holds across what is gone, and a verifier finds it take
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 
+from bwvd import hashing
 from bwvd.evidence.flash.pieces import digest, pieces
 from bwvd.evidence.flash.steps import Steps, digest_steps
 from bwvd.evidence.flash.volume import Volume
@@ -86,12 +86,12 @@ class ArchiveRelease(HandingIn[ArchiveReceipt]):
 
     def _check_content(self, head: JournalHead) -> Steps[None]:
         name = self._receipt.journal
-        whole = yield from digest_steps(hashlib.sha512(), self._volume, name)
+        whole = yield from digest_steps(hashing.sha512(), self._volume, name)
         if whole != self._receipt.sha512:
             raise ReleaseRefused(f"the receipt is for another file than the {name} that is here")
         vouched = ""
         if self._volume.size(name) >= head.bytes:
-            vouched = yield from digest_steps(hashlib.sha512(), self._volume, name, 0, head.bytes)
+            vouched = yield from digest_steps(hashing.sha512(), self._volume, name, 0, head.bytes)
         if vouched != head.sha512:
             raise ReleaseRefused(f"{name} has been altered: the next file says so; it stays")
 
@@ -134,7 +134,7 @@ def finish_archive_release(volume: Volume, journal: Journal) -> list[str]:
 
 
 def _remove(volume: Volume, name: str, sha512: str) -> None:
-    if digest(hashlib.sha512(), pieces(volume, name)) != sha512:
+    if digest(hashing.sha512(), pieces(volume, name)) != sha512:
         raise ReleaseRefused("another file than the one that was released; it stays")
     volume.remove(name)
     volume.sync_dir("")

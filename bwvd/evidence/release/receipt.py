@@ -20,13 +20,13 @@ be listed for nothing that a device signs: so a fleet's list there lets no camer
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
+from bwvd import hashing
 from bwvd.evidence.errors import EvidenceError, SignatureBad
 from bwvd.evidence.format.decode import signature_of
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
@@ -125,14 +125,14 @@ def _accept(
     if not signers:
         raise ReceiptBad("keys.release: no key may sign receipts, so nothing can be released")
     try:
-        key = Signature.parse(blob).verify(hashlib.sha512(message).digest(), RECEIPT_NAMESPACE)
+        key = Signature.parse(blob).verify(hashing.sha512(message).digest(), RECEIPT_NAMESPACE)
     except SignatureBad as error:
         raise ReceiptBad(f"the receipt's signature does not hold: {error}") from None
     try:
         fingerprint = check_named_signer(key, RECEIPT_NAMESPACE, receipt.by, signers, at_s, device=device)
     except SignatureBad as error:
         raise ReceiptBad(f"the receipt's signer may not sign receipts: {error}") from None
-    return Accepted(receipt, hashlib.sha256(message).hexdigest(), fingerprint)
+    return Accepted(receipt, hashing.sha256(message).hexdigest(), fingerprint)
 
 
 def read_receipt(data: bytes, signature: bytes | None) -> Receipt | ArchiveReceipt:

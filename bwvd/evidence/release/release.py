@@ -7,10 +7,10 @@ names are ever removed, and only beside the very manifest that was released.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from bwvd import hashing
 from bwvd.clock import Clock
 from bwvd.evidence.errors import SignatureBad
 from bwvd.evidence.flash.pieces import pieces
@@ -121,7 +121,7 @@ class Release(HandingIn[Receipt]):
             raise ReleaseRefused(f"{self._recording} has been altered: its manifest does not verify; it stays")
         if contents.open is not None and contents.open.recording != self._recording:
             raise ReleaseRefused(f"{self._recording} holds the manifest of {contents.open.recording[:80]!r}; it stays")
-        sha512 = yield from digest_steps(hashlib.sha512(), self._volume, path)
+        sha512 = yield from digest_steps(hashing.sha512(), self._volume, path)
         if sha512 != self._receipt.manifest_sha512:
             raise ReleaseRefused(f"the receipt is for another manifest than the one {self._recording} has")
         return contents
@@ -143,7 +143,7 @@ class Release(HandingIn[Receipt]):
                 raise ReleaseRefused(f"{self._recording} has been altered: {what}; it stays")
             if name in (MANIFEST, SUMS, SUMS_SIGNATURE):
                 continue
-            sha256 = hashlib.sha256()
+            sha256 = hashing.sha256()
             for piece in pieces(self._volume, f"{self._folder}/{name}"):
                 sha256.update(piece)
                 read += len(piece)
@@ -203,7 +203,7 @@ def _removal(volume: Volume, recording: str, manifest_sha512: str) -> Steps[None
         _sweep(volume, f"{folder}/{name}")
     names = [name for name in names if not is_litter(name)]
     if MANIFEST in names:
-        sha512 = yield from digest_steps(hashlib.sha512(), volume, path)
+        sha512 = yield from digest_steps(hashing.sha512(), volume, path)
         if sha512 != manifest_sha512:
             raise ReleaseRefused(f"{recording} holds another manifest than the one that was released; it stays")
         _, contents = yield from ending_steps(volume, path, MANIFEST, MANIFEST_NAMESPACE, _Released)

@@ -9,9 +9,9 @@ got another key since, and what lies on the card does not tell that from somebod
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
+from bwvd import hashing
 from bwvd.evidence.errors import SignatureBad
 from bwvd.evidence.flash.pieces import pieces
 from bwvd.evidence.flash.steps import STEP_BYTES, Steps, digest_steps
@@ -69,7 +69,7 @@ def goes_on_steps(volume: Volume, path: str, said: records.Removed) -> Steps[boo
     """
     if volume.size(path) < said.manifest_bytes:
         return False
-    sha512 = yield from digest_steps(hashlib.sha512(), volume, path, 0, said.manifest_bytes)
+    sha512 = yield from digest_steps(hashing.sha512(), volume, path, 0, said.manifest_bytes)
     return sha512 == said.manifest_sha512
 
 
@@ -99,7 +99,7 @@ def _end_of_manifest(volume: Volume, path: str, sha256: str, key: str) -> Steps[
     record, blob, signed = _last(volume, path, size)
     if blob is None:
         return None
-    whole, before, done = hashlib.sha256(), hashlib.sha512(), 0
+    whole, before, done = hashing.sha256(), hashing.sha512(), 0
     for begin, end in ((0, signed), (signed, size)):
         for piece in pieces(volume, path, begin, end):
             whole.update(piece)

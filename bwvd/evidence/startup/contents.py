@@ -5,9 +5,9 @@ Blocking, in steps; reads only. What a start or the look tells of a recording is
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 
+from bwvd import hashing
 from bwvd.evidence.errors import SignatureBad
 from bwvd.evidence.flash.pieces import pieces
 from bwvd.evidence.flash.steps import STEP_NAMES, Steps
@@ -112,7 +112,7 @@ def digested_steps(volume: Volume, recording: str, begin: str, end: str, at: lis
         if size is None or name < begin or (end and name >= end) or (stored is not None and stored.bytes != size):
             continue
         at[:] = [name]
-        sha256 = hashlib.sha256()
+        sha256 = hashing.sha256()
         for piece in pieces(volume, f"{folder}/{name}", 0, size):
             sha256.update(piece)
             yield

@@ -8,10 +8,10 @@ the row goes on over a change of the device's key, and a line that another key h
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from bwvd import hashing
 from bwvd.evidence.flash.steps import Steps, digest_steps
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format import records
@@ -171,12 +171,12 @@ def _not_as_named(volume: Volume, name: str, size: int, head: JournalHead, follo
     """What of an archive is not as the next file says; "" if it is."""
     if size < head.bytes:
         return f"has {size} bytes of the {head.bytes} that the next file of the journal names"
-    sha512 = yield from digest_steps(hashlib.sha512(), volume, name, 0, head.bytes)
+    sha512 = yield from digest_steps(hashing.sha512(), volume, name, 0, head.bytes)
     if sha512 != head.sha512:
         return "is not what the next file of the journal says that it was"
     if size == head.bytes:
         return ""
-    sha256 = yield from digest_steps(hashlib.sha256(), volume, name, head.bytes, size)
+    sha256 = yield from digest_steps(hashing.sha256(), volume, name, head.bytes, size)
     rest = (name, head.bytes, size - head.bytes, sha256)
     if any((found.where, found.offset, found.bytes, found.sha256) == rest for found in following.torn):
         return ""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from bwvd import hashing
 from bwvd.evidence.flash.pieces import digest, pieces
 from bwvd.evidence.flash.volume import Volume
 from bwvd.evidence.format import records
@@ -93,7 +93,7 @@ def _end_of(volume: Volume, recording: str, serial: int) -> records.Before:
         ending, totals = read_ending(volume, path, MANIFEST, MANIFEST_NAMESPACE, Totals)
         if totals.end is None or ending.newline_missing:
             return records.Before(serial, recording, "begun")
-        sha512 = digest(hashlib.sha512(), pieces(volume, path, 0, ending.end))
+        sha512 = digest(hashing.sha512(), pieces(volume, path, 0, ending.end))
     except OSError:  # recovery names what can't be read
         return records.Before(serial, recording)
     event = "closed" if isinstance(totals.end, records.Close) else "recovered"

@@ -15,7 +15,6 @@ two names has what the last entry says:
 
 from __future__ import annotations
 
-import hashlib
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
+from bwvd import hashing
 from bwvd.clock import Reading
 from bwvd.evidence.flash.new_file import new_file
 from bwvd.evidence.flash.volume import Volume
@@ -32,7 +32,7 @@ from bwvd.evidence.journal.journal import Draft, Journal
 from bwvd.evidence.journal.totals import OFFICER_KEPT, Detail
 
 NAMESPACE = "bwvd-wearer-key"  # signed for nothing else, and the signature is never written anywhere
-_MESSAGE = hashlib.sha512(b"the key of the wearer's id").digest()
+_MESSAGE = hashing.sha512(b"the key of the wearer's id").digest()
 _NONCE_BYTES = 12
 _MAX_BYTES = 4096
 
@@ -70,7 +70,7 @@ def save_officer(volume: Volume, signer: Signer, journal: Journal, officer: str,
     sealed = nonce + ChaCha20Poly1305(_key(signer)).encrypt(nonce, officer.encode(), None)
     new_file(volume, new, [sealed])
     volume.sync_dir("")
-    journal.append([Draft(OFFICER_KEPT, {"sha256": hashlib.sha256(sealed).hexdigest()}, reading)])
+    journal.append([Draft(OFFICER_KEPT, {"sha256": hashing.sha256(sealed).hexdigest()}, reading)])
     volume.rename(new, OFFICER)
     volume.sync_dir("")
 
@@ -112,7 +112,7 @@ def _bound(journal: Journal) -> str | None:
 
 def _sha256(volume: Volume, name: str) -> str:
     """The digest of a file; "" if there is none. One that is too large to be ours has the digest of its beginning."""
-    return hashlib.sha256(volume.read(name, 0, _MAX_BYTES)).hexdigest() if name in volume.names("") else ""
+    return hashing.sha256(volume.read(name, 0, _MAX_BYTES)).hexdigest() if name in volume.names("") else ""
 
 
 def _opened(volume: Volume, signer: Signer, name: str) -> str | None:
@@ -125,4 +125,4 @@ def _opened(volume: Volume, signer: Signer, name: str) -> str | None:
 
 
 def _key(signer: Signer) -> bytes:
-    return hashlib.sha256(signer.sign(_MESSAGE, NAMESPACE)).digest()
+    return hashing.sha256(signer.sign(_MESSAGE, NAMESPACE)).digest()

@@ -37,11 +37,11 @@ is named: after a kill it was read from the cache. A start on a full flash spend
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable
 
 import msgspec
 
+from bwvd import hashing
 from bwvd.clock import Clock
 from bwvd.evidence.errors import EvidenceError
 from bwvd.evidence.flash.new_file import synced
@@ -268,7 +268,7 @@ class _Case:
         if not said.manifest_sha512:
             return said.segments != contents.segments
         size = min(ending.end, ending.size)
-        sha512 = hashlib.sha512()
+        sha512 = hashing.sha512()
         yield from digest_steps(sha512, self._volume, path, 0, size)
         sha512.update(b"\n" * (ending.end - size))
         return sha512.hexdigest() != said.manifest_sha512
@@ -376,7 +376,7 @@ class _Case:
     def _named(self, what: str, name: str) -> records.Found:
         path = f"{self._folder}/{name}"
         size = self._volume.size(path)
-        sha256 = digest(hashlib.sha256(), pieces(self._volume, path, 0, size))
+        sha256 = digest(hashing.sha256(), pieces(self._volume, path, 0, size))
         return records.Found(what=what, where=harmless(name), bytes=size, sha256=sha256)
 
     # --- what is written ---------------------------------------------------------------------------------------------

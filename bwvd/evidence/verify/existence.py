@@ -8,13 +8,13 @@ journal must still begin as it did when it was stamped: one that does not was cu
 from __future__ import annotations
 
 import datetime
-import hashlib
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bwvd import hashing
 from bwvd.evidence.format.decode import MAX_LINE, decode
 from bwvd.evidence.format.digest_list import LIST_BYTES, DigestList, Head, is_list, list_name, parse_list, token_of
 from bwvd.evidence.format.layout import ARCHIVE, JOURNAL, RECORDINGS, WITNESS
@@ -276,7 +276,7 @@ def _number(folder: Folder, name: str) -> tuple[int, str] | None:
 
 
 def _begins_so(folder: Folder, name: str, head: Head) -> str:
-    sha512, left = hashlib.sha512(), head.bytes
+    sha512, left = hashing.sha512(), head.bytes
     with io.BufferedReader(folder.open(name), CHUNK) as file:
         while left and (piece := file.read(min(left, CHUNK))):
             sha512.update(piece)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol
 
+from bwvd import hashing
 from bwvd.clock import NS
 from bwvd.evidence.errors import IdentityUnusable, SignatureBad
 from bwvd.evidence.format import records
@@ -204,7 +204,7 @@ class Contents:
             data = read_file(self._folder, named.name, SEGMENT_BYTES)
         except OSError as error:
             return _Read(0, "", isinstance(error, FileNotFoundError), error.strerror or str(error))
-        sha256 = hashlib.sha256(data).hexdigest()
+        sha256 = hashing.sha256(data).hexdigest()
         return _Read(len(data), sha256, plain=self._plain(named, data) if sha256 == named.sha256 else "")
 
     def _read_for_taker(self, named: Named) -> _Read:
@@ -219,7 +219,7 @@ class Contents:
             if len(buffer) < named.size:
                 buffer = bytearray(named.size + named.size // 4)
             view = memoryview(buffer)
-            sha256, size = hashlib.sha256(), 0
+            sha256, size = hashing.sha256(), 0
             with self._folder.open(named.name) as file:
                 while count := file.readinto(view[size : min(size + CHUNK, named.size)]):
                     sha256.update(view[size : size + count])
@@ -236,7 +236,7 @@ class Contents:
                 from bwvd.evidence.keys.age import open_sealed  # here: most of what is verified is not decrypted
 
                 plain = open_sealed(data, self._identities)
-            if hashlib.sha256(plain).hexdigest() != named.plain_sha256:
+            if hashing.sha256(plain).hexdigest() != named.plain_sha256:
                 return "decrypts to something else than was recorded"
             if (segment := named.segment) is None:
                 return ""
@@ -333,7 +333,7 @@ class Contents:
         a full flash kept the folder from being finished."""
         for epoch, init in enumerate(inits, start=1):
             name = init_name(epoch)
-            if name not in self._names or self._digest(name) in ("", hashlib.sha256(init).hexdigest()):
+            if name not in self._names or self._digest(name) in ("", hashing.sha256(init).hexdigest()):
                 continue
             if not finished and self._begins(name, init):
                 self._report.unfinished(name, "has no end: the recording's folder was not finished")

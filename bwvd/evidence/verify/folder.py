@@ -6,7 +6,6 @@ Names come from evidence that may be hostile: nothing but regular files of this 
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
 import os
 import stat
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from bwvd import hashing
 from bwvd.evidence.flash.regular_file import kind_of, open_regular, read_bounded
 
 CHUNK = 262_144  # bytes read at once: fits the processor's cache
@@ -102,7 +102,7 @@ class DirectoryFolder:
 class HashedFile(io.RawIOBase):
     """Passes an open file through, and into `hash`."""
 
-    def __init__(self, file: io.RawIOBase, hash_: hashlib._Hash) -> None:
+    def __init__(self, file: io.RawIOBase, hash_: hashing.Digest) -> None:
         self._file = file
         self.hash = hash_
 
@@ -134,9 +134,9 @@ class Part(io.RawIOBase):
         self.taken += count
         return count
 
-    def rest(self, whole: hashlib._Hash) -> tuple[int, str]:
+    def rest(self, whole: hashing.Digest) -> tuple[int, str]:
         """Size and SHA-256 of what is behind the limit; `whole` takes it as well."""
-        sha256, size = hashlib.sha256(), 0
+        sha256, size = hashing.sha256(), 0
         while data := self._file.read(CHUNK):
             whole.update(data)
             sha256.update(data)
@@ -147,7 +147,7 @@ class Part(io.RawIOBase):
 def digest(folder: Folder, name: str) -> tuple[int, str]:
     """Size and SHA-256 (hex) of a file, in pieces during which other threads run. Raises: OSError."""
     buffer = memoryview(_buffer())
-    sha256 = hashlib.sha256()
+    sha256 = hashing.sha256()
     size = 0
     with folder.open(name) as file:
         while count := file.readinto(buffer):

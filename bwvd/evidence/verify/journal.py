@@ -6,12 +6,12 @@ that (an append whose sync failed) must be named by a `torn` record of the next 
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from bwvd import hashing
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain import JOURNAL_NAMESPACE
 from bwvd.evidence.format.chain_reader import ChainReader, Signed
@@ -198,7 +198,7 @@ def _check_file(
         size = folder.size(name)  # what is written from here on belongs to no line that is whole here
         with folder.open(name) as raw:
             part = Part(raw, head.bytes if head is not None else size)
-            hashed = HashedFile(part, hashlib.sha512())
+            hashed = HashedFile(part, hashing.sha512())
             buffered = io.BufferedReader(hashed, CHUNK)
             reader = ChainReader(buffered, name, JOURNAL_NAMESPACE)
             trust = Trust(signers, JOURNAL_NAMESPACE)

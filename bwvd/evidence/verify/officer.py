@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
+from bwvd import hashing
 from bwvd.evidence.format.layout import NEW, OFFICER
 from bwvd.evidence.keys.allowed_signers import AllowedSigners
 from bwvd.evidence.verify.folder import DirectoryFolder, Folder, read_file
@@ -43,7 +43,7 @@ def _digests(folder: Folder) -> set[str]:
     for name in (OFFICER, OFFICER + NEW):
         if names.get(name) == "":
             try:
-                found.add(hashlib.sha256(read_file(folder, name, _FILE_BYTES)).hexdigest())
+                found.add(hashing.sha256(read_file(folder, name, _FILE_BYTES)).hexdigest())
             except FileNotFoundError:
                 continue  # it has got its name since it was listed
             except OSError:  # larger than any of ours

@@ -6,13 +6,13 @@ No decryption key is needed. With an identity the plain bytes are checked as wel
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from bwvd import hashing
 from bwvd.clock import NS
 from bwvd.evidence.format import records
 from bwvd.evidence.format.chain_reader import ChainReader, Signed
@@ -129,7 +129,7 @@ class Verification:
                     report.unreadable(MANIFEST, f"has {size:,} bytes; no recording has more than {MANIFEST_BYTES:,}")
                     return report
                 with self._folder.open(MANIFEST) as file:
-                    manifest = HashedFile(Part(file, size), hashlib.sha256())
+                    manifest = HashedFile(Part(file, size), hashing.sha256())
                     reader = ChainReader(io.BufferedReader(manifest, CHUNK), MANIFEST)
                     self._walk(reader, contents)
             except OSError as error:

@@ -5,10 +5,10 @@ All of it is made from the manifest, is convenience, and may be made again: the 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
 
+from bwvd import hashing
 from bwvd.evidence.flash.new_file import synced
 from bwvd.evidence.flash.steps import STEP_BYTES, STEP_NAMES, Steps, at_once, digest_steps
 from bwvd.evidence.flash.volume import NOT_A_FILE, Volume
@@ -76,8 +76,8 @@ def finish_steps(volume: Volume, folder: str, signer: Signer) -> Steps[None]:
             sums[init_name(epoch)] = yield from _write(volume, f"{folder}/{init_name(epoch)}", [init])
         lines = playlist(media.entries, media.open, media.inits)
         sums[PLAYLIST] = yield from _write(volume, f"{folder}/{PLAYLIST}", map(str.encode, lines))
-    sums[MANIFEST] = yield from digest_steps(hashlib.sha256(), volume, path)
-    sha512 = hashlib.sha512()
+    sums[MANIFEST] = yield from digest_steps(hashing.sha256(), volume, path)
+    sha512 = hashing.sha512()
     sha512.update(text := "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode())
     yield
     yield from _write(volume, f"{folder}/{SUMS}", [text])
@@ -104,7 +104,7 @@ def _sums(volume: Volume, folder: str, names: list[str], outline: _Outline) -> S
                 if error.errno not in NOT_A_FILE:
                     raise
                 continue
-            sha256 = yield from digest_steps(hashlib.sha256(), volume, f"{folder}/{name}")
+            sha256 = yield from digest_steps(hashing.sha256(), volume, f"{folder}/{name}")
         sums[name] = sha256
     # A file that a signed line names and that is gone stays listed: no tool may find the rest to be all.
     for number, name in enumerate(outline.contents.files, start=1):
@@ -117,7 +117,7 @@ def _sums(volume: Volume, folder: str, names: list[str], outline: _Outline) -> S
 
 def _write(volume: Volume, path: str, parts: Iterable[bytes]) -> Steps[str]:
     """A new file, durable piece by piece; returns its SHA-256 in hex."""
-    sha256 = hashlib.sha256()
+    sha256 = hashing.sha256()
     with synced(volume.create(path)) as file:
         piece = bytearray()
         for number, part in enumerate(parts, start=1):

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import base64
 import errno
-import hashlib
 import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from bwvd import __version__
+from bwvd import __version__, hashing
 from bwvd.clock import NS, Clock
 from bwvd.evidence.flash.new_file import synced
 from bwvd.evidence.flash.volume import File, Volume
@@ -191,10 +190,10 @@ class RecordingFolder:
             epoch.fragment(gop, self._gops + index, origin_ns, at)
             for index, (gop, at) in enumerate(zip(gops, silent, strict=True), start=1)
         )
-        plain_sha256 = hashlib.sha256(plain).hexdigest()
+        plain_sha256 = hashing.sha256(plain).hexdigest()
         sealer = self._device.sealer
         stored = sealer.seal(plain) if sealer else plain
-        sha256 = hashlib.sha256(stored).hexdigest() if sealer else plain_sha256
+        sha256 = hashing.sha256(stored).hexdigest() if sealer else plain_sha256
         number = self.segments + 1
         name = segment_name(number, encrypted=sealer is not None)
         self._write_file(name, stored)
@@ -406,8 +405,8 @@ class RecordingFolder:
         return "", records.Sealed(
             file=name,
             bytes=len(stored),
-            sha256=hashlib.sha256(stored).hexdigest(),
-            plain_sha256=hashlib.sha256(plain).hexdigest(),
+            sha256=hashing.sha256(stored).hexdigest(),
+            plain_sha256=hashing.sha256(plain).hexdigest(),
         )
 
 
