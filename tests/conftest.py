@@ -11,7 +11,9 @@ And what is said at the end: how many faults were tried, also where several proc
 from __future__ import annotations
 
 import gc
+import signal
 import sys
+import threading
 import zlib
 from typing import Any
 
@@ -21,6 +23,10 @@ from hypothesis import is_hypothesis_test, settings
 from bwvd.testing.process import without_dice
 
 ASKED_FOR = ("complete", "machine", "players", "engines", "streams", "browser")  # markers
+
+_HELD = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+_HANDLERS = {number: signal.getsignal(number) for number in _HELD}
+_MASK = signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 PLAIN, COMPLETE, EMULATED = "plain", "complete", "emulated"  # of Hypothesis's settings
 
@@ -56,8 +62,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown() -> None:
     """`bwvd run`, where a test calls it inside this process, has taken the collector's work away for a process that
-    goes on as a daemon. Without it every circle of the later tests stays: 14 GB at the end.
+    goes on as a daemon. Without it every circle of the later tests stays: 14 GB at the end. And a command that holds
+    signals for a daemon, where a test calls it here, has them blocked in all that later tests start: these could not be
+    ended.
     """
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in _HANDLERS.items():
+            if signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, _MASK)
     gc.unfreeze()
     gc.enable()
 

@@ -20,7 +20,7 @@ from typing import Any
 import av
 from rich.console import Console
 
-from tests.bench import explaining, exporting, full_card, growth, pressing, stamp, starting, work
+from tests.bench import commands, explaining, exporting, full_card, growth, pressing, stamp, starting, work
 from tests.bench.figures import Findings
 from tests.bench.pairing import FULL, QUICK, Plan
 from tests.bench.showing import explain, show
@@ -90,6 +90,16 @@ def _press(bench: Bench, name: str) -> None:
     bench.take(pressing.measure(name, clip, bench.plan, bench.folder / name))
 
 
+def _press_beside_work(bench: Bench, name: str) -> None:
+    clip = bench.clips.h264(bench.hd, bench.plan.clip_s)
+    bench.take(pressing.measure(name, clip, bench.plan, bench.folder / name, busy=True))
+
+
+def _commands(bench: Bench, name: str) -> None:
+    clip = bench.clips.h264(bench.hd, bench.plan.clip_s)
+    bench.take(commands.measure(name, clip, bench.plan, bench.folder / name))
+
+
 def _growth(bench: Bench, name: str) -> None:
     bench.take(growth.measure(name, bench.clips, bench.plan, bench.ffmpeg, bench.folder / name))
 
@@ -108,6 +118,8 @@ GROUPS: dict[str, Callable[[Bench, str], None]] = {
     "start": _start,
     "full-card": _full_card,
     "press": _press,
+    "press-beside-work": _press_beside_work,
+    "commands": _commands,
     "growth": _growth,
     "export": _export,
 }

@@ -40,15 +40,19 @@ def paired_ratio(ours: Spread, theirs: Spread) -> Spread:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What a figure should be at most."""
+    """What a figure should be at most, or at least."""
 
     most: float
-    of: str  # "ratio" to ffmpeg, "ours", or what ours is "above" ffmpeg's
+    of: str  # "ratio" to ffmpeg, "ours", what ours is "above" ffmpeg's, or what ours is to be at "least"
     text: str
 
 
 def at_most(most: float, unit: str) -> Goal:
     return Goal(most, "ours", f"≤ {most:g} {unit}")
+
+
+def at_least(least: float, unit: str) -> Goal:
+    return Goal(least, "least", f"≥ {least:g} {unit}")
 
 
 def times_ffmpeg(most: float) -> Goal:
@@ -83,6 +87,8 @@ class Row:
         """Whether the goal is met; None where there is none. What is to be compared and can't be is missed."""
         if self.goal is None:
             return None
+        if self.goal.of == "least":
+            return self.ours.median >= self.goal.most
         if self.goal.of == "ours":
             return self.ours.median <= self.goal.most
         if self.goal.of == "above":
