@@ -72,10 +72,10 @@ _TIME_ERROR = 5  # adjtimex's return value: the clock is not synchronised
 class SystemClock:
     """The kernel's clocks. **Synchronization:** any thread."""
 
+    monotonic_ns = staticmethod(time.monotonic_ns)  # itself, not a call of it: it is asked for each packet and more
+
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
-
-    monotonic_ns = staticmethod(time.monotonic_ns)  # itself, not a call of it: it is asked for each packet and more
 
     def read(self) -> Reading:
         timex = _Timex()

@@ -52,8 +52,9 @@ class _Libraries(ModuleType):
 
     @staticmethod
     def find_library(name: str) -> str | None:
-        """The name under which glibc has a library of its own; None where the C library is another."""
-        return f"lib{name}.so.0" if hasattr(ctypes.CDLL(None), "gnu_get_libc_version") else None
+        """The name of glibc's library of threads; None for others, and where the C library is another."""
+        is_glibc = hasattr(ctypes.CDLL(None), "gnu_get_libc_version")
+        return "libpthread.so.0" if name == "pthread" and is_glibc else None
 
 
 @contextmanager

@@ -242,7 +242,10 @@ def test_nothing_of_one_machine_is_in_the_tree() -> None:
     """No path that exists on one machine only, and no host of a package registry."""
     anywhere = re.compile(r"(?<![\w.-])/(?:work|Users|tmp/venv)/\w")
     shipped = re.compile(r"(?<![\w.-])/(?:home|root)/\w")  # tests may use somebody's home as an example
-    registries = ("pypi" + ".org", "python" + "hosted.org", "index" + "-url", "ghcr" + ".io", "docker" + ".io")
+    registries = (
+        *("pypi" + ".org", "python" + "hosted.org", "index" + "-url", "ghcr" + ".io", "docker" + ".io"),
+        *("deb.debian" + ".org", "security.debian" + ".org", "ftp.debian" + ".org"),
+    )
     wrong = []
     for path in files():
         text = path.read_text(encoding="utf-8", errors="replace")

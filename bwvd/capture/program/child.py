@@ -36,12 +36,14 @@ LINE_BYTES = 4096  # of stderr, at most: the rest of a longer line is left out
 LINES = 20  # logged within WINDOW_S
 WINDOW_S = 10.0
 
-# Runs as the child, and becomes the program. Python ignores SIGPIPE, which a program would inherit. The recorder is
-# protected from the kernel's killer of processes, what it has started need not be.
+# Runs as the child, and becomes the program. Python ignores SIGPIPE, which a program would inherit, and a thread from
+# before the daemon took its signals has them blocked: the program could not be asked to end. The recorder is protected
+# from the kernel's killer of processes, what it has started need not be.
 _GUARD = """
 import ctypes, os, signal, sys
 signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+signal.pthread_sigmask(signal.SIG_SETMASK, ())
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 if os.getppid() != int(sys.argv[1]):
     os._exit(1)

@@ -64,7 +64,7 @@ class EncoderCall:
 
 
 class _Within:
-    """Cheaper than a generator: it is entered for every frame, one object again and again."""
+    """Cheaper than a generator: it is entered for every frame."""
 
     __slots__ = ("_call", "_name")
 

@@ -51,7 +51,6 @@ class FailoverEncoder:
         self._choice = choice
         self._call = call
         self._name = ""
-        self._calling = call.of("")  # the encoder in service
         self._encoder: Encoder | None = None
         self._told: Track | None = None
         self._given: deque[int] = deque()  # times of the frames that have not come out yet
@@ -60,9 +59,12 @@ class FailoverEncoder:
         self._hurry = False  # and that it begins at once
         self._fault: FaultChanged | None = None  # to be told
         self._shown: Presentation | None = None  # of the frames that are given: it doesn't change with the encoder
-        self.full_range = False
-        """Frames are to be given in full range; known from `begin` on."""
         self.pace = Pace(None)
+
+    @property
+    def full_range(self) -> bool:
+        """True if frames are to be given in full range; known from `begin` on."""
+        return self._shown is not None and self._shown.colours.full_range
 
     def stamps(self, fits: bool) -> None:
         """Say whether the next encoder's frames are large enough for a stamp: else their track must not say that they
@@ -75,7 +77,6 @@ class FailoverEncoder:
             self._drain(self._encoder, at_ns, out)
             self.close()
         self._encoder = self._shown = None
-        self.full_range = False
 
     def begin(self, width: int, height: int, at_ns: int, shown: Presentation = PLAIN) -> bool:
         """Choose an encoder if there is none yet. shown: of the frames; the first encoder decides about their range.
@@ -95,8 +96,7 @@ class FailoverEncoder:
             and (self._hurry or self._encoder.begins_group(at_ns))
         ):
             self._step(frame, at_ns, out)
-        if self._encoder is None:
-            self.begin(frame.width, frame.height, at_ns)
+        self.begin(frame.width, frame.height, at_ns)
         try:
             self._give(frame, at_ns, out)
         except EncoderFailed as failure:
@@ -147,7 +147,6 @@ class FailoverEncoder:
         if self._shown is None:
             full_range = shown.colours.full_range and name in FULL_RANGE
             self._shown = replace(shown, colours=replace(shown.colours, full_range=full_range))
-            self.full_range = full_range
         try:
             self._make(name, width, height, at_ns)
         except SourceRefused as refused:
@@ -167,8 +166,7 @@ class FailoverEncoder:
 
     def _make(self, name: str, width: int, height: int, at_ns: int) -> None:
         config, shown = self._config, self._shown or PLAIN
-        self._calling = self._call.of(name)
-        with self._calling:
+        with self._call.of(name):
             self._encoder = self._choice.make(name, config, width, height, self._rate, self._source, at_ns, shown)
         self._name, self._gave = name, False
         self.pace.anew(preset_of(name, config) if name in PRESET_ENCODERS else None)
@@ -177,30 +175,28 @@ class FailoverEncoder:
         encoder = self._encoder
         if encoder is None:
             raise EncoderFailed("there is none")
-        given = self._given
-        given.append(at_ns)
+        self._given.append(at_ns)
         try:
-            with self._calling:
+            with self._call.of(self._name):
                 batches = encoder.encode(frame, at_ns)
         finally:
             self._account(encoder)
-        if batches or encoder.track is not self._told:
-            self._deliver(encoder, batches, out)
-        if len(given) >= SWALLOWED_FRAMES and at_ns - given[0] >= SWALLOWED_NS:
+        self._deliver(encoder, batches, out)
+        if len(self._given) >= SWALLOWED_FRAMES and at_ns - self._given[0] >= SWALLOWED_NS:
             raise EncoderFailed(f"nothing has come out for {SWALLOWED_NS / NS:g} s")
 
     def _account(self, encoder: Encoder) -> None:
         """Strike off what came out; what was overtaken will not come any more."""
-        came, given = encoder.came_out(), self._given
-        for at_ns in came:
-            while given and (off_ns := given[0] - at_ns) <= SAME_NS:
+        given = self._given
+        for at_ns in encoder.came_out():
+            while given and given[0] < at_ns - SAME_NS:
                 missing_ns = given.popleft()
-                if off_ns >= -SAME_NS:
-                    break
                 self._losses.lost(missing_ns, missing_ns + self._step_ns, "encoder_dropped", 1)
-        if came and not self._gave:
-            self._gave = True
-            self._choice.served.add(self._name)
+            if given and given[0] <= at_ns + SAME_NS:
+                given.popleft()
+            if not self._gave:
+                self._gave = True
+                self._choice.served.add(self._name)
 
     def _deliver(self, encoder: Encoder, batches: list[Batch], out: Out) -> None:
         if encoder.track is None or not self._gave:

@@ -44,19 +44,22 @@ class Pace:
         """preset: what the encoder begins with, one of `PRESETS`; None where it has none."""
         self.preset = preset
         self.load = 0.0  # time spent for a frame, in times between two frames: the last measurement
-        self.slow = False  # slower than the camera when it was last measured
-        self._last_ns = -PAUSE_NS  # of the last frame
+        self._last_ns: int | None = None
         self._warming = WARM_UP
         self._lately: deque[int] = deque(maxlen=LEAST)
         self._empty()
 
+    @property
+    def slow(self) -> bool:
+        """True if the encoder was slower than the camera when it was last measured."""
+        return self.load > BUSY
+
     def taken(self, at_ns: int) -> None:
         """A frame was taken by the camera, whatever becomes of it."""
-        step_ns = at_ns - self._last_ns
-        self._last_ns = at_ns
-        if 0 < step_ns <= PAUSE_NS:
+        last, self._last_ns = self._last_ns, at_ns
+        if last is not None and 0 < at_ns - last <= PAUSE_NS:
             self._beats += 1
-            self._span_ns += step_ns
+            self._span_ns += at_ns - last
 
     def leaves_out(self, late_ns: int) -> bool:
         """True if a frame whose turn comes `late_ns` after it was taken is left out."""
@@ -74,23 +77,21 @@ class Pace:
         self._encoded += 1
         self._spent_ns += spent_ns
         self._lately.append(spent_ns)
-        full = self._span_ns >= WINDOW_NS
-        if not (full or late_ns > HURRY_NS) or self._encoded < LEAST or not self._beats:
+        if self._encoded < LEAST or not self._beats:
             return None
         beat_ns = self._span_ns / self._beats
+        full, hurry = self._span_ns >= WINDOW_NS, late_ns > HURRY_NS
         if full:
             self.load = self._spent_ns / self._encoded / beat_ns
             self._empty()
-        else:
+        elif hurry:
             self.load = median_low(self._lately) / beat_ns
-        self.slow = self.load > BUSY
-        return self._faster() if self.slow else None
+        return self._faster() if self.slow and (full or hurry) else None
 
     def anew(self, preset: str | None) -> None:
         """Another encoder has begun: what was measured is not about it."""
         self.preset = preset
         self.load = 0.0
-        self.slow = False
         self._warming = WARM_UP
         self._lately.clear()
         self._empty()

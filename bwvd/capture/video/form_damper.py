@@ -39,10 +39,7 @@ class FormDamper:
 
     def takes(self, form: object, at_ns: int, out: Out) -> bool:
         """True if a frame of this form is kept. Tells the fault `camera` where the changes are too many."""
-        if form is self._form and not self._restless:  # nearly always
-            self._kept_ns, self._other = at_ns, None
-            return True
-        if self._form is None or form == self._form:
+        if self._form is None or form is self._form or form == self._form:
             self._keep(form, at_ns)
             if self._restless and at_ns - self._other_ns >= HELD_NS:
                 self._calm()

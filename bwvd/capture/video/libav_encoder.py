@@ -196,7 +196,7 @@ class VideoEncoder:
         frame.time_base = _BASE  # type: ignore[assignment]  # PyAV takes its own type, and does not say so
         # Decoders leave their own picture type in the frame: an MJPEG camera would make every frame a key frame.
         frame.pict_type = PictureType.NONE
-        if at_ns >= self._next_key_ns - self._half_frame_ns:
+        if self.begins_group(at_ns):
             frame.pict_type = PictureType.I
             if self._asked_key is None and at_ns > self._begin_ns:
                 self._asked_key = frame.pts

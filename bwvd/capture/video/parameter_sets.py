@@ -17,11 +17,12 @@ from bwvd.capture.libav_errors import refusing
 from bwvd.capture.source import DeviceLost, Out
 from bwvd.capture.video.form_damper import FormDamper
 from bwvd.media.init_segment import VIDEO_TIMESCALE, InitUnusable, decodes, init_of_annexb, init_of_stream
-from bwvd.media.nal import PREFIX_BYTES, START_CODE, AccessUnit, NalForm, Readable, unit_type
+from bwvd.media.nal import PREFIX_BYTES, START_CODE, AccessUnit, NalForm, Readable, Span, unit_type
 from bwvd.media.samples import Track
 
 DOUBTED_KEYS = 3  # key frames in a row whose new parameter sets are no good: what the decoder was told is wrong
 
+Spans = list[Span] | None  # None = they have to be found
 NewTrack = Callable[[bytes, int, int], Track]
 """Makes the track of an init segment, a width and a height."""
 
@@ -69,25 +70,27 @@ class ParameterSets:
             told, said = context.sample_aspect_ratio, stream.sample_aspect_ratio
             self._aspect = said if said and said != told else None
 
-    def fit(self, data: Readable, whole: AccessUnit, at_ns: int, out: Out) -> bool:
+    def fit(self, data: Readable, spans: Spans, whole: AccessUnit, at_ns: int, out: Out) -> bool:
         """True if the sets in an access unit are those that we know, or good new ones at a key frame.
 
-        at_ns: decode time of the frame. out: is told of a camera that changes them again and again.
+        spans: of its units, where they were found already. at_ns: decode time of the frame. out: is told of a camera
+        that changes them again and again.
         Raises: DeviceLost when it must be opened again.
         """
         key = whole.key
-        sets = self._sets_of(data, whole)
+        found = self._form.units(data) if spans is None else spans
+        sets = self._form.parameter_sets(data, found) if whole.has_sets else ()
         self.is_restless = False
         holding = self._sets if self._refused is None else self._refused.sets
         known = set(sets) <= set(holding) or set(sets) <= set(self._sets)
         if key and known and self._doubtful:
             # Where both decode it, the camera has changed: damage does not make another form that is whole.
-            unit = self._annexb(data)
+            unit = _annexb(data, found)
             if set(sets) <= set(self._doubtful) and decodes(self._form.codec, self._of_sets(self._doubtful) + unit):
                 return self._take_parameters(self._doubtful, self._of_sets(self._doubtful) + unit, at_ns, out)
             if not sets and not decodes(self._form.codec, self._of_sets(holding) + unit):
                 return self._doubt(self._doubtful)
-        if key and known and self._unsure and self._refused is None and not self._settled(data, sets):
+        if key and known and self._unsure and self._refused is None and not self._settled(_annexb(data, found), sets):
             return False
         if key and known:
             self._doubted, self._doubtful = 0, ()
@@ -103,18 +106,24 @@ class ParameterSets:
         if not key:
             self._suspect(sets)
             return not self._sets
-        unit = self._annexb(data)
+        unit = _annexb(data, found)
         if self.track is not None and not decodes(self._form.codec, unit):
             return self._doubt(sets)
         return self._take_parameters(sets, unit, at_ns, out)
 
-    def _settled(self, data: Readable, sets: tuple[bytes, ...]) -> bool:
+    def broken(self, data: Readable, spans: Spans, unit: AccessUnit) -> None:
+        """A frame that is no good came; bare key frames may be of the sets that it brought."""
+        if unit.has_sets:
+            self._suspect(self._form.parameter_sets(data, self._form.units(data) if spans is None else spans))
+
+    def _settled(self, unit: bytes, sets: tuple[bytes, ...]) -> bool:
         """True if the first key frame is of the parameter sets that the opening has found: the track is then of both.
 
         libav reads ahead when it opens a stream. It keeps the sets that it came to first, and the size and the
         samples' shape that it came to last; and the first sets may be of a later form than the first frames.
+
+        unit: the key frame, in Annex B.
         """
-        unit = self._annexb(data)
         picture = b"".join(b"\0" + START_CODE + unit[a:b] for a, b in self._form.without_sets(unit))
         unit = self._of_sets(self._sets) + picture
         if not set(self._sets) <= set(sets) and not decodes(self._form.codec, unit):
@@ -140,20 +149,10 @@ class ParameterSets:
         if self._aspect is not None:
             context.sample_aspect_ratio = self._aspect
 
-    def _sets_of(self, data: Readable, whole: AccessUnit) -> tuple[bytes, ...]:
-        return self._form.parameter_sets(data, self._form.units(data)) if whole.has_sets else ()
-
     def _of_sets(self, sets: tuple[bytes, ...]) -> bytes:
         """In Annex B, to be put before a key frame that has none: those that others refer to first."""
         ordered = sorted(sets, key=lambda one: unit_type(self._form.codec, one[0]))
         return b"".join(b"\0" + START_CODE + one for one in ordered)
-
-    def _annexb(self, data: Readable) -> bytes:
-        return b"".join(b"\0" + START_CODE + data[a:b] for a, b in self._form.units(data))
-
-    def broken(self, data: Readable, unit: AccessUnit) -> None:
-        """A frame that is no good came; bare key frames may be of the sets that it brought."""
-        self._suspect(self._sets_of(data, unit))
 
     def _suspect(self, sets: tuple[bytes, ...]) -> None:
         """Parameter sets came that nothing can be kept of yet: bare key frames may be of them."""
@@ -205,3 +204,7 @@ class ParameterSets:
             self.track = self._new_track(found.init, found.width, found.height)
             self.is_news = True
         return True
+
+
+def _annexb(data: Readable, spans: list[Span]) -> bytes:
+    return b"".join(b"\0" + START_CODE + data[a:b] for a, b in spans)

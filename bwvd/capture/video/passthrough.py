@@ -14,11 +14,11 @@ from bwvd.capture.source import NO_CLOSED_GROUP, NO_KEY_FRAME, NOTHING_DECODES, 
 from bwvd.capture.timestamps import FrameTimes, Moment, Placed, TimeBase, to_ns
 from bwvd.capture.video.form_damper import FORM_CHANGES
 from bwvd.capture.video.frame_loss import Losses
-from bwvd.capture.video.parameter_sets import NewTrack, ParameterSets
+from bwvd.capture.video.parameter_sets import NewTrack, ParameterSets, Spans
 from bwvd.clock import NS
 from bwvd.config.schema import Config
 from bwvd.media.init_segment import VIDEO_TIMESCALE
-from bwvd.media.nal import AccessUnit, Content, NalForm, Readable, Span, prefixed_room, write_prefixed
+from bwvd.media.nal import AccessUnit, Content, NalForm, Readable, prefixed_room, write_prefixed
 from bwvd.media.samples import Track, overwrite
 from bwvd.messages import SourceUp
 
@@ -89,7 +89,7 @@ class CopiedVideo:
         data = lies if own is None else own
         # Only of a camera that may be refused, or from which nothing can begin, it matters if its groups are open.
         asked = not self._proven or self._skipping is not None or not self._assembler.size
-        spans: list[Span] | None = None
+        spans: Spans = None
         try:
             try:
                 if not self._form.length_bytes:
@@ -114,7 +114,7 @@ class CopiedVideo:
             if placed.dts_ns >= self._not_before_ns:
                 self._losses.frame(placed, moment.mono_ns)
                 if content is Content.BROKEN:
-                    self._parameters.broken(data, unit)
+                    self._parameters.broken(data, spans, unit)
                     self.lacks = NOTHING_DECODES
                     self._damaged(placed, "packets_lost" if is_corrupt and self._address.streamed else "corrupt")
                 else:
@@ -172,7 +172,7 @@ class CopiedVideo:
             self._losses.lost(from_ns, max(to_ns, next_ns), self._cause, frames)
             self._skipping = None
 
-    def _keep(self, data: Readable, spans: list[Span] | None, unit: AccessUnit, placed: Placed, out: Out) -> None:
+    def _keep(self, data: Readable, spans: Spans, unit: AccessUnit, placed: Placed, out: Out) -> None:
         """Put a frame into the GOP in the making, or begin one with it, or leave it out."""
         pts_ns, dts_ns, _ = placed
         key, step_ns = unit.key, self._times.step_ns
@@ -181,7 +181,7 @@ class CopiedVideo:
         if dts_ns - last_ns > HOLE_NS and dts_ns - last_ns > 4 * step_ns:
             self._whole_ns = dts_ns
         if key or unit.has_sets or self._skipping is not None or not self._assembler.size:
-            if not self._may_begin(data, unit, placed, out):
+            if not self._may_begin(data, spans, unit, placed, out):
                 return
         elif (dts_ns > self._calm_until_ns or self._assembler.size > self._most_bytes) and self._too_long(
             dts_ns, False
@@ -198,14 +198,14 @@ class CopiedVideo:
                 lambda target: write_prefixed(data, spans, target), room, pts_ns, dts_ns, step_ns, key
             )
 
-    def _may_begin(self, data: Readable, unit: AccessUnit, placed: Placed, out: Out) -> bool:
+    def _may_begin(self, data: Readable, spans: Spans, unit: AccessUnit, placed: Placed, out: Out) -> bool:
         """True if a frame is kept that may be where a GOP begins, or where one can't go on: a key frame, one with
         parameter sets, one behind a loss.
         """
         key, dts_ns = unit.key, placed.dts_ns
         if key:
             self._end_group(dts_ns, out)
-        if (unit.has_sets or key) and not self._parameters.fit(data, unit, dts_ns, out):
+        if (unit.has_sets or key) and not self._parameters.fit(data, spans, unit, dts_ns, out):
             self.lacks = NOTHING_DECODES
             self._damaged(placed, FORM_CHANGES if self._parameters.is_restless else "corrupt")
             return False

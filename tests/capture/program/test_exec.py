@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,10 +17,12 @@ import trio
 
 from bwvd.capture.device.libav_source import LibavSource, open_camera
 from bwvd.capture.device.supervisor import run_source
+from bwvd.capture.program.child import Child
 from bwvd.capture.source import AudioGate, DeviceLost, SourceRefused
 from bwvd.clock import NS, SystemClock
 from bwvd.config.schema import Config, Loop, Video
 from bwvd.messages import MediaEvent, SourceDown
+from bwvd.service.signals_held import HELD
 from tests.support.capture_listen import Listener, numbers
 from tests.support.children import gone, processes
 from tests.support.program_camera import command
@@ -301,3 +304,19 @@ async def test_it_dies_with_the_daemon_that_is_killed(plug: Path) -> None:
     with trio.fail_after(5):
         while set(children) & set(processes(plug)):  # noqa: ASYNC110  the same
             await trio.sleep(0.02)
+
+
+def test_a_program_can_be_told_to_end_whatever_its_starter_holds() -> None:
+    """A thread from before the daemon took its signals has them blocked, and what it starts would have them so too."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
+    try:
+        child = Child(["cat", "/proc/self/status"], "exec:cat", "video.source", lambda: False)
+        try:
+            assert child.wait(child.stdout) == [child.stdout]
+            status = os.read(child.stdout, 65_536).decode()
+        finally:
+            child.end()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    (blocked,) = re.findall(r"^SigBlk:\s+([0-9a-f]+)$", status, re.MULTILINE)
+    assert int(blocked, 16) == 0
