@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 Data = bytes | bytearray | memoryview
+"""A view is of single bytes (`B`) that lie one behind the other: cryptography takes no other, hashlib some."""
 
 
 class Digest(Protocol):

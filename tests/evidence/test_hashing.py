@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -41,6 +42,36 @@ def test_a_hash_is_that_of_all_bytes_and_goes_on_behind_each_look(parts: list[by
         other.update(more)
         assert other.hexdigest() == hashlib.new(name, whole + more).hexdigest()
         assert made.hexdigest() == hashlib.new(name, whole).hexdigest()
+
+
+def test_other_threads_run_while_much_is_hashed() -> None:
+    """Invariant 10: the camera's thread doesn't wait for the hash of what is stored. An older cryptography than is
+    required kept the interpreter's lock to the end."""
+    data, interval = memoryview(bytearray(16 << 20)), sys.getswitchinterval()
+    go, ran = threading.Event(), threading.Event()
+
+    def run() -> None:
+        go.wait()
+        ran.set()
+
+    for begin in (hashing.sha256, hashing.sha512):
+        made = begin()
+        go.clear()
+        ran.clear()
+        other = threading.Thread(target=run)
+        sys.setswitchinterval(1_000)  # nobody gets the lock that isn't let go of
+        try:
+            other.start()
+            go.set()
+            tries = 0
+            while not ran.is_set() and tries < 20:
+                made.update(data)
+                tries += 1
+            alongside = ran.is_set()
+        finally:
+            sys.setswitchinterval(interval)
+            other.join()
+        assert alongside
 
 
 def test_who_shares_has_one_openssl() -> None:
